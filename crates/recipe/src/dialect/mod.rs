@@ -1,0 +1,1 @@
+//! The dialects that parse into a [`crate::Recipe`].

@@ -1,0 +1,267 @@
+//! The typed options of a step and of the output, each with its range.
+
+use crate::{Color, Length, Quality};
+
+/// One transformation step. Options given together run in the fixed order of the specification:
+/// segment, trim, flip, rotate, resize (`width` … `upscale`), pad, colour effects, sharpen, blur, border.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Transform {
+    pub segment_foreground: bool,
+    pub trim: Option<Trim>,
+    pub flip: Option<Flip>,
+    pub rotate: Rotate,
+    /// Target width before `dpr`.
+    pub width: Option<Extent>,
+    /// Target height before `dpr`.
+    pub height: Option<Extent>,
+    /// Factor > 0 on `width`, `height`, border widths and trim pixels; already capped by the dialect.
+    pub dpr: Option<f64>,
+    pub fit: Option<Fit>,
+    pub gravity: Option<Gravity>,
+    /// 0.0–1.0, only with [`Gravity::Face`].
+    pub zoom: Option<f64>,
+    pub upscale: Option<Upscale>,
+    /// Painted under transparency and into padding.
+    pub background: Option<Color>,
+    /// Factors; `None` where the option is absent or means "unchanged".
+    pub brightness: Option<f64>,
+    pub contrast: Option<f64>,
+    pub gamma: Option<f64>,
+    pub saturation: Option<f64>,
+    /// 0–10.
+    pub sharpen: Option<f64>,
+    /// Radius, 0–250.
+    pub blur: Option<f64>,
+    pub border: Option<Border>,
+}
+
+impl Transform {
+    /// Whether the step changes nothing and can be left out.
+    #[must_use]
+    pub fn is_identity(&self) -> bool {
+        // `dpr`, `fit`, `gravity`, `zoom` and `upscale` do nothing without a dimension.
+        let Self { segment_foreground, trim, flip, rotate, width, height, background, border, .. } = self;
+        let effects = [self.brightness, self.contrast, self.gamma, self.saturation, self.sharpen, self.blur];
+        !segment_foreground
+            && trim.is_none()
+            && flip.is_none()
+            && *rotate == Rotate::None
+            && width.is_none()
+            && height.is_none()
+            && background.is_none()
+            && border.is_none()
+            && effects.iter().all(Option::is_none)
+    }
+}
+
+/// A target dimension.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Extent {
+    /// Pixels ≥ 1.
+    Pixels(u32),
+    /// Fraction 0–1 of the *base* image's dimension (overlays of `cf.image` only).
+    OfBase(f64),
+}
+
+/// How the image is fitted into `width` × `height`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fit {
+    ScaleDown,
+    ScaleUp,
+    Contain,
+    Cover,
+    Crop,
+    AspectCrop,
+    Pad,
+    Squeeze,
+}
+
+/// Which part of the image a crop keeps.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Gravity {
+    Center,
+    Side(Side),
+    /// Relative coordinates, each 0.0–1.0.
+    Point { x: f64, y: f64, mode: GravityMode },
+    /// Saliency.
+    Auto,
+    Face,
+    Entropy,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Side {
+    Left,
+    Right,
+    Top,
+    Bottom,
+}
+
+/// How a gravity point places the crop window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum GravityMode {
+    /// Offset = point × (image − window).
+    Remainder,
+    /// The window is centred on the point and clamped to the image.
+    BoxCenter,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Flip {
+    Horizontal,
+    Vertical,
+    Both,
+}
+
+/// Clockwise rotation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Rotate {
+    #[default]
+    None,
+    Quarter,
+    Half,
+    ThreeQuarters,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Upscale {
+    Interpolate,
+    Generate,
+}
+
+/// What to cut off before anything else.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Trim {
+    pub top: Option<Length>,
+    pub right: Option<Length>,
+    pub bottom: Option<Length>,
+    pub left: Option<Length>,
+    /// Keep this much counted from the (already trimmed) left edge.
+    pub width: Option<Length>,
+    /// Keep this much counted from the (already trimmed) top edge.
+    pub height: Option<Length>,
+    /// Detect and remove a uniform border.
+    pub border: Option<BorderTrim>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BorderTrim {
+    /// Detected from the image when absent.
+    pub color: Option<Color>,
+    /// Largest difference of a channel, 0–255, still taken for border.
+    pub tolerance: u8,
+    /// Pixels of border to leave.
+    pub keep: u32,
+}
+
+/// A frame drawn around the image after resizing; widths in pixels before `dpr`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Border {
+    pub color: Color,
+    pub top: u32,
+    pub right: u32,
+    pub bottom: u32,
+    pub left: u32,
+}
+
+/// How an overlay is painted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Draw {
+    /// 0.0–1.0.
+    pub opacity: f32,
+    pub repeat: Repeat,
+    pub composite: Composite,
+    pub offsets: Offsets,
+}
+
+impl Default for Draw {
+    fn default() -> Self {
+        Self { opacity: 1.0, repeat: Repeat::None, composite: Composite::Over, offsets: Offsets::default() }
+    }
+}
+
+/// Distance in pixels from an edge; no offset on an axis centres the overlay on it.
+/// The dialects refuse `left` with `right` and `top` with `bottom`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Offsets {
+    pub top: Option<i32>,
+    pub left: Option<i32>,
+    pub bottom: Option<i32>,
+    pub right: Option<i32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Repeat {
+    None,
+    Both,
+    X,
+    Y,
+}
+
+/// Porter–Duff operators, restricted to the overlay's rectangle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Composite {
+    Over,
+    In,
+    Atop,
+    Out,
+    Xor,
+    Lighter,
+}
+
+/// How the final image leaves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Output {
+    pub format: FormatChoice,
+    /// `None` = the default quality; palette PNG needs an explicit one.
+    pub quality: Option<Quality>,
+    /// `compression=fast`: the quickest encoder instead of `format`.
+    pub fast: bool,
+    pub metadata: Metadata,
+    /// Keep all frames of an animation.
+    pub anim: bool,
+    /// Painted under transparency by the binding's output options.
+    pub background: Option<Color>,
+}
+
+impl Default for Output {
+    fn default() -> Self {
+        Self {
+            format: FormatChoice::Standard,
+            quality: None,
+            fast: false,
+            metadata: Metadata::Copyright,
+            anim: true,
+            background: None,
+        }
+    }
+}
+
+/// Which format is wanted, after content negotiation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FormatChoice {
+    /// No format given: JPEG when possible, PNG otherwise; animations stay animated.
+    Standard,
+    /// `format=auto`, with what the client accepts.
+    Auto { avif: bool, webp: bool },
+    Jpeg,
+    BaselineJpeg,
+    /// A hint: may still become JPEG (see `choices`).
+    Png,
+    PngForce,
+    WebP,
+    Avif,
+    Gif,
+    Json,
+    Svg,
+    /// 8-bit interleaved pixels without a header (binding only).
+    Rgb,
+    Rgba,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Metadata {
+    Keep,
+    Copyright,
+    None,
+}
