@@ -27,6 +27,21 @@ pub enum OptionError {
     Steps(String),
 }
 
+impl OptionError {
+    /// The same error, its option named as a member of `place`.
+    pub(crate) fn inside(self, place: &str) -> Self {
+        match self {
+            Self::Invalid { option, problem } if option.is_empty() => {
+                Self::Invalid { option: place.to_owned(), problem }
+            }
+            Self::Invalid { option, problem } => {
+                Self::Invalid { option: format!("{place}.{option}"), problem }
+            }
+            other => other,
+        }
+    }
+}
+
 /// What can be wrong with the source part of a transformation URL.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SourceError {

@@ -13,7 +13,7 @@ mod options;
 mod recipe;
 mod values;
 
-pub use error::{Notice, OptionError};
+pub use error::{Notice, OptionError, SourceError};
 pub use options::{
     Border, BorderTrim, Composite, Draw, Extent, Fit, Flip, FormatChoice, Gravity, GravityMode, Metadata,
     Offsets, Output, Repeat, Rotate, Side, Transform, Trim, Upscale,

@@ -1,6 +1,6 @@
 //! The typed options of a step and of the output, each with its range.
 
-use crate::{Color, Length, Quality};
+use crate::{Color, Length, Notice, Quality, dialect::fit_word};
 
 /// One transformation step. Options given together run in the fixed order of the specification:
 /// segment, trim, flip, rotate, resize (`width` … `upscale`), pad, colour effects, sharpen, blur, border.
@@ -54,6 +54,42 @@ impl Transform {
     }
 }
 
+impl Transform {
+    /// Removes what changes nothing, so that equal effects are equal steps: effect factors of 1 (and of 0, which
+    /// means "not set", except for saturation, where it means grey), blur and sharpen of 0, `dpr` of 1, zoom of 0,
+    /// borders without width, trims of nothing. A blur radius below 1 has no visible effect but stays.
+    pub fn normalize(&mut self) {
+        for factor in [&mut self.brightness, &mut self.contrast, &mut self.gamma] {
+            factor.take_if(|factor| *factor == 0.0 || *factor == 1.0);
+        }
+        self.saturation.take_if(|factor| *factor == 1.0);
+        self.dpr.take_if(|factor| *factor == 1.0);
+        for amount in [&mut self.blur, &mut self.sharpen, &mut self.zoom] {
+            amount.take_if(|amount| *amount == 0.0);
+        }
+        self.border.take_if(|Border { top, right, bottom, left, .. }| [top, right, bottom, left] == [&0; 4]);
+        if let Some(trim) = &mut self.trim {
+            for side in [&mut trim.top, &mut trim.right, &mut trim.bottom, &mut trim.left] {
+                side.take_if(|side| matches!(side, Length::Pixels(0) | Length::Fraction(0.0)));
+            }
+        }
+        self.trim.take_if(|trim| *trim == Trim::default());
+    }
+
+    /// What a client should be told about this step although it can be carried out: the one
+    /// place for such warnings, whichever door the step came through.
+    #[must_use]
+    pub fn notices(&self) -> Vec<Notice> {
+        let one_dimension = self.width.is_some() != self.height.is_some();
+        match self.fit {
+            Some(fit @ (Fit::Cover | Fit::Crop | Fit::AspectCrop | Fit::Pad)) if one_dimension => {
+                vec![Notice(format!("{} fit mode needs both width and height", fit_word(fit)))]
+            }
+            _ => vec![],
+        }
+    }
+}
+
 /// A target dimension.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Extent {
@@ -82,7 +118,11 @@ pub enum Gravity {
     Center,
     Side(Side),
     /// Relative coordinates, each 0.0–1.0.
-    Point { x: f64, y: f64, mode: GravityMode },
+    Point {
+        x: f64,
+        y: f64,
+        mode: GravityMode,
+    },
     /// Saliency.
     Auto,
     Face,
@@ -174,6 +214,15 @@ pub struct Draw {
     pub offsets: Offsets,
 }
 
+impl Draw {
+    /// Whether painting so changes nothing. An invisible overlay still clears what lies under it
+    /// with `in` and `out`, whose results hold no base colour of their own.
+    #[must_use]
+    pub fn is_identity(&self) -> bool {
+        self.opacity == 0.0 && !matches!(self.composite, Composite::In | Composite::Out)
+    }
+}
+
 impl Default for Draw {
     fn default() -> Self {
         Self { opacity: 1.0, repeat: Repeat::None, composite: Composite::Over, offsets: Offsets::default() }
@@ -243,7 +292,10 @@ pub enum FormatChoice {
     /// No format given: JPEG when possible, PNG otherwise; animations stay animated.
     Standard,
     /// `format=auto`, with what the client accepts.
-    Auto { avif: bool, webp: bool },
+    Auto {
+        avif: bool,
+        webp: bool,
+    },
     Jpeg,
     BaselineJpeg,
     /// A hint: may still become JPEG (see `choices`).

@@ -1,6 +1,6 @@
 //! The recipe itself: numbered inputs, ordered steps, one output.
 
-use crate::{Color, Draw, Output, Transform};
+use crate::{Color, Draw, Notice, Output, Transform, dialect::notice};
 
 /// Everything a request asks for. Image 0 is the canvas and the final image.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,8 +16,71 @@ impl Recipe {
     /// A recipe over one image whose bytes the door supplies.
     #[must_use]
     pub fn single(transform: Transform, output: Output) -> Self {
-        let steps = if transform.is_identity() { vec![] } else { vec![Step::Transform { image: 0, transform }] };
+        let steps =
+            if transform.is_identity() { vec![] } else { vec![Step::Transform { image: 0, transform }] };
         Self { inputs: vec![Input::Supplied], steps, output }
+    }
+
+    /// The warnings of all steps ([`Transform::notices`]), each once.
+    #[must_use]
+    pub fn notices(&self) -> Vec<Notice> {
+        let mut notices = vec![];
+        for step in &self.steps {
+            if let Step::Transform { transform, .. } = step {
+                for Notice(text) in transform.notices() {
+                    notice(&mut notices, text);
+                }
+            }
+        }
+        notices
+    }
+}
+
+impl Recipe {
+    /// Removes steps that cannot be seen in the result: those on images that are not drawn afterwards,
+    /// steps that change nothing, and draws without effect. Inputs and their numbers stay;
+    /// [`Recipe::used_images`] tells which still matter.
+    pub fn prune(&mut self) {
+        let mut seen = vec![false; self.inputs.len().max(1)];
+        seen[0] = true;
+        let is_seen = |seen: &[bool], image: usize| seen.get(image).copied().unwrap_or(false);
+        // Backwards: an image is seen before the point at which it is painted onto a seen one.
+        let mut kept: Vec<Step> = vec![];
+        for step in self.steps.drain(..).rev() {
+            match &step {
+                Step::Transform { image, transform } => {
+                    if is_seen(&seen, *image) && !transform.is_identity() {
+                        kept.push(step);
+                    }
+                }
+                Step::Draw { image, onto, draw } => {
+                    if is_seen(&seen, *onto) && !draw.is_identity() {
+                        if let Some(seen) = seen.get_mut(*image) {
+                            *seen = true;
+                        }
+                        kept.push(step);
+                    }
+                }
+            }
+        }
+        kept.reverse();
+        self.steps = kept;
+    }
+
+    /// For each input, whether the canvas or a draw needs it. Exact after [`Recipe::prune`].
+    #[must_use]
+    pub fn used_images(&self) -> Vec<bool> {
+        let mut used = vec![false; self.inputs.len()];
+        let drawn = self.steps.iter().filter_map(|step| match step {
+            Step::Draw { image, .. } => Some(*image),
+            Step::Transform { .. } => None,
+        });
+        for image in drawn.chain([0]) {
+            if let Some(used) = used.get_mut(image) {
+                *used = true;
+            }
+        }
+        used
     }
 }
 
@@ -46,6 +109,7 @@ pub struct TextSource {
 
 /// One step. All steps of a child image come before the draw that uses it.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a recipe has few steps, and most are the large variant")]
 pub enum Step {
     /// Transform one numbered image in place.
     Transform { image: usize, transform: Transform },

@@ -1,0 +1,216 @@
+//! The Workers binding: the parts of a `/transform` request that say what to do.
+//!
+//! Tolerance towards what JavaScript programs send: `null` is absent; numbers may be strings, and
+//! fractions are rounded where pixels are meant; unknown keys are ignored. Indices have to be whole JSON numbers.
+
+use serde_json::{Map, Value as Json};
+
+use super::{
+    given::{Given, Value},
+    layer::{TextReader, check_offsets, named, read_draw},
+    request::{ParseMode, Parsed, Reader, notice},
+    table::Door,
+};
+use crate::{
+    Draw, FormatChoice, Input, Notice, OptionError, Output, Recipe, Step, TextSource,
+    choices::{MAX_DRAW_DEPTH, MAX_IMAGES, MAX_JSON_BYTES, MAX_STEPS},
+};
+
+/// The parts of a request, besides the image bytes.
+#[derive(Debug, Clone, Default)]
+pub struct BindingRequest<'a> {
+    /// Canvas first, then `draw_image` and `draw_text` parts together in the order in which they came.
+    pub inputs: Vec<BindingInput<'a>>,
+    /// JSON text.
+    pub transforms: Option<&'a str>,
+    pub output_format: Option<&'a str>,
+    pub output_quality: Option<&'a str>,
+    pub background: Option<&'a str>,
+    pub anim: Option<&'a str>,
+}
+
+/// One input part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BindingInput<'a> {
+    /// `image` or `draw_image`: the door has its bytes.
+    Image,
+    /// `text_input` or `draw_text`: JSON text.
+    Text(&'a str),
+}
+
+impl BindingRequest<'_> {
+    /// The recipe of this request, unpruned.
+    ///
+    /// # Errors
+    /// [`OptionError::OutputFormat`] when the format is missing or unknown; [`OptionError::Steps`] when `transforms` is
+    /// missing, not JSON, not an array, too long, or names an image that does not exist; [`OptionError::Invalid`] for
+    /// single options, named as `transforms[0].width`, and for text sources and output options.
+    pub fn parse(&self) -> Result<Parsed<Recipe>, OptionError> {
+        let output = self.read_output()?;
+        if self.inputs.is_empty() {
+            return Err(OptionError::Steps("no input image".into()));
+        }
+        if self.inputs.len() > MAX_IMAGES {
+            return Err(OptionError::Steps(format!("more than {MAX_IMAGES} images")));
+        }
+        let inputs = self.inputs.iter().map(read_input).collect::<Result<Vec<_>, _>>()?;
+        let mut notices = vec![];
+        let steps = read_steps(self.transforms, inputs.len(), &mut notices)?;
+        let recipe = Recipe { inputs, steps, output };
+        for Notice(text) in recipe.notices() {
+            notice(&mut notices, text);
+        }
+        Ok(Parsed { value: recipe, notices })
+    }
+
+    fn read_output(&self) -> Result<Output, OptionError> {
+        let format = match self.output_format {
+            Some("image/jpeg") => FormatChoice::Jpeg,
+            // What was asked for by its MIME type must come as that.
+            Some("image/png") => FormatChoice::PngForce,
+            Some("image/gif") => FormatChoice::Gif,
+            Some("image/webp") => FormatChoice::WebP,
+            Some("image/avif") => FormatChoice::Avif,
+            Some("rgb") => FormatChoice::Rgb,
+            Some("rgba") => FormatChoice::Rgba,
+            _ => return Err(OptionError::OutputFormat),
+        };
+        let mut reader = Reader::new(Door::BindingOutput, ParseMode::default());
+        let options =
+            [("quality", self.output_quality), ("background", self.background), ("anim", self.anim)];
+        for (name, text) in options {
+            if let Some(text) = text {
+                reader.read(name, Value::Text(text))?;
+            }
+        }
+        Ok(Output { format, ..reader.finish().value.output })
+    }
+}
+
+fn read_input(input: &BindingInput<'_>) -> Result<Input, OptionError> {
+    match input {
+        BindingInput::Image => Ok(Input::Supplied),
+        BindingInput::Text(json) => parse_text(json).map(Input::Text),
+    }
+}
+
+/// Parses the JSON of a text source: `{"text", "font": {"url"}, "size"?, "color"?}`.
+///
+/// # Errors
+/// [`OptionError::Invalid`] when it is not such an object, or the text is too long.
+pub fn parse_text(json: &str) -> Result<TextSource, OptionError> {
+    let fail = |problem: &str| OptionError::Invalid { option: "text".into(), problem: problem.into() };
+    if json.len() > MAX_JSON_BYTES {
+        return Err(fail("too long"));
+    }
+    let json: Json = serde_json::from_str(json).map_err(|_| fail("not JSON"))?;
+    let given = Given::json(&json, Door::BindingStep);
+    let mut text = TextReader::default();
+    for (name, member) in given.members().ok_or_else(|| fail("not an object"))? {
+        if let Some(read) = text.read(name, member) {
+            named(name, read)?;
+        }
+    }
+    named("text", text.finish())
+}
+
+fn read_steps(
+    transforms: Option<&str>,
+    images: usize,
+    notices: &mut Vec<Notice>,
+) -> Result<Vec<Step>, OptionError> {
+    let fail = |problem: String| Err(OptionError::Steps(problem));
+    let Some(text) = transforms else { return fail("transforms is missing".into()) };
+    if text.len() > MAX_JSON_BYTES {
+        return fail("transforms is too long".into());
+    }
+    let elements = match serde_json::from_str(text) {
+        Ok(Json::Array(elements)) => elements,
+        Ok(_) => return fail("transforms is not an array".into()),
+        Err(_) => return fail("transforms is not JSON".into()),
+    };
+    if elements.len() > MAX_STEPS {
+        return fail(format!("more than {MAX_STEPS} transforms"));
+    }
+    let mut steps = vec![];
+    // How many draws deep each image is built so far.
+    let mut depths = vec![0_usize; images];
+    for (position, element) in elements.iter().enumerate() {
+        let place = format!("transforms[{position}]");
+        let Json::Object(element) = element else { return fail(format!("{place} is not an object")) };
+        let index = |name: &str| read_index(element, name, images, &place);
+        if let (Some(image), Some(onto)) = (index("drawImageIndex")?, index("targetImageIndex")?) {
+            if image == onto {
+                return fail(format!("{place} draws an image onto itself"));
+            }
+            depths[onto] = depths[onto].max(depths[image] + 1);
+            if depths[onto] > MAX_DRAW_DEPTH {
+                return fail(format!("draws are nested more than {MAX_DRAW_DEPTH} deep"));
+            }
+            let draw = read_drawing(element, notices).map_err(|error| error.inside(&place))?;
+            steps.push(Step::Draw { image, onto, draw });
+        } else if let Some(image) = index("imageIndex")? {
+            let transform = read_transform(element, notices).map_err(|error| error.inside(&place))?;
+            if !transform.is_identity() {
+                steps.push(Step::Transform { image, transform });
+            }
+        } else {
+            return fail(format!("{place} has neither imageIndex nor drawImageIndex and targetImageIndex"));
+        }
+    }
+    Ok(steps)
+}
+
+const INDICES: [&str; 3] = ["imageIndex", "drawImageIndex", "targetImageIndex"];
+
+/// The number of an existing image; `None` when the key is absent.
+fn read_index(
+    element: &Map<String, Json>,
+    name: &str,
+    images: usize,
+    place: &str,
+) -> Result<Option<usize>, OptionError> {
+    let index = match element.get(name) {
+        None | Some(Json::Null) => return Ok(None),
+        Some(Json::Number(number)) => number.as_u64().and_then(|index| usize::try_from(index).ok()),
+        Some(_) => None,
+    };
+    match index {
+        Some(index) if index < images => Ok(Some(index)),
+        _ => Err(OptionError::Steps(format!("{place}.{name} is not the number of an image"))),
+    }
+}
+
+fn options<'a>(element: &'a Map<String, Json>) -> impl Iterator<Item = (&'a str, Given<'a>)> {
+    element
+        .iter()
+        .filter(|(name, value)| !value.is_null() && !INDICES.contains(&name.as_str()))
+        .map(|(name, value)| (name.as_str(), Given::json(value, Door::BindingStep)))
+}
+
+fn read_drawing(element: &Map<String, Json>, notices: &mut Vec<Notice>) -> Result<Draw, OptionError> {
+    let mut draw = Draw::default();
+    for (name, given) in options(element) {
+        match read_draw(&mut draw, name, given) {
+            Some(read) => named(name, read)?,
+            None => notice(notices, format!("{}: unknown option, ignored", super::given::shown(name))),
+        }
+    }
+    check_offsets(&draw)?;
+    Ok(draw)
+}
+
+fn read_transform(
+    element: &Map<String, Json>,
+    notices: &mut Vec<Notice>,
+) -> Result<crate::Transform, OptionError> {
+    let mut reader = Reader::new(Door::BindingStep, ParseMode::default());
+    for (name, given) in options(element) {
+        reader.read(name, given.value)?;
+    }
+    let parsed = reader.finish();
+    for Notice(text) in parsed.notices {
+        notice(notices, text);
+    }
+    Ok(parsed.value.transform)
+}
