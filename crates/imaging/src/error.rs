@@ -1,0 +1,32 @@
+//! Why an image cannot be made; the program's error table gives the numbers.
+
+use thiserror::Error;
+
+/// What stops a plan or a render.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
+pub enum Error {
+    #[error(transparent)]
+    Codec(#[from] codecs::Error),
+    /// Source, output or sum of frames above a limit (9413).
+    #[error("{0}")]
+    TooLarge(String),
+    /// Trimming or scaling leaves nothing (9413).
+    #[error("the transformation leaves an image with a width or height of size 0")]
+    Empty,
+    /// The enlargement is beyond the limit (9413).
+    #[error("The image enlarged too much: {width}×{height}, but maximum dimension allowed is {limit}")]
+    Enlarged { width: u64, height: u64, limit: u32 },
+    /// SVG to raster or back, or an output that this input cannot become (9412).
+    #[error("{0}")]
+    Unsupported(String),
+    /// An option whose meaning needs something that is not there (9401).
+    #[error("{0}")]
+    Option(String),
+    /// A font that cannot be read (9410).
+    #[error("{0}")]
+    Font(String),
+    /// A step names an image that the recipe does not have, or whose bytes were not supplied.
+    #[error("image {0} is not there")]
+    NoSuchImage(usize),
+}

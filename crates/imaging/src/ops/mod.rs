@@ -1,0 +1,1 @@
+//! Pixel operations, one file each.
