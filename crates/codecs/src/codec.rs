@@ -1,0 +1,198 @@
+//! The one small trait behind which every format stands, and the table of formats.
+
+mod avif;
+mod gif;
+mod jpeg;
+mod png;
+pub mod svg;
+mod webp;
+
+use crate::{Error, Format, Layout, Probe, Raster, RowSink, RowSource, Subsampling, Work};
+
+/// What is asked of a decoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DecodeSpec {
+    /// Denominator of scaled decoding: 1, 2, 4 or 8. Decoders that cannot scale are asked for 1 only
+    /// (see [`Codec::scales`]). The yielded size is ceil(size / scale).
+    pub scale: u32,
+    /// Planar Y Cb Cr (or Gray) is wanted where the file holds it; else interleaved RGB(A).
+    pub planar: bool,
+}
+
+/// A still image about to be encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImageSpec {
+    pub layout: Layout,
+    pub width: u32,
+    pub height: u32,
+}
+
+/// How JPEG is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum JpegMode {
+    Baseline,
+    Progressive,
+}
+
+/// EXIF that is written into a JPEG: the TIFF structure, without "Exif\0\0".
+pub type MetadataOut = Vec<u8>;
+
+/// How to encode.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncodeSpec {
+    /// 1–100. For WebP 100 = lossless.
+    pub quality: u8,
+    /// The quickest settings of the encoder.
+    pub fast: bool,
+    pub jpeg: JpegMode,
+    /// PNG: quantise to a palette of up to 256 colours at `quality`.
+    pub palette: bool,
+    pub subsampling: Subsampling,
+    pub exif: Option<MetadataOut>,
+}
+
+impl Default for EncodeSpec {
+    fn default() -> Self {
+        Self {
+            quality: 85,
+            fast: false,
+            jpeg: JpegMode::Progressive,
+            palette: false,
+            subsampling: Subsampling::S420,
+            exif: None,
+        }
+    }
+}
+
+/// How to encode an animation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnimationSpec {
+    pub width: u32,
+    pub height: u32,
+    /// 0 = forever.
+    pub loops: u32,
+    /// Number of frames to come.
+    pub frames: u32,
+    pub encode: EncodeSpec,
+}
+
+/// One fully composited frame: the whole canvas as it is shown.
+#[derive(Debug)]
+pub struct Frame {
+    /// `Layout::Rgba`, canvas-sized.
+    pub image: Raster,
+    pub delay_ms: u32,
+}
+
+/// An animation decoded frame by frame; at most two canvases are held.
+pub trait FrameSource {
+    fn size(&self) -> (u32, u32);
+    /// The next composited frame, or `None` after the last.
+    ///
+    /// # Errors
+    /// Any decoder error.
+    fn next_frame(&mut self) -> Result<Option<Frame>, Error>;
+}
+
+/// An animation encoded frame by frame.
+pub trait FrameSink {
+    /// Takes one `Layout::Rgba` frame of the announced size.
+    ///
+    /// # Errors
+    /// Encoder errors.
+    fn push(&mut self, frame: &Frame) -> Result<(), Error>;
+    /// # Errors
+    /// Encoder errors; frames missing.
+    fn finish(self: Box<Self>) -> Result<Vec<u8>, Error>;
+}
+
+/// A format. Methods that a format cannot do answer [`Error::Unsupported`].
+pub trait Codec: Sync {
+    fn format(&self) -> Format;
+
+    /// Reads the header: no pixel is decoded, nothing of the size of the image is allocated.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`], [`Error::Truncated`], [`Error::Unsupported`].
+    fn probe(&self, bytes: &[u8]) -> Result<Probe, Error>;
+
+    /// The layout that [`Codec::decode`] will yield for this file and spec.
+    fn decoded_layout(&self, probe: &Probe, spec: DecodeSpec) -> Layout;
+
+    /// Whether the decoder can decode at 1/2, 1/4 and 1/8.
+    fn scales(&self) -> bool {
+        false
+    }
+
+    /// Peak bytes that decoding (without the rows handed out) holds, estimated from the header.
+    fn decode_bytes(&self, probe: &Probe, spec: DecodeSpec) -> u64;
+
+    /// Starts decoding the still image, or the first frame.
+    ///
+    /// # Errors
+    /// Any decoder error.
+    fn decode<'a>(
+        &self,
+        bytes: &'a [u8],
+        probe: &Probe,
+        spec: DecodeSpec,
+        work: &'a Work,
+    ) -> Result<Box<dyn RowSource + 'a>, Error>;
+
+    /// Starts decoding all frames.
+    ///
+    /// # Errors
+    /// Any decoder error.
+    fn decode_frames<'a>(
+        &self,
+        _bytes: &'a [u8],
+        _probe: &Probe,
+        _work: &'a Work,
+    ) -> Result<Box<dyn FrameSource + 'a>, Error> {
+        Err(Error::Unsupported(format!("{} has no animations here", self.format())))
+    }
+
+    /// The layout the encoder wants for the given input layout (it is asked before rows are made):
+    /// an encoder may prefer planes, may be unable to carry alpha, …
+    fn encoded_layout(&self, offered: Layout, spec: &EncodeSpec) -> Layout;
+
+    /// Peak bytes that encoding holds, the output included.
+    fn encode_bytes(&self, image: ImageSpec, spec: &EncodeSpec) -> u64;
+
+    /// Starts encoding. `image.layout` is one that [`Codec::encoded_layout`] gave.
+    ///
+    /// # Errors
+    /// Encoder errors; [`Error::Unsupported`] for formats that are only read.
+    fn encode<'a>(
+        &self,
+        image: ImageSpec,
+        spec: &EncodeSpec,
+        work: &'a Work,
+    ) -> Result<Box<dyn RowSink + 'a>, Error>;
+
+    /// Starts encoding an animation.
+    ///
+    /// # Errors
+    /// Encoder errors.
+    fn encode_frames<'a>(
+        &self,
+        _spec: &AnimationSpec,
+        _work: &'a Work,
+    ) -> Result<Box<dyn FrameSink + 'a>, Error> {
+        Err(Error::Unsupported(format!("{} has no animations here", self.format())))
+    }
+}
+
+/// The codec of a format, if this build has one. A new format is one line here and one file.
+#[must_use]
+pub fn codec_for(format: Format) -> Option<&'static dyn Codec> {
+    match format {
+        Format::Png => Some(&png::Png),
+        Format::Jpeg => Some(&jpeg::Jpeg),
+        Format::Gif => Some(&gif::Gif),
+        Format::Svg => Some(&svg::Svg),
+        Format::WebP => Some(&webp::WebP),
+        Format::Avif => Some(&avif::AvifCodec),
+        _ => None,
+    }
+}

@@ -1,0 +1,161 @@
+//! GIF frames: codes to indices to a canvas.
+
+use weezl::{BitOrder, LzwStatus, decode::Decoder};
+
+use super::blocks::{Blocks, Disposal, FrameHead, damaged};
+use crate::canvas::{Canvas, Rect};
+use crate::pixels::Plane;
+use crate::{Error, Format, Frame, FrameSource, Raster, Work};
+
+/// What has to happen to the canvas before the next frame.
+enum Pending {
+    Nothing,
+    Clear(Rect),
+    Restore((Rect, Plane)),
+}
+
+/// Composites frame after frame.
+pub(super) struct Frames<'a> {
+    bytes: &'a [u8],
+    blocks: Blocks<'a>,
+    canvas: Canvas,
+    pending: Pending,
+    work: &'a Work,
+}
+
+impl<'a> Frames<'a> {
+    pub(super) fn new(bytes: &'a [u8], work: &'a Work) -> Result<Self, Error> {
+        let blocks = Blocks::new(bytes)?;
+        let canvas = Canvas::new(blocks.width, blocks.height, work)?;
+        Ok(Self { bytes, blocks, canvas, pending: Pending::Nothing, work })
+    }
+
+    /// Lays the next frame over the canvas and gives its delay in milliseconds.
+    fn advance(&mut self) -> Result<Option<u32>, Error> {
+        self.work.check()?;
+        let Some(head) = self.blocks.next()? else { return Ok(None) };
+        match std::mem::replace(&mut self.pending, Pending::Nothing) {
+            Pending::Nothing => {}
+            Pending::Clear(rect) => self.canvas.clear(rect),
+            Pending::Restore(saved) => self.canvas.restore(&saved),
+        }
+        match head.disposal {
+            Disposal::Keep => {}
+            Disposal::Clear => self.pending = Pending::Clear(head.rect),
+            Disposal::Previous => self.pending = Pending::Restore(self.canvas.save(head.rect, self.work)?),
+        }
+        self.lay(&head)?;
+        Ok(Some(u32::from(head.delay) * 10))
+    }
+
+    /// The first frame, without a second canvas.
+    pub(super) fn into_first(mut self) -> Result<Raster, Error> {
+        self.advance()?.ok_or_else(|| damaged("no image"))?;
+        Ok(self.canvas.raster)
+    }
+
+    fn lay(&mut self, head: &FrameHead) -> Result<(), Error> {
+        let rect = head.rect;
+        if rect.is_empty() {
+            return Ok(());
+        }
+        let mut palette = [[0; 4]; 256];
+        let entries = self.bytes[head.palette.clone()].as_chunks::<3>().0;
+        if entries.is_empty() {
+            return Err(damaged("no colour table"));
+        }
+        for (slot, [r, g, b]) in palette.iter_mut().zip(entries) {
+            *slot = [*r, *g, *b, 255];
+        }
+        if let Some(clear) = head.clear {
+            palette[usize::from(clear)] = [0; 4];
+        }
+        let visible = rect.clipped(self.canvas.raster.width, self.canvas.raster.height);
+        let _held = self.work.take(rect.width as usize + (64 << 10))?;
+        let mut row = vec![0; rect.width as usize];
+        let mut codes = Codes::new(&self.bytes[head.data..], head.code_size);
+        for (n, y) in rows(rect.height, head.interlaced).enumerate() {
+            if n % 64 == 0 {
+                self.work.check()?;
+            }
+            codes.fill(&mut row)?;
+            if y >= visible.height {
+                continue;
+            }
+            let span = self.canvas.span(visible.x, visible.y + y, visible.width);
+            for (out, &index) in span.as_chunks_mut::<4>().0.iter_mut().zip(&row) {
+                // Entries beyond the table are clear, like the clear one.
+                let colour = palette[usize::from(index)];
+                if colour[3] != 0 {
+                    *out = colour;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl FrameSource for Frames<'_> {
+    fn size(&self) -> (u32, u32) {
+        (self.blocks.width, self.blocks.height)
+    }
+
+    fn next_frame(&mut self) -> Result<Option<Frame>, Error> {
+        let Some(delay_ms) = self.advance()? else { return Ok(None) };
+        Ok(Some(Frame { image: self.canvas.shown(self.work)?, delay_ms }))
+    }
+}
+
+/// Rows in the order of the file: from top to bottom, or in the four passes of interlacing.
+fn rows(height: u32, interlaced: bool) -> impl Iterator<Item = u32> {
+    const PASSES: [(u32, u32); 4] = [(0, 8), (4, 8), (2, 4), (1, 2)];
+    let passes: &'static [(u32, u32)] = if interlaced { &PASSES } else { &[(0, 1)] };
+    passes.iter().flat_map(move |&(first, step)| (first..height).step_by(step as usize))
+}
+
+/// The LZW codes of one frame.
+struct Codes<'a> {
+    /// From a length byte on.
+    blocks: &'a [u8],
+    /// What is left of the current sub-block.
+    block: &'a [u8],
+    decoder: Decoder,
+}
+
+impl<'a> Codes<'a> {
+    fn new(blocks: &'a [u8], code_size: u8) -> Self {
+        Self { blocks, block: &[], decoder: Decoder::new(BitOrder::Lsb, code_size) }
+    }
+
+    /// Decodes exactly as many indices as `row` holds.
+    fn fill(&mut self, row: &mut [u8]) -> Result<(), Error> {
+        let mut done = 0;
+        while done < row.len() {
+            if self.block.is_empty()
+                && let Some((&n, rest)) = self.blocks.split_first()
+                && n > 0
+            {
+                // The walk over the blocks has seen that they are whole.
+                let Some((block, rest)) = rest.split_at_checked(usize::from(n)) else {
+                    return Err(Error::Truncated(Format::Gif));
+                };
+                self.block = block;
+                self.blocks = rest;
+            }
+            let result = self.decoder.decode_bytes(self.block, &mut row[done..]);
+            self.block = &self.block[result.consumed_in..];
+            done += result.consumed_out;
+            match result.status {
+                Err(_) => return Err(damaged("LZW codes")),
+                Ok(status) => {
+                    // Codes that were read before may give pixels without any input.
+                    let stuck = result.consumed_in == 0 && result.consumed_out == 0;
+                    if done < row.len() && (matches!(status, LzwStatus::Done) || stuck) {
+                        return Err(damaged("a frame with too few pixels"));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}

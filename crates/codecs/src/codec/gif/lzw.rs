@@ -1,0 +1,148 @@
+//! The LZW encoder of GIF (T. Welch 1984; GIF89a, appendix F): codes of growing width, least significant bit first,
+//! in sub-blocks of up to 255 bytes.
+
+use crate::Error;
+
+/// Where finished sub-blocks go: length byte and data.
+pub(super) type Emit<'a> = &'a mut dyn FnMut(&[u8]) -> Result<(), Error>;
+
+const MAX_CODES: u32 = 4096;
+const SLOTS: usize = 8192;
+const EMPTY: u32 = u32::MAX;
+
+/// Encodes one image at a time; the table is kept between images.
+#[derive(Debug)]
+pub(super) struct Encoder {
+    /// Open addressing: prefix code and index (20 bits) above their own code (12 bits).
+    table: Vec<u32>,
+    /// A length byte and up to 255 bytes.
+    block: [u8; 256],
+    filled: usize,
+    bits: u64,
+    count: u32,
+}
+
+impl Encoder {
+    pub(super) fn new() -> Self {
+        Self { table: vec![EMPTY; SLOTS], block: [0; 256], filled: 0, bits: 0, count: 0 }
+    }
+
+    /// Encodes indices of `code_size` (2–8) bits; the terminating empty sub-block is included.
+    pub(super) fn encode(&mut self, indices: &[u8], code_size: u8, emit: Emit<'_>) -> Result<(), Error> {
+        let clear = 1_u32 << code_size;
+        let mut width = u32::from(code_size) + 1;
+        let mut next = clear + 2;
+        self.table.fill(EMPTY);
+        self.put(clear, width, emit)?;
+        let mut rest = indices.iter();
+        if let Some(&first) = rest.next() {
+            let mut prefix = u32::from(first);
+            for &index in rest {
+                let key = prefix << 8 | u32::from(index);
+                let mut slot = (key.wrapping_mul(0x9E37_79B1) >> 19) as usize;
+                let found = loop {
+                    let entry = self.table[slot];
+                    if entry >> 12 == key {
+                        break Some(entry & 0xFFF);
+                    }
+                    if entry == EMPTY {
+                        break None;
+                    }
+                    slot = (slot + 1) % SLOTS;
+                };
+                if let Some(code) = found {
+                    prefix = code;
+                    continue;
+                }
+                self.put(prefix, width, emit)?;
+                if next < MAX_CODES {
+                    self.table[slot] = key << 12 | next;
+                    // The reader makes this entry one code later: only then does its width grow.
+                    width += u32::from(next == 1 << width);
+                    next += 1;
+                } else {
+                    self.put(clear, width, emit)?;
+                    self.table.fill(EMPTY);
+                    width = u32::from(code_size) + 1;
+                    next = clear + 2;
+                }
+                prefix = u32::from(index);
+            }
+            self.put(prefix, width, emit)?;
+            width += u32::from(next == 1 << width && width < 12);
+        }
+        self.put(clear + 1, width, emit)?;
+        if self.count > 0 {
+            self.put(0, 8 - self.count, emit)?;
+        }
+        if self.filled > 0 {
+            self.flush(emit)?;
+        }
+        emit(&[0])
+    }
+
+    fn put(&mut self, code: u32, width: u32, emit: Emit<'_>) -> Result<(), Error> {
+        self.bits |= u64::from(code) << self.count;
+        self.count += width;
+        while self.count >= 8 {
+            self.filled += 1;
+            self.block[self.filled] = self.bits as u8;
+            self.bits >>= 8;
+            self.count -= 8;
+            if self.filled == 255 {
+                self.flush(emit)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, emit: Emit<'_>) -> Result<(), Error> {
+        self.block[0] = self.filled as u8;
+        let end = self.filled + 1;
+        self.filled = 0;
+        emit(&self.block[..end])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::Encoder;
+
+    fn back(indices: &[u8], code_size: u8) -> Vec<u8> {
+        let mut file = Vec::new();
+        Encoder::new()
+            .encode(indices, code_size, &mut |block| {
+                assert_eq!(usize::from(block[0]) + 1, block.len());
+                file.extend_from_slice(&block[1..]);
+                Ok(())
+            })
+            .unwrap();
+        weezl::decode::Decoder::new(weezl::BitOrder::Lsb, code_size).decode(&file).unwrap()
+    }
+
+    #[test]
+    fn full_tables_and_every_width_come_back() {
+        // Noise fills the table of 4096 codes many times; a run makes the longest strings.
+        let mut state = 1_u32;
+        let noise: Vec<u8> = (0..200_000)
+            .map(|i| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                if i % 5000 < 2000 { 7 } else { (state >> 24) as u8 }
+            })
+            .collect();
+        for bits in 2..=8_u8 {
+            let indices: Vec<u8> = noise.iter().map(|v| v & (255 >> (8 - bits))).collect();
+            assert!(back(&indices, bits) == indices, "{bits} bits");
+        }
+    }
+
+    proptest! {
+        /// Lengths around every change of width and of the end code's width.
+        #[test]
+        fn any_indices_come_back(indices in prop::collection::vec(0_u8..4, 0..3000)) {
+            prop_assert_eq!(back(&indices, 2), indices);
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Rows and planes out of libjpeg.
+
+use super::ffi::{Component, Decoder, Output, RawPlane};
+use super::header::{Header, Space};
+use super::{coefficient_bytes, component_factors};
+use crate::emit::Emitter;
+use crate::{Error, Format, Layout, PlaneRows, Probe, Reservation, RowSource, Rows, Subsampling, Work};
+
+/// Interleaved rows handed out at once: few enough to stay in the cache.
+const ROWS: usize = 8;
+
+/// Width of the inverse DCT of a component, 1–8: libjpeg prefers to decode coarse chroma at twice
+/// the size over scaling it up afterwards (`jpeg_calc_output_dimensions`).
+fn dct_size(max: (usize, usize), component: (usize, usize), scale: usize) -> usize {
+    let min = 8 / scale;
+    let mut size = min;
+    while size < 8
+        && (max.0 * min).is_multiple_of(component.0 * size * 2)
+        && (max.1 * min).is_multiple_of(component.1 * size * 2)
+    {
+        size *= 2;
+    }
+    size
+}
+
+/// The subsampling of the planes that come out at `1 / scale`: chroma may come out finer.
+pub(super) fn scaled_subsampling(s: Subsampling, scale: u32) -> Option<Subsampling> {
+    let (h, v) = s.factors();
+    let scale = scale as usize;
+    let finer = dct_size((h as usize, v as usize), (1, 1), scale) / (8 / scale).max(1);
+    let finer = u32::try_from(finer).ok()?;
+    (h.is_multiple_of(finer) && v.is_multiple_of(finer))
+        .then(|| Subsampling::from_factors(h / finer, v / finer))
+        .flatten()
+}
+
+/// Bytes that decoding holds: coefficients where all scans have to be read first, the strips of
+/// the library and those handed out.
+fn needed(width: u32, height: u32, factors: &[(u32, u32)], multiple_scans: bool) -> u64 {
+    let max_v = factors.iter().map(|f| f.1).max().unwrap_or(1);
+    let coefficients = if multiple_scans { coefficient_bytes(width, height, factors) } else { 0 };
+    // An MCU row of each component at full width, once in the library (with context rows) and once
+    // scaled up, and the rows handed out.
+    let strip = u64::from(width + 64) * factors.len() as u64 * u64::from(max_v * 8);
+    coefficients + strip * 2 + u64::from(width) * (ROWS as u64) * 4 + (64 << 10)
+}
+
+pub(super) fn estimate(probe: &Probe) -> u64 {
+    let multiple = probe.progressive || probe.whole_bitmap;
+    let factors = match probe.subsampling {
+        Some(s) => component_factors(s).to_vec(),
+        None if probe.gray => vec![(1, 1)],
+        None => vec![(1, 1); if probe.cmyk { 4 } else { 3 }],
+    };
+    needed(probe.width, probe.height, &factors, multiple)
+}
+
+pub(super) fn start<'a>(
+    bytes: &'a [u8],
+    header: &Header,
+    layout: Layout,
+    scale: u32,
+    work: &'a Work,
+) -> Result<Box<dyn RowSource + 'a>, Error> {
+    if !matches!(scale, 1 | 2 | 4 | 8) {
+        return Err(Error::Unsupported(format!("JPEG: decoding at 1/{scale}")));
+    }
+    let mut decoder = Decoder::new(bytes, work)?;
+    let found = decoder.read_header()?;
+    let factors: Vec<(u32, u32)> = found.components.iter().map(|c| (c.h as u32, c.v as u32)).collect();
+    if factors != header.factors || (found.width, found.height) != (header.width, header.height) {
+        return Err(Error::Malformed { format: Format::Jpeg, reason: "an ambiguous header".to_owned() });
+    }
+    let bytes_needed = needed(found.width, found.height, &factors, found.multiple_scans);
+    let bytes_needed = usize::try_from(bytes_needed).unwrap_or(usize::MAX);
+    let held = work.take(bytes_needed)?;
+    let output = match (layout, header.space) {
+        (Layout::Cmyk, _) => Output::Cmyk,
+        (Layout::Gray, _) => Output::Gray,
+        (Layout::Ycc(_), _) => Output::Raw,
+        (Layout::Rgb | Layout::Rgba, _) => Output::Rgb,
+    };
+    let invert = header.space == Space::Cmyk && header.adobe;
+    decoder.start(output, scale, bytes_needed)?;
+    let (width, height) = decoder.output_size();
+    let kind = if output == Output::Raw {
+        Kind::Planes(Planes::new(layout, (width, height), &found.components, scale as usize))
+    } else {
+        let stride = width as usize * layout.channels(0);
+        Kind::Interleaved { buffer: vec![0; stride * ROWS], stride, invert }
+    };
+    Ok(Box::new(JpegRows {
+        decoder,
+        work,
+        layout,
+        width,
+        height,
+        next: 0,
+        kind,
+        emitter: Emitter::default(),
+        _held: held,
+    }))
+}
+
+struct JpegRows<'a> {
+    decoder: Decoder<'a>,
+    work: &'a Work,
+    layout: Layout,
+    width: u32,
+    height: u32,
+    /// The next row to be read.
+    next: u32,
+    kind: Kind,
+    emitter: Emitter,
+    _held: Reservation,
+}
+
+enum Kind {
+    Interleaved { buffer: Vec<u8>, stride: usize, invert: bool },
+    Planes(Planes),
+}
+
+/// Buffers of one MCU row.
+struct Planes {
+    /// Luma rows of an MCU row.
+    lines: u32,
+    strips: Vec<Strip>,
+}
+
+struct Strip {
+    buffer: Vec<u8>,
+    /// Bytes of a row in the buffer: whole blocks.
+    stride: usize,
+    /// Rows of an MCU row.
+    rows: u32,
+    /// Size of the plane.
+    width: u32,
+    height: u32,
+}
+
+impl Planes {
+    fn new(layout: Layout, size: (u32, u32), components: &[Component], scale: usize) -> Self {
+        let max = (
+            components.iter().map(|c| c.h).max().unwrap_or(1),
+            components.iter().map(|c| c.v).max().unwrap_or(1),
+        );
+        let strips = components
+            .iter()
+            .enumerate()
+            .map(|(i, c)| {
+                let dct = dct_size(max, (c.h, c.v), scale);
+                let (width, height) = layout.plane_size(i, size.0, size.1);
+                let stride = (c.width_in_blocks * dct).max(width as usize);
+                let rows = c.v * dct;
+                Strip { buffer: vec![0; stride * rows], stride, rows: rows as u32, width, height }
+            })
+            .collect();
+        Self { lines: (max.1 * (8 / scale)) as u32, strips }
+    }
+}
+
+impl Strip {
+    /// The rows of MCU row `index`, without the columns and rows that only fill the last blocks.
+    fn rows_of(&mut self, index: u32) -> PlaneRows<'_> {
+        let first = (index * self.rows).min(self.height);
+        let count = self.rows.min(self.height - first);
+        let width = self.width as usize;
+        if width < self.stride {
+            for row in 1..count as usize {
+                self.buffer.copy_within(row * self.stride..row * self.stride + width, row * width);
+            }
+        }
+        PlaneRows { first, count, data: &self.buffer[..count as usize * width] }
+    }
+}
+
+impl RowSource for JpegRows<'_> {
+    fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    fn size(&self) -> (u32, u32) {
+        (self.width, self.height)
+    }
+
+    fn next_rows(&mut self) -> Result<Option<Rows<'_>>, Error> {
+        if self.next >= self.height {
+            return Ok(None);
+        }
+        self.work.check()?;
+        let first = self.next;
+        match &mut self.kind {
+            Kind::Interleaved { buffer, stride, invert } => {
+                let got = self.decoder.read_rows(buffer, *stride, ROWS)?;
+                if got == 0 {
+                    return Err(Error::Truncated(Format::Jpeg));
+                }
+                self.next += got as u32;
+                if self.next >= self.height {
+                    self.decoder.finish()?;
+                }
+                let data = &mut buffer[..got * *stride];
+                if *invert {
+                    data.iter_mut().for_each(|b| *b = !*b);
+                }
+                Ok(Some(self.emitter.emit([PlaneRows { first, count: got as u32, data }])))
+            }
+            Kind::Planes(planes) => {
+                let index = first / planes.lines;
+                let mut raw: Vec<RawPlane<'_>> = planes
+                    .strips
+                    .iter_mut()
+                    .map(|s| RawPlane { data: &mut s.buffer, stride: s.stride, rows: s.rows as usize })
+                    .collect();
+                self.decoder.read_raw(&mut raw, planes.lines)?;
+                self.next = first.saturating_add(planes.lines);
+                if self.next >= self.height {
+                    self.decoder.finish()?;
+                }
+                Ok(Some(self.emitter.emit(planes.strips.iter_mut().map(|s| s.rows_of(index)))))
+            }
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Rows into a PNG file.
+
+use std::cell::RefCell;
+use std::io::{self, Write};
+use std::rc::Rc;
+
+use png::{BitDepth, ColorType, Compression, Encoder, EncodingError, Filter, StreamWriter};
+
+use crate::quantise::{PaletteAlpha, quantise};
+use crate::{EncodeSpec, Error, Format, ImageSpec, Layout, Raster, Reservation, RowSink, Rows, Work};
+
+fn failed(reason: impl Into<String>) -> Error {
+    Error::Encode { format: Format::Png, reason: reason.into() }
+}
+
+pub(super) fn estimate(image: ImageSpec, spec: &EncodeSpec) -> u64 {
+    let pixels = u64::from(image.width) * u64::from(image.height);
+    // Deflate's window and tables, and filtered rows.
+    let working = (1 << 20) + u64::from(image.width) * 4 * 8;
+    if spec.palette {
+        // The bitmap, the indices, the quantiser's tables, the file.
+        pixels * 6 + (8 << 20) + working
+    } else {
+        // Noise does not compress.
+        pixels * image.layout.channels(0) as u64 * 3 / 2 + working
+    }
+}
+
+/// The growing file: shared, because the library keeps its writer to itself.
+#[derive(Clone)]
+struct File(Rc<RefCell<Contents>>);
+
+struct Contents {
+    bytes: Vec<u8>,
+    held: Reservation,
+    /// Why writing was refused.
+    refused: Option<Error>,
+}
+
+impl File {
+    fn new(work: &Work) -> Result<Self, Error> {
+        let held = work.take(0)?;
+        Ok(Self(Rc::new(RefCell::new(Contents { bytes: Vec::new(), held, refused: None }))))
+    }
+
+    /// The reason of a failed write.
+    fn reason(&self, error: &EncodingError) -> Error {
+        self.0.borrow_mut().refused.take().unwrap_or_else(|| failed(error.to_string()))
+    }
+
+    fn take(&self) -> Vec<u8> {
+        let mut bytes = std::mem::take(&mut self.0.borrow_mut().bytes);
+        bytes.shrink_to_fit();
+        bytes
+    }
+}
+
+impl Write for File {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let contents = &mut *self.0.borrow_mut();
+        let wanted = contents.bytes.len() + data.len();
+        if wanted > contents.bytes.capacity() {
+            let room = wanted.max(contents.bytes.len() * 3 / 2).max(16 << 10);
+            if let Err(error) = contents.held.grow_to(room) {
+                contents.refused = Some(error);
+                return Err(io::Error::other("no memory left for the file"));
+            }
+            contents.bytes.reserve_exact(room - contents.bytes.len());
+        }
+        contents.bytes.extend_from_slice(data);
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+pub(super) fn start<'a>(
+    image: ImageSpec,
+    spec: &EncodeSpec,
+    work: &'a Work,
+) -> Result<Box<dyn RowSink + 'a>, Error> {
+    let limit = i32::MAX as u32;
+    if !(1..=limit).contains(&image.width) || !(1..=limit).contains(&image.height) {
+        return Err(failed(format!("{} × {} pixels are not possible", image.width, image.height)));
+    }
+    let colour = match image.layout {
+        Layout::Gray => ColorType::Grayscale,
+        Layout::Rgb => ColorType::Rgb,
+        Layout::Rgba => ColorType::Rgba,
+        other => return Err(failed(format!("{other:?} pixels are not possible"))),
+    };
+    let file = File::new(work)?;
+    let target = if spec.palette {
+        Target::Palette {
+            bitmap: Raster::new(Layout::Rgba, image.width, image.height, work)?,
+            // 256 colours from 90 on, fewer below.
+            colours: (16 + usize::from(spec.quality) * 240 / 90).min(256),
+            fast: spec.fast,
+        }
+    } else {
+        let mut encoder = Encoder::new(file.clone(), image.width, image.height);
+        encoder.set_color(colour);
+        encoder.set_depth(BitDepth::Eight);
+        encoder.set_compression(compression(spec.fast));
+        let writer = encoder.write_header().and_then(png::Writer::into_stream_writer);
+        Target::Stream(Box::new(writer.map_err(|e| file.reason(&e))?))
+    };
+    let working = (1 << 20) + image.width as usize * 32;
+    Ok(Box::new(PngSink { image, work, file, target, next: 0, _held: work.take(working)? }))
+}
+
+fn compression(fast: bool) -> Compression {
+    if fast { Compression::Fast } else { Compression::Balanced }
+}
+
+enum Target {
+    Stream(Box<StreamWriter<'static, File>>),
+    /// A palette can be chosen when all pixels are there.
+    Palette {
+        bitmap: Raster,
+        colours: usize,
+        fast: bool,
+    },
+}
+
+struct PngSink<'a> {
+    image: ImageSpec,
+    work: &'a Work,
+    file: File,
+    target: Target,
+    /// The next row to come.
+    next: u32,
+    _held: Reservation,
+}
+
+impl RowSink for PngSink<'_> {
+    fn push(&mut self, rows: Rows<'_>) -> Result<(), Error> {
+        self.work.check()?;
+        let [part] = rows.planes else { return Err(failed("one plane is expected")) };
+        if part.count == 0 {
+            return Ok(());
+        }
+        let channels = self.image.layout.channels(0);
+        let stride = self.image.width as usize * channels;
+        if part.first != self.next
+            || part.count > self.image.height - self.next
+            || part.data.len() != part.count as usize * stride
+        {
+            return Err(failed("rows out of order"));
+        }
+        match &mut self.target {
+            Target::Stream(writer) => {
+                // In pieces, so that a deadline is noticed within a large push.
+                for piece in part.data.chunks(stride * (1 + (1 << 18) / stride)) {
+                    writer.write_all(piece).map_err(|e| self.file.reason(&EncodingError::IoError(e)))?;
+                    self.work.check()?;
+                }
+            }
+            Target::Palette { bitmap, .. } => {
+                for (i, row) in part.data.chunks_exact(stride).enumerate() {
+                    let out = bitmap.planes[0].row_mut(part.first + i as u32);
+                    for (from, to) in row.chunks_exact(channels).zip(out.as_chunks_mut::<4>().0) {
+                        *to = match *from {
+                            [y] => [y, y, y, 255],
+                            [r, g, b] => [r, g, b, 255],
+                            [r, g, b, a] => [r, g, b, a],
+                            _ => [0; 4],
+                        };
+                    }
+                }
+            }
+        }
+        self.next += part.count;
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<Vec<u8>, Error> {
+        let Self { image, work, file, target, next, _held } = *self;
+        if next != image.height {
+            return Err(failed("rows are missing"));
+        }
+        match target {
+            Target::Stream(writer) => writer.finish().map_err(|e| file.reason(&e))?,
+            Target::Palette { bitmap, colours, fast } => {
+                write_palette(&file, &bitmap, colours, fast, work)?;
+            }
+        }
+        Ok(file.take())
+    }
+}
+
+/// Writes indices with as few bits as the palette allows.
+fn write_palette(file: &File, bitmap: &Raster, colours: usize, fast: bool, work: &Work) -> Result<(), Error> {
+    let (width, height) = (bitmap.width, bitmap.height);
+    let indexed = quantise(bitmap.data(), width, height, colours, PaletteAlpha::Full, 1.0, work)?;
+    let (depth, bits) = match indexed.palette.len() {
+        0..=2 => (BitDepth::One, 1),
+        3..=4 => (BitDepth::Two, 2),
+        5..=16 => (BitDepth::Four, 4),
+        _ => (BitDepth::Eight, 8),
+    };
+    let mut encoder = Encoder::new(file.clone(), width, height);
+    encoder.set_color(ColorType::Indexed);
+    encoder.set_depth(depth);
+    encoder.set_palette(indexed.palette.iter().flat_map(|c| [c[0], c[1], c[2]]).collect::<Vec<u8>>());
+    // Entries behind the last translucent one are opaque without being named.
+    let named = indexed.palette.iter().rposition(|c| c[3] < 255).map_or(0, |i| i + 1);
+    if named > 0 {
+        encoder.set_trns(indexed.palette[..named].iter().map(|c| c[3]).collect::<Vec<u8>>());
+    }
+    encoder.set_compression(compression(fast));
+    // Neighbouring indices are no neighbouring colours: filters make them longer.
+    encoder.set_filter(Filter::NoFilter);
+    let mut writer =
+        encoder.write_header().and_then(png::Writer::into_stream_writer).map_err(|e| file.reason(&e))?;
+    let mut packed = vec![0_u8; (width as usize * bits).div_ceil(8)];
+    for (y, row) in indexed.indices.chunks_exact(width as usize).enumerate() {
+        if y % 64 == 0 {
+            work.check()?;
+        }
+        for (byte, group) in packed.iter_mut().zip(row.chunks(8 / bits)) {
+            *byte = group.iter().zip(1..).fold(0, |b, (&index, n)| b | index << (8 - n * bits));
+        }
+        writer.write_all(&packed).map_err(|e| file.reason(&EncodingError::IoError(e)))?;
+    }
+    writer.finish().map_err(|e| file.reason(&e))
+}

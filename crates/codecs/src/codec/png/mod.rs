@@ -1,0 +1,82 @@
+//! PNG through the `png` crate: rows of a plain file as they are inflated, the whole bitmap only for
+//! interlaced files and palettes. Of an animated PNG the default image is a still.
+
+mod decode;
+mod encode;
+mod header;
+
+use crate::{
+    Codec, DecodeSpec, EncodeSpec, Error, Format, ImageSpec, Layout, Probe, RowSink, RowSource, Work,
+};
+
+/// The PNG codec.
+#[derive(Debug)]
+pub(crate) struct Png;
+
+impl Codec for Png {
+    fn format(&self) -> Format {
+        Format::Png
+    }
+
+    fn probe(&self, bytes: &[u8]) -> Result<Probe, Error> {
+        Ok(header::parse(bytes)?.into_probe(bytes.len()))
+    }
+
+    fn decoded_layout(&self, probe: &Probe, spec: DecodeSpec) -> Layout {
+        if probe.alpha {
+            Layout::Rgba
+        } else if probe.gray && spec.planar {
+            Layout::Gray
+        } else {
+            Layout::Rgb
+        }
+    }
+
+    fn decode_bytes(&self, probe: &Probe, spec: DecodeSpec) -> u64 {
+        // The header's depth is not in the probe: 16 bits are supposed.
+        let raw = u64::from(probe.width) * if probe.palette { 4 } else { 8 };
+        decode::needed(probe.width, probe.height, raw, self.decoded_layout(probe, spec), probe.whole_bitmap)
+    }
+
+    fn decode<'a>(
+        &self,
+        bytes: &'a [u8],
+        probe: &Probe,
+        spec: DecodeSpec,
+        work: &'a Work,
+    ) -> Result<Box<dyn RowSource + 'a>, Error> {
+        if spec.scale != 1 {
+            return Err(Error::Unsupported(format!("PNG: decoding at 1/{}", spec.scale)));
+        }
+        let header = header::parse(bytes)?;
+        if (header.width, header.height, header.alpha()) != (probe.width, probe.height, probe.alpha) {
+            return Err(Error::Malformed {
+                format: Format::Png,
+                reason: "not the file that was looked at before".to_owned(),
+            });
+        }
+        decode::start(bytes, &header, self.decoded_layout(probe, spec), work)
+    }
+
+    /// Planes have to become R G B before; a palette is made from anything.
+    fn encoded_layout(&self, offered: Layout, _spec: &EncodeSpec) -> Layout {
+        match offered {
+            Layout::Gray => Layout::Gray,
+            Layout::Rgba => Layout::Rgba,
+            Layout::Rgb | Layout::Cmyk | Layout::Ycc(_) => Layout::Rgb,
+        }
+    }
+
+    fn encode_bytes(&self, image: ImageSpec, spec: &EncodeSpec) -> u64 {
+        encode::estimate(image, spec)
+    }
+
+    fn encode<'a>(
+        &self,
+        image: ImageSpec,
+        spec: &EncodeSpec,
+        work: &'a Work,
+    ) -> Result<Box<dyn RowSink + 'a>, Error> {
+        encode::start(image, spec, work)
+    }
+}

@@ -1,0 +1,256 @@
+//! The WebP container: chunks, canvas, animation frames. See the WebP Container Specification and RFC 9649.
+
+use std::ops::Range;
+
+use crate::{Error, Format};
+
+/// What the chunks of a file say.
+#[derive(Debug, Clone)]
+pub(super) struct Container {
+    pub(super) width: u32,
+    pub(super) height: u32,
+    /// The still image, or the first frame.
+    pub(super) first: FrameHead,
+    pub(super) animation: Option<AnimationHead>,
+    /// Any frame, or the canvas around the frames, may be seen through.
+    pub(super) alpha: bool,
+    pub(super) icc: Option<Range<usize>>,
+    pub(super) exif: Option<Range<usize>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct AnimationHead {
+    pub(super) frames: u32,
+    /// How often it is played, 0 = forever.
+    pub(super) loops: u32,
+}
+
+/// One image within the file.
+#[derive(Debug, Clone)]
+pub(super) struct FrameHead {
+    pub(super) x: u32,
+    pub(super) y: u32,
+    pub(super) width: u32,
+    pub(super) height: u32,
+    pub(super) delay_ms: u32,
+    /// Blend over the canvas; else replace.
+    pub(super) blend: bool,
+    /// Clear the frame's rectangle after it was shown.
+    pub(super) clear_after: bool,
+    pub(super) alpha: bool,
+    pub(super) lossless: bool,
+    /// From the ALPH, VP8 or VP8L chunk's tag to the end of the image data.
+    pub(super) data: Range<usize>,
+}
+
+/// Frames that a file may have: more is an attack or a film.
+const MAX_FRAMES: u32 = 1 << 16;
+
+fn damaged(reason: &str) -> Error {
+    Error::Malformed { format: Format::WebP, reason: reason.to_owned() }
+}
+
+const TRUNCATED: Error = Error::Truncated(Format::WebP);
+
+fn u24(b: &[u8]) -> u32 {
+    u32::from_le_bytes([b[0], b[1], b[2], 0])
+}
+
+/// Walks the chunks of `bytes[range]`.
+pub(super) struct Chunks<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    end: usize,
+}
+
+pub(super) struct Chunk {
+    tag: [u8; 4],
+    start: usize,
+    payload: Range<usize>,
+}
+
+impl Chunks<'_> {
+    pub(super) fn next(&mut self) -> Result<Option<Chunk>, Error> {
+        // A lone pad byte at the end is harmless.
+        if self.end - self.at < 2 {
+            return Ok(None);
+        }
+        let head =
+            self.bytes.get(self.at..self.at + 8).filter(|_| self.at + 8 <= self.end).ok_or(TRUNCATED)?;
+        let size = u32::from_le_bytes([head[4], head[5], head[6], head[7]]) as usize;
+        let payload = self.at + 8..(self.at + 8).checked_add(size).ok_or(TRUNCATED)?;
+        if payload.end > self.end {
+            return Err(TRUNCATED);
+        }
+        let start = self.at;
+        self.at = (payload.end + size % 2).min(self.end);
+        Ok(Some(Chunk { tag: [head[0], head[1], head[2], head[3]], start, payload }))
+    }
+}
+
+/// The chunks of the file.
+pub(super) fn chunks(bytes: &[u8]) -> Result<Chunks<'_>, Error> {
+    let head = bytes.get(..12).ok_or(TRUNCATED)?;
+    if &head[..4] != b"RIFF" || &head[8..12] != b"WEBP" {
+        return Err(Error::NotAnImage);
+    }
+    let end = 8 + u32::from_le_bytes([head[4], head[5], head[6], head[7]]) as usize;
+    if end > bytes.len() {
+        return Err(TRUNCATED);
+    }
+    if end < 12 {
+        return Err(damaged("RIFF size"));
+    }
+    Ok(Chunks { bytes, at: 12, end })
+}
+
+impl Container {
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        let mut walk = chunks(bytes)?;
+        let first = walk.next()?.ok_or(TRUNCATED)?;
+        if &first.tag != b"VP8X" {
+            let frame = image(bytes, &first, None)?;
+            return Ok(Self {
+                width: frame.width,
+                height: frame.height,
+                alpha: frame.alpha,
+                first: frame,
+                animation: None,
+                icc: None,
+                exif: None,
+            });
+        }
+        let head = bytes.get(first.payload).filter(|p| p.len() >= 10).ok_or(damaged("VP8X size"))?;
+        let (width, height) = (u24(&head[4..]) + 1, u24(&head[7..]) + 1);
+        let animated = head[0] & 0x02 != 0;
+        let (mut icc, mut exif, mut loops, mut still, mut alph) = (None, None, 1, None, None);
+        let mut frames = 0_u32;
+        let mut alpha = false;
+        while let Some(chunk) = walk.next()? {
+            match &chunk.tag {
+                b"ICCP" => icc = icc.or(Some(chunk.payload)),
+                b"EXIF" => exif = exif.or(Some(chunk.payload)),
+                b"ANIM" if animated => {
+                    let p = &bytes[chunk.payload];
+                    loops = u32::from(u16::from_le_bytes(
+                        p.get(4..6).ok_or(damaged("ANIM size"))?.try_into().unwrap_or_default(),
+                    ));
+                }
+                b"ANMF" if animated => {
+                    let frame = anmf(bytes, &chunk, width, height)?;
+                    frames += 1;
+                    if frames > MAX_FRAMES {
+                        return Err(Error::TooLarge(format!(
+                            "the animation has more than {MAX_FRAMES} frames"
+                        )));
+                    }
+                    alpha |= frame.alpha || frame.clear_after;
+                    if still.is_none() {
+                        alpha |= (frame.width, frame.height) != (width, height);
+                        still = Some(frame);
+                    }
+                }
+                b"ALPH" if !animated && still.is_none() => alph = alph.or(Some(chunk.start)),
+                b"VP8 " | b"VP8L" if !animated && still.is_none() => {
+                    let frame = image(bytes, &chunk, alph)?;
+                    if (frame.width, frame.height) != (width, height) {
+                        return Err(damaged("image and canvas differ in size"));
+                    }
+                    alpha = frame.alpha;
+                    still = Some(frame);
+                }
+                _ => {}
+            }
+        }
+        let first = still.ok_or(TRUNCATED)?;
+        let animation = animated.then_some(AnimationHead { frames, loops });
+        Ok(Self { width, height, first, animation, alpha, icc, exif })
+    }
+}
+
+/// The next animation frame of the file.
+pub(super) fn next_frame(
+    bytes: &[u8],
+    walk: &mut Chunks<'_>,
+    canvas: (u32, u32),
+) -> Result<Option<FrameHead>, Error> {
+    while let Some(chunk) = walk.next()? {
+        if &chunk.tag == b"ANMF" {
+            return anmf(bytes, &chunk, canvas.0, canvas.1).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+fn anmf(bytes: &[u8], chunk: &Chunk, canvas_w: u32, canvas_h: u32) -> Result<FrameHead, Error> {
+    let p = bytes.get(chunk.payload.clone()).filter(|p| p.len() >= 16).ok_or(damaged("ANMF size"))?;
+    let (x, y) = (u24(p) * 2, u24(&p[3..]) * 2);
+    let (width, height) = (u24(&p[6..]) + 1, u24(&p[9..]) + 1);
+    if x + width > canvas_w || y + height > canvas_h {
+        return Err(damaged("a frame lies outside the canvas"));
+    }
+    let mut inner = Chunks { bytes, at: chunk.payload.start + 16, end: chunk.payload.end };
+    let mut alph = None;
+    while let Some(part) = inner.next()? {
+        match &part.tag {
+            b"ALPH" => alph = alph.or(Some(part.start)),
+            b"VP8 " | b"VP8L" => {
+                let frame = image(bytes, &part, alph)?;
+                if (frame.width, frame.height) != (width, height) {
+                    return Err(damaged("a frame and its image differ in size"));
+                }
+                return Ok(FrameHead {
+                    x,
+                    y,
+                    delay_ms: u24(&p[12..]),
+                    blend: p[15] & 0x02 == 0,
+                    clear_after: p[15] & 0x01 != 0,
+                    ..frame
+                });
+            }
+            _ => {}
+        }
+    }
+    Err(damaged("a frame without an image"))
+}
+
+/// Reads the head of a VP8 or VP8L bit stream; `alph` is where the ALPH chunk before it starts.
+fn image(bytes: &[u8], chunk: &Chunk, alph: Option<usize>) -> Result<FrameHead, Error> {
+    let p = &bytes[chunk.payload.clone()];
+    let (width, height, alpha, lossless) = match &chunk.tag {
+        b"VP8 " => {
+            let p = p.get(..10).ok_or(TRUNCATED)?;
+            if p[0] & 1 != 0 || p[3..6] != [0x9D, 0x01, 0x2A] {
+                return Err(damaged("VP8 key frame header"));
+            }
+            let size = |at: usize| u32::from(u16::from_le_bytes([p[at], p[at + 1]]) & 0x3FFF);
+            (size(6), size(8), alph.is_some(), false)
+        }
+        b"VP8L" => {
+            let p = p.get(..5).ok_or(TRUNCATED)?;
+            let bits = u32::from_le_bytes([p[1], p[2], p[3], p[4]]);
+            if p[0] != 0x2F || bits >> 29 != 0 {
+                return Err(damaged("VP8L header"));
+            }
+            ((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1, bits >> 28 & 1 != 0, true)
+        }
+        _ => return Err(damaged("no image chunk")),
+    };
+    if width == 0 || height == 0 {
+        return Err(damaged("a side of zero pixels"));
+    }
+    let start = if lossless { chunk.start } else { alph.unwrap_or(chunk.start) };
+    let end = (chunk.payload.end + chunk.payload.len() % 2).min(bytes.len());
+    Ok(FrameHead {
+        x: 0,
+        y: 0,
+        width,
+        height,
+        delay_ms: 0,
+        blend: false,
+        clear_after: false,
+        alpha,
+        lossless,
+        data: start..end,
+    })
+}

@@ -1,0 +1,310 @@
+//! EXIF: the few tags this project needs out of a TIFF structure, and the structure that is written
+//! into a JPEG. Values are read with bounds checks at each step; nothing in the payload is trusted.
+//!
+//! Source: Exif 2.32 (CIPA DC-008) §4.6, TIFF 6.0 §2.
+
+use crate::Orientation;
+
+const ORIENTATION: u16 = 0x0112;
+const COPYRIGHT: u16 = 0x8298;
+const THUMBNAIL_OFFSET: u16 = 0x0201;
+const THUMBNAIL_LENGTH: u16 = 0x0202;
+
+const ASCII: u16 = 2;
+const SHORT: u16 = 3;
+const LONG: u16 = 4;
+
+/// A TIFF structure and its byte order.
+#[derive(Clone, Copy)]
+struct Tiff<'a> {
+    bytes: &'a [u8],
+    little: bool,
+}
+
+/// One directory entry; `value` is the position of its value field (4 bytes).
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    tag: u16,
+    kind: u16,
+    count: u32,
+    value: usize,
+}
+
+impl<'a> Tiff<'a> {
+    fn new(bytes: &'a [u8]) -> Option<Self> {
+        let little = match bytes.get(..4)? {
+            [b'I', b'I', 42, 0] => true,
+            [b'M', b'M', 0, 42] => false,
+            _ => return None,
+        };
+        Some(Self { bytes, little })
+    }
+
+    fn u16(self, at: usize) -> Option<u16> {
+        let b = self.bytes.get(at..at.checked_add(2)?)?.try_into().ok()?;
+        Some(if self.little { u16::from_le_bytes(b) } else { u16::from_be_bytes(b) })
+    }
+
+    fn u32(self, at: usize) -> Option<u32> {
+        let b = self.bytes.get(at..at.checked_add(4)?)?.try_into().ok()?;
+        Some(if self.little { u32::from_le_bytes(b) } else { u32::from_be_bytes(b) })
+    }
+
+    /// Position of the first directory.
+    fn first(self) -> Option<usize> {
+        Some(self.u32(4)? as usize).filter(|&at| at >= 8)
+    }
+
+    /// Position of the pointer to the next directory.
+    fn next_pointer(self, directory: usize) -> Option<usize> {
+        Some(directory + 2 + usize::from(self.u16(directory)?) * 12)
+    }
+
+    fn entries(self, directory: usize) -> impl Iterator<Item = Entry> {
+        (0..usize::from(self.u16(directory).unwrap_or(0))).map_while(move |i| {
+            let at = directory + 2 + i * 12;
+            Some(Entry {
+                tag: self.u16(at)?,
+                kind: self.u16(at + 2)?,
+                count: self.u32(at + 4)?,
+                value: (at + 12 <= self.bytes.len()).then_some(at + 8)?,
+            })
+        })
+    }
+
+    fn find(self, directory: usize, tag: u16) -> Option<Entry> {
+        self.entries(directory).find(|e| e.tag == tag)
+    }
+
+    /// The first number of a SHORT or LONG entry.
+    fn number(self, entry: Entry) -> Option<u32> {
+        match entry.kind {
+            SHORT if entry.count >= 1 => self.u16(entry.value).map(u32::from),
+            LONG if entry.count >= 1 => self.u32(entry.value),
+            _ => None,
+        }
+    }
+
+    /// The bytes of an ASCII entry.
+    fn ascii(self, entry: Entry) -> Option<&'a [u8]> {
+        let length = entry.count as usize;
+        let at = if length <= 4 { entry.value } else { self.u32(entry.value)? as usize };
+        (entry.kind == ASCII).then(|| self.bytes.get(at..at.checked_add(length)?)).flatten()
+    }
+}
+
+/// The orientation that the TIFF structure `exif` asks for; upright if it says nothing sensible.
+#[must_use]
+pub fn orientation(exif: &[u8]) -> Orientation {
+    let read = || {
+        let tiff = Tiff::new(exif)?;
+        tiff.number(tiff.find(tiff.first()?, ORIENTATION)?)
+    };
+    Orientation::from_exif(read().and_then(|v| u16::try_from(v).ok()).unwrap_or(1))
+}
+
+/// The copyright text (two parts, photographer and editor, may be separated by a NUL), without its
+/// closing NUL.
+#[must_use]
+pub fn copyright(exif: &[u8]) -> Option<&[u8]> {
+    let tiff = Tiff::new(exif)?;
+    let text = tiff.ascii(tiff.find(tiff.first()?, COPYRIGHT)?)?;
+    let end = text.iter().rposition(|&b| b != 0)? + 1;
+    Some(&text[..end])
+}
+
+/// The structure for `metadata=keep`: all of it, but with a neutral orientation (the pixels are
+/// upright by then) and without the embedded preview (it would show the original picture).
+/// `None` if `exif` is no TIFF structure.
+#[must_use]
+pub fn keep(exif: &[u8]) -> Option<Vec<u8>> {
+    let tiff = Tiff::new(exif)?;
+    let first = tiff.first()?;
+    let next_at = tiff.next_pointer(first)?;
+    let mut out = exif.to_vec();
+    if let Some(second) = tiff.u32(next_at).map(|n| n as usize).filter(|&n| n >= 8) {
+        let number = |tag| tiff.number(tiff.find(second, tag)?).map(|n| n as usize);
+        if let (Some(at), Some(length)) = (number(THUMBNAIL_OFFSET), number(THUMBNAIL_LENGTH)) {
+            let end = at.saturating_add(length).min(out.len());
+            if let Some(preview) = out.get_mut(at..end) {
+                preview.fill(0);
+            }
+            // Most writers put the preview last.
+            if end == out.len() && at > second.max(next_at + 4) {
+                out.truncate(at);
+            }
+        }
+        if let Some(pointer) = out.get_mut(next_at..next_at + 4) {
+            pointer.fill(0);
+        }
+    }
+    // Every entry of that tag: a reader might take the last one.
+    for entry in tiff.entries(first).filter(|e| e.tag == ORIENTATION) {
+        let one: &[u8] = match (entry.kind, tiff.little) {
+            (LONG, true) => &[1, 0, 0, 0],
+            (LONG, false) => &[0, 0, 0, 1],
+            (_, true) => &[1, 0, 0, 0],
+            (_, false) => &[0, 1, 0, 0],
+        };
+        if let Some(value) = out.get_mut(entry.value..entry.value + 4) {
+            value.copy_from_slice(one);
+        }
+    }
+    Some(out)
+}
+
+/// The structure for `metadata=copyright`: only the copyright, or `None` if there is none.
+#[must_use]
+pub fn copyright_only(exif: &[u8]) -> Option<Vec<u8>> {
+    let text = copyright(exif)?;
+    let count = u32::try_from(text.len() + 1).ok()?;
+    let mut out = b"II\x2a\0\x08\0\0\0\x01\0".to_vec();
+    out.extend_from_slice(&COPYRIGHT.to_le_bytes());
+    out.extend_from_slice(&ASCII.to_le_bytes());
+    out.extend_from_slice(&count.to_le_bytes());
+    if count <= 4 {
+        let mut inline = [0; 4];
+        inline[..text.len()].copy_from_slice(text);
+        out.extend_from_slice(&inline);
+        out.extend_from_slice(&[0; 4]);
+    } else {
+        out.extend_from_slice(&26_u32.to_le_bytes());
+        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(text);
+        out.push(0);
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{copyright, copyright_only, keep, orientation};
+    use crate::Orientation;
+
+    struct Writer {
+        little: bool,
+        bytes: Vec<u8>,
+    }
+
+    impl Writer {
+        fn u16(&mut self, v: u16) {
+            let b = if self.little { v.to_le_bytes() } else { v.to_be_bytes() };
+            self.bytes.extend_from_slice(&b);
+        }
+
+        fn u32(&mut self, v: u32) {
+            let b = if self.little { v.to_le_bytes() } else { v.to_be_bytes() };
+            self.bytes.extend_from_slice(&b);
+        }
+
+        fn entry(&mut self, tag: u16, kind: u16, count: u32, value: u32) {
+            self.u16(tag);
+            self.u16(kind);
+            self.u32(count);
+            match kind {
+                3 => {
+                    self.u16(value as u16);
+                    self.u16(0);
+                }
+                _ => self.u32(value),
+            }
+        }
+    }
+
+    const NOTICE: &[u8] = b"(c) Ada\0Editor\0";
+    const PREVIEW: &[u8] = b"\xFF\xD8 a preview \xFF\xD9";
+
+    /// Orientation 6, a copyright, a preview in the second directory at the end.
+    fn sample(little: bool) -> Vec<u8> {
+        let mut w =
+            Writer { little, bytes: if little { b"II\x2a\0".to_vec() } else { b"MM\0\x2a".to_vec() } };
+        w.u32(8);
+        w.u16(2);
+        w.entry(0x0112, 3, 1, 6);
+        w.entry(0x8298, 2, NOTICE.len() as u32, 68);
+        w.u32(38);
+        w.u16(2);
+        w.entry(0x0201, 4, 1, 68 + NOTICE.len() as u32);
+        w.entry(0x0202, 4, 1, PREVIEW.len() as u32);
+        w.u32(0);
+        assert_eq!(w.bytes.len(), 68);
+        [&w.bytes, NOTICE, PREVIEW].concat()
+    }
+
+    #[test]
+    fn tags_are_read_in_both_byte_orders() {
+        for little in [false, true] {
+            let exif = sample(little);
+            assert_eq!(orientation(&exif), Orientation::Rotate90);
+            assert_eq!(copyright(&exif), Some(b"(c) Ada\0Editor".as_slice()));
+        }
+        assert_eq!(orientation(b""), Orientation::Upright);
+    }
+
+    // URL-076
+    #[test]
+    fn url_076_what_is_kept_does_not_rotate_again_and_shows_no_old_preview() {
+        for little in [false, true] {
+            let exif = sample(little);
+            let kept = keep(&exif).unwrap();
+            assert_eq!(orientation(&kept), Orientation::Upright);
+            assert_eq!(copyright(&kept), copyright(&exif));
+            assert!(!kept.windows(7).any(|w| w == b"preview"));
+            assert_eq!(kept.len(), exif.len() - PREVIEW.len());
+            assert_eq!(keep(&kept).as_ref(), Some(&kept));
+        }
+        assert_eq!(keep(b"no TIFF at all"), None);
+    }
+
+    // URL-129
+    #[test]
+    fn url_129_only_the_copyright() {
+        for little in [false, true] {
+            let only = copyright_only(&sample(little)).unwrap();
+            assert_eq!(copyright(&only), Some(b"(c) Ada\0Editor".as_slice()));
+            assert_eq!(only.len(), 26 + NOTICE.len());
+            assert_eq!(copyright_only(&only).as_ref(), Some(&only));
+        }
+        assert_eq!(copyright_only(b"II\x2a\0\x08\0\0\0\0\0\0\0\0\0"), None);
+    }
+
+    #[test]
+    fn a_short_copyright_stays_in_its_entry() {
+        let mut w = Writer { little: true, bytes: b"II\x2a\0".to_vec() };
+        w.u32(8);
+        w.u16(1);
+        w.entry(0x8298, 2, 3, u32::from_le_bytes(*b"me\0\0"));
+        w.u32(0);
+        let only = copyright_only(&w.bytes).unwrap();
+        assert_eq!(copyright(&only), Some(b"me".as_slice()));
+        assert_eq!(only.len(), 26);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn damage_does_no_harm(
+            little: bool,
+            changes in prop::collection::vec((0_usize..110, any::<u8>()), 0..12),
+            cut in 0_usize..120,
+        ) {
+            let mut exif = sample(little);
+            for (at, value) in changes {
+                if let Some(b) = exif.get_mut(at) {
+                    *b = value;
+                }
+            }
+            exif.truncate(cut);
+            if let Some(kept) = keep(&exif) {
+                prop_assert!(kept.len() <= exif.len());
+                prop_assert_eq!(orientation(&kept), Orientation::Upright);
+            }
+            if let Some(only) = copyright_only(&exif) {
+                prop_assert_eq!(copyright(&only), copyright(&exif));
+            }
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! ICC profiles: putting the pieces of a file together, and telling whether a profile is sRGB, so
+//! that no conversion is needed.
+//!
+//! Source: ICC.1:2022 §7 (header, tag table), §10.6 (`curv`), §10.18 (`para`), §10.31 (`XYZ `);
+//! IEC 61966-2-1 for the curve of sRGB.
+
+/// Profiles longer than this are not read (the largest printer profiles are about 3 MB).
+pub(crate) const MAX_PROFILE: usize = 4 << 20;
+
+/// The colour space of a profile's device side, or `None` if this is no profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Space {
+    Rgb,
+    Gray,
+    Cmyk,
+    Other,
+}
+
+/// What kind of samples `profile` describes; `None` if it is not a profile.
+#[must_use]
+pub fn space(profile: &[u8]) -> Option<Space> {
+    if profile.len() < 132 || profile.get(36..40)? != b"acsp" {
+        return None;
+    }
+    Some(match profile.get(16..20)? {
+        b"RGB " => Space::Rgb,
+        b"GRAY" => Space::Gray,
+        b"CMYK" => Space::Cmyk,
+        _ => Space::Other,
+    })
+}
+
+/// Whether `profile` describes sRGB closely enough (primaries within 0.002, curve within half a
+/// step of 8 bits) that pixels may be taken as they are.
+#[must_use]
+pub fn is_srgb(profile: &[u8]) -> bool {
+    if space(profile) != Some(Space::Rgb) || tag(profile, *b"A2B0").is_some() {
+        return false;
+    }
+    // Primaries of sRGB adapted to D50.
+    const PRIMARIES: [([u8; 4], [f64; 3]); 3] = [
+        (*b"rXYZ", [0.4361, 0.2225, 0.0139]),
+        (*b"gXYZ", [0.3851, 0.7169, 0.0971]),
+        (*b"bXYZ", [0.1431, 0.0606, 0.7139]),
+    ];
+    let close = |(name, wanted): ([u8; 4], [f64; 3])| {
+        tag(profile, name)
+            .and_then(xyz)
+            .is_some_and(|found| found.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 0.002))
+    };
+    PRIMARIES.into_iter().all(close)
+        && [*b"rTRC", *b"gTRC", *b"bTRC"]
+            .into_iter()
+            .all(|name| tag(profile, name).and_then(Curve::read).is_some_and(|c| c.is_srgb()))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_be_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
+}
+
+/// A number with 16 fractional bits.
+fn fixed(bytes: &[u8], at: usize) -> Option<f64> {
+    Some(f64::from(u32_at(bytes, at)?.cast_signed()) / 65536.0)
+}
+
+fn tag(profile: &[u8], name: [u8; 4]) -> Option<&[u8]> {
+    let count = u32_at(profile, 128)?.min(100) as usize;
+    let at = (0..count).map(|i| 132 + i * 12).find(|&at| profile.get(at..at + 4) == Some(&name))?;
+    let (offset, size) = (u32_at(profile, at + 4)? as usize, u32_at(profile, at + 8)? as usize);
+    profile.get(offset..offset.checked_add(size)?)
+}
+
+fn xyz(tag: &[u8]) -> Option<[f64; 3]> {
+    (tag.get(..4)? == b"XYZ ").then_some(())?;
+    Some([fixed(tag, 8)?, fixed(tag, 12)?, fixed(tag, 16)?])
+}
+
+/// A tone curve, from encoded to linear, both 0–1.
+enum Curve<'a> {
+    Gamma(f64),
+    /// Big-endian 16-bit samples.
+    Table(&'a [u8]),
+    /// y = (a x + b)^g + e from d on, c x + f below: g a b c d e f.
+    Parametric([f64; 7]),
+}
+
+impl<'a> Curve<'a> {
+    fn read(tag: &'a [u8]) -> Option<Self> {
+        match tag.get(..4)? {
+            b"curv" => Some(match u32_at(tag, 8)? as usize {
+                0 => Self::Gamma(1.0),
+                1 => Self::Gamma(f64::from(u16::from_be_bytes(tag.get(12..14)?.try_into().ok()?)) / 256.0),
+                n => Self::Table(tag.get(12..12 + n.checked_mul(2)?)?),
+            }),
+            b"para" => {
+                let p = |i: usize| fixed(tag, 12 + i * 4);
+                let g = p(0)?;
+                Some(match u16::from_be_bytes(tag.get(8..10)?.try_into().ok()?) {
+                    0 => Self::Gamma(g),
+                    1 => {
+                        let (a, b) = (p(1)?, p(2)?);
+                        Self::Parametric([g, a, b, 0.0, -b / a, 0.0, 0.0])
+                    }
+                    2 => {
+                        let (a, b, c) = (p(1)?, p(2)?, p(3)?);
+                        Self::Parametric([g, a, b, 0.0, -b / a, c, c])
+                    }
+                    3 => Self::Parametric([g, p(1)?, p(2)?, p(3)?, p(4)?, 0.0, 0.0]),
+                    4 => Self::Parametric([g, p(1)?, p(2)?, p(3)?, p(4)?, p(5)?, p(6)?]),
+                    _ => return None,
+                })
+            }
+            _ => None,
+        }
+    }
+
+    fn at(&self, x: f64) -> f64 {
+        match self {
+            Self::Gamma(g) => x.powf(*g),
+            Self::Table(samples) => {
+                let last = samples.len() / 2 - 1;
+                let place = x * last as f64;
+                let sample =
+                    |i: usize| f64::from(u16::from_be_bytes([samples[i * 2], samples[i * 2 + 1]])) / 65535.0;
+                let low = (place as usize).min(last);
+                let high = (low + 1).min(last);
+                sample(low) + (sample(high) - sample(low)) * (place - low as f64)
+            }
+            Self::Parametric([g, a, b, c, d, e, f]) => {
+                if x >= *d {
+                    (a * x + b).powf(*g) + e
+                } else {
+                    c * x + f
+                }
+            }
+        }
+    }
+
+    /// Compares in encoded values, where half a step of 8 bits is 0.002.
+    fn is_srgb(&self) -> bool {
+        (0..=32).map(|i| f64::from(i) / 32.0).all(|x| {
+            let linear = self.at(x);
+            let encoded =
+                if linear <= 0.003_130_8 { linear * 12.92 } else { 1.055 * linear.powf(1.0 / 2.4) - 0.055 };
+            (encoded - x).abs() < 0.002
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Space, is_srgb, space};
+
+    fn profile(primaries: [[f64; 3]; 3], curve: &[u8]) -> Vec<u8> {
+        let mut out = vec![0; 128];
+        out[16..20].copy_from_slice(b"RGB ");
+        out[36..40].copy_from_slice(b"acsp");
+        out.extend_from_slice(&6_u32.to_be_bytes());
+        let mut data = Vec::new();
+        let mut put = |out: &mut Vec<u8>, name: &[u8; 4], bytes: &[u8]| {
+            out.extend_from_slice(name);
+            out.extend_from_slice(&(132 + 72 + data.len() as u32).to_be_bytes());
+            out.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
+            data.extend_from_slice(bytes);
+        };
+        for (name, values) in [b"rXYZ", b"gXYZ", b"bXYZ"].into_iter().zip(primaries) {
+            let mut bytes = b"XYZ \0\0\0\0".to_vec();
+            for v in values {
+                bytes.extend_from_slice(&((v * 65536.0).round() as i32).to_be_bytes());
+            }
+            put(&mut out, name, &bytes);
+        }
+        for name in [b"rTRC", b"gTRC", b"bTRC"] {
+            put(&mut out, name, curve);
+        }
+        out.extend_from_slice(&data);
+        out
+    }
+
+    const SRGB: [[f64; 3]; 3] =
+        [[0.43607, 0.22249, 0.01392], [0.38515, 0.71687, 0.09708], [0.14307, 0.06061, 0.7141]];
+    const P3: [[f64; 3]; 3] =
+        [[0.51512, 0.2412, -0.00105], [0.29198, 0.69225, 0.04189], [0.1571, 0.06657, 0.78407]];
+
+    fn para(values: &[f64], kind: u8) -> Vec<u8> {
+        let mut out = vec![b'p', b'a', b'r', b'a', 0, 0, 0, 0, 0, kind, 0, 0];
+        for v in values {
+            out.extend_from_slice(&((v * 65536.0).round() as i32).to_be_bytes());
+        }
+        out
+    }
+
+    #[test]
+    fn srgb_is_told_from_other_profiles() {
+        let curve = para(&[2.4, 1.0 / 1.055, 0.055 / 1.055, 1.0 / 12.92, 0.04045], 3);
+        assert!(is_srgb(&profile(SRGB, &curve)));
+        assert!(!is_srgb(&profile(P3, &curve)));
+        assert!(!is_srgb(&profile(SRGB, &para(&[2.2], 0))));
+        assert!(!is_srgb(&profile(SRGB, b"curv\0\0\0\0\0\0\0\0")));
+        let mut table = b"curv\0\0\0\0\0\0\x04\0".to_vec();
+        for i in 0..1024 {
+            let x = f64::from(i) / 1023.0;
+            let y = if x <= 0.04045 { x / 12.92 } else { ((x + 0.055) / 1.055).powf(2.4) };
+            table.extend_from_slice(&((y * 65535.0).round() as u16).to_be_bytes());
+        }
+        assert!(is_srgb(&profile(SRGB, &table)));
+        assert_eq!(space(&profile(SRGB, &table)), Some(Space::Rgb));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn damaged_profiles_do_no_harm(cut in 0_usize..400, at in 0_usize..400, bits in 1_u8..) {
+            let mut p = profile(SRGB, &para(&[2.4, 0.95, 0.05, 0.08, 0.04], 3));
+            p.truncate(cut);
+            if let Some(b) = p.get_mut(at) {
+                *b ^= bits;
+            }
+            let _ = (is_srgb(&p), space(&p));
+        }
+    }
+}

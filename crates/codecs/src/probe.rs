@@ -1,0 +1,127 @@
+//! What a header says, before a pixel is decoded.
+
+use crate::{Format, Subsampling};
+
+/// EXIF orientation, 1–8: what has to be done to the stored pixels to see them upright.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Orientation {
+    #[default]
+    Upright = 1,
+    MirrorHorizontal = 2,
+    Rotate180 = 3,
+    MirrorVertical = 4,
+    /// Mirror along the top-left to bottom-right diagonal.
+    Transpose = 5,
+    /// Turn 90° clockwise.
+    Rotate90 = 6,
+    /// Mirror along the other diagonal.
+    Transverse = 7,
+    /// Turn 270° clockwise.
+    Rotate270 = 8,
+}
+
+impl Orientation {
+    /// From the EXIF tag's value; anything outside 1–8 counts as upright.
+    #[must_use]
+    pub const fn from_exif(value: u16) -> Self {
+        match value {
+            2 => Self::MirrorHorizontal,
+            3 => Self::Rotate180,
+            4 => Self::MirrorVertical,
+            5 => Self::Transpose,
+            6 => Self::Rotate90,
+            7 => Self::Transverse,
+            8 => Self::Rotate270,
+            _ => Self::Upright,
+        }
+    }
+
+    /// Whether width and height change places.
+    #[must_use]
+    pub const fn swaps_axes(self) -> bool {
+        matches!(self, Self::Transpose | Self::Rotate90 | Self::Transverse | Self::Rotate270)
+    }
+}
+
+/// The colour space that the stored pixels are in.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Colour {
+    /// sRGB, or nothing said.
+    #[default]
+    Srgb,
+    /// An ICC profile, as embedded.
+    Icc(Vec<u8>),
+    /// Code points of ITU-T H.273 for RGB data (the matrix is undone by the decoder).
+    Cicp { primaries: u8, transfer: u8 },
+}
+
+/// Frames of an animation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Animation {
+    pub frames: u32,
+    /// 0 = forever.
+    pub loops: u32,
+}
+
+/// What the header says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    pub format: Format,
+    /// Stored width and height, before orientation.
+    pub width: u32,
+    pub height: u32,
+    /// Whether the file can carry transparency (an alpha channel, a transparent palette entry).
+    pub alpha: bool,
+    pub orientation: Orientation,
+    pub colour: Colour,
+    /// More than one frame.
+    pub animation: Option<Animation>,
+    /// Few colours: a palette image, for which PNG suits better than JPEG.
+    pub palette: bool,
+    /// JPEG: planes can be taken as they are (YCbCr or grey).
+    pub subsampling: Option<Subsampling>,
+    /// JPEG: progressive files need their coefficients in memory (2 bytes a sample).
+    pub progressive: bool,
+    /// One channel without colour.
+    pub gray: bool,
+    /// Bits of a sample as stored; decoders yield 8.
+    pub bit_depth: u8,
+    /// C M Y K (or YCCK) samples.
+    pub cmyk: bool,
+    /// Interlaced or otherwise in need of the whole bitmap while decoding.
+    pub whole_bitmap: bool,
+    /// EXIF payload (the TIFF structure, without "Exif\0\0"), JPEG only.
+    pub exif: Option<Vec<u8>>,
+    pub file_size: u64,
+}
+
+impl Probe {
+    /// A probe with nothing but the essentials set.
+    #[must_use]
+    pub fn new(format: Format, width: u32, height: u32, file_size: usize) -> Self {
+        Self {
+            format,
+            width,
+            height,
+            alpha: false,
+            orientation: Orientation::Upright,
+            colour: Colour::Srgb,
+            animation: None,
+            palette: false,
+            subsampling: None,
+            progressive: false,
+            gray: false,
+            bit_depth: 8,
+            cmyk: false,
+            whole_bitmap: false,
+            exif: None,
+            file_size: file_size as u64,
+        }
+    }
+
+    /// Width and height as a viewer sees them.
+    #[must_use]
+    pub fn oriented_size(&self) -> (u32, u32) {
+        if self.orientation.swaps_axes() { (self.height, self.width) } else { (self.width, self.height) }
+    }
+}

@@ -1,0 +1,540 @@
+//! JPEG through the public door: what is decoded, what is written, and what damage does.
+
+mod still;
+
+use codecs::{
+    Budget, Colour, DecodeSpec, EncodeSpec, Error, Format, ImageSpec, JpegMode, Layout, Orientation,
+    PlaneRows, Rows, Subsampling, Work, codec_for, exif,
+};
+use proptest::prelude::*;
+use still::{PLANAR, RGB, collect, decode, decode_with, encode, picture, rms, work, worst};
+
+macro_rules! fixture {
+    ($name:literal) => {
+        include_bytes!(concat!("fixtures/", $name)).as_slice()
+    };
+}
+
+/// Name, file, reference of its pixels.
+const FILES: [(&str, &[u8], &[u8]); 10] = [
+    ("4:2:0", fixture!("baseline420.jpg"), fixture!("baseline420.ref.png")),
+    ("4:4:4", fixture!("baseline444.jpg"), fixture!("baseline444.ref.png")),
+    ("4:2:2", fixture!("baseline422.jpg"), fixture!("baseline422.ref.png")),
+    ("progressive", fixture!("progressive.jpg"), fixture!("progressive.ref.png")),
+    ("restarts", fixture!("restarts.jpg"), fixture!("restarts.ref.png")),
+    ("grey", fixture!("gray.jpg"), fixture!("gray.ref.png")),
+    ("4:1:1", fixture!("s411.jpg"), fixture!("s411.ref.png")),
+    ("4:4:0", fixture!("s440.jpg"), fixture!("s440.ref.png")),
+    ("CMYK", fixture!("cmyk.jpg"), fixture!("cmyk.ref.png")),
+    ("YCCK", fixture!("ycck.jpg"), fixture!("ycck.ref.png")),
+];
+
+fn scaled(scale: u32, planar: bool) -> DecodeSpec {
+    DecodeSpec { scale, planar }
+}
+
+fn spec(quality: u8, jpeg: JpegMode, fast: bool) -> EncodeSpec {
+    EncodeSpec { quality, jpeg, fast, ..EncodeSpec::default() }
+}
+
+/// JFIF's conversion of planes back to R G B, chroma by the nearest sample.
+fn to_rgb(image: &still::Image) -> Vec<u8> {
+    let (w, h) = (image.width as usize, image.height as usize);
+    let Layout::Ycc(s) = image.layout else { panic!("{:?}", image.layout) };
+    let (fx, fy) = s.factors();
+    let (cw, _) = image.layout.plane_size(1, image.width, image.height);
+    let mut out = Vec::new();
+    for y in 0..h {
+        for x in 0..w {
+            let luma = f64::from(image.planes[0][y * w + x]);
+            let at = y / fy as usize * cw as usize + x / fx as usize;
+            let (cb, cr) = (f64::from(image.planes[1][at]) - 128.0, f64::from(image.planes[2][at]) - 128.0);
+            for v in [luma + 1.402 * cr, luma - 0.344_136 * cb - 0.714_136 * cr, luma + 1.772 * cb] {
+                out.push(v.round().clamp(0.0, 255.0) as u8);
+            }
+        }
+    }
+    out
+}
+
+// The references were made by another build of libjpeg: its transforms and filters may differ by one
+// in rounding, colour conversion by one more.
+#[test]
+fn every_kind_of_file_gives_the_reference_pixels() {
+    for (name, file, reference) in FILES {
+        let (probe, image) = decode_with(file, if name == "grey" { PLANAR } else { RGB }, &work()).unwrap();
+        let reference = decode(reference, if name == "grey" { PLANAR } else { RGB }).unwrap();
+        assert_eq!((image.width, image.height), (61, 47), "{name}");
+        assert_eq!((probe.width, probe.height), (61, 47), "{name}");
+        let worst = worst(&image.planes[0], &reference.planes[0]);
+        assert!(worst <= 2, "{name}: differs by {worst}");
+    }
+}
+
+#[test]
+fn a_grey_file_can_be_had_as_rgb() {
+    let gray = decode(fixture!("gray.jpg"), PLANAR).unwrap();
+    let rgb = decode(fixture!("gray.jpg"), RGB).unwrap();
+    assert_eq!((gray.layout, rgb.layout), (Layout::Gray, Layout::Rgb));
+    assert!(gray.planes[0].iter().zip(rgb.planes[0].as_chunks::<3>().0).all(|(y, p)| *p == [*y; 3]));
+}
+
+#[test]
+fn the_header_says_what_the_file_is() {
+    let probe = |bytes| codec_for(Format::Jpeg).unwrap().probe(bytes).unwrap();
+    assert_eq!(probe(fixture!("baseline420.jpg")).subsampling, Some(Subsampling::S420));
+    assert_eq!(probe(fixture!("baseline444.jpg")).subsampling, Some(Subsampling::S444));
+    assert_eq!(probe(fixture!("baseline422.jpg")).subsampling, Some(Subsampling::S422));
+    assert_eq!(probe(fixture!("s411.jpg")).subsampling, Some(Subsampling::S411));
+    assert_eq!(probe(fixture!("s440.jpg")).subsampling, Some(Subsampling::S440));
+    assert!(probe(fixture!("progressive.jpg")).progressive);
+    assert!(!probe(fixture!("baseline420.jpg")).progressive);
+    assert!(probe(fixture!("gray.jpg")).gray);
+    assert!(probe(fixture!("cmyk.jpg")).cmyk && probe(fixture!("ycck.jpg")).cmyk);
+    assert!(matches!(probe(fixture!("p3.jpg")).colour, Colour::Icc(p) if p.len() > 300));
+    assert_eq!(probe(fixture!("baseline420.jpg")).colour, Colour::Srgb);
+}
+
+// URL-075: the orientation that makes the picture upright is in the header.
+#[test]
+fn url_075_orientation_and_copyright_are_read() {
+    let probe = codec_for(Format::Jpeg).unwrap().probe(fixture!("exif6.jpg")).unwrap();
+    assert_eq!(probe.orientation, Orientation::Rotate90);
+    assert_eq!(exif::copyright(&probe.exif.unwrap()), Some(b"(c) A. Photographer".as_slice()));
+}
+
+#[test]
+fn planes_are_those_of_the_file() {
+    for (name, file, reference) in FILES.iter().filter(|f| !matches!(f.0, "grey" | "CMYK" | "YCCK")) {
+        let image = decode(file, PLANAR).unwrap();
+        assert!(matches!(image.layout, Layout::Ycc(_)), "{name}");
+        let reference = decode(reference, RGB).unwrap();
+        // The nearest chroma sample instead of interpolated ones.
+        let difference = rms(&to_rgb(&image), &reference.planes[0]);
+        assert!(difference < if *name == "4:4:4" { 0.8 } else { 14.0 }, "{name}: {difference}");
+    }
+}
+
+#[test]
+fn scaled_decoding_is_the_mean_of_blocks() {
+    for (width, height) in [(64, 48), (61, 47), (8, 8), (1, 1), (130, 9)] {
+        for sampling in [
+            Subsampling::S420,
+            Subsampling::S444,
+            Subsampling::S422,
+            Subsampling::S440,
+            Subsampling::S411,
+            Subsampling::S410,
+        ] {
+            let original = picture(Layout::Ycc(sampling), width, height);
+            let options =
+                EncodeSpec { quality: 100, subsampling: sampling, ..spec(100, JpegMode::Baseline, true) };
+            let file = encode(Format::Jpeg, &original, &options, 8, &work()).unwrap();
+            for scale in [1, 2, 4, 8] {
+                for planar in [false, true] {
+                    let image = decode(&file, scaled(scale, planar)).unwrap();
+                    assert_eq!((image.width, image.height), (width.div_ceil(scale), height.div_ceil(scale)));
+                    if !planar {
+                        continue;
+                    }
+                    // Inner samples are means over scale × scale samples of the original luma.
+                    let s = scale as usize;
+                    for y in 0..height as usize / s {
+                        for x in 0..width as usize / s {
+                            let sum: u32 = (0..s * s)
+                                .map(|i| {
+                                    u32::from(
+                                        original.planes[0][(y * s + i / s) * width as usize + x * s + i % s],
+                                    )
+                                })
+                                .sum();
+                            let mean = f64::from(sum) / (s * s) as f64;
+                            let found = f64::from(image.planes[0][y * image.width as usize + x]);
+                            assert!(
+                                (mean - found).abs() < 12.0,
+                                "{sampling:?} 1/{scale} at {x} {y}: {mean} {found}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn scaled_chroma_comes_out_as_fine_as_luma() {
+    let probe = codec_for(Format::Jpeg).unwrap().probe(fixture!("baseline420.jpg")).unwrap();
+    let layout = |scale| codec_for(Format::Jpeg).unwrap().decoded_layout(&probe, scaled(scale, true));
+    assert_eq!(layout(1), Layout::Ycc(Subsampling::S420));
+    assert_eq!([layout(2), layout(4), layout(8)], [Layout::Ycc(Subsampling::S444); 3]);
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    for layout in [
+        Layout::Gray,
+        Layout::Rgb,
+        Layout::Ycc(Subsampling::S444),
+        Layout::Ycc(Subsampling::S422),
+        Layout::Ycc(Subsampling::S420),
+        Layout::Ycc(Subsampling::S440),
+        Layout::Ycc(Subsampling::S411),
+        Layout::Ycc(Subsampling::S410),
+    ] {
+        for (width, height) in [(1, 1), (16, 16), (61, 47), (130, 33)] {
+            for (mode, fast) in
+                [(JpegMode::Progressive, false), (JpegMode::Baseline, false), (JpegMode::Baseline, true)]
+            {
+                let original = picture(layout, width, height);
+                let spec = EncodeSpec { subsampling: Subsampling::S444, ..spec(98, mode, fast) };
+                let file = encode(Format::Jpeg, &original, &spec, 5, &work()).unwrap();
+                let planar = layout != Layout::Rgb;
+                let (probe, image) = decode_with(&file, scaled(1, planar), &work()).unwrap();
+                assert_eq!(image.layout, layout);
+                assert_eq!(probe.progressive, mode == JpegMode::Progressive);
+                for (a, b) in original.planes.iter().zip(&image.planes) {
+                    let difference = rms(a, b);
+                    assert!(difference < 4.0, "{layout:?} {width}×{height} {mode:?}: {difference}");
+                }
+            }
+        }
+    }
+}
+
+// URL-106
+#[test]
+fn url_106_baseline_is_not_progressive_and_fast_is_baseline() {
+    let image = picture(Layout::Rgb, 64, 64);
+    for (mode, fast, marker) in [
+        (JpegMode::Progressive, false, 0xC2),
+        (JpegMode::Baseline, false, 0xC0),
+        (JpegMode::Progressive, true, 0xC0),
+    ] {
+        let file = encode(Format::Jpeg, &image, &spec(80, mode, fast), 8, &work()).unwrap();
+        let frame = file.windows(2).find(|w| w[0] == 0xFF && (0xC0..=0xC2).contains(&w[1])).unwrap()[1];
+        assert_eq!(frame, marker);
+    }
+}
+
+#[test]
+fn the_default_is_smaller_than_the_fast_way() {
+    let image = picture(Layout::Ycc(Subsampling::S420), 256, 256);
+    let size = |mode, fast| encode(Format::Jpeg, &image, &spec(80, mode, fast), 16, &work()).unwrap().len();
+    assert!(size(JpegMode::Progressive, false) < size(JpegMode::Baseline, true));
+    assert!(size(JpegMode::Baseline, false) < size(JpegMode::Baseline, true));
+}
+
+#[test]
+fn a_lower_quality_is_a_smaller_file() {
+    let image = picture(Layout::Rgb, 128, 128);
+    let size =
+        |q| encode(Format::Jpeg, &image, &spec(q, JpegMode::Progressive, false), 16, &work()).unwrap().len();
+    assert!(size(20) < size(60) && size(60) < size(95));
+}
+
+// URL-129
+#[test]
+fn url_129_exif_is_written_behind_jfif() {
+    let tiff = codec_for(Format::Jpeg).unwrap().probe(fixture!("exif6.jpg")).unwrap().exif.unwrap();
+    let image = picture(Layout::Rgb, 16, 16);
+    let with = |exif: Option<Vec<u8>>| {
+        let options = EncodeSpec { exif, ..EncodeSpec::default() };
+        let file = encode(Format::Jpeg, &image, &options, 8, &work()).unwrap();
+        assert_eq!(&file[2..4], &[0xFF, 0xE0], "JFIF comes first");
+        codec_for(Format::Jpeg).unwrap().probe(&file).unwrap()
+    };
+    assert_eq!(with(None).exif, None);
+    let kept = with(exif::keep(&tiff));
+    assert_eq!(kept.orientation, Orientation::Upright);
+    assert_eq!(exif::copyright(kept.exif.as_ref().unwrap()), Some(b"(c) A. Photographer".as_slice()));
+    let only = with(exif::copyright_only(&tiff)).exif.unwrap();
+    assert_eq!(exif::copyright(&only), Some(b"(c) A. Photographer".as_slice()));
+    assert!(!only.windows(5).any(|w| w == b"Maker"));
+    let too_long = EncodeSpec { exif: Some(vec![0; 65_600]), ..EncodeSpec::default() };
+    assert!(matches!(encode(Format::Jpeg, &image, &too_long, 8, &work()), Err(Error::Encode { .. })));
+}
+
+// URL-158
+#[test]
+fn url_158_every_cut_file_is_an_error() {
+    for (name, file, _) in FILES {
+        for spec in [RGB, PLANAR, scaled(8, true)] {
+            for cut in 0..file.len() {
+                assert!(decode(&file[..cut], spec).is_err(), "{name} cut to {cut}");
+            }
+            for cut in [file.len() / 2, file.len() * 3 / 4, file.len() - 1, file.len() - 2] {
+                let error = decode(&file[..cut], spec).unwrap_err();
+                assert_eq!(error, Error::Truncated(Format::Jpeg), "{name} cut to {cut}");
+            }
+        }
+    }
+}
+
+// A cut file whose end somebody has "repaired" is still half an image.
+#[test]
+fn an_end_marker_behind_half_the_data_is_a_truncation() {
+    for (name, file, _) in FILES.iter().filter(|f| f.0 != "progressive") {
+        let mut cut = file[..file.len() - file.len() / 6].to_vec();
+        while cut.last() == Some(&0xFF) {
+            cut.pop();
+        }
+        cut.extend_from_slice(&[0xFF, 0xD9]);
+        assert_eq!(decode(&cut, RGB).unwrap_err(), Error::Truncated(Format::Jpeg), "{name}");
+    }
+}
+
+#[test]
+fn bytes_behind_the_end_and_between_segments_are_tolerated() {
+    let file = fixture!("baseline420.jpg");
+    let mut padded = file[..2].to_vec();
+    padded.extend_from_slice(&[0xFF; 3]);
+    padded.extend_from_slice(&file[2..]);
+    padded.extend_from_slice(b"a trailing movie");
+    assert_eq!(decode(&padded, RGB).unwrap(), decode(file, RGB).unwrap());
+}
+
+#[test]
+fn what_is_not_supported_says_so() {
+    let mut file = fixture!("baseline420.jpg").to_vec();
+    let frame = file.windows(2).position(|w| w == [0xFF, 0xC0]).unwrap();
+    for kind in [0xC3, 0xC9] {
+        file[frame + 1] = kind;
+        assert!(matches!(decode(&file, RGB), Err(Error::Unsupported(_))), "{kind:x}");
+    }
+    file[frame + 1] = 0xC1;
+    file[frame + 4] = 12;
+    assert!(matches!(decode(&file, RGB), Err(Error::Unsupported(_))));
+}
+
+/// Replaces the size in the frame header.
+fn with_size(file: &[u8], width: u16, height: u16) -> Vec<u8> {
+    let mut file = file.to_vec();
+    let frame = file.windows(2).position(|w| w[0] == 0xFF && (0xC0..=0xC2).contains(&w[1])).unwrap();
+    file[frame + 5..frame + 7].copy_from_slice(&height.to_be_bytes());
+    file[frame + 7..frame + 9].copy_from_slice(&width.to_be_bytes());
+    file
+}
+
+#[test]
+fn a_header_that_claims_everything_costs_nothing() {
+    for (name, file, _) in FILES {
+        let limits = Work::new(Budget::new(64 << 20));
+        assert!(
+            matches!(decode_with(&with_size(file, 65_535, 65_535), RGB, &limits), Err(Error::TooLarge(_))),
+            "{name}"
+        );
+        let bomb = with_size(file, 65_500, 65_500);
+        let error = decode_with(&bomb, RGB, &limits).unwrap_err();
+        assert!(
+            matches!(error, Error::Budget { .. } | Error::Truncated(_) | Error::Malformed { .. }),
+            "{name}: {error}"
+        );
+        if name == "progressive" {
+            assert!(matches!(error, Error::Budget { .. }));
+        }
+        assert!(limits.budget.peak() <= 64 << 20);
+        assert_eq!(limits.budget.used(), 0);
+        assert!(matches!(decode(&with_size(file, 0, 10), RGB), Err(Error::Malformed { .. })));
+    }
+}
+
+#[test]
+fn a_file_of_very_many_scans_is_refused() {
+    let file = fixture!("progressive.jpg");
+    // The first scan (DC of all components) again and again, in front of the others. Its tables stay.
+    let marker = |from: usize| (from..file.len() - 1).find(|&i| file[i] == 0xFF && file[i + 1] != 0).unwrap();
+    let start = (0..file.len()).find(|&i| file[i..].starts_with(&[0xFF, 0xDA])).unwrap();
+    let end = marker(start + 2);
+    let mut bomb = file[..end].to_vec();
+    for _ in 0..300 {
+        bomb.extend_from_slice(&file[start..end]);
+    }
+    bomb.extend_from_slice(&file[end..]);
+    let error = decode(&bomb, RGB).unwrap_err();
+    assert!(matches!(error, Error::TooLarge(_)), "{error}");
+}
+
+#[test]
+fn a_cancelled_request_stops() {
+    let work = work();
+    let file = fixture!("progressive.jpg");
+    let codec = codec_for(Format::Jpeg).unwrap();
+    let probe = codec.probe(file).unwrap();
+    work.cancel.cancel();
+    assert_eq!(codec.decode(file, &probe, RGB, &work).err(), Some(Error::Cancelled));
+    let image = ImageSpec { layout: Layout::Gray, width: 8, height: 8 };
+    let mut sink = codec.encode(image, &EncodeSpec::default(), &work).unwrap();
+    let rows = [PlaneRows { first: 0, count: 8, data: &[0; 64] }];
+    assert_eq!(sink.push(Rows { planes: &rows }), Err(Error::Cancelled));
+}
+
+#[test]
+fn planes_are_streamed_with_few_rows_in_memory() {
+    let (width, height) = (2000, 1500);
+    let original = picture(Layout::Ycc(Subsampling::S420), width, height);
+    let file = encode(Format::Jpeg, &original, &spec(85, JpegMode::Baseline, true), 16, &work()).unwrap();
+    for (spec, most) in [(PLANAR, 1_000_000), (RGB, 1_000_000), (scaled(4, true), 1_000_000)] {
+        let work = work();
+        decode_with(&file, spec, &work).unwrap();
+        // The whole image would be 4.5 MB of planes or 9 MB of pixels.
+        assert!(work.budget.peak() < most, "{spec:?}: {}", work.budget.peak());
+        assert_eq!(work.budget.used(), 0);
+        let probe = codec_for(Format::Jpeg).unwrap().probe(&file).unwrap();
+        assert!(codec_for(Format::Jpeg).unwrap().decode_bytes(&probe, spec) >= work.budget.peak() as u64);
+    }
+}
+
+#[test]
+fn encoding_keeps_to_its_estimate() {
+    let codec = codec_for(Format::Jpeg).unwrap();
+    for layout in [Layout::Rgb, Layout::Gray, Layout::Ycc(Subsampling::S420)] {
+        for spec in [spec(85, JpegMode::Progressive, false), spec(85, JpegMode::Baseline, true)] {
+            let original = picture(layout, 600, 400);
+            let image = ImageSpec { layout, width: 600, height: 400 };
+            let work = work();
+            let rows: u64 = layout.bytes(600, 400);
+            encode(Format::Jpeg, &original, &spec, 16, &work).unwrap();
+            assert!(work.budget.peak() as u64 <= rows + codec.encode_bytes(image, &spec));
+            assert_eq!(work.budget.used(), 0);
+        }
+    }
+}
+
+#[test]
+fn a_small_budget_is_an_error_and_not_a_crash() {
+    let original = picture(Layout::Rgb, 300, 200);
+    for budget in [1_000, 50_000, 200_000, 300_000] {
+        let work = Work::new(Budget::new(budget));
+        let image = ImageSpec { layout: Layout::Rgb, width: 300, height: 200 };
+        let codec = codec_for(Format::Jpeg).unwrap();
+        let result =
+            codec.encode(image, &spec(100, JpegMode::Progressive, false), &work).and_then(|mut sink| {
+                sink.push(Rows { planes: &[PlaneRows { first: 0, count: 200, data: &original.planes[0] }] })?;
+                sink.finish()
+            });
+        assert!(matches!(result, Err(Error::Budget { .. })), "{budget}");
+        assert_eq!(work.budget.used(), 0);
+        assert!(work.budget.peak() <= budget);
+    }
+}
+
+#[test]
+fn chroma_may_lag_far_behind_luma() {
+    let layout = Layout::Ycc(Subsampling::S420);
+    let original = picture(layout, 50, 70);
+    let image = ImageSpec { layout, width: 50, height: 70 };
+    let work = work();
+    let mut sink = codec_for(Format::Jpeg).unwrap().encode(image, &EncodeSpec::default(), &work).unwrap();
+    let part = |plane: usize, from: u32, to: u32| {
+        let stride = if plane == 0 { 50 } else { 25 };
+        PlaneRows {
+            first: from,
+            count: to - from,
+            data: &original.planes[plane][from as usize * stride..to as usize * stride],
+        }
+    };
+    for (luma, chroma) in [((0, 67), (0, 0)), ((67, 67), (0, 3)), ((67, 70), (3, 20)), ((70, 70), (20, 35))] {
+        let rows = [part(0, luma.0, luma.1), part(1, chroma.0, chroma.1), part(2, chroma.0, chroma.1)];
+        sink.push(Rows { planes: &rows }).unwrap();
+    }
+    let lagging = sink.finish().unwrap();
+    assert_eq!(lagging, encode(Format::Jpeg, &original, &EncodeSpec::default(), 16, &work).unwrap());
+}
+
+#[test]
+fn missing_surplus_and_unordered_rows_are_refused() {
+    let codec = codec_for(Format::Jpeg).unwrap();
+    let work = work();
+    let bytes = [0; 5 * 12];
+    let sink = |layout| {
+        codec.encode(ImageSpec { layout, width: 4, height: 4 }, &EncodeSpec::default(), &work).unwrap()
+    };
+    let row = |first, count, data| PlaneRows { first, count, data };
+    let refused = |r: Result<(), Error>| assert!(matches!(r, Err(Error::Encode { .. })), "{r:?}");
+    for layout in [Layout::Gray, Layout::Rgb] {
+        let stride = 4 * layout.channels(0);
+        refused(sink(layout).push(Rows { planes: &[row(1, 1, &bytes[..stride])] }));
+        refused(sink(layout).push(Rows { planes: &[row(0, 5, &bytes[..stride * 5])] }));
+        refused(sink(layout).push(Rows { planes: &[row(0, 2, &bytes[..stride])] }));
+        refused(sink(layout).push(Rows { planes: &[] }));
+        let mut half = sink(layout);
+        half.push(Rows { planes: &[row(0, 2, &bytes[..stride * 2])] }).unwrap();
+        refused(half.finish().map(|_| ()));
+    }
+    let mut planar = sink(Layout::Ycc(Subsampling::S444));
+    let rows = [row(0, 4, &[0; 16]), row(0, 4, &[0; 16]), row(0, 3, &[0; 12])];
+    planar.push(Rows { planes: &rows }).unwrap();
+    refused(planar.finish().map(|_| ()));
+    for (width, height) in [(0, 1), (1, 0), (70_000, 1)] {
+        assert!(
+            codec
+                .encode(ImageSpec { layout: Layout::Rgb, width, height }, &EncodeSpec::default(), &work)
+                .is_err()
+        );
+    }
+}
+
+#[test]
+fn the_encoder_asks_for_what_it_can_take() {
+    let codec = codec_for(Format::Jpeg).unwrap();
+    let asks = |offered| codec.encoded_layout(offered, &EncodeSpec::default());
+    assert_eq!(asks(Layout::Rgba), Layout::Rgb);
+    assert_eq!(asks(Layout::Gray), Layout::Gray);
+    assert_eq!(asks(Layout::Ycc(Subsampling::S444)), Layout::Ycc(Subsampling::S420));
+    assert_eq!(asks(Layout::Ycc(Subsampling::S420)), Layout::Ycc(Subsampling::S420));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn damage_never_crashes_nor_exceeds_the_budget(
+        which in 0..FILES.len(),
+        flips in prop::collection::vec((any::<prop::sample::Index>(), 1_u8..), 1..6),
+        cut in prop::option::of(any::<prop::sample::Index>()),
+        scale in prop::sample::select(vec![1_u32, 2, 4, 8]),
+        planar: bool,
+    ) {
+        let mut file = FILES[which].1.to_vec();
+        for (at, bits) in flips {
+            let at = at.index(file.len());
+            file[at] ^= bits;
+        }
+        if let Some(cut) = cut {
+            file.truncate(cut.index(file.len()));
+        }
+        let work = Work::new(Budget::new(16 << 20));
+        let codec = codec_for(Format::Jpeg).unwrap();
+        if let Ok(probe) = codec.probe(&file)
+            && let Ok(mut source) = codec.decode(&file, &probe, scaled(scale, planar), &work)
+        {
+            let _ = collect_some(&mut *source);
+        }
+        prop_assert!(work.budget.peak() <= 16 << 20);
+        prop_assert_eq!(work.budget.used(), 0);
+    }
+
+    #[test]
+    fn any_size_comes_back_in_any_sampling(width in 1_u32..70, height in 1_u32..70, s in 0_usize..6, rows in 1_u32..40) {
+        let sampling = [Subsampling::S444, Subsampling::S422, Subsampling::S420, Subsampling::S440, Subsampling::S411, Subsampling::S410][s];
+        let original = picture(Layout::Ycc(sampling), width, height);
+        let options = EncodeSpec { subsampling: sampling, ..spec(97, JpegMode::Baseline, true) };
+        let file = encode(Format::Jpeg, &original, &options, rows, &work()).unwrap();
+        let image = decode(&file, PLANAR).unwrap();
+        for (a, b) in original.planes.iter().zip(&image.planes) {
+            prop_assert!(rms(a, b) < 5.0);
+        }
+    }
+}
+
+/// Pulls rows, at most as many as a huge false size would not allow to hold.
+fn collect_some(source: &mut dyn codecs::RowSource) -> Result<(), Error> {
+    if source.size().0 < 2000 && source.size().1 < 2000 {
+        return collect(source).map(|_| ());
+    }
+    for _ in 0..100 {
+        source.next_rows()?;
+    }
+    Ok(())
+}

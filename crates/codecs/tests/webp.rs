@@ -1,0 +1,279 @@
+//! WebP through the codec trait, against pictures decoded by another program.
+
+mod support;
+
+use codecs::{
+    AnimationSpec, Colour, EncodeSpec, Error, Format, Frame, Layout, Orientation, Raster, Subsampling,
+};
+use proptest::prelude::*;
+use support::{
+    PLANAR, RGB, codec, decode, encode, fixture, frames, furthest, picture, planes, reference, rgba, rms,
+    survives, work,
+};
+
+const WEBP: Format = Format::WebP;
+
+#[test]
+fn a_lossy_still_has_the_pixels_of_libwebp() {
+    let (w, h, expected) = reference("lossy.webp.png");
+    let image = decode(WEBP, &fixture("lossy.webp"), RGB).unwrap();
+    assert_eq!((image.width, image.height, image.layout), (w, h, Layout::Rgb));
+    assert_eq!(furthest(&rgba(&image), &expected), 0);
+}
+
+#[test]
+fn planes_are_full_range() {
+    let (_, _, expected) = reference("lossy.webp.png");
+    let image = decode(WEBP, &fixture("lossy.webp"), PLANAR).unwrap();
+    assert_eq!(image.layout, Layout::Ycc(Subsampling::S420));
+    // The reference interpolates chroma, the test repeats it: hard edges differ, the whole does not.
+    // A range taken for the other would show as an RMS above 10.
+    let rms = rms(&rgba(&image), &expected);
+    assert!(rms < 7.0, "{rms}");
+    let mean = |d: &[u8]| d.iter().map(|&v| f64::from(v)).sum::<f64>() / d.len() as f64;
+    assert!((mean(&rgba(&image)) - mean(&expected)).abs() < 0.7);
+}
+
+#[test]
+fn alpha_and_lossless_are_read() {
+    for name in ["alpha.webp", "lossless.webp"] {
+        let (_, _, expected) = reference(&format!("{name}.png"));
+        let bytes = fixture(name);
+        assert!(codec(WEBP).probe(&bytes).unwrap().alpha);
+        let image = decode(WEBP, &bytes, PLANAR).unwrap();
+        assert_eq!(image.layout, Layout::Rgba, "planes cannot carry alpha");
+        assert_eq!(furthest(&rgba(&image), &expected), 0, "{name}");
+    }
+}
+
+#[test]
+fn the_probe_reads_profile_and_orientation() {
+    let probe = codec(WEBP).probe(&fixture("exif.webp")).unwrap();
+    assert_eq!((probe.width, probe.height, probe.alpha), (61, 47, false));
+    assert_eq!(probe.orientation, Orientation::Rotate90);
+    assert!(matches!(probe.colour, Colour::Icc(p) if p.len() > 200));
+    assert_eq!(probe.subsampling, Some(Subsampling::S420));
+    assert_eq!(probe.animation, None);
+}
+
+#[test]
+fn frames_are_composited_with_offsets_blending_and_disposal() {
+    let bytes = fixture("animated.webp");
+    let probe = codec(WEBP).probe(&bytes).unwrap();
+    assert_eq!(probe.animation.map(|a| (a.frames, a.loops)), Some((5, 3)));
+    let all = frames(WEBP, &bytes).unwrap();
+    assert_eq!(all.iter().map(|f| f.delay_ms).collect::<Vec<_>>(), [70, 30, 0, 120, 33]);
+    for (i, frame) in all.iter().enumerate() {
+        let (_, _, expected) = reference(&format!("animated.webp.{i}.png"));
+        // Blending is rounded here and cut off in libwebp.
+        let far = furthest(frame.image.data(), &expected);
+        assert!(far <= 2, "frame {i}: {far}");
+    }
+    // The first frame as a still.
+    let still = decode(WEBP, &bytes, RGB).unwrap();
+    assert_eq!(still.data(), all[0].image.data());
+}
+
+fn spec(quality: u8) -> EncodeSpec {
+    EncodeSpec { quality, ..EncodeSpec::default() }
+}
+
+#[test]
+fn quality_100_is_exact() {
+    for layout in [Layout::Gray, Layout::Rgb, Layout::Rgba] {
+        for fast in [false, true] {
+            let image = picture(layout, 53, 38, 0.0);
+            let file = encode(WEBP, &image, &EncodeSpec { fast, ..spec(100) }).unwrap();
+            let back = decode(WEBP, &file, RGB).unwrap();
+            let (a, b) = (rgba(&back), rgba(&image));
+            assert!(a == b, "{layout:?}: colours under clear pixels are kept too");
+        }
+    }
+}
+
+#[test]
+fn lossy_stays_close_in_every_layout() {
+    let rgb = picture(Layout::Rgb, 95, 71, 0.0);
+    for image in [planes(&rgb), picture(Layout::Gray, 95, 71, 0.0), picture(Layout::Rgba, 95, 71, 0.0), rgb] {
+        let mut sizes = Vec::new();
+        for quality in [30, 85] {
+            let file = encode(WEBP, &image, &spec(quality)).unwrap();
+            let back = decode(WEBP, &file, RGB).unwrap();
+            let mut expected = rgba(&image);
+            // What is clear may have any colour.
+            let got = rgba(&back);
+            for (e, g) in expected.chunks_mut(4).zip(got.chunks(4)) {
+                if e[3] < 8 {
+                    e.copy_from_slice(g);
+                }
+            }
+            let rms = rms(&got, &expected);
+            assert!(rms < 9.0, "{:?} q{quality}: {rms}", image.layout);
+            sizes.push(file.len());
+        }
+        assert!(sizes[0] < sizes[1]);
+    }
+}
+
+#[test]
+fn planes_and_rgb_meet_in_brightness() {
+    // 4:2:0 planes in full range go to limited range and back: a slip is a shift of brightness.
+    let rgb = picture(Layout::Rgb, 64, 64, 3.0);
+    let a = decode(WEBP, &encode(WEBP, &planes(&rgb), &spec(95)).unwrap(), PLANAR).unwrap();
+    let b = planes(&rgb);
+    for i in 0..3 {
+        let mean = |r: &Raster| {
+            r.planes[i].data.iter().map(|&v| f64::from(v)).sum::<f64>() / r.planes[i].data.len() as f64
+        };
+        assert!((mean(&a) - mean(&b)).abs() < 0.8, "plane {i}: {} {}", mean(&a), mean(&b));
+    }
+}
+
+#[test]
+fn an_opaque_rgba_image_gets_no_alpha() {
+    let mut image = picture(Layout::Rgba, 40, 40, 0.0);
+    image.data_mut().chunks_mut(4).for_each(|p| p[3] = 255);
+    let file = encode(WEBP, &image, &spec(80)).unwrap();
+    assert!(!codec(WEBP).probe(&file).unwrap().alpha);
+}
+
+fn animation(all: &[(Raster, u32)], quality: u8, loops: u32) -> Vec<u8> {
+    let work = work();
+    let (width, height) = (all[0].0.width, all[0].0.height);
+    let spec = AnimationSpec { width, height, loops, frames: all.len() as u32, encode: spec(quality) };
+    let mut sink = codec(WEBP).encode_frames(&spec, &work).unwrap();
+    for (image, delay_ms) in all {
+        let mut copy = Raster::new(Layout::Rgba, width, height, &work).unwrap();
+        copy.data_mut().copy_from_slice(image.data());
+        sink.push(&Frame { image: copy, delay_ms: *delay_ms }).unwrap();
+    }
+    sink.finish().unwrap()
+}
+
+#[test]
+fn an_animation_keeps_frames_delays_and_loops() {
+    for quality in [80, 100] {
+        let mut all: Vec<(Raster, u32)> =
+            (0..6).map(|i| (picture(Layout::Rgba, 41, 33, i as f32 * 4.0), i * 17)).collect();
+        // Equal frames stay frames.
+        all.insert(3, (picture(Layout::Rgba, 41, 33, 8.0), 1));
+        all.insert(4, (picture(Layout::Rgba, 41, 33, 8.0), 250));
+        let file = animation(&all, quality, 7);
+        let probe = codec(WEBP).probe(&file).unwrap();
+        assert_eq!(probe.animation.map(|a| (a.frames, a.loops)), Some((8, 7)));
+        assert!(probe.alpha);
+        let back = frames(WEBP, &file).unwrap();
+        assert_eq!(
+            back.iter().map(|f| f.delay_ms).collect::<Vec<_>>(),
+            all.iter().map(|f| f.1).collect::<Vec<_>>()
+        );
+        for (i, (f, (expected, _))) in back.iter().zip(&all).enumerate() {
+            if quality == 100 {
+                assert!(f.image.data() == expected.data(), "frame {i}");
+            } else {
+                let (mut got, want) = (f.image.data().to_vec(), expected.data());
+                got.chunks_mut(4)
+                    .zip(want.chunks(4))
+                    .filter(|(_, w)| w[3] < 8)
+                    .for_each(|(g, w)| g.copy_from_slice(w));
+                assert!(rms(&got, want) < 12.0, "frame {i}: {}", rms(&got, want));
+            }
+        }
+    }
+}
+
+#[test]
+fn missing_frames_and_rows_are_errors() {
+    let work = work();
+    let spec = AnimationSpec { width: 8, height: 8, loops: 0, frames: 2, encode: spec(80) };
+    let mut sink = codec(WEBP).encode_frames(&spec, &work).unwrap();
+    sink.push(&Frame { image: picture(Layout::Rgba, 8, 8, 0.0), delay_ms: 10 }).unwrap();
+    assert!(matches!(sink.finish(), Err(Error::Encode { .. })));
+    for quality in [80, 100] {
+        let image = codecs::ImageSpec { layout: Layout::Rgb, width: 8, height: 8 };
+        let sink =
+            codec(WEBP).encode(image, &EncodeSpec { quality, ..EncodeSpec::default() }, &work).unwrap();
+        assert!(sink.finish().is_err());
+    }
+}
+
+#[test]
+fn sides_beyond_14_bits_are_too_large() {
+    let work = work();
+    for (width, height) in [(16384, 1), (1, 16384)] {
+        let image = codecs::ImageSpec { layout: Layout::Rgb, width, height };
+        assert!(matches!(codec(WEBP).encode(image, &spec(80), &work).err(), Some(Error::TooLarge(_))));
+    }
+    let image = picture(Layout::Rgb, 16383, 2, 0.0);
+    let file = encode(WEBP, &image, &spec(10)).unwrap();
+    assert_eq!(codec(WEBP).probe(&file).unwrap().width, 16383);
+}
+
+#[test]
+fn a_cut_file_is_an_error_at_every_length() {
+    for name in ["lossy.webp", "alpha.webp", "lossless.webp", "animated.webp"] {
+        let bytes = fixture(name);
+        for n in 0..bytes.len() - 1 {
+            let error = decode(WEBP, &bytes[..n], RGB).expect_err("half an image is no image");
+            assert!(matches!(error, Error::Truncated(_) | Error::NotAnImage), "{name} {n}: {error}");
+        }
+    }
+}
+
+/// The RIFF size corrected, so that the cut lies inside the bit stream.
+#[test]
+fn a_bit_stream_cut_inside_a_sound_container_is_an_error() {
+    for name in ["lossy.webp", "lossless.webp"] {
+        let bytes = fixture(name);
+        let tag: &[u8] = if name == "lossy.webp" { b"VP8 " } else { b"VP8L" };
+        let at = bytes.windows(4).position(|w| w == tag).unwrap();
+        for keep in [40, 100, bytes.len() - at - 8 - 30] {
+            let mut cut = b"RIFF\0\0\0\0WEBP".to_vec();
+            cut.extend_from_slice(tag);
+            cut.extend_from_slice(&(keep as u32).to_le_bytes());
+            cut.extend_from_slice(&bytes[at + 8..at + 8 + keep]);
+            let size = cut.len() as u32 - 8;
+            cut[4..8].copy_from_slice(&size.to_le_bytes());
+            assert!(decode(WEBP, &cut, RGB).is_err(), "{name} {keep}");
+        }
+    }
+}
+
+#[test]
+fn a_header_that_promises_a_giant_is_refused_by_the_budget() {
+    // 16383 × 16383 in 30 bytes.
+    let mut bytes = b"RIFF\x16\0\0\0WEBPVP8 \x0a\0\0\0".to_vec();
+    bytes.extend_from_slice(&[0x10, 0, 0, 0x9D, 0x01, 0x2A, 0xFF, 0x3F, 0xFF, 0x3F]);
+    let error = decode(WEBP, &bytes, RGB).unwrap_err();
+    assert!(matches!(error, Error::Budget { .. }), "{error}");
+}
+
+#[test]
+fn a_cancelled_request_stops() {
+    let work = work();
+    let image = codecs::ImageSpec { layout: Layout::Rgb, width: 64, height: 64 };
+    let mut sink = codec(WEBP).encode(image, &spec(80), &work).unwrap();
+    picture(Layout::Rgb, 64, 64, 0.0).push_into(&mut *sink, 64).unwrap();
+    work.cancel.cancel();
+    assert_eq!(sink.finish(), Err(Error::Cancelled));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn damaged_files_never_panic(
+        name in prop::sample::select(vec!["lossy.webp", "alpha.webp", "lossless.webp", "animated.webp", "exif.webp"]),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
+        cut in any::<Option<prop::sample::Index>>(),
+    ) {
+        let mut bytes = fixture(name);
+        for (at, value) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        survives(WEBP, &bytes, 4 << 20);
+    }
+}
