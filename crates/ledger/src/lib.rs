@@ -1,0 +1,1 @@
+//! How much of each response went out. Not built yet.
