@@ -29,4 +29,7 @@ pub enum Error {
     /// A step names an image that the recipe does not have, or whose bytes were not supplied.
     #[error("image {0} is not there")]
     NoSuchImage(usize),
+    /// A fault of ours (9523).
+    #[error("internal error: {0}")]
+    Internal(String),
 }

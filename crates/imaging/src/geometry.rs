@@ -63,6 +63,20 @@ pub fn resolve(
         Some(trim) => trimmed(trim, width, height, dpr)?,
         None => Window { x: 0, y: 0, width, height },
     };
+    resolve_in(window, transform, base, limits)
+}
+
+/// The same once it is known what trimming leaves: after a detected border.
+///
+/// # Errors
+/// [`Error::Enlarged`] and [`Error::TooLarge`] by the limits.
+pub fn resolve_in(
+    window: Window,
+    transform: &Transform,
+    base: (u32, u32),
+    limits: &Limits,
+) -> Result<Geometry, Error> {
+    let dpr = transform.dpr.unwrap_or(1.0);
     let swaps = matches!(transform.rotate, recipe::Rotate::Quarter | recipe::Rotate::ThreeQuarters);
     let turned = if swaps { (window.height, window.width) } else { (window.width, window.height) };
     let target = |extent: Option<Extent>, base: u32| {

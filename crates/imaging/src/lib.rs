@@ -5,10 +5,15 @@
 
 #![forbid(unsafe_code)]
 
+mod canvas;
+mod cost;
 mod error;
 mod limits;
+mod output;
 mod plan;
 mod render;
+mod stream;
+mod transform;
 
 pub mod geometry;
 pub mod ops;

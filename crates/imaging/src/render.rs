@@ -1,19 +1,17 @@
-//! Does what a plan says: decode at scale, resample while rows arrive, turn, pad, apply effects, encode.
+//! Does what a plan says, and finishes: format, flattening, encoding.
 
 use std::time::{Duration, Instant};
 
-use codecs::{
-    AnimationSpec, Codec, DecodeSpec, Format, Frame, ImageSpec, Layout, Plane, Raster, RowSource, Work,
-    codec_for,
-};
-use recipe::{Color, FormatChoice, Notice, Transform};
+use codecs::{AnimationSpec, Codec, Format, Frame, ImageSpec, Layout, Raster, Work, codec_for};
+use recipe::{Color, FormatChoice, Notice};
 use serde::Serialize;
 
-use crate::geometry::{self, Area, Window};
-use crate::ops::resample::Resampler;
+use crate::canvas::Images;
+use crate::ops::flatten;
 use crate::ops::turn::{Turn, turn};
-use crate::ops::{flatten, tone};
-use crate::plan::{bordered, decode_scale, encode_spec};
+use crate::output::encode_spec;
+use crate::stream::short_way;
+use crate::transform::File;
 use crate::{Error, Kind, Plan};
 
 /// The bytes of one input. They stay the caller's.
@@ -23,6 +21,8 @@ pub enum Supply<'a> {
     Image(&'a [u8]),
     /// The font file of a text input.
     Font(&'a [u8]),
+    /// Nothing: the plan does not need this input.
+    Nothing,
 }
 
 /// What came out.
@@ -77,12 +77,17 @@ pub fn render(plan: &Plan, inputs: &[Supply<'_>], work: &Work) -> Result<Rendere
                 .map_err(|e| Error::Unsupported(format!("JSON: {e}")))?;
             Ok(rendered(plan, Body::Bytes(json), "application/json", None))
         }
-        Kind::Still => still(plan, bytes, work),
-        Kind::Animation { frames } => animation(plan, bytes, frames, work),
+        Kind::Still => still(plan, inputs, bytes, work),
+        Kind::Animation { frames } => animation(plan, inputs, bytes, frames, work),
     }
 }
 
-fn rendered(plan: &Plan, body: Body, content_type: &'static str, format: Option<Format>) -> Rendered {
+pub(crate) fn rendered(
+    plan: &Plan,
+    body: Body,
+    content_type: &'static str,
+    format: Option<Format>,
+) -> Rendered {
     Rendered {
         body,
         content_type,
@@ -120,145 +125,21 @@ fn describe(plan: &Plan, file_size: usize) -> Description {
     Description { width: plan.width, height: plan.height, original, frames }
 }
 
-fn still(plan: &Plan, bytes: &[u8], work: &Work) -> Result<Rendered, Error> {
-    let began = Instant::now();
-    let codec = codec_of(plan.probe.format)?;
-    let none = Transform::default();
-    let (first, rest) = plan.transforms.split_first().unwrap_or((&none, &[]));
-    let mut image = load(plan, codec, bytes, first, work)?;
-    let decode = began.elapsed();
-    for transform in rest {
-        image = step(image, transform, plan, work)?;
+fn still(plan: &Plan, inputs: &[Supply<'_>], bytes: &[u8], work: &Work) -> Result<Rendered, Error> {
+    if let Some(done) = short_way(plan, File { bytes, probe: &plan.probe }, work)? {
+        return Ok(done);
     }
-    let operate = began.elapsed().saturating_sub(decode);
+    let began = Instant::now();
+    let image = Images::new(plan, inputs, work)?.run()?;
+    let decode = began.elapsed();
     let mut out = encode(plan, image, work)?;
-    out.timings = Timings { decode, operate, encode: began.elapsed().saturating_sub(decode + operate) };
+    out.timings = Timings { decode, encode: began.elapsed().saturating_sub(decode), ..Timings::default() };
     Ok(out)
 }
 
 fn codec_of(format: Format) -> Result<&'static dyn Codec, Error> {
     Ok(codec_for(format)
-        .ok_or_else(|| codecs::Error::Unsupported(format!("{format} images are not accepted")))?)
-}
-
-/// Decodes image 0 and does the first transform on the way: the resampler sees rows as they are decoded.
-fn load(
-    plan: &Plan,
-    codec: &dyn Codec,
-    bytes: &[u8],
-    transform: &Transform,
-    work: &Work,
-) -> Result<Raster, Error> {
-    let probe = &plan.probe;
-    let oriented = probe.oriented_size();
-    let g = geometry::resolve(transform, oriented, oriented, &plan.limits)?;
-    let upright = Turn::from_orientation(probe.orientation);
-    let own = own_turn(transform);
-
-    // Everything is mapped back to stored coordinates, and the turn is done on the small result.
-    let window = area_of(g.window);
-    let turned_size =
-        if own.swaps_axes() { (window.height, window.width) } else { (window.width, window.height) };
-    let inner = own.inverse().map_rect(g.area, turned_size);
-    let in_oriented = Area { x: inner.x + window.x, y: inner.y + window.y, ..inner };
-    let full = (f64::from(oriented.0), f64::from(oriented.1));
-    let area = upright.inverse().map_rect(in_oriented, full);
-    let bounds = upright.inverse().map_rect(window, full);
-    let total = upright.then(own);
-    let size = if total.swaps_axes() { (g.scaled.1, g.scaled.0) } else { g.scaled };
-
-    let scale = decode_scale(probe, transform, (area.width, area.height), size);
-    let mut source = codec.decode(bytes, probe, DecodeSpec { scale, planar: false }, work)?;
-    let raster = resample(source.as_mut(), bounds, area, size, (probe.width, probe.height), plan, work)?;
-    finish_step(turn(raster, total, work)?, &g, transform, work)
-}
-
-fn own_turn(transform: &Transform) -> Turn {
-    transform.flip.map_or(Turn::default(), Turn::from_flip).then(Turn::from_rotate(transform.rotate))
-}
-
-fn area_of(w: Window) -> Area {
-    Area { x: w.x.into(), y: w.y.into(), width: w.width.into(), height: w.height.into() }
-}
-
-/// Pulls rows and resamples them; colours become sRGB RGB, RGBA or grey on the way.
-fn resample(
-    source: &mut dyn RowSource,
-    bounds: Area,
-    area: Area,
-    size: (u32, u32),
-    stored: (u32, u32),
-    plan: &Plan,
-    work: &Work,
-) -> Result<Raster, Error> {
-    let (dw, dh) = source.size();
-    let (kx, ky) = (f64::from(dw) / f64::from(stored.0), f64::from(dh) / f64::from(stored.1));
-    let area = Area { x: area.x * kx, y: area.y * ky, width: area.width * kx, height: area.height * ky };
-    let (x, y) = ((bounds.x * kx).floor() as u32, (bounds.y * ky).floor() as u32);
-    let window = Window {
-        x,
-        y,
-        width: (((bounds.x + bounds.width) * kx).ceil() as u32).min(dw) - x,
-        height: (((bounds.y + bounds.height) * ky).ceil() as u32).min(dh) - y,
-    };
-    let layout = source.layout();
-    let mut colours = crate::ops::to_srgb::ToSrgb::new(&plan.probe.colour, layout)?;
-    let target = colours.layout();
-    let channels = target.channels(0);
-    let mut resampler = Resampler::new(window, area, size, channels, work)?;
-    let stride = dw as usize * channels;
-    while let Some(rows) = source.next_rows()? {
-        work.check()?;
-        let Some(part) = rows.planes.first().filter(|p| p.count > 0) else { continue };
-        resampler.push(part.first, colours.rows(part.data), stride, work)?;
-    }
-    Ok(one_plane(target, resampler.finish()?))
-}
-
-fn one_plane(layout: Layout, plane: Plane) -> Raster {
-    Raster { layout, width: plane.width, height: plane.height, planes: vec![plane] }
-}
-
-/// A transform of an image that is already in memory.
-fn step(image: Raster, transform: &Transform, plan: &Plan, work: &Work) -> Result<Raster, Error> {
-    let size = (image.width, image.height);
-    let g = geometry::resolve(transform, size, size, &plan.limits)?;
-    let own = own_turn(transform);
-    let window = area_of(g.window);
-    let turned_size =
-        if own.swaps_axes() { (window.height, window.width) } else { (window.width, window.height) };
-    let inner = own.inverse().map_rect(g.area, turned_size);
-    let area = Area { x: inner.x + window.x, y: inner.y + window.y, ..inner };
-    let scaled = if own.swaps_axes() { (g.scaled.1, g.scaled.0) } else { g.scaled };
-    let unchanged =
-        area == (Area { x: 0.0, y: 0.0, width: size.0.into(), height: size.1.into() }) && scaled == size;
-    let image = if unchanged {
-        image
-    } else {
-        let plane = &image.planes[0];
-        let mut resampler = Resampler::new(g.window, area, scaled, plane.channels, work)?;
-        resampler.push(0, &plane.data, plane.stride(), work)?;
-        one_plane(image.layout, resampler.finish()?)
-    };
-    finish_step(turn(image, own, work)?, &g, transform, work)
-}
-
-/// Padding, background and effects: what comes after the resize.
-fn finish_step(
-    mut image: Raster,
-    g: &geometry::Geometry,
-    transform: &Transform,
-    work: &Work,
-) -> Result<Raster, Error> {
-    if let Some(pad) = g.pad.filter(|p| (p.width, p.height) != (image.width, image.height)) {
-        image = flatten::pad(&image, pad, transform.background.unwrap_or(Color::WHITE), work)?;
-    }
-    if let Some(background) = transform.background {
-        image = flatten::onto(image, background, work)?;
-    }
-    image = tone::apply(image, transform, work)?;
-    debug_assert_eq!((image.width, image.height), bordered(g, transform));
-    Ok(image)
+        .ok_or_else(|| codecs::Error::Unsupported(format!("{format} images can't be made")))?)
 }
 
 /// Chooses the format where opacity decides, flattens where needed, and encodes.
@@ -313,7 +194,13 @@ fn take_data(mut image: Raster) -> Vec<u8> {
 }
 
 /// Frame by frame: one canvas decoded, one result, and what the encoder holds.
-fn animation(plan: &Plan, bytes: &[u8], frames: u32, work: &Work) -> Result<Rendered, Error> {
+fn animation(
+    plan: &Plan,
+    inputs: &[Supply<'_>],
+    bytes: &[u8],
+    frames: u32,
+    work: &Work,
+) -> Result<Rendered, Error> {
     let began = Instant::now();
     let codec = codec_of(plan.probe.format)?;
     let format = plan.format.unwrap_or(Format::Gif);
@@ -325,22 +212,26 @@ fn animation(plan: &Plan, bytes: &[u8], frames: u32, work: &Work) -> Result<Rend
         frames,
         encode: encode_spec(plan, format),
     };
+    let mut images = Images::new(plan, inputs, work)?;
+    images.run_overlays()?;
     let mut source = codec.decode_frames(bytes, &plan.probe, work)?;
     let mut sink = encoder.encode_frames(&spec, work)?;
     let mut made = 0;
+    let mut encoding = Duration::ZERO;
     while let Some(frame) = source.next_frame()? {
         work.check()?;
-        let mut image = turn(frame.image, Turn::from_orientation(plan.probe.orientation), work)?;
-        for transform in &plan.transforms {
-            image = step(image, transform, plan, work)?;
-        }
+        let upright = turn(frame.image, Turn::from_orientation(plan.probe.orientation), work)?;
+        let mut image = images.run_frame(upright)?;
         if let Some(background) = plan.recipe.output.background {
             image = flatten::onto(image, background, work)?;
         }
+        let from = Instant::now();
         sink.push(&Frame { image: flatten::to_rgba(image, work)?, delay_ms: frame.delay_ms })?;
+        encoding += from.elapsed();
         made += 1;
     }
     let body = sink.finish()?;
-    let timings = Timings { decode: began.elapsed(), ..Timings::default() };
+    let timings =
+        Timings { decode: began.elapsed().saturating_sub(encoding), encode: encoding, ..Timings::default() };
     Ok(Rendered { frames: made, timings, ..rendered(plan, Body::Bytes(body), format.mime(), Some(format)) })
 }

@@ -1,7 +1,7 @@
 //! Resampling of one plane, fed by rows: a band of the target is computed as soon as its source rows are
 //! there, so that no more than a band's worth of source rows is held.
 
-use codecs::{Error as CodecError, Plane, Reservation, Work};
+use codecs::{Plane, PlaneRows, Reservation, Work};
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, MulDiv, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
@@ -27,9 +27,24 @@ pub struct Resampler {
     /// Row of the bounds that `buffer` starts with.
     first: u32,
     rows: u32,
-    target: Plane,
+    size: (u32, u32),
+    target: Target,
     next: u32,
+    /// Rows are taken as they are: nothing is scaled, and the window starts on whole samples.
+    copies: bool,
     resizer: Resizer,
+}
+
+/// Where finished rows go.
+#[derive(Debug)]
+enum Target {
+    Whole(Plane),
+    /// Those that were not taken yet, from row `first` on.
+    Stream {
+        rows: Vec<u8>,
+        first: u32,
+        held: Reservation,
+    },
 }
 
 impl Resampler {
@@ -37,8 +52,37 @@ impl Resampler {
     /// coordinates, within the bounds; `channels`: 1, 3 or 4 (4 = RGBA, straight alpha).
     ///
     /// # Errors
-    /// [`CodecError::Budget`].
+    /// Budget.
     pub fn new(
+        bounds: Window,
+        area: Area,
+        size: (u32, u32),
+        channels: usize,
+        work: &Work,
+    ) -> Result<Self, Error> {
+        let target = Target::Whole(Plane::new(size.0, size.1, channels, work)?);
+        Self::onto(target, bounds, area, size, channels, work)
+    }
+
+    /// The same without a plane for the result: finished rows are taken with [`Resampler::ready`] and
+    /// [`Resampler::forget`] while others arrive.
+    ///
+    /// # Errors
+    /// Budget.
+    pub fn streaming(
+        bounds: Window,
+        area: Area,
+        size: (u32, u32),
+        channels: usize,
+        work: &Work,
+    ) -> Result<Self, Error> {
+        let held = work.take(0)?;
+        let target = Target::Stream { rows: Vec::new(), first: 0, held };
+        Self::onto(target, bounds, area, size, channels, work)
+    }
+
+    fn onto(
+        target: Target,
         bounds: Window,
         area: Area,
         size: (u32, u32),
@@ -53,13 +97,16 @@ impl Resampler {
         let (x, width) = clamp(area.x, area.width, bounds.x, bounds.width);
         let (y, height) = clamp(area.y, area.height, bounds.y, bounds.height);
         let area = Area { x, y, width, height };
+        let whole = |v: f64, w: u32| (v - f64::from(w)).abs() < 1e-6;
+        let copies = x.fract() == 0.0 && y.fract() == 0.0 && whole(width, size.0) && whole(height, size.1);
         let scale = height / f64::from(size.1);
         let shrinks = scale > 1.0 || width / f64::from(size.0) > 1.0;
         let (filter, lobes) =
             if shrinks { (FilterType::Lanczos3, 3.0) } else { (FilterType::CatmullRom, 2.0) };
         let reach = lobes * scale.max(1.0) + 1.0;
         let most = ((f64::from(BAND_ROWS) * scale + 2.0 * reach).ceil() as u32 + 64).min(bounds.height);
-        let held = work.take(most as usize * bounds.width as usize * channels)?;
+        let waiting = if copies { 0 } else { most as usize * bounds.width as usize * channels };
+        let held = work.take(waiting)?;
         Ok(Self {
             bounds,
             area,
@@ -70,8 +117,10 @@ impl Resampler {
             _held: held,
             first: 0,
             rows: 0,
-            target: Plane::new(size.0, size.1, channels, work)?,
+            size,
+            target,
             next: 0,
+            copies,
             resizer: Resizer::new(),
         })
     }
@@ -85,11 +134,19 @@ impl Resampler {
         let take = self.bounds.width as usize * self.channels;
         for (i, row) in data.chunks_exact(stride).enumerate() {
             let y = first + i as u32;
-            if y < self.bounds.y || y >= self.bounds.y + self.bounds.height || self.next >= self.target.height
-            {
+            if y < self.bounds.y || y >= self.bounds.y + self.bounds.height || self.next >= self.size.1 {
                 continue;
             }
             let local = y - self.bounds.y;
+            if self.copies {
+                if f64::from(local) >= self.area.y {
+                    let from = skip + self.area.x as usize * self.channels;
+                    let width = self.size.0 as usize * self.channels;
+                    self.rows_to_fill(1)?.copy_from_slice(&row[from..from + width]);
+                    self.next += 1;
+                }
+                continue;
+            }
             if f64::from(local + 1) <= self.band_start() {
                 continue;
             }
@@ -102,7 +159,7 @@ impl Resampler {
                 premultiply(&mut self.buffer[at..], self.bounds.width)?;
             }
             self.rows += 1;
-            while self.next < self.target.height && self.first + self.rows >= self.band_end() {
+            while self.next < self.size.1 && self.first + self.rows >= self.band_end() {
                 work.check()?;
                 self.band()?;
             }
@@ -115,18 +172,65 @@ impl Resampler {
     /// # Errors
     /// An error when rows are missing.
     pub fn finish(self) -> Result<Plane, Error> {
-        if self.next < self.target.height {
-            return Err(Error::Option("the image ended before its last row".to_owned()));
+        self.is_complete()?;
+        match self.target {
+            Target::Whole(plane) => Ok(plane),
+            Target::Stream { .. } => Err(Error::Internal("the rows have been taken already".to_owned())),
         }
-        Ok(self.target)
+    }
+
+    /// # Errors
+    /// An error when rows are missing.
+    pub fn is_complete(&self) -> Result<(), Error> {
+        if self.next < self.size.1 {
+            return Err(Error::Internal("the image ended before its last row".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Finished rows that nobody has taken yet, of a streaming resampler.
+    #[must_use]
+    pub fn ready(&self) -> PlaneRows<'_> {
+        match &self.target {
+            Target::Whole(_) => PlaneRows { first: 0, count: 0, data: &[] },
+            Target::Stream { rows, first, .. } => {
+                PlaneRows { first: *first, count: self.next - first, data: rows }
+            }
+        }
+    }
+
+    /// Says that the rows of [`Resampler::ready`] have been taken.
+    pub fn forget(&mut self) {
+        if let Target::Stream { rows, first, .. } = &mut self.target {
+            rows.clear();
+            *first = self.next;
+        }
+    }
+
+    /// Room for the next `count` finished rows.
+    fn rows_to_fill(&mut self, count: u32) -> Result<&mut [u8], Error> {
+        let stride = self.size.0 as usize * self.channels;
+        let length = count as usize * stride;
+        match &mut self.target {
+            Target::Whole(plane) => {
+                let at = self.next as usize * stride;
+                Ok(&mut plane.data[at..at + length])
+            }
+            Target::Stream { rows, held, .. } => {
+                let at = rows.len();
+                held.grow_to(at + length)?;
+                rows.resize(at + length, 0);
+                Ok(&mut rows[at..])
+            }
+        }
     }
 
     fn band_rows(&self) -> u32 {
-        BAND_ROWS.min(self.target.height - self.next)
+        BAND_ROWS.min(self.size.1 - self.next)
     }
 
     fn step(&self) -> f64 {
-        self.area.height / f64::from(self.target.height)
+        self.area.height / f64::from(self.size.1)
     }
 
     /// First source row that the next band looks at.
@@ -149,23 +253,28 @@ impl Resampler {
             3 => PixelType::U8x3,
             _ => PixelType::U8x4,
         };
-        let source =
-            ImageRef::new(self.bounds.width, self.rows, &self.buffer, pixel).map_err(|e| internal(&e))?;
-        let stride = self.target.stride();
-        let out = &mut self.target.data[self.next as usize * stride..][..rows as usize * stride];
-        let mut target =
-            Image::from_slice_u8(self.target.width, rows, out, pixel).map_err(|e| internal(&e))?;
-        let available = (f64::from(self.rows) - top).max(1e-3);
+        // The target is borrowed beside the source rows.
+        let buffer = std::mem::take(&mut self.buffer);
+        let mut resizer = std::mem::take(&mut self.resizer);
+        let (bounds, held_rows, area, filter, channels) =
+            (self.bounds, self.rows, self.area, self.filter, self.channels);
+        let width = self.size.0;
+        let source = ImageRef::new(bounds.width, held_rows, &buffer, pixel).map_err(|e| internal(&e))?;
+        let out = self.rows_to_fill(rows)?;
+        let mut target = Image::from_slice_u8(width, rows, out, pixel).map_err(|e| internal(&e))?;
+        let available = (f64::from(held_rows) - top).max(1e-3);
         let options = ResizeOptions::new()
-            .resize_alg(ResizeAlg::Convolution(self.filter))
-            .crop(self.area.x, top.max(0.0), self.area.width, height.min(available))
+            .resize_alg(ResizeAlg::Convolution(filter))
+            .crop(area.x, top.max(0.0), area.width, height.min(available))
             .use_alpha(false);
-        self.resizer.resize(&source, &mut target, &options).map_err(|e| internal(&e))?;
-        if self.channels == 4 {
+        resizer.resize(&source, &mut target, &options).map_err(|e| internal(&e))?;
+        if channels == 4 {
             MulDiv::new().divide_alpha_inplace(&mut target).map_err(|e| internal(&e))?;
         }
+        self.buffer = buffer;
+        self.resizer = resizer;
         self.next += rows;
-        if self.next < self.target.height {
+        if self.next < self.size.1 {
             let keep = (self.band_start().floor() as u32).clamp(self.first, self.first + self.rows);
             self.buffer.drain(..(keep - self.first) as usize * self.bounds.width as usize * self.channels);
             self.rows -= keep - self.first;
@@ -184,7 +293,7 @@ fn premultiply(row: &mut [u8], width: u32) -> Result<(), Error> {
 }
 
 fn internal(error: &dyn std::fmt::Display) -> Error {
-    Error::Codec(CodecError::TooLarge(format!("resampling: {error}")))
+    Error::Internal(format!("resampling: {error}"))
 }
 
 #[cfg(test)]

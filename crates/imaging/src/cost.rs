@@ -1,0 +1,74 @@
+//! What a plan will hold in memory at its worst moment, as arithmetic.
+
+use codecs::{DecodeSpec, Format, ImageSpec, Layout, Probe, codec_for};
+use recipe::{Input, Step};
+
+use crate::output::encode_spec;
+use crate::{Kind, Plan, geometry};
+
+/// A text is at most 4096 × 4096 pixels.
+const TEXT_BYTES: u64 = 4096 * 4096 * 4;
+/// Source rows that wait in a resampler.
+const BAND_ROWS: u64 = 512;
+
+/// An upper estimate of the buffers, decoders and encoders that are held at once, inputs not counted.
+pub(crate) fn peak_bytes(plan: &Plan) -> u64 {
+    let needed = plan.needed();
+    let mut decoding = 0;
+    let mut held = 0;
+    for (i, input) in plan.recipe.inputs.iter().enumerate() {
+        if !needed.get(i).copied().unwrap_or(false) {
+            continue;
+        }
+        let probe = plan.probes.get(i).and_then(Option::as_ref);
+        match (input, probe) {
+            (Input::Text(_), _) => held += TEXT_BYTES,
+            (_, Some(probe)) => {
+                decoding = decoding.max(decode(probe));
+                held += largest(plan, i, probe);
+            }
+            (_, None) => {}
+        }
+    }
+    let layout = Layout::Rgba;
+    let target = layout.bytes(plan.width.max(1), plan.height.max(1));
+    let format = plan.format.unwrap_or(Format::Png);
+    let encoding = codec_for(format).map_or(0, |c| {
+        let spec = encode_spec(plan, format);
+        let layout = c.encoded_layout(layout, &spec);
+        c.encode_bytes(ImageSpec { layout, width: plan.width, height: plan.height }, &spec)
+    });
+    // An animation's decoder stays open while its frames are encoded; a frame is copied for each draw.
+    let frames = if matches!(plan.kind, Kind::Animation { .. }) { 2 * target } else { 0 };
+    decoding + held + target + encoding + frames
+}
+
+fn decode(probe: &Probe) -> u64 {
+    let spec = DecodeSpec { scale: 1, planar: false };
+    codec_for(probe.format).map_or(0, |c| c.decode_bytes(probe, spec))
+        + u64::from(probe.width) * 4 * BAND_ROWS
+}
+
+/// The largest that image `image` gets between its steps, with the copy that an operation works on.
+fn largest(plan: &Plan, image: usize, probe: &Probe) -> u64 {
+    let mut size = probe.oriented_size();
+    let mut most = 0;
+    let mut steps = 0;
+    for (step, base) in plan.recipe.steps.iter().zip(&plan.bases) {
+        let Step::Transform { image: i, transform } = step else { continue };
+        if *i != image {
+            continue;
+        }
+        let detects = transform.trim.is_some_and(|t| t.border.is_some());
+        if detects {
+            most = most.max(Layout::Rgba.bytes(size.0, size.1));
+        }
+        size = geometry::resolve(transform, size, *base, &plan.limits).map_or(size, |g| g.size);
+        most = most.max(Layout::Rgba.bytes(size.0, size.1));
+        steps += 1;
+    }
+    if steps == 0 {
+        most = Layout::Rgba.bytes(size.0, size.1);
+    }
+    2 * most
+}

@@ -1,0 +1,94 @@
+//! Which format leaves, and how it is encoded.
+
+use codecs::{EncodeSpec, Format, JpegMode, Subsampling};
+use recipe::{Composite, FormatChoice, Notice, Quality, Step, choices};
+
+use crate::Plan;
+
+/// Which format leaves; `None` = JPEG or PNG by the pixels' opacity, or raw pixels.
+pub(crate) fn output_format(plan: &mut Plan, animated: bool) -> Option<Format> {
+    let output = &plan.recipe.output;
+    let longest = plan.width.max(plan.height);
+    let by_pixels = plan.probe.palette || may_be_transparent(plan);
+    let fallback = if by_pixels { None } else { Some(Format::Jpeg) };
+    if output.fast && !animated && !matches!(output.format, FormatChoice::Rgb | FormatChoice::Rgba) {
+        return fallback;
+    }
+    match output.format {
+        FormatChoice::Standard if animated => Some(Format::Gif),
+        // The vendor's emulator keeps AVIF sources AVIF; nothing else contradicts it.
+        FormatChoice::Standard
+            if plan.probe.format == Format::Avif && longest <= plan.limits.avif_explicit_dimension =>
+        {
+            Some(Format::Avif)
+        }
+        FormatChoice::Standard => fallback,
+        FormatChoice::Auto { webp, avif } if animated => {
+            Some(if webp || avif { Format::WebP } else { Format::Gif })
+        }
+        FormatChoice::Auto { avif: true, webp } => {
+            if longest <= plan.limits.avif_auto_dimension {
+                return Some(Format::Avif);
+            }
+            plan.notices.push(Notice("image too large for AVIF".to_owned()));
+            if webp { Some(Format::WebP) } else { fallback }
+        }
+        FormatChoice::Auto { webp: true, .. } => Some(Format::WebP),
+        FormatChoice::Auto { .. } => fallback,
+        FormatChoice::Jpeg | FormatChoice::BaselineJpeg => Some(Format::Jpeg),
+        FormatChoice::Png | FormatChoice::PngForce | FormatChoice::Svg => Some(Format::Png),
+        FormatChoice::WebP => Some(Format::WebP),
+        FormatChoice::Avif if longest > plan.limits.avif_explicit_dimension => {
+            plan.notices.push(Notice("image too large for AVIF".to_owned()));
+            Some(Format::WebP)
+        }
+        FormatChoice::Avif => Some(Format::Avif),
+        FormatChoice::Gif => Some(Format::Gif),
+        FormatChoice::Json | FormatChoice::Rgb | FormatChoice::Rgba => None,
+    }
+}
+
+/// Whether the result can have pixels that are not opaque, as far as can be told without them.
+fn may_be_transparent(plan: &Plan) -> bool {
+    plan.probe.alpha
+        || plan.recipe.steps.iter().any(|step| match step {
+            Step::Transform { image: 0, transform } => {
+                transform.background.is_some_and(|c| !c.is_opaque())
+                    || transform.border.is_some_and(|b| !b.color.is_opaque())
+            }
+            Step::Draw { onto: 0, draw, .. } => {
+                matches!(draw.composite, Composite::In | Composite::Out | Composite::Xor)
+            }
+            _ => false,
+        })
+}
+
+/// How `format` is encoded for this plan.
+pub(crate) fn encode_spec(plan: &Plan, format: Format) -> EncodeSpec {
+    let output = &plan.recipe.output;
+    let quality = match output.quality {
+        None => choices::DEFAULT_QUALITY,
+        Some(Quality::Number(n)) => n.clamp(1, 100),
+        Some(Quality::Word(w)) => choices::emulator_quality(w),
+    };
+    let area = u64::from(plan.width) * u64::from(plan.height);
+    // Very small and very large JPEGs are sequential: below 50×50, above 3000×3000.
+    let baseline = output.fast
+        || output.format == FormatChoice::BaselineJpeg
+        || !(50 * 50..=3000 * 3000).contains(&area);
+    let exif = plan.probe.exif.as_deref().filter(|_| format == Format::Jpeg).and_then(|exif| {
+        match output.metadata {
+            recipe::Metadata::Keep => codecs::exif::keep(exif),
+            recipe::Metadata::Copyright => codecs::exif::copyright_only(exif),
+            recipe::Metadata::None => None,
+        }
+    });
+    EncodeSpec {
+        quality,
+        fast: output.fast,
+        jpeg: if baseline { JpegMode::Baseline } else { JpegMode::Progressive },
+        palette: format == Format::Png && output.quality.is_some(),
+        subsampling: Subsampling::S420,
+        exif,
+    }
+}

@@ -1,0 +1,225 @@
+//! The short way from a file to a file: rows flow from the decoder through the resampler into the
+//! encoder, as Y Cb Cr planes where both ends speak them, and no bitmap is held unless it has to be turned.
+
+use std::time::Instant;
+
+use codecs::{
+    Colour, DecodeSpec, EncodeSpec, Format, ImageSpec, Layout, PlaneRows, Raster, RowSource, Rows, Work,
+};
+use recipe::{FormatChoice, Step, Transform};
+
+use crate::ops::resample::Resampler;
+use crate::ops::to_srgb::ToSrgb;
+use crate::ops::turn::{Turn, turn};
+use crate::output::encode_spec;
+use crate::render::{Body, Rendered, Timings, rendered};
+use crate::transform::{File, Mapping, decode_scale, detects_border, detects_focus, in_plane, only_resizes};
+use crate::{Error, Plan, geometry};
+
+/// How the rows of a plan can flow.
+struct Way {
+    map: Mapping,
+    format: Format,
+    spec: EncodeSpec,
+    decode: DecodeSpec,
+    /// What the encoder takes.
+    layout: Layout,
+}
+
+/// Renders a plan that needs no more than a decoder, a resampler and an encoder; `None` for all others.
+pub(crate) fn short_way(plan: &Plan, file: File<'_>, work: &Work) -> Result<Option<Rendered>, Error> {
+    let Some(way) = way(plan, file)? else { return Ok(None) };
+    let began = Instant::now();
+    let mut source = file.codec()?.decode(file.bytes, file.probe, way.decode, work)?;
+    let mut pipe = Pipe::new(source.as_mut(), file, &way, work)?;
+    let (width, height) =
+        if way.map.turn.swaps_axes() { (way.map.size.1, way.map.size.0) } else { way.map.size };
+    let encoder = codecs::codec_for(way.format)
+        .ok_or_else(|| Error::Unsupported(format!("{} images can't be made", way.format)))?;
+    let image = ImageSpec { layout: way.layout, width, height };
+    let mut encoding = std::time::Duration::ZERO;
+    let bytes = if way.map.turn.is_identity() {
+        let mut sink = encoder.encode(image, &way.spec, work)?;
+        while pipe.pull(source.as_mut(), work)? {
+            let from = Instant::now();
+            pipe.give(|rows| Ok(sink.push(rows)?))?;
+            encoding += from.elapsed();
+        }
+        pipe.is_complete()?;
+        let from = Instant::now();
+        let bytes = sink.finish()?;
+        encoding += from.elapsed();
+        bytes
+    } else {
+        let mut raster = Raster::new(way.layout, way.map.size.0, way.map.size.1, work)?;
+        while pipe.pull(source.as_mut(), work)? {
+            pipe.give(|rows| {
+                for (plane, part) in raster.planes.iter_mut().zip(rows.planes) {
+                    let at = part.first as usize * plane.stride();
+                    plane.data[at..at + part.data.len()].copy_from_slice(part.data);
+                }
+                Ok(())
+            })?;
+        }
+        pipe.is_complete()?;
+        drop(pipe);
+        drop(source);
+        let raster = turn(raster, way.map.turn, work)?;
+        let from = Instant::now();
+        let image = ImageSpec { layout: raster.layout, ..image };
+        let mut sink = encoder.encode(image, &way.spec, work)?;
+        raster.push_into(sink.as_mut(), 16)?;
+        let bytes = sink.finish()?;
+        encoding = from.elapsed();
+        bytes
+    };
+    let timings =
+        Timings { decode: began.elapsed().saturating_sub(encoding), encode: encoding, ..Timings::default() };
+    let body = Body::Bytes(bytes);
+    Ok(Some(Rendered {
+        width,
+        height,
+        frames: 1,
+        timings,
+        ..rendered(plan, body, way.format.mime(), Some(way.format))
+    }))
+}
+
+fn way(plan: &Plan, file: File<'_>) -> Result<Option<Way>, Error> {
+    let none = Transform::default();
+    let transform = match plan.recipe.steps.as_slice() {
+        [] => &none,
+        [Step::Transform { image: 0, transform }] => transform,
+        _ => return Ok(None),
+    };
+    let raw = matches!(plan.recipe.output.format, FormatChoice::Rgb | FormatChoice::Rgba);
+    let Some(format) = plan.format.filter(|_| !raw && only_resizes(transform) && !detects_border(transform))
+    else {
+        return Ok(None);
+    };
+    let probe = file.probe;
+    let oriented = probe.oriented_size();
+    let base = plan.bases.first().copied().unwrap_or_default();
+    let g = geometry::resolve(transform, oriented, base, &plan.limits)?;
+    let pads = g.pad.is_some_and(|p| (p.width, p.height) != g.scaled);
+    if pads || detects_focus(transform, &g) {
+        return Ok(None);
+    }
+    let codec = file.codec()?;
+    let Some(encoder) = codecs::codec_for(format) else { return Ok(None) };
+    let spec = encode_spec(plan, format);
+    let map = Mapping::new(&g, transform, Turn::from_orientation(probe.orientation), oriented);
+    let scale = decode_scale(probe, &map);
+    let planar = DecodeSpec { scale, planar: true };
+    let plain = DecodeSpec { scale, planar: false };
+    let is_srgb = match &probe.colour {
+        Colour::Srgb => true,
+        Colour::Icc(icc) => codecs::icc::is_srgb(icc),
+        Colour::Cicp { .. } => false,
+    };
+    let planes = codec.decoded_layout(probe, planar);
+    if is_srgb && matches!(planes, Layout::Ycc(_) | Layout::Gray) {
+        let offered = if planes == Layout::Gray { planes } else { Layout::Ycc(spec.subsampling) };
+        let layout = encoder.encoded_layout(offered, &spec);
+        if layout == offered {
+            return Ok(Some(Way { map, format, spec, decode: planar, layout }));
+        }
+    }
+    // Interleaved: nothing may be left between the resampler and the encoder.
+    let stored = codec.decoded_layout(probe, plain);
+    let Ok(colours) = ToSrgb::new(&probe.colour, stored) else { return Ok(None) };
+    let layout = colours.layout();
+    let flattens =
+        layout.has_alpha() && (transform.background.is_some() || plan.recipe.output.background.is_some());
+    if flattens || encoder.encoded_layout(layout, &spec) != layout {
+        return Ok(None);
+    }
+    Ok(Some(Way { map, format, spec, decode: plain, layout }))
+}
+
+/// Pixels for each sample of plane `index`, along and across.
+fn factors(layout: Layout, index: usize) -> (f64, f64) {
+    match layout {
+        Layout::Ycc(s) if index > 0 => {
+            let (h, v) = s.factors();
+            (f64::from(h), f64::from(v))
+        }
+        _ => (1.0, 1.0),
+    }
+}
+
+/// A resampler for each plane, between the decoder and whatever takes the rows.
+struct Pipe {
+    /// For planar rows none are needed: they are sRGB already.
+    colours: Option<ToSrgb>,
+    lanes: Vec<Resampler>,
+    /// Bytes of a row of each plane of the decoder.
+    strides: Vec<usize>,
+}
+
+impl Pipe {
+    fn new(source: &mut dyn RowSource, file: File<'_>, way: &Way, work: &Work) -> Result<Self, Error> {
+        let from = source.layout();
+        let (dw, dh) = source.size();
+        let probe = file.probe;
+        let k = (f64::from(dw) / f64::from(probe.width), f64::from(dh) / f64::from(probe.height));
+        let colours = match from {
+            Layout::Ycc(_) => None,
+            _ => Some(ToSrgb::new(&probe.colour, from)?),
+        };
+        let middle = colours.as_ref().map_or(from, ToSrgb::layout);
+        let mut lanes = Vec::with_capacity(middle.planes());
+        let mut strides = Vec::with_capacity(middle.planes());
+        for i in 0..middle.planes() {
+            let size = source.plane_size(i);
+            let (from_h, from_v) = factors(from, i);
+            let (h, v) = factors(way.layout, i);
+            let k = (k.0 / from_h, k.1 / from_v);
+            let (window, area) = in_plane(&way.map, k, size);
+            let target = way.layout.plane_size(i, way.map.size.0, way.map.size.1);
+            // A chroma plane ends on a whole sample; the last one may lie beyond the image.
+            let grow = |length: f64, samples: u32, factor: f64, whole: u32| {
+                length * f64::from(samples) * factor / f64::from(whole)
+            };
+            let area = geometry::Area {
+                width: grow(area.width, target.0, h, way.map.size.0),
+                height: grow(area.height, target.1, v, way.map.size.1),
+                ..area
+            };
+            let channels = middle.channels(i);
+            strides.push(size.0 as usize * channels);
+            lanes.push(Resampler::streaming(window, area, target, channels, work)?);
+        }
+        Ok(Self { colours, lanes, strides })
+    }
+
+    /// Takes the next rows of the decoder; false after its last.
+    fn pull(&mut self, source: &mut dyn RowSource, work: &Work) -> Result<bool, Error> {
+        let Some(rows) = source.next_rows()? else { return Ok(false) };
+        work.check()?;
+        for (i, (lane, part)) in self.lanes.iter_mut().zip(rows.planes).enumerate() {
+            if part.count > 0 {
+                let data = match &mut self.colours {
+                    Some(colours) => colours.rows(part.data),
+                    None => part.data,
+                };
+                lane.push(part.first, data, self.strides[i], work)?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Hands the rows that are ready to `take`.
+    fn give(&mut self, take: impl FnOnce(Rows<'_>) -> Result<(), Error>) -> Result<(), Error> {
+        let planes: Vec<PlaneRows<'_>> = self.lanes.iter().map(Resampler::ready).collect();
+        if planes.iter().any(|p| p.count > 0) {
+            take(Rows { planes: &planes })?;
+        }
+        self.lanes.iter_mut().for_each(Resampler::forget);
+        Ok(())
+    }
+
+    fn is_complete(&self) -> Result<(), Error> {
+        self.lanes.iter().try_for_each(Resampler::is_complete)
+    }
+}

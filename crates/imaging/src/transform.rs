@@ -1,0 +1,307 @@
+//! One transform of one image, in the order of the specification: trim, flip, rotate, resize, pad,
+//! effects, border. From a file the first transform happens while rows are decoded.
+
+use codecs::{Codec, DecodeSpec, Layout, Plane, Probe, Raster, RowSource, Work, codec_for};
+use recipe::{Color, Gravity, Transform};
+
+use crate::geometry::{self, Area, Geometry, Window};
+use crate::ops::resample::Resampler;
+use crate::ops::to_srgb::ToSrgb;
+use crate::ops::turn::{Turn, turn};
+use crate::ops::{border, flatten, focus, tone, trim_border};
+use crate::plan::{border_widths, bordered};
+use crate::{Error, Limits};
+
+/// What every transform of a request shares.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Means<'a> {
+    /// The size that fractions of a dimension are taken of.
+    pub(crate) base: (u32, u32),
+    pub(crate) limits: &'a Limits,
+    pub(crate) work: &'a Work,
+}
+
+/// An encoded image and its header.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct File<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) probe: &'a Probe,
+}
+
+impl File<'_> {
+    pub(crate) fn codec(&self) -> Result<&'static dyn Codec, Error> {
+        let format = self.probe.format;
+        Ok(codec_for(format)
+            .ok_or_else(|| codecs::Error::Unsupported(format!("{format} images are not accepted")))?)
+    }
+}
+
+/// How stored pixels become those of the transform, before padding.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mapping {
+    /// What may be looked at, in stored pixels.
+    pub(crate) bounds: Area,
+    /// What is scaled to `size`, in stored pixels.
+    pub(crate) area: Area,
+    pub(crate) size: (u32, u32),
+    /// What is done to the scaled pixels.
+    pub(crate) turn: Turn,
+}
+
+impl Mapping {
+    /// Maps everything back to stored coordinates, so that the turn is done on the small result.
+    pub(crate) fn new(g: &Geometry, transform: &Transform, upright: Turn, oriented: (u32, u32)) -> Self {
+        let own = own_turn(transform);
+        let window = area_of(g.window);
+        let turned =
+            if own.swaps_axes() { (window.height, window.width) } else { (window.width, window.height) };
+        let inner = own.inverse().map_rect(g.area, turned);
+        let in_oriented = Area { x: inner.x + window.x, y: inner.y + window.y, ..inner };
+        let full = (f64::from(oriented.0), f64::from(oriented.1));
+        let total = upright.then(own);
+        Self {
+            area: upright.inverse().map_rect(in_oriented, full),
+            bounds: upright.inverse().map_rect(window, full),
+            size: if total.swaps_axes() { (g.scaled.1, g.scaled.0) } else { g.scaled },
+            turn: total,
+        }
+    }
+}
+
+fn own_turn(transform: &Transform) -> Turn {
+    transform.flip.map_or(Turn::default(), Turn::from_flip).then(Turn::from_rotate(transform.rotate))
+}
+
+fn area_of(w: Window) -> Area {
+    Area { x: w.x.into(), y: w.y.into(), width: w.width.into(), height: w.height.into() }
+}
+
+/// Decodes an image and does the first transform on the way.
+pub(crate) fn of_file(file: File<'_>, transform: &Transform, means: Means<'_>) -> Result<Raster, Error> {
+    if detects_border(transform) {
+        return of_raster(of_file(file, &Transform::default(), means)?, transform, means);
+    }
+    let oriented = file.probe.oriented_size();
+    let g = geometry::resolve(transform, oriented, means.base, means.limits)?;
+    placed(&g, transform, means, |g| {
+        let upright = Turn::from_orientation(file.probe.orientation);
+        let map = Mapping::new(g, transform, upright, oriented);
+        let scale = decode_scale(file.probe, &map);
+        let spec = DecodeSpec { scale, planar: false };
+        let mut source = file.codec()?.decode(file.bytes, file.probe, spec, means.work)?;
+        let raster = resampled_rows(source.as_mut(), file.probe, &map, means.work)?;
+        turn(raster, map.turn, means.work)
+    })
+}
+
+/// A transform of an image that is already in memory.
+pub(crate) fn of_raster(image: Raster, transform: &Transform, means: Means<'_>) -> Result<Raster, Error> {
+    let size = (image.width, image.height);
+    let g = match transform.trim.and_then(|t| t.border) {
+        Some(detect) => {
+            let window = trim_border::find(&image, &detect, means.work)?.ok_or(Error::Empty)?;
+            geometry::resolve_in(window, transform, means.base, means.limits)?
+        }
+        None => geometry::resolve(transform, size, means.base, means.limits)?,
+    };
+    let mut image = Some(image);
+    placed(&g, transform, means, |g| {
+        let map = Mapping::new(g, transform, Turn::default(), size);
+        let whole = Area { x: 0.0, y: 0.0, width: size.0.into(), height: size.1.into() };
+        let image = image.take().ok_or(Error::NoSuchImage(0))?;
+        if map.area == whole && map.size == size {
+            return turn(image, map.turn, means.work);
+        }
+        let plane = &image.planes[0];
+        let mut resampler =
+            Resampler::new(window_of(map.bounds), map.area, map.size, plane.channels, means.work)?;
+        resampler.push(0, &plane.data, plane.stride(), means.work)?;
+        turn(one_plane(image.layout, resampler.finish()?), map.turn, means.work)
+    })
+}
+
+/// Whether the transform has to see pixels before it knows what to trim.
+pub(crate) fn detects_border(transform: &Transform) -> bool {
+    transform.trim.is_some_and(|t| t.border.is_some())
+}
+
+/// Whether the transform has to see pixels before it knows what to crop.
+pub(crate) fn detects_focus(transform: &Transform, g: &Geometry) -> bool {
+    matches!(transform.gravity, Some(Gravity::Auto | Gravity::Entropy)) && crops(g, transform)
+}
+
+fn crops(g: &Geometry, transform: &Transform) -> bool {
+    let (w, h) = turned_size(g, transform);
+    g.area.width < f64::from(w) - 0.5 || g.area.height < f64::from(h) - 0.5
+}
+
+fn turned_size(g: &Geometry, transform: &Transform) -> (u32, u32) {
+    let w = g.window;
+    if own_turn(transform).swaps_axes() { (w.height, w.width) } else { (w.width, w.height) }
+}
+
+/// Whether anything is left to be done once the pixels are scaled and turned.
+pub(crate) fn only_resizes(transform: &Transform) -> bool {
+    let t = transform;
+    let effects = [t.brightness, t.contrast, t.gamma, t.saturation, t.sharpen, t.blur];
+    effects.iter().all(Option::is_none) && t.border.is_none()
+}
+
+/// Scales by `make`, with the crop window where it belongs, and does what comes after the resize.
+/// For a detected window the whole image is scaled first, and cropped once its subject is known: the file is
+/// decoded once.
+fn placed(
+    g: &Geometry,
+    transform: &Transform,
+    means: Means<'_>,
+    make: impl FnOnce(&Geometry) -> Result<Raster, Error>,
+) -> Result<Raster, Error> {
+    let image = if detects_focus(transform, g) {
+        let (tw, th) = turned_size(g, transform);
+        let scale =
+            (f64::from(g.scaled.0) / g.area.width.max(1e-6), f64::from(g.scaled.1) / g.area.height.max(1e-6));
+        let size = |full: u32, scale: f64, least: u32| ((f64::from(full) * scale).round() as u32).max(least);
+        let scaled = (size(tw, scale.0, g.scaled.0), size(th, scale.1, g.scaled.1));
+        let area = Area { x: 0.0, y: 0.0, width: tw.into(), height: th.into() };
+        let whole = make(&Geometry { area, scaled, size: scaled, pad: None, ..*g })?;
+        let window = focus_window(&whole, g.scaled, transform, means.work)?;
+        crop(&whole, window, means.work)?
+    } else {
+        make(g)?
+    };
+    after_resize(image, g, transform, means.work)
+}
+
+/// Longest side of the thumbnail on which subjects are looked for.
+const THUMB: u32 = 160;
+
+fn focus_window(
+    image: &Raster,
+    crop: (u32, u32),
+    transform: &Transform,
+    work: &Work,
+) -> Result<Window, Error> {
+    let longest = image.width.max(image.height);
+    let k = (f64::from(THUMB) / f64::from(longest)).min(1.0);
+    let size = |v: u32| ((f64::from(v) * k).round() as u32).max(1);
+    let bounds = Window { x: 0, y: 0, width: image.width, height: image.height };
+    let plane = &image.planes[0];
+    let target = (size(image.width), size(image.height));
+    let mut resampler = Resampler::new(bounds, area_of(bounds), target, plane.channels, work)?;
+    resampler.push(0, &plane.data, plane.stride(), work)?;
+    let thumb = one_plane(image.layout, resampler.finish()?);
+    let window = (f64::from(crop.0) / f64::from(image.width), f64::from(crop.1) / f64::from(image.height));
+    let (x, y) = match transform.gravity {
+        Some(Gravity::Entropy) => focus::entropy(&thumb, window, work)?,
+        _ => focus::saliency(&thumb, window, work)?,
+    };
+    let at = |v: f64, full: u32, part: u32| {
+        ((v * f64::from(full)).round().max(0.0) as u32).min(full.saturating_sub(part))
+    };
+    Ok(Window {
+        x: at(x, image.width, crop.0),
+        y: at(y, image.height, crop.1),
+        width: crop.0.min(image.width),
+        height: crop.1.min(image.height),
+    })
+}
+
+fn crop(image: &Raster, window: Window, work: &Work) -> Result<Raster, Error> {
+    let mut out = Raster::new(image.layout, window.width, window.height, work)?;
+    let n = image.layout.channels(0);
+    let (from, take) = (window.x as usize * n, window.width as usize * n);
+    for y in 0..window.height {
+        let row = &image.planes[0].row(window.y + y)[from..from + take];
+        out.planes[0].row_mut(y).copy_from_slice(row);
+    }
+    Ok(out)
+}
+
+/// Padding, background, effects and border: what comes after the resize.
+fn after_resize(
+    mut image: Raster,
+    g: &Geometry,
+    transform: &Transform,
+    work: &Work,
+) -> Result<Raster, Error> {
+    if let Some(pad) = g.pad.filter(|p| (p.width, p.height) != (image.width, image.height)) {
+        image = flatten::pad(&image, pad, transform.background.unwrap_or(Color::WHITE), work)?;
+    }
+    if let Some(background) = transform.background {
+        image = flatten::onto(image, background, work)?;
+    }
+    image = tone::apply(image, transform, work)?;
+    if let (Some(widths), Some(frame)) = (border_widths(transform), transform.border) {
+        image = border::add(&image, widths, frame.color, work)?;
+    }
+    debug_assert_eq!((image.width, image.height), bordered(g, transform));
+    Ok(image)
+}
+
+/// The decode scale that leaves at least the resolution that the mapping asks for.
+pub(crate) fn decode_scale(probe: &Probe, map: &Mapping) -> u32 {
+    // A trimmed window has to start on whole pixels, which a coarser grid does not have.
+    let whole = map.bounds.x == 0.0
+        && map.bounds.y == 0.0
+        && map.bounds.width == f64::from(probe.width)
+        && map.bounds.height == f64::from(probe.height);
+    if !whole || !codec_for(probe.format).is_some_and(Codec::scales) {
+        return 1;
+    }
+    let enough = |s: f64, area: f64, size: u32| area / s >= f64::from(size);
+    [8u32, 4, 2]
+        .into_iter()
+        .find(|&s| {
+            let s = f64::from(s);
+            enough(s, map.area.width, map.size.0) && enough(s, map.area.height, map.size.1)
+        })
+        .unwrap_or(1)
+}
+
+/// A part of a plane that is `width` × `height` samples large, for an image that is stored with `stored`
+/// pixels: the mapping in samples of the plane.
+pub(crate) fn in_plane(map: &Mapping, k: (f64, f64), size: (u32, u32)) -> (Window, Area) {
+    let Mapping { bounds, area, .. } = map;
+    let (kx, ky) = k;
+    let area = Area { x: area.x * kx, y: area.y * ky, width: area.width * kx, height: area.height * ky };
+    let x = ((bounds.x * kx).floor() as u32).min(size.0.saturating_sub(1));
+    let y = ((bounds.y * ky).floor() as u32).min(size.1.saturating_sub(1));
+    let window = Window {
+        x,
+        y,
+        width: (((bounds.x + bounds.width) * kx).ceil() as u32).clamp(x + 1, size.0) - x,
+        height: (((bounds.y + bounds.height) * ky).ceil() as u32).clamp(y + 1, size.1) - y,
+    };
+    (window, area)
+}
+
+/// Pulls rows and resamples them; colours become sRGB RGB, RGBA or grey on the way.
+fn resampled_rows(
+    source: &mut dyn RowSource,
+    probe: &Probe,
+    map: &Mapping,
+    work: &Work,
+) -> Result<Raster, Error> {
+    let (dw, dh) = source.size();
+    let k = (f64::from(dw) / f64::from(probe.width), f64::from(dh) / f64::from(probe.height));
+    let (window, area) = in_plane(map, k, (dw, dh));
+    let mut colours = ToSrgb::new(&probe.colour, source.layout())?;
+    let target = colours.layout();
+    let channels = target.channels(0);
+    let mut resampler = Resampler::new(window, area, map.size, channels, work)?;
+    let stride = dw as usize * channels;
+    while let Some(rows) = source.next_rows()? {
+        work.check()?;
+        let Some(part) = rows.planes.first().filter(|p| p.count > 0) else { continue };
+        resampler.push(part.first, colours.rows(part.data), stride, work)?;
+    }
+    Ok(one_plane(target, resampler.finish()?))
+}
+
+fn window_of(a: Area) -> Window {
+    Window { x: a.x as u32, y: a.y as u32, width: a.width as u32, height: a.height as u32 }
+}
+
+pub(crate) fn one_plane(layout: Layout, plane: Plane) -> Raster {
+    Raster { layout, width: plane.width, height: plane.height, planes: vec![plane] }
+}

@@ -1,0 +1,248 @@
+//! Pixels land where the recipe says: a picture whose colours are a function of the place is encoded, rendered
+//! and decoded again, and every pixel is compared with the function.
+
+use codecs::{
+    Budget, DecodeSpec, EncodeSpec, Format, ImageSpec, JpegMode, Layout, Raster, Subsampling, Work, codec_for,
+};
+use imaging::{Body, Limits, Rendered, Supply};
+use recipe::{
+    Color, Composite, Draw, Extent, Fit, Flip, FormatChoice, Gravity, Input, Length, Offsets, Output, Recipe,
+    Rotate, Side, Step, Transform, Trim,
+};
+
+fn work() -> Work {
+    Work::new(Budget::new(1 << 30))
+}
+
+/// Colours at relative coordinates: smooth, and different in all corners and channels.
+fn colour(x: f64, y: f64) -> [f64; 3] {
+    [40.0 + 170.0 * x, 40.0 + 170.0 * y, 128.0 + 60.0 * (3.0 * x + 2.0 * y).sin()]
+}
+
+fn picture(width: u32, height: u32) -> Raster {
+    let mut image = Raster::new(Layout::Rgb, width, height, &work()).unwrap();
+    for y in 0..height {
+        for x in 0..width {
+            let c = colour((f64::from(x) + 0.5) / f64::from(width), (f64::from(y) + 0.5) / f64::from(height));
+            let at = (y * width + x) as usize * 3;
+            image.data_mut()[at..at + 3].copy_from_slice(&c.map(|v| v.round() as u8));
+        }
+    }
+    image
+}
+
+fn encoded(image: &Raster, format: Format, spec: &EncodeSpec) -> Vec<u8> {
+    let work = work();
+    let spec_of = ImageSpec { layout: image.layout, width: image.width, height: image.height };
+    let mut sink = codec_for(format).unwrap().encode(spec_of, spec, &work).unwrap();
+    image.push_into(sink.as_mut(), 16).unwrap();
+    sink.finish().unwrap()
+}
+
+fn jpeg(width: u32, height: u32, subsampling: Subsampling, jpeg: JpegMode) -> Vec<u8> {
+    let spec = EncodeSpec { quality: 97, subsampling, jpeg, ..EncodeSpec::default() };
+    encoded(&picture(width, height), Format::Jpeg, &spec)
+}
+
+fn png(image: &Raster) -> Vec<u8> {
+    encoded(image, Format::Png, &EncodeSpec { fast: true, ..EncodeSpec::default() })
+}
+
+fn render(recipe: &Recipe, inputs: &[&[u8]]) -> Rendered {
+    let probes: Vec<_> = inputs.iter().map(|b| Some(imaging::probe(b).unwrap())).collect();
+    let plan = imaging::plan(recipe, &probes, &Limits::default()).unwrap();
+    let supplies: Vec<_> = inputs.iter().map(|b| Supply::Image(b)).collect();
+    let work = work();
+    let done = imaging::render(&plan, &supplies, &work).unwrap();
+    let peak = work.budget.peak() as u64;
+    assert!(peak <= plan.peak_bytes, "held {peak} bytes, planned {}", plan.peak_bytes);
+    assert_eq!((plan.width, plan.height), (done.width, done.height));
+    done
+}
+
+/// Decodes to RGBA.
+fn decoded(done: &Rendered) -> (u32, u32, Vec<[u8; 4]>) {
+    let Body::Bytes(bytes) = &done.body else { panic!("bytes") };
+    let probe = imaging::probe(bytes).unwrap();
+    let work = work();
+    let spec = DecodeSpec { scale: 1, planar: false };
+    let mut source = codec_for(probe.format).unwrap().decode(bytes, &probe, spec, &work).unwrap();
+    let n = source.layout().channels(0);
+    let mut pixels = vec![];
+    while let Some(rows) = source.next_rows().unwrap() {
+        pixels.extend(rows.planes[0].data.chunks_exact(n).map(|p| match p {
+            [g] => [*g, *g, *g, 255],
+            [r, g, b] => [*r, *g, *b, 255],
+            _ => [p[0], p[1], p[2], p[3]],
+        }));
+    }
+    (probe.width, probe.height, pixels)
+}
+
+fn output(format: FormatChoice) -> Output {
+    // An explicit quality makes PNG a palette image.
+    let quality = (format != FormatChoice::PngForce).then_some(recipe::Quality::Number(95));
+    Output { format, quality, ..Output::default() }
+}
+
+/// Mean absolute difference of every channel to `expected` at relative coordinates of the result.
+fn difference(done: &Rendered, expected: impl Fn(f64, f64) -> [f64; 3]) -> f64 {
+    let (w, h, pixels) = decoded(done);
+    let mut sum = 0.0;
+    for (i, p) in pixels.iter().enumerate() {
+        let x = (f64::from(i as u32 % w) + 0.5) / f64::from(w);
+        let y = (f64::from(i as u32 / w) + 0.5) / f64::from(h);
+        let e = expected(x, y);
+        sum += (0..3).map(|c| (f64::from(p[c]) - e[c]).abs()).sum::<f64>();
+    }
+    sum / (pixels.len() * 3) as f64
+}
+
+fn sized(fit: Fit, w: u32, h: u32) -> Transform {
+    Transform {
+        width: Some(Extent::Pixels(w)),
+        height: Some(Extent::Pixels(h)),
+        fit: Some(fit),
+        ..Transform::default()
+    }
+}
+
+const OUTPUTS: [FormatChoice; 4] =
+    [FormatChoice::Jpeg, FormatChoice::WebP, FormatChoice::PngForce, FormatChoice::Avif];
+
+// URL-030, URL-033: whatever the subsampling, the decode scale and the encoder, pixels stay where they were.
+#[test]
+fn scaled_pixels_stay_in_place() {
+    for subsampling in [Subsampling::S444, Subsampling::S422, Subsampling::S420, Subsampling::S440] {
+        for mode in [JpegMode::Baseline, JpegMode::Progressive] {
+            let file = jpeg(331, 247, subsampling, mode);
+            for (w, h) in [(331, 247), (160, 119), (61, 45), (500, 373), (40, 30)] {
+                // AVIF is slow: once is enough.
+                let all = mode == JpegMode::Baseline && subsampling == Subsampling::S420;
+                for format in OUTPUTS.into_iter().filter(|f| all || *f != FormatChoice::Avif) {
+                    let recipe = Recipe::single(sized(Fit::Squeeze, w, h), output(format));
+                    let off = difference(&render(&recipe, &[&file]), colour);
+                    assert!(off < 2.5, "{subsampling:?} {mode:?} {w}×{h} {format:?}: {off}");
+                }
+            }
+        }
+    }
+}
+
+// URL-033, URL-037: the window of a crop, by every side.
+#[test]
+fn crops_show_the_part_that_gravity_names() {
+    let file = jpeg(400, 200, Subsampling::S420, JpegMode::Baseline);
+    for (gravity, x0) in [(Side::Left, 0.0), (Side::Right, 0.5)] {
+        for format in OUTPUTS {
+            let t = Transform { gravity: Some(Gravity::Side(gravity)), ..sized(Fit::Cover, 100, 100) };
+            let done = render(&Recipe::single(t, output(format)), &[&file]);
+            let off = difference(&done, |x, y| colour(x0 + x / 2.0, y));
+            assert!(off < 2.5, "{gravity:?} {format:?}: {off}");
+        }
+    }
+}
+
+// URL-060, URL-061, URL-063: trimming in pixels and fractions, alone and before a resize.
+#[test]
+fn trims_cut_before_the_resize() {
+    let file = jpeg(400, 200, Subsampling::S420, JpegMode::Baseline);
+    let trim = Trim { left: Some(Length::Pixels(101)), top: Some(Length::Fraction(0.25)), ..Trim::default() };
+    for (w, h) in [(299, 150), (120, 60)] {
+        let t = Transform { trim: Some(trim), ..sized(Fit::Squeeze, w, h) };
+        for format in OUTPUTS {
+            let done = render(&Recipe::single(t.clone(), output(format)), &[&file]);
+            let off = difference(&done, |x, y| colour(101.0 / 400.0 + x * 299.0 / 400.0, 0.25 + y * 0.75));
+            assert!(off < 2.5, "{w}×{h} {format:?}: {off}");
+        }
+    }
+}
+
+#[test]
+fn turns_and_mirrors_are_done_after_trimming_and_before_resizing() {
+    let file = jpeg(400, 200, Subsampling::S420, JpegMode::Baseline);
+    for format in OUTPUTS {
+        let quarter =
+            Transform { rotate: Rotate::Quarter, width: Some(Extent::Pixels(77)), ..Transform::default() };
+        let done = render(&Recipe::single(quarter, output(format)), &[&file]);
+        assert_eq!((done.width, done.height), (77, 154));
+        assert!(difference(&done, |x, y| colour(y, 1.0 - x)) < 2.5, "{format:?}");
+        let flip = Transform {
+            flip: Some(Flip::Horizontal),
+            width: Some(Extent::Pixels(91)),
+            ..Transform::default()
+        };
+        let done = render(&Recipe::single(flip, output(format)), &[&file]);
+        assert!(difference(&done, |x, y| colour(1.0 - x, y)) < 2.5, "{format:?}");
+    }
+}
+
+// URL-039: what does not fill the frame stands in the middle of the background.
+#[test]
+fn padding_is_around_the_picture() {
+    let file = jpeg(400, 200, Subsampling::S420, JpegMode::Baseline);
+    let t = Transform { background: Some(Color { r: 255, g: 0, b: 0, a: 255 }), ..sized(Fit::Pad, 200, 200) };
+    let done = render(&Recipe::single(t, output(FormatChoice::PngForce)), &[&file]);
+    let off = difference(&done, |x, y| {
+        if (0.25..0.75).contains(&y) { colour(x, (y - 0.25) * 2.0) } else { [255.0, 0.0, 0.0] }
+    });
+    assert!(off < 2.5, "{off}");
+}
+
+fn recipe(inputs: usize, steps: Vec<Step>, format: FormatChoice) -> Recipe {
+    Recipe { inputs: vec![Input::Supplied; inputs], steps, output: output(format) }
+}
+
+fn solid(width: u32, height: u32, rgba: [u8; 4]) -> Vec<u8> {
+    let mut image = Raster::new(Layout::Rgba, width, height, &work()).unwrap();
+    image.data_mut().chunks_exact_mut(4).for_each(|p| p.copy_from_slice(&rgba));
+    png(&image)
+}
+
+fn draw_at(image: usize, onto: usize, left: i32, top: i32, composite: Composite) -> Step {
+    let offsets = Offsets { left: Some(left), top: Some(top), ..Offsets::default() };
+    Step::Draw { image, onto, draw: Draw { offsets, composite, ..Draw::default() } }
+}
+
+// BND-030, BND-031: an overlay has an overlay of its own, with steps of its own in between.
+#[test]
+fn overlays_are_drawn_two_levels_deep() {
+    let canvas = solid(100, 100, [0, 0, 200, 255]);
+    let middle = solid(40, 40, [0, 200, 0, 255]);
+    let inner = solid(10, 10, [200, 0, 0, 255]);
+    let turn = Transform { rotate: Rotate::Half, ..Transform::default() };
+    let steps = vec![
+        draw_at(2, 1, 0, 0, Composite::Over),
+        Step::Transform { image: 1, transform: turn },
+        draw_at(1, 0, 50, 20, Composite::Over),
+    ];
+    let done = render(&recipe(3, steps, FormatChoice::PngForce), &[&canvas, &middle, &inner]);
+    let (w, _, pixels) = decoded(&done);
+    let at = |x: u32, y: u32| pixels[(y * w + x) as usize];
+    assert_eq!(at(5, 5), [0, 0, 200, 255]);
+    assert_eq!(at(55, 25), [0, 200, 0, 255]);
+    // The red corner went from the top left to the bottom right.
+    assert_eq!(at(85, 55), [200, 0, 0, 255]);
+    assert_eq!(at(95, 55), [0, 0, 200, 255]);
+}
+
+// BND-034: what the final image cannot show is not done, whatever it would have cost.
+#[test]
+fn an_overlay_outside_the_canvas_is_never_decoded() {
+    let canvas = solid(50, 50, [9, 9, 9, 255]);
+    let mut broken = solid(10, 10, [1, 2, 3, 255]);
+    broken.truncate(broken.len() - 20);
+    let steps = vec![draw_at(1, 0, 500, 0, Composite::Over)];
+    let done = render(&recipe(2, steps, FormatChoice::PngForce), &[&canvas, &broken]);
+    assert_eq!(decoded(&done).2[0], [9, 9, 9, 255]);
+}
+
+#[test]
+fn a_truncated_file_is_an_error_on_the_short_way() {
+    let file = jpeg(400, 300, Subsampling::S420, JpegMode::Baseline);
+    let recipe = Recipe::single(sized(Fit::Cover, 50, 50), output(FormatChoice::Jpeg));
+    let probe = imaging::probe(&file).unwrap();
+    let plan = imaging::plan(&recipe, &[Some(probe)], &Limits::default()).unwrap();
+    let half = &file[..file.len() / 2];
+    assert!(imaging::render(&plan, &[Supply::Image(half)], &work()).is_err());
+}
