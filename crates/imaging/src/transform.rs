@@ -232,7 +232,7 @@ fn after_resize(
     }
     image = tone::apply(image, transform, work)?;
     if let (Some(widths), Some(frame)) = (border_widths(transform), transform.border) {
-        image = border::add(&image, widths, frame.color, work)?;
+        image = border::add(image, widths, frame.color, work)?;
     }
     debug_assert_eq!((image.width, image.height), bordered(g, transform));
     Ok(image)

@@ -1,50 +1,249 @@
-//! Files on the command line.
+//! Files on the command line: `transform` and `info`.
 
+use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use imaging::Body;
-use recipe::dialect::{self, Door, ParseMode};
-use recipe::{FormatChoice, Output, Recipe, Transform};
+use imaging::{Body, Format};
+use indicatif::{ProgressBar, ProgressStyle};
+use recipe::dialect::{self, ClientHints, Door, ParseMode};
+use recipe::{FormatChoice, Notice, Output, Recipe, Transform};
 
-use crate::work;
+use crate::pool::make_here;
 
-pub(crate) fn transform(input: &Path, output: &Path, options: &str) -> Result<(), String> {
-    let parsed = dialect::parse_options(options, Door::CommandLine, ParseMode::default())
-        .map_err(|e| format!("--options: {e}"))?;
-    let resolved = parsed.value.resolve(&dialect::ClientHints::default());
-    let bytes = std::fs::read(input).map_err(|e| format!("{}: {e}", input.display()))?;
-    let (rendered, notices) = work::make(&resolved.recipe, &bytes, &work::means())
-        .map_err(|f| format!("{}: {}", input.display(), f.body()))?;
-    for notice in parsed.notices.iter().chain(&resolved.notices).chain(&notices) {
-        eprintln!("warning: {}", notice.0);
-    }
-    let body = match rendered.body {
-        Body::Bytes(body) => body,
-        Body::Input => bytes,
-    };
-    std::fs::write(output, body).map_err(|e| format!("{}: {e}", output.display()))
+/// Largest file that is read, in bytes.
+const MAX_INPUT: u64 = 1 << 30;
+
+/// An input of the command line.
+#[derive(Debug, Clone, PartialEq)]
+enum Input {
+    Stdin,
+    File(PathBuf),
 }
 
+impl std::fmt::Display for Input {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Stdin => f.write_str("standard input"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+impl Input {
+    fn read(&self) -> Result<Vec<u8>, String> {
+        let mut bytes = Vec::new();
+        let read = match self {
+            Self::Stdin => std::io::stdin().lock().take(MAX_INPUT + 1).read_to_end(&mut bytes),
+            Self::File(path) => {
+                std::fs::File::open(path).and_then(|file| file.take(MAX_INPUT + 1).read_to_end(&mut bytes))
+            }
+        };
+        read.map_err(|e| format!("{self}: {e}"))?;
+        if bytes.len() as u64 > MAX_INPUT {
+            return Err(format!("{self}: larger than {MAX_INPUT} bytes"));
+        }
+        Ok(bytes)
+    }
+}
+
+/// Names as they are, patterns as the files that match.
+fn expand(names: &[String]) -> Result<Vec<Input>, String> {
+    let mut inputs = Vec::new();
+    for name in names {
+        if name == "-" {
+            inputs.push(Input::Stdin);
+        } else if Path::new(name).exists() || !name.contains(['*', '?', '[']) {
+            inputs.push(Input::File(name.into()));
+        } else {
+            let before = inputs.len();
+            let found = glob::glob(name).map_err(|e| format!("{name}: {e}"))?;
+            inputs.extend(found.filter_map(Result::ok).filter(|p| p.is_file()).map(Input::File));
+            if inputs.len() == before {
+                return Err(format!("{name}: no file matches"));
+            }
+        }
+    }
+    if inputs.iter().filter(|i| **i == Input::Stdin).count() > 1 {
+        return Err("standard input can be given once".to_owned());
+    }
+    Ok(inputs)
+}
+
+/// Where a result goes.
+enum Target {
+    Stdout,
+    File(PathBuf),
+    Directory(PathBuf),
+}
+
+impl Target {
+    fn new(output: &Path, several: bool) -> Result<Self, String> {
+        if output == Path::new("-") {
+            return if several {
+                Err("several inputs need a directory: -o DIR/".to_owned())
+            } else {
+                Ok(Self::Stdout)
+            };
+        }
+        let slash = output.as_os_str().as_encoded_bytes().ends_with(b"/");
+        if several || slash || output.is_dir() {
+            std::fs::create_dir_all(output).map_err(|e| format!("{}: {e}", output.display()))?;
+            return Ok(Self::Directory(output.to_owned()));
+        }
+        Ok(Self::File(output.to_owned()))
+    }
+
+    fn write(&self, input: &Input, format: Option<Format>, json: bool, bytes: &[u8]) -> Result<(), String> {
+        let path = match self {
+            Self::Stdout => {
+                return std::io::stdout()
+                    .lock()
+                    .write_all(bytes)
+                    .map_err(|e| format!("standard output: {e}"));
+            }
+            Self::File(path) => path.clone(),
+            Self::Directory(directory) => {
+                let stem = match input {
+                    Input::Stdin => "stdin".into(),
+                    Input::File(path) => path.file_stem().unwrap_or_default().to_owned(),
+                };
+                let extension = match format {
+                    Some(format) => extension(format),
+                    None if json => "json",
+                    None => "raw",
+                };
+                let mut name = stem;
+                name.push(".");
+                name.push(extension);
+                directory.join(name)
+            }
+        };
+        // A result is there whole or not at all.
+        let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut file =
+            tempfile::NamedTempFile::new_in(parent).map_err(|e| format!("{}: {e}", path.display()))?;
+        file.write_all(bytes).map_err(|e| format!("{}: {e}", path.display()))?;
+        share(&file);
+        file.persist(&path).map(|_| ()).map_err(|e| format!("{}: {}", path.display(), e.error))
+    }
+}
+
+/// Temporary files are private; results are as readable as any new file.
+fn share(file: &tempfile::NamedTempFile) {
+    use std::os::unix::fs::PermissionsExt;
+    let _ = file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644));
+}
+
+fn extension(format: Format) -> &'static str {
+    match format {
+        Format::Jpeg => "jpg",
+        Format::Png => "png",
+        Format::WebP => "webp",
+        Format::Avif => "avif",
+        Format::Gif => "gif",
+        Format::Svg => "svg",
+        _ => "img",
+    }
+}
+
+/// `wholeplate transform`: all inputs on all cores. Goes on after a bad file, and says how many there were.
+pub(crate) fn transform(names: &[String], output: &Path, options: &str, strict: bool) -> Result<(), String> {
+    let parsed = dialect::parse_options(options, Door::CommandLine, ParseMode { strict })
+        .map_err(|e| format!("--options: {e}"))?;
+    let resolved = parsed.value.resolve(&ClientHints::default());
+    let inputs = expand(names)?;
+    let target = Target::new(output, inputs.len() > 1)?;
+    let warn = |text: &str| eprintln!("warning: {text}");
+    let mut told = Vec::new();
+    for Notice(text) in parsed.notices.iter().chain(&resolved.notices) {
+        if !told.contains(text) {
+            warn(text);
+            told.push(text.clone());
+        }
+    }
+    let bar = progress(inputs.len());
+    let told = Mutex::new(told);
+    let one = |input: &Input| -> Result<(), String> {
+        let bytes = input.read()?;
+        let (rendered, notices) =
+            make_here(&resolved.recipe, &bytes).map_err(|f| format!("{input}: {}", f.body()))?;
+        if let Ok(told) = told.lock() {
+            for Notice(text) in notices.iter().filter(|Notice(text)| !told.contains(text)) {
+                bar.suspend(|| warn(&format!("{input}: {text}")));
+            }
+        }
+        let json = resolved.recipe.output.format == FormatChoice::Json;
+        let body = match &rendered.body {
+            Body::Bytes(body) => body,
+            Body::Input => &bytes,
+        };
+        target.write(input, rendered.format, json, body)
+    };
+    let failed = on_all_cores(&inputs, &bar, one);
+    bar.finish_and_clear();
+    if failed == 0 { Ok(()) } else { Err(format!("{failed} of {} inputs failed", inputs.len())) }
+}
+
+fn progress(length: usize) -> ProgressBar {
+    if length < 2 || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(length as u64);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} files, {eta} left") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// Runs `one` on every input; prints what fails and returns how many did.
+fn on_all_cores(
+    inputs: &[Input],
+    bar: &ProgressBar,
+    one: impl Fn(&Input) -> Result<(), String> + Sync,
+) -> usize {
+    let next = AtomicUsize::new(0);
+    let failed = AtomicUsize::new(0);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(inputs.len());
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some(input) = inputs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if let Err(message) = one(input) {
+                        failed.fetch_add(1, Ordering::Relaxed);
+                        bar.suspend(|| eprintln!("wholeplate: {message}"));
+                    }
+                    bar.inc(1);
+                }
+            });
+        }
+    });
+    failed.into_inner()
+}
+
+/// `wholeplate info`: one JSON object for each file.
 #[allow(clippy::print_stdout)]
-pub(crate) fn info(files: &[PathBuf]) -> Result<(), String> {
+pub(crate) fn info(names: &[String]) -> Result<(), String> {
     let output = Output { format: FormatChoice::Json, ..Output::default() };
     let recipe = Recipe::single(Transform::default(), output);
+    let inputs = expand(names)?;
     let mut failed = 0;
-    for file in files {
-        let done = std::fs::read(file)
-            .map_err(|e| e.to_string())
-            .and_then(|bytes| work::make(&recipe, &bytes, &work::means()).map_err(|f| f.body()));
+    for input in &inputs {
+        let done = input
+            .read()
+            .and_then(|bytes| make_here(&recipe, &bytes).map_err(|f| format!("{input}: {}", f.body())));
         match done {
             Ok((rendered, _)) => {
                 if let Body::Bytes(json) = rendered.body {
                     println!("{}", String::from_utf8_lossy(&json));
                 }
             }
-            Err(e) => {
-                eprintln!("{}: {e}", file.display());
+            Err(message) => {
+                eprintln!("wholeplate: {message}");
                 failed += 1;
             }
         }
     }
-    if failed == 0 { Ok(()) } else { Err(format!("{failed} of {} files could not be read", files.len())) }
+    if failed == 0 { Ok(()) } else { Err(format!("{failed} of {} files could not be read", inputs.len())) }
 }

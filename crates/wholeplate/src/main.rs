@@ -1,57 +1,42 @@
-//! The program: `wholeplate serve` and `wholeplate transform`.
+//! The program: the doors, the command line, and what holds them together.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser};
 
+mod app;
 mod batch;
+mod binding;
+mod cf_image_door;
+mod cli;
+mod config;
+mod door;
 mod error;
+mod pool;
+mod respond;
 mod serve;
+mod source;
+mod strace_check;
 mod url_door;
-mod work;
 
-#[derive(Debug, Parser)]
-#[command(name = "wholeplate", version, about = "Cloudflare Images, self-hosted")]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Serve /cdn-cgi/image/<options>/<source> from a directory of originals.
-    #[command(after_help = "Example:\n  wholeplate serve --origin ./pictures --listen 127.0.0.1:8787")]
-    Serve {
-        /// Address to listen on; port 0 takes a free one.
-        #[arg(long, env = "WHOLEPLATE_LISTEN", default_value = "127.0.0.1:8787")]
-        listen: String,
-        /// Directory that sources resolve against; no path leaves it.
-        #[arg(long, env = "WHOLEPLATE_ORIGIN")]
-        origin: PathBuf,
-    },
-    /// Transform one file.
-    #[command(
-        after_help = "Example:\n  wholeplate transform in.jpg -o out.webp --options 'width=400,fit=cover,format=webp'"
-    )]
-    Transform {
-        input: PathBuf,
-        #[arg(short, long)]
-        output: PathBuf,
-        /// The options of the URL interface.
-        #[arg(long)]
-        options: String,
-    },
-    /// Describe files: one JSON object a line, the shape of `format=json`.
-    #[command(after_help = "Example:\n  wholeplate info photo.jpg logo.png")]
-    Info { files: Vec<PathBuf> },
-}
+use crate::cli::{Cli, Command, Settings};
+use crate::config::Config;
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Serve { listen, origin } => serve::run(&listen, &origin),
-        Command::Transform { input, output, options } => batch::transform(&input, &output, &options),
+        Command::Serve(settings) => load(&settings).and_then(serve::run),
+        Command::Config(settings) => load(&settings).and_then(|config| print_config(&config)),
+        Command::Transform { inputs, output, options, strict } => {
+            batch::transform(&inputs, &output, &options, strict)
+        }
         Command::Info { files } => batch::info(&files),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "wholeplate", &mut std::io::stdout());
+            Ok(())
+        }
+        Command::StraceCheck { file, json, per_process } => {
+            return strace_check::run(&file, json, per_process);
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -60,4 +45,17 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn load(settings: &Settings) -> Result<Config, String> {
+    let environment =
+        std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+    Config::load(settings.config.as_deref(), environment, settings.table())
+}
+
+#[allow(clippy::print_stdout)]
+fn print_config(config: &Config) -> Result<(), String> {
+    let text = toml::to_string(config).map_err(|e| e.to_string())?;
+    print!("{text}");
+    Ok(())
 }

@@ -1,55 +1,20 @@
 //! The URL interface: `/cdn-cgi/image/<options>/<source>`.
 
-use std::path::{Component, Path, PathBuf};
+use std::time::Instant;
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::{HeaderMap, Method, Response, header};
-use imaging::Body;
-use recipe::dialect::{ClientHints, url};
-use recipe::{Notice, Recipe};
+use http::{HeaderMap, Method, StatusCode};
+use recipe::dialect::url::{self, SourceRef, UrlRequest};
+use recipe::dialect::{ClientHints, ParseMode};
 
+use crate::app::App;
 use crate::error::Fault;
-use crate::work;
+use crate::respond::{self, Answer, Inherited};
+use crate::source::Asker;
 
-/// Largest source, as documented.
-const MAX_SOURCE_BYTES: u64 = 100 * 1000 * 1000;
-/// Engine version in `cf-resized`.
-const ENGINE_VERSION: &str = "2026.11.0";
-const CSP: &str =
-    "default-src 'none'; navigate-to 'none'; form-action 'none'; img-src data:; style-src 'unsafe-inline';";
-
-/// Everything an answer needs, computed off the async threads.
-pub(crate) fn answer(
-    method: &Method,
-    target: &str,
-    headers: &HeaderMap,
-    origin: &Path,
-) -> Response<Full<Bytes>> {
-    if method != Method::GET && method != Method::HEAD {
-        return fault(&Fault::new(9424, 405, "only GET and HEAD are allowed"));
-    }
-    match url::parse(target) {
-        Some(parsed) => {
-            match parsed.map_err(Fault::from).and_then(|request| transform(&request, headers, origin)) {
-                Ok(response) => response,
-                Err(f) => fault(&f),
-            }
-        }
-        None => file(target, origin),
-    }
-}
-
-fn transform(
-    request: &url::UrlRequest,
-    headers: &HeaderMap,
-    origin: &Path,
-) -> Result<Response<Full<Bytes>>, Fault> {
+/// What a request says about its client.
+pub(crate) fn hints(headers: &HeaderMap) -> ClientHints<'_> {
     let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
-    if text("via").is_some_and(|v| v.contains("image-resizing")) {
-        return Err(Fault::new(9403, 508, "the request comes from an image transformation already"));
-    }
-    let hints = ClientHints {
+    ClientHints {
         accept: text("accept"),
         viewport_width: text("sec-ch-viewport-width"),
         user_agent: text("user-agent"),
@@ -57,107 +22,123 @@ fn transform(
         save_data: text("save-data"),
         ect: text("ect"),
         downlink: text("downlink"),
+    }
+}
+
+/// Answers a request whose target (path and query, escaped) is a transformation URL; `None` if it is not.
+pub(crate) async fn answer(app: &App, method: &Method, target: &str, headers: &HeaderMap) -> Option<Answer> {
+    let mode = ParseMode { strict: app.config.strict };
+    let parsed = url::parse_with(target, mode)?;
+    if method != Method::GET && method != Method::HEAD {
+        return Some(wrong_method());
+    }
+    let asker = Asker::new(headers);
+    if asker.loops() {
+        let text = "the request comes from an image transformation already";
+        return Some(respond::fault(&Fault::new(9403, 508, text)));
+    }
+    Some(match parsed {
+        Err(e) => respond::fault(&e.into()),
+        Ok(request) => match transform(app, &request, headers, &asker).await {
+            Ok(answer) => answer,
+            Err(fault) => on_error(&request, headers, &asker, &fault),
+        },
+    })
+}
+
+pub(crate) fn wrong_method() -> Answer {
+    let mut answer = respond::fault(&Fault::new(9424, 405, "only GET and HEAD are possible here"));
+    answer.headers_mut().insert(http::header::ALLOW, http::HeaderValue::from_static("GET, HEAD"));
+    answer
+}
+
+async fn transform(
+    app: &App,
+    request: &UrlRequest,
+    headers: &HeaderMap,
+    asker: &Asker,
+) -> Result<Answer, Fault> {
+    let resolved = request.resolve(&hints(headers));
+    let began = Instant::now();
+    let source = app.fetcher.source(&request.source, asker).await?;
+    let inherited = Inherited {
+        etag: respond::etag(source.etag.as_deref(), &resolved.recipe.to_string()),
+        cache_control: source.cache_control,
+        last_modified: source.last_modified,
+        vary: resolved.varies_on.join(", "),
+        fetched: began.elapsed(),
     };
-    let resolved = request.resolve(&hints);
-    let source = match &request.source {
-        recipe::dialect::url::SourceRef::Relative(path) => path,
-        recipe::dialect::url::SourceRef::Absolute(_) => {
-            return Err(Fault::new(9401, 403, "Transformation origin is not in allowed origins list"));
+    if respond::none_match(headers, inherited.etag.as_deref()) {
+        return Ok(respond::not_modified(&inherited));
+    }
+    let product = app.produce(resolved.recipe, &[Some(source.bytes)], asker).await?;
+    let body = product.body.clone();
+    let mut answer = respond::success(product, &resolved.notices, &inherited);
+    respond::add_digest(headers, &mut answer, &body);
+    Ok(answer)
+}
+
+/// `onerror=redirect`: the client is sent to the untransformed source, if that is on the same zone.
+fn on_error(request: &UrlRequest, headers: &HeaderMap, asker: &Asker, fault: &Fault) -> Answer {
+    let wanted = request.resolve(&hints(headers)).onerror_redirect;
+    let location = match &request.source {
+        SourceRef::Relative(path) => Some(path.clone()),
+        SourceRef::Absolute(url) => {
+            let host = url.split_once("://").map(|(_, rest)| rest.split(['/', '?']).next().unwrap_or(rest));
+            let own = asker.host.as_deref().map(without_port);
+            // The zone itself and its subdomains.
+            let same = host.map(without_port).zip(own).is_some_and(|(host, own)| {
+                let (host, own) = (host.to_ascii_lowercase(), own.to_ascii_lowercase());
+                host == own || host.strip_suffix(&own).is_some_and(|rest| rest.ends_with('.'))
+            });
+            same.then(|| url.clone())
         }
     };
-    let path = resolve_path(source, origin)
-        .ok_or_else(|| Fault::new(9404, 404, "the source image was not found"))?;
-    let size =
-        std::fs::metadata(&path).map_err(|_| Fault::new(9404, 404, "the source image was not found"))?.len();
-    if size > MAX_SOURCE_BYTES {
-        return Err(Fault::new(
-            9402,
-            413,
-            format!("the source image is larger than {MAX_SOURCE_BYTES} bytes"),
-        ));
+    match location.filter(|_| wanted && fault.code != 9403) {
+        Some(location) => {
+            let mut answer = respond::redirect(&location);
+            let told = format!("err={}", fault.code);
+            if let Ok(told) = http::HeaderValue::from_str(&told) {
+                answer.headers_mut().insert("cf-resized", told);
+            }
+            answer
+        }
+        None => respond::fault(fault),
     }
-    let bytes = std::fs::read(&path)
-        .map_err(|e| Fault::new(9402, 502, format!("the source could not be read: {e}")))?;
-    let mut notices = request.notices.clone();
-    notices.extend(resolved.notices);
-    success(&resolved.recipe, bytes, notices, &resolved.varies_on)
 }
 
-fn success(
-    recipe: &Recipe,
-    bytes: Vec<u8>,
-    mut notices: Vec<Notice>,
-    varies: &[&str],
-) -> Result<Response<Full<Bytes>>, Fault> {
-    let (rendered, more) = work::make(recipe, &bytes, &work::means())?;
-    notices.extend(more);
-    let t = rendered.timings;
-    let body = match rendered.body {
-        Body::Bytes(body) => body,
-        Body::Input => bytes,
+fn without_port(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => authority,
+    }
+}
+
+/// Files of the origin directory as they are, so that originals can be looked at beside their transformations.
+pub(crate) async fn plain_file(app: &App, method: &Method, target: &str) -> Answer {
+    let missing = || {
+        let text = "Not found. Transformations are at /cdn-cgi/image/<options>/<source>.\n";
+        respond::plain(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", text.into())
     };
-    let resized = format!(
-        "internal=ok/m q=0 n=0+0 c={}+{} v={ENGINE_VERSION} l={}",
-        (t.decode + t.operate).as_millis(),
-        t.encode.as_millis(),
-        body.len()
-    );
-    let mut response = Response::builder()
-        .header(header::CONTENT_TYPE, rendered.content_type)
-        .header(header::CONTENT_LENGTH, body.len())
-        .header(header::VARY, varies.join(", "))
-        .header("cf-resized", resized)
-        .header("content-security-policy", CSP)
-        .header("x-content-type-options", "nosniff");
-    for notice in notices {
-        response = response.header("warning", format!("cf-images 299 \"{}\"", notice.0));
+    if method != Method::GET && method != Method::HEAD {
+        return wrong_method();
     }
-    response.body(Full::new(body.into())).map_err(|e| Fault::new(9523, 500, e.to_string()))
-}
-
-pub(crate) fn fault(fault: &Fault) -> Response<Full<Bytes>> {
-    let body = fault.body();
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() =
-        hyper::StatusCode::from_u16(fault.status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/plain; charset=utf-8"));
-    if let Ok(value) = header::HeaderValue::from_str(&format!("err={}", fault.code)) {
-        headers.insert("cf-resized", value);
-    }
-    response
-}
-
-/// Maps a URL path to a file below `origin`; nothing leaves it, by dots or by symbolic links.
-fn resolve_path(source: &str, origin: &Path) -> Option<PathBuf> {
-    let path = source.split(['?', '#']).next().unwrap_or_default();
-    let decoded = percent_encoding::percent_decode_str(path).decode_utf8().ok()?;
-    let relative = Path::new(decoded.trim_start_matches('/'));
-    if !relative.components().all(|c| matches!(c, Component::Normal(_))) {
-        return None;
-    }
-    let root = origin.canonicalize().ok()?;
-    let file = root.join(relative).canonicalize().ok()?;
-    (file.starts_with(&root) && file.is_file()).then_some(file)
-}
-
-/// Files of the origin as they are, so that a directory of originals can be browsed.
-fn file(target: &str, origin: &Path) -> Response<Full<Bytes>> {
-    let wanted = if target.split('?').next() == Some("/") { "/index.html" } else { target };
-    let Some((path, bytes)) =
-        resolve_path(wanted, origin).and_then(|p| std::fs::read(&p).ok().map(|b| (p, b)))
-    else {
-        let mut missing = Response::new(Full::new(Bytes::from_static(
-            b"Not found. Transformations are at /cdn-cgi/image/<options>/<source>.\n",
-        )));
-        *missing.status_mut() = hyper::StatusCode::NOT_FOUND;
-        return missing;
+    let path = target.split('?').next().unwrap_or_default();
+    let wanted = if path == "/" { "/index.html" } else { path };
+    let Some(source) = app.fetcher.plain_file(wanted).await else { return missing() };
+    let extension = wanted.rsplit_once('.').map(|(_, e)| e.to_ascii_lowercase());
+    let kind = match extension.as_deref() {
+        Some("html" | "htm") => "text/html; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        _ => codecs::Format::sniff(&source.bytes).map_or("application/octet-stream", codecs::Format::mime),
     };
-    let kind = match path.extension().and_then(|e| e.to_str()) {
-        Some("html") => "text/html; charset=utf-8",
-        _ => codecs::Format::sniff(&bytes).map_or("application/octet-stream", codecs::Format::mime),
-    };
-    let mut response = Response::new(Full::new(Bytes::from(bytes)));
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
-    response
+    let mut answer = respond::plain(StatusCode::OK, kind, source.bytes);
+    let nosniff = http::HeaderValue::from_static("nosniff");
+    answer.headers_mut().insert(http::header::X_CONTENT_TYPE_OPTIONS, nosniff);
+    if kind == "image/svg+xml" {
+        // An SVG from the directory may hold scripts; it is looked at, not run.
+        let policy = http::HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; sandbox");
+        answer.headers_mut().insert("content-security-policy", policy);
+    }
+    answer
 }

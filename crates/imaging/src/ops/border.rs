@@ -6,12 +6,21 @@ use super::flatten;
 use crate::Error;
 use crate::geometry::Pad;
 
-/// Adds a frame of `color` outside the image; `widths` = top, right, bottom, left in pixels.
+/// Adds a frame; `widths` = top, right, bottom, left, in pixels of the result. A translucent colour makes
+/// the result translucent (RGBA); the image itself stays as it is.
 ///
 /// # Errors
-/// Budget.
-pub fn add(image: &Raster, widths: [u32; 4], color: recipe::Color, work: &Work) -> Result<Raster, Error> {
+/// Budget; [`Error::TooLarge`] where a side leaves the range of sizes.
+pub fn add(image: Raster, widths: [u32; 4], color: recipe::Color, work: &Work) -> Result<Raster, Error> {
+    if widths == [0; 4] {
+        return Ok(image);
+    }
     let [top, right, bottom, left] = widths;
-    let pad = Pad { width: image.width + left + right, height: image.height + top + bottom, x: left, y: top };
-    flatten::pad(image, pad, color, work)
+    let grown = |size: u32, near: u32, far: u32| {
+        size.checked_add(near)
+            .and_then(|size| size.checked_add(far))
+            .ok_or_else(|| Error::TooLarge("the border is too wide".to_owned()))
+    };
+    let (width, height) = (grown(image.width, left, right)?, grown(image.height, top, bottom)?);
+    flatten::pad(&image, Pad { width, height, x: left, y: top }, color, work)
 }

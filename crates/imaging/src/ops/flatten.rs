@@ -86,29 +86,45 @@ pub fn to_rgba(image: Raster, work: &Work) -> Result<Raster, Error> {
     Ok(out)
 }
 
-/// Puts the image on a canvas of `color`.
+/// Puts the image on a canvas of `color`. Grey stays grey on a grey canvas; a translucent colour makes RGBA.
 ///
 /// # Errors
 /// Budget.
 pub fn pad(image: &Raster, pad: Pad, color: Color, work: &Work) -> Result<Raster, Error> {
-    let alpha = image.layout.has_alpha() || !color.is_opaque();
-    let layout = if alpha { Layout::Rgba } else { Layout::Rgb };
+    let Color { r, g, b, a } = color;
+    let layout = match image.layout {
+        _ if !color.is_opaque() => Layout::Rgba,
+        Layout::Gray if r == g && g == b => Layout::Gray,
+        Layout::Rgba => Layout::Rgba,
+        _ => Layout::Rgb,
+    };
     let mut out = Raster::new(layout, pad.width, pad.height, work)?;
     let n = layout.channels(0);
-    let fill = [color.r, color.g, color.b, color.a];
-    for p in out.data_mut().chunks_exact_mut(n) {
-        p.copy_from_slice(&fill[..n]);
-    }
+    let stride = out.planes[0].stride();
+    let mut blank = vec![0; stride];
+    blank.chunks_exact_mut(n).for_each(|p| p.copy_from_slice(&[r, g, b, a][..n]));
     let from = image.layout.channels(0);
-    for y in 0..image.height {
-        let target = &mut out.planes[0].row_mut(pad.y + y)[pad.x as usize * n..];
-        for (t, p) in target.chunks_exact_mut(n).zip(image.planes[0].row(y).chunks_exact(from)) {
+    let (start, end) = (pad.x as usize * n, (pad.x + image.width) as usize * n);
+    for (y, row) in out.data_mut().chunks_exact_mut(stride).enumerate() {
+        let Some(v) = (y as u32).checked_sub(pad.y).filter(|v| *v < image.height) else {
+            row.copy_from_slice(&blank);
+            continue;
+        };
+        row[..start].copy_from_slice(&blank[..start]);
+        row[end..].copy_from_slice(&blank[end..]);
+        let source = image.planes[0].row(v);
+        let target = &mut row[start..end];
+        if from == n {
+            target.copy_from_slice(source);
+            continue;
+        }
+        for (t, p) in target.chunks_exact_mut(n).zip(source.chunks_exact(from)) {
             match p {
                 [g] => t[..3].fill(*g),
                 _ => t[..3].copy_from_slice(&p[..3]),
             }
             if let Some(a) = t.get_mut(3) {
-                *a = p.get(3).copied().unwrap_or(255);
+                *a = 255;
             }
         }
     }

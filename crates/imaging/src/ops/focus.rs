@@ -1,265 +1,246 @@
-//! Where the subject of a picture is, computed on a thumbnail: `gravity=auto` and `gravity=entropy`.
+//! Where the subject of a picture is: which crop window of a given size holds most of it.
+//!
+//! Both measures look at a thumbnail (some 100–200 pixels on its longer side; the result is as fine as its
+//! pixels) and return the window's left and top edge as fractions of the image's width and height, so that the
+//! window lies inside. Where several windows are as good as the best, the one amid them is
+//! taken: the subject then stands in the middle of its window, and a picture without a subject is cropped at its centre.
 
 use codecs::{Raster, Work};
 
 use crate::Error;
 
-/// A map of weights, one for each pixel of the thumbnail.
-struct Map {
-    width: usize,
-    height: usize,
-    weights: Vec<f32>,
-}
+/// Windows whose score comes this near to the best, as a part of the spread of scores, are as good.
+const AS_GOOD: f64 = 0.02;
+/// Levels of the histogram that [`entropy`] measures.
+const LEVELS: usize = 64;
 
-/// The crop window that holds the most of what stands out, by saliency with maximum symmetric surround.
-///
-/// R. Achanta and S. Süsstrunk, "Saliency detection using maximum symmetric surround", ICIP 2010: a pixel
-/// stands out as far as it differs, in Lab, from the mean of the largest region around it that is symmetric within the
-/// image.
-///
-/// `thumb` is Gray, Rgb or Rgba; `window` the size of the crop as a fraction of the thumbnail's width and height.
-/// Returns the window's left and top as fractions of them.
+/// The window (width and height as fractions of the image's) with the most saliency in it, by R. Achanta and
+/// S. Süsstrunk, "Saliency detection using maximum symmetric surround" (ICIP 2010): the distance in CIELAB of
+/// each slightly blurred pixel from the mean of the largest rectangle that is centred on it.
 ///
 /// # Errors
 /// Budget, deadline, cancellation.
 pub fn saliency(thumb: &Raster, window: (f64, f64), work: &Work) -> Result<(f64, f64), Error> {
-    work.check()?;
     let (w, h) = (thumb.width as usize, thumb.height as usize);
-    let _held = work.take(w * h * (3 * 4 + 3 * 8 + 4))?;
+    // Three planes of f32, as many sums of f64, and the map's.
+    let _held = work.take((w + 1) * (h + 1) * (2 * 3 * 4 + 4 * 8))?;
     let lab = lab(thumb);
-    let sums: Vec<Integral> =
-        (0..3).map(|c| Integral::new(w, h, |x, y| f64::from(lab[y * w + x][c]))).collect();
-    let mut weights = vec![0.0; w * h];
+    work.check()?;
+    let soft: Vec<Vec<f32>> = lab.iter().map(|plane| binomial(plane, w, h)).collect();
+    let sums: Vec<Sums> = lab.iter().map(|plane| Sums::new(plane, w, h)).collect();
+    work.check()?;
+    let mut map = vec![0f32; w * h];
     for y in 0..h {
-        let half_height = y.min(h - 1 - y);
+        let dy = y.min(h - 1 - y);
         for x in 0..w {
-            let half_width = x.min(w - 1 - x);
-            let (x0, x1) = (x - half_width, x + half_width + 1);
-            let (y0, y1) = (y - half_height, y + half_height + 1);
+            let dx = x.min(w - 1 - x);
+            let (x0, x1, y0, y1) = (x - dx, x + dx + 1, y - dy, y + dy + 1);
             let area = ((x1 - x0) * (y1 - y0)) as f64;
-            let here = lab[y * w + x];
-            weights[y * w + x] = (0..3)
-                .map(|c| {
-                    let d = sums[c].sum(x0, y0, x1, y1) / area - f64::from(here[c]);
-                    (d * d) as f32
-                })
-                .sum();
+            let mut distance = 0.0;
+            for (sums, soft) in sums.iter().zip(&soft) {
+                let mean = sums.of(x0, x1, y0, y1) / area;
+                distance += (mean - f64::from(soft[y * w + x])).powi(2);
+            }
+            map[y * w + x] = distance as f32;
         }
     }
-    cover_transparency(thumb, &mut weights);
-    Ok(best(&Map { width: w, height: h, weights }, window))
+    // What is below the average is taken for background: a wide calm area would else outweigh a small subject.
+    let mean = map.iter().map(|v| f64::from(*v)).sum::<f64>() / (w * h).max(1) as f64;
+    for v in &mut map {
+        *v = (f64::from(*v) - mean).max(0.0) as f32;
+    }
+    let sums = Sums::new(&map, w, h);
+    let grid = Grid::new(w, h, window);
+    let (x, y) = best(grid.free_x, grid.free_y, |x, y| sums.of(x, x + grid.width, y, y + grid.height));
+    Ok(grid.fraction(x, y))
 }
 
-/// The crop window with the most detail: the entropy of the luma around each pixel.
-///
-/// The arguments and the result are those of [`saliency`].
+/// The window (width and height as fractions of the image's) whose luma has the greatest Shannon entropy.
+/// Where both axes are free, the horizontal place is chosen first.
 ///
 /// # Errors
 /// Budget, deadline, cancellation.
 pub fn entropy(thumb: &Raster, window: (f64, f64), work: &Work) -> Result<(f64, f64), Error> {
-    /// Side of the blocks whose histograms are taken.
-    const BLOCK: usize = 8;
-    work.check()?;
     let (w, h) = (thumb.width as usize, thumb.height as usize);
-    let _held = work.take(w * h * 5)?;
-    let n = thumb.layout.channels(0);
-    let luma: Vec<u8> = thumb
-        .data()
-        .chunks_exact(n)
-        .map(|p| match p {
-            [g] => *g,
-            _ => ((u32::from(p[0]) * 77 + u32::from(p[1]) * 150 + u32::from(p[2]) * 29) >> 8) as u8,
+    let _held = work.take(w * h)?;
+    let levels: Vec<u8> = rgb(thumb)
+        .map(|[r, g, b]| {
+            let luma = 77 * u32::from(r) + 150 * u32::from(g) + 29 * u32::from(b);
+            ((luma >> 8) as usize * LEVELS / 256) as u8
         })
         .collect();
-    let mut weights = vec![0.0; w * h];
-    for by in (0..h).step_by(BLOCK) {
-        for bx in (0..w).step_by(BLOCK) {
-            let (ex, ey) = ((bx + BLOCK).min(w), (by + BLOCK).min(h));
-            let mut histogram = [0u32; 32];
-            for y in by..ey {
-                for &v in &luma[y * w + bx..y * w + ex] {
-                    histogram[usize::from(v) >> 3] += 1;
-                }
-            }
-            let total = ((ex - bx) * (ey - by)) as f32;
-            let bits: f32 = histogram
-                .iter()
-                .filter(|&&count| count > 0)
-                .map(|&count| {
-                    let p = count as f32 / total;
-                    -p * p.log2()
-                })
-                .sum();
-            for y in by..ey {
-                weights[y * w + bx..y * w + ex].fill(bits);
-            }
-        }
-    }
-    cover_transparency(thumb, &mut weights);
-    Ok(best(&Map { width: w, height: h, weights }, window))
+    let grid = Grid::new(w, h, window);
+    let columns = |x: usize| (0..h).map(move |y| y * w + x);
+    let scores = sliding(&levels, grid.width, grid.free_x, columns);
+    let (x, _) = best(grid.free_x, 0, |x, _| scores[x]);
+    work.check()?;
+    let rows = |y: usize| (x..x + grid.width).map(move |x| y * w + x);
+    let scores = sliding(&levels, grid.height, grid.free_y, rows);
+    let (_, y) = best(0, grid.free_y, |_, y| scores[y]);
+    Ok(grid.fraction(x, y))
 }
 
-/// What cannot be seen does not count.
-fn cover_transparency(thumb: &Raster, weights: &mut [f32]) {
-    if thumb.layout.has_alpha() {
-        for (weight, p) in weights.iter_mut().zip(thumb.data().chunks_exact(4)) {
-            *weight *= f32::from(p[3]) / 255.0;
-        }
+/// The window in thumbnail pixels and the room it has.
+#[derive(Debug, Clone, Copy)]
+struct Grid {
+    width: usize,
+    height: usize,
+    /// Number of places besides the first.
+    free_x: usize,
+    free_y: usize,
+    full: (usize, usize),
+    window: (f64, f64),
+}
+
+impl Grid {
+    fn new(w: usize, h: usize, window: (f64, f64)) -> Self {
+        let part = |full: usize, part: f64| ((full as f64 * part).round() as usize).clamp(1, full.max(1));
+        let (width, height) = (part(w, window.0), part(h, window.1));
+        let full = (w, h);
+        Self { width, height, free_x: w - width.min(w), free_y: h - height.min(h), full, window }
+    }
+
+    fn fraction(self, x: usize, y: usize) -> (f64, f64) {
+        let at = |v: usize, free: usize, full: usize, part: f64| {
+            let room = (1.0 - part).max(0.0);
+            // The last place is the edge itself, whatever rounding did to the window.
+            if free == 0 { room / 2.0 } else { (v as f64 / full as f64).min(room) }.min(room)
+        };
+        (
+            at(x, self.free_x, self.full.0, self.window.0),
+            at(y, self.free_y, self.full.1, self.window.1),
+        )
     }
 }
 
-/// Sums of rectangles in constant time.
-struct Integral {
-    stride: usize,
+/// The place with the best score; of places as good, the one nearest to their middle.
+fn best(free_x: usize, free_y: usize, score: impl Fn(usize, usize) -> f64) -> (usize, usize) {
+    let places = || (0..=free_y).flat_map(move |y| (0..=free_x).map(move |x| (x, y)));
+    let (low, high) = places()
+        .map(|(x, y)| score(x, y))
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), s| (low.min(s), high.max(s)));
+    let enough = high - AS_GOOD * (high - low) - 1e-9 * high.abs();
+    let good = || places().filter(|&(x, y)| score(x, y) >= enough);
+    let (n, sx, sy) = good().fold((0.0, 0.0, 0.0), |(n, sx, sy), (x, y)| (n + 1.0, sx + x as f64, sy + y as f64));
+    let (mx, my) = (sx / n, sy / n);
+    let far = |(x, y): &(usize, usize)| (*x as f64 - mx).powi(2) + (*y as f64 - my).powi(2);
+    good().min_by(|a, b| far(a).total_cmp(&far(b))).unwrap_or((free_x / 2, free_y / 2))
+}
+
+/// Entropy of the histogram of `length` consecutive lines, for each of `free` + 1 places.
+fn sliding<I: Iterator<Item = usize>>(
+    levels: &[u8],
+    length: usize,
+    free: usize,
+    line: impl Fn(usize) -> I,
+) -> Vec<f64> {
+    let mut counts = [0u32; LEVELS];
+    let mut scores = Vec::with_capacity(free + 1);
+    for i in 0..length + free {
+        line(i).for_each(|at| counts[usize::from(levels[at])] += 1);
+        if i + 1 < length {
+            continue;
+        }
+        let total: u32 = counts.iter().sum();
+        let score = counts.iter().filter(|&&n| n > 0).map(|&n| {
+            let p = f64::from(n) / f64::from(total);
+            -p * p.log2()
+        });
+        scores.push(score.sum());
+        line(i + 1 - length).for_each(|at| counts[usize::from(levels[at])] -= 1);
+    }
+    scores
+}
+
+/// The pixels over mid-grey, where neither black nor white that is transparent stands out.
+fn rgb(thumb: &Raster) -> impl Iterator<Item = [u8; 3]> {
+    let n = thumb.layout.channels(0);
+    thumb.data().chunks_exact(n).map(|p| match *p {
+        [g] => [g, g, g],
+        [r, g, b] => [r, g, b],
+        [r, g, b, a, ..] => [r, g, b].map(|c| {
+            let a = u32::from(a);
+            ((u32::from(c) * a + 128 * (255 - a) + 127) / 255) as u8
+        }),
+        _ => [0; 3],
+    })
+}
+
+/// CIELAB (D65) in planes L, a, b.
+fn lab(thumb: &Raster) -> [Vec<f32>; 3] {
+    let linear: Vec<f32> = (0..256)
+        .map(|v| {
+            let v = v as f32 / 255.0;
+            if v <= 0.04045 { v / 12.92 } else { ((v + 0.055) / 1.055).powf(2.4) }
+        })
+        .collect();
+    let mut planes = [(); 3].map(|()| Vec::with_capacity(thumb.width as usize * thumb.height as usize));
+    for pixel in rgb(thumb) {
+        let [r, g, b] = pixel.map(|c| linear[usize::from(c)]);
+        // IEC 61966-2-1 to XYZ, divided by the white point.
+        let x = response((0.412_456 * r + 0.357_576 * g + 0.180_438 * b) / 0.950_47);
+        let y = response(0.212_673 * r + 0.715_152 * g + 0.072_175 * b);
+        let z = response((0.019_334 * r + 0.119_192 * g + 0.950_304 * b) / 1.088_83);
+        planes[0].push(116.0 * y - 16.0);
+        planes[1].push(500.0 * (x - y));
+        planes[2].push(200.0 * (y - z));
+    }
+    planes
+}
+
+/// The cube root of CIELAB with its straight part near black; two steps of Halley's method from a guess at a
+/// third of the exponent, exact to six digits.
+fn response(t: f32) -> f32 {
+    const KNEE: f32 = 216.0 / 24389.0;
+    if t <= KNEE {
+        return (24389.0 / 27.0 * t + 16.0) / 116.0;
+    }
+    let mut root = f32::from_bits(t.to_bits() / 3 + 0x2A51_37A0);
+    for _ in 0..2 {
+        let cube = root * root * root;
+        root *= (cube + 2.0 * t) / (2.0 * cube + t);
+    }
+    root
+}
+
+/// Blurred by 1 2 1 along both axes; edges are extended.
+fn binomial(plane: &[f32], w: usize, h: usize) -> Vec<f32> {
+    let mut out = vec![0.0; w * h];
+    for y in 0..h {
+        let (above, below) = (y.saturating_sub(1), (y + 1).min(h - 1));
+        for x in 0..w {
+            let column = |x: usize| plane[above * w + x] + 2.0 * plane[y * w + x] + plane[below * w + x];
+            let (left, right) = (x.saturating_sub(1), (x + 1).min(w - 1));
+            out[y * w + x] = (column(left) + 2.0 * column(x) + column(right)) / 16.0;
+        }
+    }
+    out
+}
+
+/// Summed areas (F. Crow 1984).
+#[derive(Debug)]
+struct Sums {
     sums: Vec<f64>,
+    stride: usize,
 }
 
-impl Integral {
-    fn new(w: usize, h: usize, value: impl Fn(usize, usize) -> f64) -> Self {
+impl Sums {
+    fn new(plane: &[f32], w: usize, h: usize) -> Self {
         let stride = w + 1;
         let mut sums = vec![0.0; stride * (h + 1)];
         for y in 0..h {
             let mut row = 0.0;
             for x in 0..w {
-                row += value(x, y);
+                row += f64::from(plane[y * w + x]);
                 sums[(y + 1) * stride + x + 1] = sums[y * stride + x + 1] + row;
             }
         }
-        Self { stride, sums }
+        Self { sums, stride }
     }
 
-    /// The sum over x0..x1 × y0..y1.
-    fn sum(&self, x0: usize, y0: usize, x1: usize, y1: usize) -> f64 {
+    /// The sum over columns `x0..x1` of rows `y0..y1`.
+    fn of(&self, x0: usize, x1: usize, y0: usize, y1: usize) -> f64 {
         let at = |x: usize, y: usize| self.sums[y * self.stride + x];
         at(x1, y1) - at(x0, y1) - at(x1, y0) + at(x0, y0)
-    }
-}
-
-/// The place where the window holds the most weight. Among places that hold nearly the same (an even picture),
-/// the one whose own centre of weight is nearest to its middle, and then the most central.
-fn best(map: &Map, window: (f64, f64)) -> (f64, f64) {
-    let (w, h) = (map.width, map.height);
-    let size = |fraction: f64, full: usize| ((fraction * full as f64).round() as usize).clamp(1, full);
-    let (ww, wh) = (size(window.0, w), size(window.1, h));
-    let weight = |x: usize, y: usize| f64::from(map.weights[y * w + x]);
-    let sums = Integral::new(w, h, weight);
-    let along = Integral::new(w, h, |x, y| weight(x, y) * (x as f64 + 0.5));
-    let across = Integral::new(w, h, |x, y| weight(x, y) * (y as f64 + 0.5));
-    let total = sums.sum(0, 0, w, h).max(1e-9);
-    let mut found = (f64::NEG_INFINITY, 0, 0);
-    for y in 0..=h - wh {
-        for x in 0..=w - ww {
-            let inside = sums.sum(x, y, x + ww, y + wh);
-            let off = |i: &Integral, start: usize, length: usize| {
-                if inside <= 1e-9 {
-                    return 0.0;
-                }
-                let centre = i.sum(x, y, x + ww, y + wh) / inside;
-                ((centre - start as f64) / length as f64 - 0.5).abs()
-            };
-            let (off_x, off_y) = (off(&along, x, ww), off(&across, y, wh));
-            let middle = |at: usize, part: usize, full: usize| {
-                ((at as f64 + part as f64 / 2.0) / full as f64 - 0.5).abs()
-            };
-            let aside = middle(x, ww, w) + middle(y, wh, h);
-            let score = inside / total - 0.1 * (off_x + off_y) - 0.01 * aside;
-            if score > found.0 {
-                found = (score, x, y);
-            }
-        }
-    }
-    (found.1 as f64 / w as f64, found.2 as f64 / h as f64)
-}
-
-/// CIE Lab (D65) of each pixel, L 0–100.
-fn lab(image: &Raster) -> Vec<[f32; 3]> {
-    let linear: [f32; 256] = std::array::from_fn(|v| {
-        let v = v as f32 / 255.0;
-        if v <= 0.04045 { v / 12.92 } else { ((v + 0.055) / 1.055).powf(2.4) }
-    });
-    let n = image.layout.channels(0);
-    let root = |t: f32| if t > 0.008_856 { t.cbrt() } else { 7.787 * t + 16.0 / 116.0 };
-    image
-        .data()
-        .chunks_exact(n)
-        .map(|p| {
-            let [r, g, b] = match p {
-                [v] => [linear[usize::from(*v)]; 3],
-                _ => [0, 1, 2].map(|c| linear[usize::from(p[c])]),
-            };
-            let x = root((0.412_4 * r + 0.357_6 * g + 0.180_5 * b) / 0.950_5);
-            let y = root(0.212_6 * r + 0.715_2 * g + 0.072_2 * b);
-            let z = root((0.019_3 * r + 0.119_2 * g + 0.950_5 * b) / 1.089);
-            [116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)]
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use codecs::{Budget, Layout, Raster, Work};
-
-    use super::{entropy, saliency};
-
-    /// A textured ground with a subject of another colour in a known box.
-    fn scene(seed: u32, x0: u32, y0: u32) -> Raster {
-        let work = Work::new(Budget::new(1 << 24));
-        let mut image = Raster::new(Layout::Rgb, 160, 100, &work).unwrap();
-        let mut s = seed | 1;
-        for y in 0..100 {
-            for x in 0..160 {
-                s = s.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                let noise = (s >> 24) as u8 / 8;
-                let inside = (x0..x0 + 24).contains(&x) && (y0..y0 + 24).contains(&y);
-                let colour = if inside {
-                    let stripe = if (x / 3 + y / 4) % 2 == 0 { 60 } else { 0 };
-                    [180 + stripe, 60 + stripe, 20]
-                } else {
-                    [60 + (y / 2) as u8, 120, 150 - (x / 4) as u8]
-                };
-                let at = ((y * 160 + x) * 3) as usize;
-                image.data_mut()[at..at + 3].copy_from_slice(&colour.map(|v: u8| v.saturating_add(noise)));
-            }
-        }
-        image
-    }
-
-    // URL-053: the crop holds a subject that is off the centre.
-    #[test]
-    fn saliency_and_entropy_find_the_subject() {
-        let work = Work::new(Budget::new(1 << 24));
-        let places = [
-            (4, 4),
-            (120, 60),
-            (130, 5),
-            (10, 70),
-            (70, 8),
-            (5, 40),
-            (132, 38),
-            (70, 70),
-            (40, 20),
-            (100, 50),
-        ];
-        for find in [saliency, entropy] {
-            let mut held = 0;
-            for (i, (x0, y0)) in places.into_iter().enumerate() {
-                let (x, y) = find(&scene(i as u32, x0, y0), (0.4, 0.64), &work).unwrap();
-                let (left, top) = (x * 160.0, y * 100.0);
-                let holds = left <= f64::from(x0) + 1.0
-                    && left + 64.0 >= f64::from(x0 + 24) - 1.0
-                    && top <= f64::from(y0) + 1.0
-                    && top + 64.0 >= f64::from(y0 + 24) - 1.0;
-                held += u32::from(holds);
-            }
-            assert!(held >= 9, "{held} of 10");
-        }
-    }
-
-    #[test]
-    fn an_even_picture_is_cropped_in_the_middle() {
-        let work = Work::new(Budget::new(1 << 24));
-        let image = Raster::new(Layout::Rgb, 100, 60, &work).unwrap();
-        let (x, y) = saliency(&image, (0.5, 1.0), &work).unwrap();
-        assert!((x - 0.25).abs() < 0.02 && y == 0.0, "{x} {y}");
     }
 }

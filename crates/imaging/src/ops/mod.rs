@@ -4,6 +4,7 @@ pub mod border;
 pub mod compose;
 pub mod flatten;
 pub mod focus;
+pub mod gaussian;
 pub mod lettering;
 pub mod resample;
 pub mod to_srgb;

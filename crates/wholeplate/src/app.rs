@@ -1,0 +1,104 @@
+//! What all doors share, and the way from a recipe to an image.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use codecs::{Budget, Reservation};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use imaging::Body;
+use recipe::{Input, Notice, Recipe};
+
+use crate::config::Config;
+use crate::error::Fault;
+use crate::pool::{Given, Made, Pool};
+use crate::source::{Asker, Fetcher};
+
+/// Overlays and fonts of one request that are fetched at once.
+const FETCHES_AT_ONCE: usize = 6;
+
+/// The service without its sockets.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) config: Config,
+    pub(crate) fetcher: Fetcher,
+    pub(crate) pool: Pool,
+    /// Memory for the inputs of all requests.
+    pub(crate) inputs: Budget,
+}
+
+/// An image and how it was made.
+#[derive(Debug)]
+pub(crate) struct Product {
+    pub(crate) body: Bytes,
+    pub(crate) made: Made,
+    pub(crate) notices: Vec<Notice>,
+    /// Time spent on fetching overlays and fonts.
+    pub(crate) fetched: Duration,
+}
+
+impl App {
+    /// # Errors
+    /// A message that names the setting that cannot be used.
+    pub(crate) fn new(config: Config) -> Result<Arc<Self>, String> {
+        let inputs = Budget::new((config.memory << 20) / 2);
+        let fetcher = Fetcher::new(&config, &inputs)?;
+        let pool = Pool::new(&config);
+        Ok(Arc::new(Self { config, fetcher, pool, inputs }))
+    }
+
+    /// Carries out a recipe. `supplied[i]` are the bytes of input `i`, where the door has them; overlays by URL
+    /// and fonts are fetched here, but only those that can be seen in the result.
+    pub(crate) async fn produce(
+        &self,
+        mut recipe: Recipe,
+        supplied: &[Option<Bytes>],
+        asker: &Asker,
+    ) -> Result<Product, Fault> {
+        recipe.prune();
+        let used = recipe.used_images();
+        let began = Instant::now();
+        let wanted = recipe.inputs.iter().enumerate().map(|(i, input)| {
+            let used = used.get(i).copied().unwrap_or(false);
+            let supplied = supplied.get(i).cloned().flatten();
+            async move {
+                Ok::<(Given, Option<Reservation>), Fault>(match (input, supplied) {
+                    _ if !used => (Given::Nothing, None),
+                    (Input::Supplied, Some(bytes)) => (Given::Bytes(bytes), None),
+                    (Input::Supplied, None) => {
+                        return Err(Fault::new(9432, 400, format!("Bad request: image {i} is missing")));
+                    }
+                    (Input::Url(url), _) => {
+                        let source = self.fetcher.overlay(url, asker).await?;
+                        (Given::Bytes(source.bytes), Some(source.held))
+                    }
+                    (Input::Text(text), _) => {
+                        let font = self.fetcher.font(&text.font_url, asker).await?;
+                        (Given::Bytes(font.bytes), Some(font.held))
+                    }
+                })
+            }
+        });
+        let wanted: Vec<_> = wanted.collect();
+        let inputs: Vec<(Given, Option<Reservation>)> =
+            stream::iter(wanted).buffered(FETCHES_AT_ONCE).try_collect().await?;
+        let fetched = began.elapsed();
+        let (given, _held): (Vec<Given>, Vec<Option<Reservation>>) = inputs.into_iter().unzip();
+        let first = match given.first() {
+            Some(Given::Bytes(bytes)) => bytes.clone(),
+            _ => Bytes::new(),
+        };
+        let mut notices = recipe.notices();
+        let mut made = self.pool.make(recipe, given).await?;
+        for notice in made.notices.drain(..) {
+            if !notices.contains(&notice) {
+                notices.push(notice);
+            }
+        }
+        let body = match std::mem::replace(&mut made.rendered.body, Body::Input) {
+            Body::Bytes(bytes) => bytes.into(),
+            Body::Input => first,
+        };
+        Ok(Product { body, made, notices, fetched })
+    }
+}

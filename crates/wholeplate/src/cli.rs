@@ -1,0 +1,207 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// The program's arguments.
+#[derive(Debug, Parser)]
+#[command(
+    name = "wholeplate",
+    version,
+    about = "Cloudflare Images, self-hosted",
+    after_help = "Examples:\n  wholeplate serve --origin ./pictures\n  wholeplate transform in.jpg -o out.webp --options 'width=400,fit=cover,format=webp'\n  wholeplate info *.jpg"
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve /cdn-cgi/image/<options>/<source>, and the Images binding on a Unix socket.
+    #[command(
+        after_help = "Examples:\n  wholeplate serve --origin ./pictures\n      http://127.0.0.1:8787/cdn-cgi/image/width=400,format=webp/photo.jpg\n  wholeplate serve --origin https://images.example --allow-origin '*.example.org'\n  wholeplate serve --unix /run/wholeplate.sock --listen none\n\nEvery flag can stand in the file of --config, and in the environment: --max-source is\nWHOLEPLATE_MAX_SOURCE. Flags win over the environment, and that over the file."
+    )]
+    Serve(Box<Settings>),
+    /// Transform files.
+    #[command(
+        after_help = "Examples:\n  wholeplate transform in.jpg -o out.webp --options 'width=400,fit=cover,format=webp'\n  wholeplate transform 'photos/*.jpg' -o small/ --options 'width=800,format=avif'\n  cat in.png | wholeplate transform - -o - --options 'rotate=90' > out.png"
+    )]
+    Transform {
+        /// Files or globs; `-` is standard input.
+        #[arg(required = true)]
+        inputs: Vec<String>,
+        /// A file, a directory (for several inputs, or with a slash at its end), or `-` for standard output.
+        #[arg(short, long)]
+        output: PathBuf,
+        /// The options of the URL interface.
+        #[arg(long)]
+        options: String,
+        /// Refuse unknown options instead of warning about them.
+        #[arg(long)]
+        strict: bool,
+    },
+    /// Describe files: one JSON object a line, the shape of `format=json`.
+    #[command(after_help = "Example:\n  wholeplate info photo.jpg logo.png")]
+    Info {
+        /// Files or globs; `-` is standard input.
+        #[arg(required = true)]
+        files: Vec<String>,
+    },
+    /// Print the effective configuration as TOML.
+    #[command(
+        after_help = "Example:\n  WHOLEPLATE_MEMORY=512 wholeplate config --origin ./pictures > wholeplate.toml"
+    )]
+    Config(Box<Settings>),
+    /// Print a script of completions for a shell.
+    #[command(after_help = "Example:\n  wholeplate completions bash > /etc/bash_completion.d/wholeplate")]
+    Completions { shell: clap_complete::Shell },
+    /// List the responses that an HTTP/1 server cut short, from the output of `strace -f`.
+    ///
+    /// Ends with status 0 when all were whole, 1 when one was cut, 2 when the trace cannot be read.
+    #[command(
+        after_help = "Examples:\n  strace -f -tt -s 4096 -o trace -p PID; wholeplate strace-check trace\n  strace -f -p PID 2>&1 | wholeplate strace-check -"
+    )]
+    StraceCheck {
+        /// The trace; `-` is standard input, read as it comes.
+        file: PathBuf,
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+        /// Each process has file descriptors of its own, though they were not seen to be made.
+        #[arg(long)]
+        per_process: bool,
+    },
+}
+
+/// The flags of `serve` and `config`. What is not given comes from the environment or the file.
+#[derive(Debug, Args)]
+pub(crate) struct Settings {
+    /// A TOML file with any of these settings.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Address to listen on [default: 127.0.0.1:8787]; port 0 takes a free one, `none` opens no TCP door.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Unix socket to listen on, with the Images binding (POST /info, POST /transform).
+    #[arg(long, value_name = "PATH")]
+    unix: Option<String>,
+    /// Permission bits of the socket file, octal [default: 660].
+    #[arg(long, value_name = "MODE")]
+    unix_mode: Option<String>,
+    /// Numeric owner of the socket file.
+    #[arg(long, value_name = "UID")]
+    unix_uid: Option<u32>,
+    /// Numeric group of the socket file.
+    #[arg(long, value_name = "GID")]
+    unix_gid: Option<u32>,
+    /// What relative sources resolve against: a directory (no path leaves it) or an http(s) URL.
+    #[arg(long, value_name = "DIR_OR_URL")]
+    origin: Option<String>,
+    /// Host whose absolute source URLs are fetched: example.com, *.example.com, example.com/path, or *. Repeatable.
+    #[arg(long, value_name = "HOST_PATTERN")]
+    allow_origin: Vec<String>,
+    /// Fetch absolute sources from loopback, private and link-local addresses too.
+    #[arg(long)]
+    allow_private_network: bool,
+    /// Answer the Images binding on TCP too.
+    #[arg(long)]
+    binding_on_tcp: bool,
+    /// Request header with `request.cf` as JSON, set by a Workers runtime and by nobody else.
+    #[arg(long, value_name = "NAME")]
+    cf_blob_header: Option<String>,
+    /// Images worked on at once [default: one for each core].
+    #[arg(long, value_name = "N")]
+    workers: Option<i64>,
+    /// Requests that may wait for a worker [default: 256].
+    #[arg(long, value_name = "N")]
+    queue: Option<i64>,
+    /// Memory for pixels in MiB [default: 1024].
+    #[arg(long, value_name = "MIB")]
+    memory: Option<i64>,
+    /// Seconds that an image may be computed [default: 30].
+    #[arg(long, value_name = "SECONDS")]
+    compute_timeout: Option<i64>,
+    /// Seconds to connect to a source and get its head [default: 10].
+    #[arg(long, value_name = "SECONDS")]
+    connect_timeout: Option<i64>,
+    /// Seconds that the body of a source may pause [default: 15].
+    #[arg(long, value_name = "SECONDS")]
+    read_timeout: Option<i64>,
+    /// Largest source in bytes [default: 100000000].
+    #[arg(long, value_name = "BYTES")]
+    max_source: Option<i64>,
+    /// Largest input of the binding in bytes [default: 20000000].
+    #[arg(long, value_name = "BYTES")]
+    max_input: Option<i64>,
+    /// Redirects that are followed [default: 5].
+    #[arg(long, value_name = "N")]
+    max_redirects: Option<i64>,
+    /// Seconds that responses under way may take after SIGTERM [default: 30].
+    #[arg(long, value_name = "SECONDS")]
+    drain_timeout: Option<i64>,
+    /// Unknown options are errors instead of warnings.
+    #[arg(long)]
+    strict: bool,
+    /// Address of /metrics and /healthz.
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<String>,
+    /// human or json [default: human].
+    #[arg(long, value_name = "FORMAT")]
+    log: Option<String>,
+}
+
+impl Settings {
+    /// What was given, by the names of the configuration file.
+    pub(crate) fn table(&self) -> toml::Table {
+        let mut table = toml::Table::new();
+        let texts = [
+            ("listen", &self.listen),
+            ("unix", &self.unix),
+            ("unix-mode", &self.unix_mode),
+            ("origin", &self.origin),
+            ("cf-blob-header", &self.cf_blob_header),
+            ("admin", &self.admin),
+            ("log", &self.log),
+        ];
+        for (name, value) in texts {
+            if let Some(value) = value {
+                table.insert(name.to_owned(), value.clone().into());
+            }
+        }
+        let numbers = [
+            ("unix-uid", self.unix_uid.map(i64::from)),
+            ("unix-gid", self.unix_gid.map(i64::from)),
+            ("workers", self.workers),
+            ("queue", self.queue),
+            ("memory", self.memory),
+            ("compute-timeout", self.compute_timeout),
+            ("connect-timeout", self.connect_timeout),
+            ("read-timeout", self.read_timeout),
+            ("max-source", self.max_source),
+            ("max-input", self.max_input),
+            ("max-redirects", self.max_redirects),
+            ("drain-timeout", self.drain_timeout),
+        ];
+        for (name, value) in numbers {
+            if let Some(value) = value {
+                table.insert(name.to_owned(), value.into());
+            }
+        }
+        let switches = [
+            ("allow-private-network", self.allow_private_network),
+            ("binding-on-tcp", self.binding_on_tcp),
+            ("strict", self.strict),
+        ];
+        for (name, given) in switches {
+            if given {
+                table.insert(name.to_owned(), true.into());
+            }
+        }
+        if !self.allow_origin.is_empty() {
+            table.insert("allow-origin".to_owned(), self.allow_origin.clone().into());
+        }
+        table
+    }
+}

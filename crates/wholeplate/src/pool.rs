@@ -1,0 +1,226 @@
+//! The CPU pool: a bounded queue, a worker for each core, and memory that is taken by what a plan says it needs.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use codecs::{Budget, Cancel, Work};
+use imaging::{Kind, Limits, Plan, Rendered, Supply};
+use recipe::{Input, Notice, Recipe};
+use tokio::sync::Semaphore;
+
+use crate::config::Config;
+use crate::error::Fault;
+
+/// Memory is shared out in pieces of this many bytes.
+const PIECE: u64 = 64 << 10;
+/// What a plan cannot foresee: growing outputs, tables.
+const SLACK: u64 = 8 << 20;
+
+/// The bytes of one input of a recipe.
+#[derive(Debug, Clone)]
+pub(crate) enum Given {
+    /// An image file or a font file.
+    Bytes(Bytes),
+    /// The recipe does not need it.
+    Nothing,
+}
+
+impl Given {
+    fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Bytes(bytes) => Some(bytes),
+            Self::Nothing => None,
+        }
+    }
+}
+
+/// What came out of the pool.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) rendered: Rendered,
+    /// Warnings of the plan and of the rendering.
+    pub(crate) notices: Vec<Notice>,
+    /// Time from the request's arrival in the queue to its first instruction.
+    pub(crate) queued: Duration,
+}
+
+/// Figures of the pool since its start.
+#[derive(Debug, Default)]
+pub(crate) struct PoolStats {
+    pub(crate) made: AtomicU64,
+    pub(crate) failed: AtomicU64,
+    pub(crate) refused: AtomicU64,
+    pub(crate) cancelled: AtomicU64,
+    pub(crate) panicked: AtomicU64,
+    pub(crate) peak_bytes: AtomicU64,
+}
+
+/// Runs images. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Pool {
+    places: Arc<Semaphore>,
+    workers: Arc<Semaphore>,
+    memory: Arc<Semaphore>,
+    total: u64,
+    time: Duration,
+    limits: Limits,
+    pub(crate) stats: Arc<PoolStats>,
+}
+
+/// Says to the work that nobody waits any more, when the request's future is dropped.
+struct OnDrop {
+    cancel: Cancel,
+    stats: Arc<PoolStats>,
+    armed: bool,
+}
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        if self.armed {
+            self.cancel.cancel();
+            self.stats.cancelled.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Pool {
+    pub(crate) fn new(config: &Config) -> Self {
+        let workers = config.workers();
+        let total = (config.memory as u64) << 20;
+        Self {
+            places: Arc::new(Semaphore::new(workers + config.queue)),
+            workers: Arc::new(Semaphore::new(workers)),
+            memory: Arc::new(Semaphore::new(usize::try_from(total / PIECE).unwrap_or(1).max(1))),
+            total,
+            time: Duration::from_secs(config.compute_timeout),
+            limits: Limits::default(),
+            stats: Arc::default(),
+        }
+    }
+
+    /// Plans and renders off the async threads. `inputs[i]` belongs to input `i` of the recipe. Stops when the
+    /// returned future is dropped.
+    pub(crate) async fn make(&self, recipe: Recipe, inputs: Vec<Given>) -> Result<Made, Fault> {
+        let arrived = Instant::now();
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            self.stats.refused.fetch_add(1, Ordering::Relaxed);
+            return Err(Fault::new(9522, 503, "too busy, try again"));
+        };
+        let cancel = Cancel::new();
+        let mut guard = OnDrop { cancel: cancel.clone(), stats: Arc::clone(&self.stats), armed: true };
+        let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| closing())?;
+        let queued = arrived.elapsed();
+        let deadline = Instant::now() + self.time;
+
+        let limits = self.limits.clone();
+        let (plan, recipe_inputs) = on_a_thread(move || {
+            let plan = plan(&recipe, &inputs, &limits)?;
+            Ok((plan, (recipe, inputs)))
+        })
+        .await?;
+        let (recipe, inputs) = recipe_inputs;
+
+        let wanted = plan.peak_bytes.saturating_add(SLACK);
+        let pieces = u32::try_from(wanted.div_ceil(PIECE)).unwrap_or(u32::MAX);
+        if wanted > self.total {
+            self.stats.refused.fetch_add(1, Ordering::Relaxed);
+            let text = format!(
+                "the image needs {} MiB of memory, and {} are configured",
+                wanted >> 20,
+                self.total >> 20
+            );
+            return Err(Fault::new(9527, 503, text));
+        }
+        let memory = Arc::clone(&self.memory).acquire_many_owned(pieces).await.map_err(|_| closing())?;
+
+        let budget = Budget::new(usize::try_from(wanted).unwrap_or(usize::MAX));
+        let work = Work { budget, cancel, deadline: Some(deadline) };
+        let stats = Arc::clone(&self.stats);
+        let done = on_a_thread(move || {
+            // Held until the work has really ended, not only until nobody waits for it.
+            let _held = (place, worker, memory);
+            let supplies: Vec<Supply<'_>> = recipe
+                .inputs
+                .iter()
+                .zip(&inputs)
+                .map(|(input, given)| match (input, given.bytes()) {
+                    (_, None) => Supply::Nothing,
+                    (Input::Text(_), Some(bytes)) => Supply::Font(bytes),
+                    (_, Some(bytes)) => Supply::Image(bytes),
+                })
+                .collect();
+            let rendered = imaging::render(&plan, &supplies, &work);
+            stats.peak_bytes.fetch_max(work.budget.peak() as u64, Ordering::Relaxed);
+            let mut rendered = rendered.map_err(Fault::from)?;
+            let mut notices = plan.notices;
+            notices.append(&mut rendered.notices);
+            Ok(Made { rendered, notices, queued })
+        })
+        .await;
+        guard.armed = false;
+        match &done {
+            Ok(_) => self.stats.made.fetch_add(1, Ordering::Relaxed),
+            Err(_) => self.stats.failed.fetch_add(1, Ordering::Relaxed),
+        };
+        if matches!(&done, Err(f) if f.code == 9523) {
+            self.stats.panicked.fetch_add(1, Ordering::Relaxed);
+        }
+        done
+    }
+}
+
+fn closing() -> Fault {
+    Fault::new(9522, 503, "the service is stopping")
+}
+
+/// Probes what is needed and plans.
+fn plan(recipe: &Recipe, inputs: &[Given], limits: &Limits) -> Result<Plan, Fault> {
+    let used = recipe.used_images();
+    let mut probes = Vec::with_capacity(inputs.len());
+    for (i, (input, given)) in recipe.inputs.iter().zip(inputs).enumerate() {
+        let wanted = used.get(i).copied().unwrap_or(false) && !matches!(input, Input::Text(_));
+        probes.push(match given.bytes().filter(|_| wanted) {
+            Some(bytes) => Some(imaging::probe(bytes)?),
+            None => None,
+        });
+    }
+    Ok(imaging::plan(recipe, &probes, limits)?)
+}
+
+/// Runs `work` on a blocking thread; a panic is an error of this request only.
+async fn on_a_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
+    let caught = tokio::task::spawn_blocking(move || catch_unwind(AssertUnwindSafe(work)));
+    match caught.await {
+        Ok(Ok(done)) => done,
+        _ => Err(Fault::new(9523, 500, "internal error while processing the image")),
+    }
+}
+
+/// Whether the answer is the input's own bytes.
+pub(crate) fn passes_through(made: &Made) -> bool {
+    matches!(made.rendered.body, imaging::Body::Input)
+}
+
+/// Plans and renders on this thread, for the command line.
+pub(crate) fn make_here(recipe: &Recipe, bytes: &[u8]) -> Result<(Rendered, Vec<Notice>), Fault> {
+    let attempt = AssertUnwindSafe(|| {
+        let probe = imaging::probe(bytes)?;
+        let plan = imaging::plan(recipe, &[Some(probe)], &Limits::default())?;
+        let bytes_allowed = usize::try_from(plan.peak_bytes + SLACK).unwrap_or(usize::MAX);
+        let work = Work::new(Budget::new(bytes_allowed));
+        let mut rendered = imaging::render(&plan, &[Supply::Image(bytes)], &work)?;
+        let mut notices = plan.notices;
+        notices.append(&mut rendered.notices);
+        debug_assert!(plan.kind != Kind::PassThrough || rendered.frames > 1);
+        Ok((rendered, notices))
+    });
+    match catch_unwind(attempt) {
+        Ok(done) => done.map_err(|e: imaging::Error| e.into()),
+        Err(_) => Err(Fault::new(9523, 500, "internal error while processing the image")),
+    }
+}

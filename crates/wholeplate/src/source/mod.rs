@@ -1,0 +1,250 @@
+//! Where source images come from: a directory or HTTP origins; and which of them are allowed.
+
+mod address;
+mod directory;
+mod http;
+mod pattern;
+
+use ::http::{HeaderMap, header};
+use bytes::Bytes;
+use codecs::{Budget, Reservation};
+use recipe::dialect::url::SourceRef;
+use url::Url;
+
+pub(crate) use self::directory::Directory;
+pub(crate) use self::http::{Ask, Fetched, Http, VIA, shared_headers};
+pub(crate) use self::pattern::Pattern;
+use crate::config::Config;
+use crate::error::Fault;
+
+/// Largest font file in bytes.
+const MAX_FONT: u64 = 20_000_000;
+
+/// A whole source and what its answer is to inherit from it.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) bytes: Bytes,
+    /// The source's entity tag as it stands in a header, quotes and weakness included.
+    pub(crate) etag: Option<String>,
+    pub(crate) cache_control: Option<String>,
+    pub(crate) last_modified: Option<String>,
+    /// The memory that `bytes` takes.
+    pub(crate) held: Reservation,
+}
+
+/// What relative sources resolve against.
+#[derive(Debug, Clone)]
+enum Origin {
+    None,
+    Directory(Directory),
+    Http(Url),
+}
+
+/// Fetches sources. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Fetcher {
+    origin: Origin,
+    allowed: Vec<Pattern>,
+    http: Http,
+    budget: Budget,
+    max_source: u64,
+}
+
+/// What a request tells about itself to the fetch of its source.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Asker {
+    /// `Host` of the request: an absolute source on it is a relative one.
+    pub(crate) host: Option<String>,
+    pub(crate) via: Option<String>,
+    /// Headers for the source, with `origin-auth`.
+    pub(crate) headers: HeaderMap,
+}
+
+impl Asker {
+    pub(crate) fn new(headers: &HeaderMap) -> Self {
+        let text = |name| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
+        Self { host: text(header::HOST), via: text(header::VIA), headers: HeaderMap::new() }
+    }
+
+    /// Whether the request comes from this service itself, or from another one of its kind.
+    pub(crate) fn loops(&self) -> bool {
+        self.via.as_ref().is_some_and(|v| v.contains(VIA))
+    }
+}
+
+impl Fetcher {
+    /// # Errors
+    /// A message that names the setting: an origin that is neither a directory nor a URL.
+    pub(crate) fn new(config: &Config, budget: &Budget) -> Result<Self, String> {
+        let origin = match &config.origin {
+            None => Origin::None,
+            Some(text) if text.starts_with("http://") || text.starts_with("https://") => {
+                Origin::Http(Url::parse(text).map_err(|e| format!("origin: '{text}' is no URL: {e}"))?)
+            }
+            Some(text) => {
+                let directory = Directory::new(text.as_ref())
+                    .map_err(|e| format!("origin: {text}: {e}; give a directory or an http(s) URL"))?;
+                Origin::Directory(directory)
+            }
+        };
+        Ok(Self {
+            origin,
+            allowed: config.allow_origin.iter().map(|p| Pattern::parse(p)).collect::<Result<_, _>>()?,
+            http: Http::new(config, budget.clone())?,
+            budget: budget.clone(),
+            max_source: config.max_source,
+        })
+    }
+
+    /// The source of a transformation.
+    pub(crate) async fn source(&self, source: &SourceRef, asker: &Asker) -> Result<Source, Fault> {
+        match source {
+            SourceRef::Relative(path) => self.relative(path, asker).await,
+            SourceRef::Absolute(text) => {
+                let url = parse_url(text)?;
+                if is_own(&url, asker) && !matches!(self.origin, Origin::None) {
+                    let path = url[url::Position::BeforePath..url::Position::AfterQuery].to_owned();
+                    return self.relative(&path, asker).await;
+                }
+                self.absolute(&url, asker, self.max_source).await.map(Source::from)
+            }
+        }
+    }
+
+    /// An image to be drawn on another, by absolute URL.
+    pub(crate) async fn overlay(&self, text: &str, asker: &Asker) -> Result<Source, Fault> {
+        self.source(&SourceRef::Absolute(text.to_owned()), asker).await
+    }
+
+    /// A font file, by absolute URL.
+    ///
+    /// # Errors
+    /// 9410, whatever the cause.
+    pub(crate) async fn font(&self, text: &str, asker: &Asker) -> Result<Fetched, Fault> {
+        let fault = |f: Fault| Fault::new(9410, 502, format!("the font could not be fetched: {}", f.text));
+        let url = parse_url(text).map_err(fault)?;
+        if let (true, Origin::Directory(_)) = (is_own(&url, asker), &self.origin) {
+            let path = url[url::Position::BeforePath..url::Position::AfterQuery].to_owned();
+            let source = self.relative(&path, asker).await.map_err(fault)?;
+            return Ok(Fetched { bytes: source.bytes, headers: HeaderMap::new(), held: source.held });
+        }
+        self.absolute(&url, asker, MAX_FONT).await.map_err(fault)
+    }
+
+    async fn absolute(&self, url: &Url, asker: &Asker, limit: u64) -> Result<Fetched, Fault> {
+        let trusted = match &self.origin {
+            Origin::Http(own) if same_host(own, url) => Some(own),
+            _ => None,
+        };
+        if trusted.is_none() && !self.allowed.iter().any(|p| p.allows(url)) {
+            return Err(Fault::new(9401, 403, "Transformation origin is not in allowed origins list"));
+        }
+        self.get(url, trusted, asker, limit).await
+    }
+
+    async fn relative(&self, path: &str, asker: &Asker) -> Result<Source, Fault> {
+        match &self.origin {
+            Origin::None => Err(Fault::new(
+                9404,
+                404,
+                "no origin is configured for relative sources; start with --origin DIR_OR_URL",
+            )),
+            Origin::Http(base) => {
+                let url = join(base, path)?;
+                self.get(&url, Some(base), asker, self.max_source).await.map(Source::from)
+            }
+            Origin::Directory(directory) => self.file(directory, path).await,
+        }
+    }
+
+    async fn get(
+        &self,
+        url: &Url,
+        trusted: Option<&Url>,
+        asker: &Asker,
+        limit: u64,
+    ) -> Result<Fetched, Fault> {
+        let ask = Ask { trusted, via: asker.via.clone(), headers: asker.headers.clone(), limit };
+        self.http.get(url, &ask).await
+    }
+
+    async fn file(&self, directory: &Directory, path: &str) -> Result<Source, Fault> {
+        let (directory, path) = (directory.clone(), path.to_owned());
+        let (budget, limit) = (self.budget.clone(), self.max_source);
+        let read = tokio::task::spawn_blocking(move || {
+            let missing = || Fault::new(9404, 404, "the source image was not found");
+            let found = directory.find(&path).ok_or_else(missing)?;
+            if found.size > limit {
+                return Err(Fault::new(9402, 413, format!("the source is larger than {limit} bytes")));
+            }
+            let held = budget
+                .take(usize::try_from(found.size).unwrap_or(usize::MAX))
+                .map_err(|_| Fault::new(9522, 503, "too many sources are in memory, try again"))?;
+            let bytes = std::fs::read(&found.path)
+                .map_err(|e| Fault::new(9402, 502, format!("the source could not be read: {}", e.kind())))?;
+            if bytes.len() as u64 != found.size {
+                return Err(Fault::new(9402, 502, "the source changed while it was read"));
+            }
+            let etag = Some(format!("\"{}\"", found.tag));
+            Ok(Source { bytes: bytes.into(), etag, cache_control: None, last_modified: None, held })
+        });
+        read.await.unwrap_or_else(|_| Err(Fault::new(9523, 500, "internal error")))
+    }
+
+    /// A file of the origin directory as it is, for browsing; `None` if there is none, or no directory.
+    pub(crate) async fn plain_file(&self, path: &str) -> Option<Source> {
+        match &self.origin {
+            Origin::Directory(directory) => self.file(directory, path).await.ok(),
+            _ => None,
+        }
+    }
+}
+
+impl From<Fetched> for Source {
+    fn from(fetched: Fetched) -> Self {
+        let text = |name| {
+            let value: Option<&::http::HeaderValue> = fetched.headers.get(name);
+            value.and_then(|v| v.to_str().ok()).map(str::to_owned)
+        };
+        Self {
+            etag: text(header::ETAG),
+            cache_control: text(header::CACHE_CONTROL),
+            last_modified: text(header::LAST_MODIFIED),
+            bytes: fetched.bytes,
+            held: fetched.held,
+        }
+    }
+}
+
+fn parse_url(text: &str) -> Result<Url, Fault> {
+    let invalid = || Fault::new(9406, 403, "the source URL is invalid");
+    let url = Url::parse(text).map_err(|_| invalid())?;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        return Err(invalid());
+    }
+    // Credentials in a URL would be sent to whoever is named behind them.
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Fault::new(9406, 403, "the source URL has credentials"));
+    }
+    Ok(url)
+}
+
+fn same_host(a: &Url, b: &Url) -> bool {
+    a.host() == b.host() && a.port_or_known_default() == b.port_or_known_default()
+}
+
+/// Whether an absolute source is on the host that the request was made to.
+fn is_own(url: &Url, asker: &Asker) -> bool {
+    asker.host.as_deref().is_some_and(|host| host.eq_ignore_ascii_case(url.authority()))
+}
+
+/// A path of the zone on the configured origin, below the path of its URL.
+fn join(base: &Url, path: &str) -> Result<Url, Fault> {
+    let text = format!("{}{path}", base.as_str().trim_end_matches('/'));
+    let url = parse_url(&text)?;
+    let under = url.path().starts_with(base.path().trim_end_matches('/'));
+    if !same_host(base, &url) || !under {
+        return Err(Fault::new(9406, 403, "the source URL leaves the origin"));
+    }
+    Ok(url)
+}
