@@ -101,6 +101,15 @@ impl Pool {
         }
     }
 
+    /// Reads the header of an image off the async threads.
+    pub(crate) async fn probe(&self, bytes: Bytes) -> Result<imaging::Probe, Fault> {
+        let _place = Arc::clone(&self.places)
+            .try_acquire_owned()
+            .map_err(|_| Fault::new(9522, 503, "too busy, try again"))?;
+        let _worker = self.workers.acquire().await.map_err(|_| closing())?;
+        on_a_thread(move || Ok(imaging::probe(&bytes)?)).await
+    }
+
     /// Plans and renders off the async threads. `inputs[i]` belongs to input `i` of the recipe. Stops when the
     /// returned future is dropped.
     pub(crate) async fn make(&self, recipe: Recipe, inputs: Vec<Given>) -> Result<Made, Fault> {
@@ -199,11 +208,6 @@ async fn on_a_thread<T: Send + 'static>(
         Ok(Ok(done)) => done,
         _ => Err(Fault::new(9523, 500, "internal error while processing the image")),
     }
-}
-
-/// Whether the answer is the input's own bytes.
-pub(crate) fn passes_through(made: &Made) -> bool {
-    matches!(made.rendered.body, imaging::Body::Input)
 }
 
 /// Plans and renders on this thread, for the command line.

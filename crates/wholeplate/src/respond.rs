@@ -84,17 +84,23 @@ pub(crate) fn success(product: Product, notices: &[Notice], inherited: &Inherite
     headers.insert(header::CACHE_CONTROL, value(&lifetime));
     let restrictive = restrictive.then(|| Notice("cache-control is too restrictive".to_owned()));
     let mut told: Vec<&str> = Vec::new();
-    for Notice(text) in notices.iter().chain(&more).chain(&restrictive) {
-        if !told.contains(&text.as_str()) && told.len() < recipe::choices::MAX_NOTICES {
-            told.push(text);
-            let text: String = text.chars().filter(|c| !c.is_control() && *c != '"' && *c != '\\').collect();
-            // Header values are visible ASCII.
-            let text: String = text.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect();
-            headers.append(header::WARNING, value(&format!("cf-images 299 \"{text}\"")));
+    for notice in notices.iter().chain(&more).chain(&restrictive) {
+        if !told.contains(&notice.0.as_str()) && told.len() < recipe::choices::MAX_NOTICES {
+            told.push(&notice.0);
+            warn(headers, notice);
         }
     }
     inherit(headers, inherited);
     answer
+}
+
+/// Adds a `warning` line.
+pub(crate) fn warn(headers: &mut HeaderMap, Notice(text): &Notice) {
+    // Header values are visible ASCII, and the text is quoted.
+    let visible =
+        |c: char| if c.is_ascii() && !c.is_ascii_control() && c != '"' && c != '\\' { c } else { '?' };
+    let text: String = text.chars().map(visible).collect();
+    headers.append(header::WARNING, value(&format!("cf-images 299 \"{text}\"")));
 }
 
 /// What a 304 and a 200 have in common.

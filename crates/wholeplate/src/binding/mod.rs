@@ -1,20 +1,117 @@
-//! The Workers Images binding: `POST /info` and `POST /transform`.
+//! The Workers Images binding: `POST /info` and `POST /transform`, multipart in, image out.
+
+mod form;
+mod mapped;
+mod spool;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Request;
+use http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body::Body;
+use recipe::dialect::binding::{BindingInput, BindingRequest};
+use serde::Serialize;
 
+use self::form::{Form, FormInput};
 use crate::app::App;
 use crate::error::Fault;
 use crate::respond::{self, Answer};
+use crate::source::Asker;
 
-/// Answers a request of the binding.
-pub(crate) async fn answer<B>(_app: Arc<App>, _request: Request<B>) -> Answer
+/// Answers a request of the binding. The request is read to its end first, so that an answer is never lost to a
+/// client that is still writing.
+pub(crate) async fn answer<B>(app: Arc<App>, request: Request<B>) -> Answer
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::error::Error + Send + Sync + 'static,
 {
-    respond::fault(&Fault::new(9523, 500, "the binding is not part of this build"))
+    let (head, body) = request.into_parts();
+    let content_type = head.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+    let form = Form::read(&app, content_type, body).await;
+    let done = if head.method == Method::POST {
+        match (form, head.uri.path()) {
+            (Ok(form), "/info") => info(&app, form).await,
+            (Ok(form), _) => transform(&app, form).await,
+            (Err(fault), _) => Err(fault),
+        }
+    } else {
+        Err(Fault::new(9432, 405, "Bad request: only POST is possible here"))
+    };
+    done.unwrap_or_else(|f| fault(&f))
+}
+
+/// An error as the binding's wrapper in the runtime reads it.
+fn fault(fault: &Fault) -> Answer {
+    let mut answer = respond::fault(fault);
+    let headers = answer.headers_mut();
+    headers.remove("cf-resized");
+    headers.remove(header::CACHE_CONTROL);
+    if let Ok(value) = HeaderValue::from_str(&format!("err={}", fault.code)) {
+        headers.insert("cf-images-binding", value);
+    }
+    answer
+}
+
+/// The answer to `/info`.
+#[derive(Debug, Serialize)]
+struct Info {
+    format: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file_size: Option<usize>,
+    /// Upright, as a viewer shows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    width: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    height: Option<u32>,
+}
+
+async fn info(app: &App, form: Form) -> Result<Answer, Fault> {
+    let Some(FormInput::Image(image)) = form.inputs.into_iter().next() else {
+        return Err(Fault::new(9432, 400, "Bad request: the image part is missing"));
+    };
+    let bytes = image.bytes();
+    let size = bytes.len();
+    let probe = app.pool.probe(bytes).await?;
+    let format = probe.format.mime();
+    let (width, height) = probe.oriented_size();
+    let info = if probe.format == codecs::Format::Svg {
+        Info { format, file_size: None, width: None, height: None }
+    } else {
+        Info { format, file_size: Some(size), width: Some(width), height: Some(height) }
+    };
+    let json = serde_json::to_vec(&info).map_err(|e| Fault::new(9523, 500, e.to_string()))?;
+    Ok(respond::plain(StatusCode::OK, "application/json", json.into()))
+}
+
+async fn transform(app: &App, form: Form) -> Result<Answer, Fault> {
+    let parsed = {
+        let inputs = form.inputs.iter().map(|input| match input {
+            FormInput::Image(_) => BindingInput::Image,
+            FormInput::Text(json) => BindingInput::Text(json),
+        });
+        let request = BindingRequest {
+            inputs: inputs.collect(),
+            transforms: form.transforms.as_deref(),
+            output_format: form.output_format.as_deref(),
+            output_quality: form.output_quality.as_deref(),
+            background: form.background.as_deref(),
+            anim: form.anim.as_deref(),
+        };
+        request.parse()?
+    };
+    let supplied: Vec<Option<Bytes>> = form
+        .inputs
+        .iter()
+        .map(|input| match input {
+            FormInput::Image(image) => Some(image.bytes()),
+            FormInput::Text(_) => None,
+        })
+        .collect();
+    let product = app.produce(parsed.value, &supplied, &Asker::default()).await?;
+    let content_type = product.made.rendered.content_type;
+    let mut answer = respond::plain(StatusCode::OK, content_type, product.body.clone());
+    for notice in parsed.notices.iter().chain(&product.notices) {
+        respond::warn(answer.headers_mut(), notice);
+    }
+    Ok(answer)
 }

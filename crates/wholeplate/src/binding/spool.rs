@@ -1,0 +1,135 @@
+//! Inputs whose length is not known in advance: in memory while that is cheap, else in a temporary file.
+
+use std::fs::File;
+use std::io::Write;
+
+use bytes::{Bytes, BytesMut};
+use codecs::{Budget, Reservation};
+
+use super::mapped;
+use crate::error::Fault;
+
+/// An input above this many bytes goes to a file.
+const SPILL_BYTES: usize = 8 << 20;
+
+/// One input while it arrives.
+pub(super) struct Spool {
+    place: Place,
+    length: u64,
+    limit: u64,
+}
+
+enum Place {
+    Memory(BytesMut, Reservation),
+    File(File),
+}
+
+/// One whole input.
+#[derive(Debug)]
+pub(super) struct Spooled {
+    bytes: Bytes,
+    /// The memory that it takes; none for a file.
+    _held: Option<Reservation>,
+}
+
+impl Spooled {
+    pub(super) fn bytes(&self) -> Bytes {
+        self.bytes.clone()
+    }
+}
+
+fn disk(error: &std::io::Error) -> Fault {
+    Fault::new(9523, 500, format!("an input could not be spooled: {}", error.kind()))
+}
+
+impl Spool {
+    pub(super) fn new(budget: &Budget, limit: u64) -> Result<Self, Fault> {
+        let held = budget.take(0).map_err(|_| Fault::new(9522, 503, "too busy, try again"))?;
+        let place = Place::Memory(BytesMut::new(), held);
+        Ok(Self { place, length: 0, limit })
+    }
+
+    /// Takes the next bytes.
+    ///
+    /// # Errors
+    /// Above the limit, or no disk.
+    pub(super) async fn push(&mut self, chunk: Bytes) -> Result<(), Fault> {
+        self.length += chunk.len() as u64;
+        if self.length > self.limit {
+            return Err(Fault::new(9413, 413, format!("an input is larger than {} bytes", self.limit)));
+        }
+        if let Place::Memory(bytes, held) = &mut self.place {
+            let length = bytes.len() + chunk.len();
+            let room = held.bytes();
+            let fits = length <= SPILL_BYTES
+                && (length <= room || held.grow_to((length + length / 2).max(64 << 10)).is_ok());
+            if fits {
+                bytes.reserve(held.bytes() - bytes.len());
+                bytes.extend_from_slice(&chunk);
+                return Ok(());
+            }
+            let so_far = std::mem::take(bytes).freeze();
+            let file = tempfile::tempfile().map_err(|e| disk(&e))?;
+            self.place = Place::File(file);
+            self.write(so_far).await?;
+        }
+        self.write(chunk).await
+    }
+
+    async fn write(&mut self, chunk: Bytes) -> Result<(), Fault> {
+        let Place::File(file) = &self.place else { return Ok(()) };
+        let mut file = file.try_clone().map_err(|e| disk(&e))?;
+        let written = tokio::task::spawn_blocking(move || file.write_all(&chunk)).await;
+        match written {
+            Ok(done) => done.map_err(|e| disk(&e)),
+            Err(_) => Err(Fault::new(9523, 500, "internal error")),
+        }
+    }
+
+    pub(super) fn finish(self) -> Result<Spooled, Fault> {
+        Ok(match self.place {
+            Place::Memory(bytes, held) => Spooled { bytes: bytes.freeze(), _held: Some(held) },
+            Place::File(file) => Spooled { bytes: mapped::map(&file).map_err(|e| disk(&e))?, _held: None },
+        })
+    }
+
+    #[cfg(test)]
+    fn in_memory(&self) -> bool {
+        matches!(self.place, Place::Memory(..))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use codecs::Budget;
+
+    use super::Spool;
+
+    #[tokio::test]
+    async fn bytes_come_back_from_memory_and_from_a_file() {
+        for (budget, pieces, memory) in [(1 << 30, 20, true), (1 << 30, 200, false), (1 << 20, 20, false)] {
+            let budget = Budget::new(budget);
+            let mut spool = Spool::new(&budget, 100 << 20).unwrap();
+            let mut all = Vec::new();
+            for i in 0..pieces {
+                let chunk = vec![i as u8; 65_537];
+                all.extend_from_slice(&chunk);
+                spool.push(chunk.into()).await.unwrap();
+            }
+            assert_eq!(spool.in_memory(), memory);
+            let spooled = spool.finish().unwrap();
+            assert!(spooled.bytes() == all);
+            drop(spooled);
+            assert_eq!(budget.used(), 0);
+        }
+    }
+
+    // BND-057
+    #[tokio::test]
+    async fn an_input_above_the_limit_is_refused() {
+        let budget = Budget::new(1 << 20);
+        let mut spool = Spool::new(&budget, 1000).unwrap();
+        assert!(spool.push(vec![0; 1000].into()).await.is_ok());
+        assert_eq!(spool.push(vec![0].into()).await.unwrap_err().code, 9413);
+    }
+}

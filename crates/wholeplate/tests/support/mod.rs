@@ -1,0 +1,337 @@
+//! The real program on a free port and a socket of its own, spoken to over plain sockets.
+
+#![allow(dead_code, clippy::unwrap_used)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use codecs::{Budget, DecodeSpec, EncodeSpec, Format, ImageSpec, Layout, Raster, Work, codec_for};
+
+/// A running `wholeplate serve`; ended when dropped.
+pub struct Server {
+    child: Child,
+    pub address: String,
+    pub socket: PathBuf,
+    /// What sources resolve against, if `start` made it.
+    pub pictures: tempfile::TempDir,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Server {
+    /// Starts with a directory of pictures as origin.
+    pub fn start(pictures: &[(&str, Vec<u8>)], flags: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, bytes) in pictures {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        }
+        let origin = dir.path().to_str().unwrap().to_owned();
+        Self::launch(dir, &[&["--origin", &origin], flags].concat())
+    }
+
+    /// Starts with the flags alone.
+    pub fn start_bare(flags: &[&str]) -> Self {
+        Self::launch(tempfile::tempdir().unwrap(), flags)
+    }
+
+    fn launch(pictures: tempfile::TempDir, flags: &[&str]) -> Self {
+        let socket = pictures.path().join("wholeplate.sock");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_wholeplate"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--unix", socket.to_str().unwrap()])
+            .args(flags)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut address = None;
+        let mut unix = false;
+        while address.is_none() || !unix {
+            let line = lines.next().expect("the server says where it listens").unwrap();
+            if let Some(rest) = line.strip_prefix("listening on http://") {
+                address = Some(rest.to_owned());
+            }
+            unix |= line.starts_with("listening on unix:");
+        }
+        Self { child, address: address.unwrap(), socket, pictures }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn get(&self, target: &str) -> Reply {
+        self.get_with(target, &[])
+    }
+
+    pub fn get_with(&self, target: &str, headers: &[(&str, &str)]) -> Reply {
+        self.request("GET", target, headers)
+    }
+
+    pub fn request(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Reply {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let mut head = format!("{method} {target} HTTP/1.1\r\nconnection: close\r\n");
+        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+            head.push_str(&format!("host: {}\r\n", self.address));
+        }
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        Reply::read(&mut stream, method == "HEAD")
+    }
+
+    /// `/cdn-cgi/image/<options>/<source>`
+    pub fn image(&self, options: &str, source: &str) -> Reply {
+        self.get(&format!("/cdn-cgi/image/{options}/{source}"))
+    }
+
+    /// A request of the binding as the runtime sends it: chunked, in pieces of `piece` bytes.
+    pub fn post(&self, path: &str, body: &[u8], piece: usize) -> Reply {
+        let mut stream = UnixStream::connect(&self.socket).unwrap();
+        send(&mut stream, path, body, piece);
+        Reply::read(&mut stream, false)
+    }
+}
+
+/// The boundary of the runtime begins with hyphens.
+pub const BOUNDARY: &str = "--------------------------508229419013236711741662";
+
+pub fn send(stream: &mut impl Write, path: &str, body: &[u8], piece: usize) {
+    let mut bytes = format!(
+        "POST {path} HTTP/1.1\r\nTransfer-Encoding: chunked\r\nHost: js.images.cloudflare.com\r\n\
+         Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n\r\n"
+    )
+    .into_bytes();
+    for chunk in body.chunks(piece) {
+        bytes.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+        bytes.extend_from_slice(chunk);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(b"0\r\n\r\n");
+    // A server that answers early may close before all is written.
+    let _ = stream.write_all(&bytes);
+}
+
+/// The body of a form, part by part, as the runtime writes it.
+pub struct Form(Vec<u8>);
+
+impl Form {
+    pub fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    pub fn file(mut self, name: &str, bytes: &[u8]) -> Self {
+        self.0.extend_from_slice(
+            format!(
+                "--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"{name}\"; filename=\"{name}\"\r\n\r\n"
+            )
+            .as_bytes(),
+        );
+        self.0.extend_from_slice(bytes);
+        self.0.extend_from_slice(b"\r\n");
+        self
+    }
+
+    pub fn text(mut self, name: &str, text: &str) -> Self {
+        self.0.extend_from_slice(
+            format!("--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{text}\r\n")
+                .as_bytes(),
+        );
+        self
+    }
+
+    /// Without the closing delimiter.
+    pub fn open(self) -> Vec<u8> {
+        self.0
+    }
+
+    pub fn closed(mut self) -> Vec<u8> {
+        self.0.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
+        self.0
+    }
+}
+
+/// One whole answer.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    /// Reads one answer, and checks that its body is as long as its head says.
+    pub fn read(stream: &mut impl Read, head_only: bool) -> Self {
+        let mut reader = BufReader::new(stream);
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        let status = line.split(' ').nth(1).unwrap_or_else(|| panic!("no answer: {line:?}")).parse().unwrap();
+        let mut headers = Vec::new();
+        loop {
+            line.clear();
+            reader.read_line(&mut line).unwrap();
+            let Some((name, value)) = line.trim_end().split_once(':') else { break };
+            headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+        }
+        let mut reply = Self { status, headers, body: Vec::new() };
+        if head_only || status == 304 {
+            return reply;
+        }
+        let length: usize = reply.header("content-length").expect("a content-length").parse().unwrap();
+        reply.body = vec![0; length];
+        reader.read_exact(&mut reply.body).unwrap();
+        reply
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
+    pub fn all(&self, name: &str) -> Vec<&str> {
+        self.headers.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str()).collect()
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn size(&self) -> (u32, u32) {
+        assert_eq!(self.status, 200, "{}", self.text());
+        imaging::probe(&self.body).unwrap().oriented_size()
+    }
+
+    pub fn pixels(&self) -> Pixels {
+        assert_eq!(self.status, 200, "{}", self.text());
+        Pixels::decode(&self.body)
+    }
+
+    /// The number of an error, checked in header and text.
+    pub fn error(&self) -> (u16, u16) {
+        let told = self.header("cf-resized").or(self.header("cf-images-binding")).expect("an error header");
+        let code: u16 = told.strip_prefix("err=").unwrap_or_else(|| panic!("{told}")).parse().unwrap();
+        assert!(self.text().starts_with(&format!("ERROR {code}: ")), "{}", self.text());
+        (self.status, code)
+    }
+}
+
+/// A decoded image.
+pub struct Pixels {
+    pub width: u32,
+    pub height: u32,
+    pub rgba: Vec<[u8; 4]>,
+}
+
+impl Pixels {
+    pub fn decode(bytes: &[u8]) -> Self {
+        let probe = imaging::probe(bytes).unwrap();
+        let work = work();
+        let spec = DecodeSpec { scale: 1, planar: false };
+        let mut source = codec_for(probe.format).unwrap().decode(bytes, &probe, spec, &work).unwrap();
+        let n = source.layout().channels(0);
+        let mut rgba = Vec::new();
+        while let Some(rows) = source.next_rows().unwrap() {
+            rgba.extend(rows.planes[0].data.chunks_exact(n).map(|p| match p {
+                [g] => [*g, *g, *g, 255],
+                [r, g, b] => [*r, *g, *b, 255],
+                _ => [p[0], p[1], p[2], p[3]],
+            }));
+        }
+        Self { width: probe.width, height: probe.height, rgba }
+    }
+
+    pub fn at(&self, x: u32, y: u32) -> [u8; 4] {
+        self.rgba[(y * self.width + x) as usize]
+    }
+
+    /// Whether the pixel is within `tolerance` of a colour.
+    pub fn is(&self, x: u32, y: u32, rgb: [u8; 3], tolerance: u8) -> bool {
+        self.at(x, y).iter().zip(rgb).all(|(a, b)| a.abs_diff(b) <= tolerance)
+    }
+}
+
+pub fn work() -> Work {
+    Work::new(Budget::new(1 << 30))
+}
+
+/// An image whose pixels are a function of the place.
+pub fn raster(width: u32, height: u32, pixel: impl Fn(u32, u32) -> [u8; 4]) -> Raster {
+    let mut image = Raster::new(Layout::Rgba, width, height, &work()).unwrap();
+    for y in 0..height {
+        for x in 0..width {
+            let at = ((y * width + x) * 4) as usize;
+            image.data_mut()[at..at + 4].copy_from_slice(&pixel(x, y));
+        }
+    }
+    image
+}
+
+pub fn encode(image: &Raster, format: Format) -> Vec<u8> {
+    let work = work();
+    let spec = EncodeSpec { quality: 95, fast: format == Format::Png, ..EncodeSpec::default() };
+    let codec = codec_for(format).unwrap();
+    let layout = codec.encoded_layout(image.layout, &spec);
+    let rgb;
+    let image = if layout == Layout::Rgb && image.layout == Layout::Rgba {
+        let mut flat = Raster::new(Layout::Rgb, image.width, image.height, &work).unwrap();
+        for (t, p) in flat.data_mut().chunks_exact_mut(3).zip(image.data().chunks_exact(4)) {
+            t.copy_from_slice(&p[..3]);
+        }
+        rgb = flat;
+        &rgb
+    } else {
+        image
+    };
+    let what = ImageSpec { layout: image.layout, width: image.width, height: image.height };
+    let mut sink = codec.encode(what, &spec, &work).unwrap();
+    image.push_into(sink.as_mut(), 16).unwrap();
+    sink.finish().unwrap()
+}
+
+/// The picture of the published emulation's own tests: 200×100, top half white, bottom half red.
+pub fn flag() -> Vec<u8> {
+    encode(&raster(200, 100, |_, y| if y < 50 { [255; 4] } else { [255, 0, 0, 255] }), Format::Png)
+}
+
+pub fn solid(width: u32, height: u32, rgba: [u8; 4]) -> Vec<u8> {
+    encode(&raster(width, height, |_, _| rgba), Format::Png)
+}
+
+/// A smooth photograph stand-in.
+pub fn photo(width: u32, height: u32, format: Format) -> Vec<u8> {
+    let image = raster(width, height, |x, y| {
+        let (u, v) = (f64::from(x) / f64::from(width), f64::from(y) / f64::from(height));
+        let c = |k: f64| (128.0 + 100.0 * (k * u * 6.0 + v * 4.0).sin()) as u8;
+        [c(1.0), c(1.7), c(0.6), 255]
+    });
+    encode(&image, format)
+}
+
+/// An animated GIF of solid frames.
+pub fn animation(width: u32, height: u32, frames: u32) -> Vec<u8> {
+    let work = work();
+    let spec = codecs::AnimationSpec { width, height, loops: 0, frames, encode: EncodeSpec::default() };
+    let mut sink = codec_for(Format::Gif).unwrap().encode_frames(&spec, &work).unwrap();
+    for i in 0..frames {
+        let level = (i * 20) as u8;
+        let image = raster(width, height, |x, _| [level, x as u8, 255 - level, 255]);
+        sink.push(&codecs::Frame { image, delay_ms: 100 }).unwrap();
+    }
+    sink.finish().unwrap()
+}
+
+pub fn demo(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../demo").join(name);
+    std::fs::read(path).unwrap()
+}
