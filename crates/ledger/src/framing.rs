@@ -189,12 +189,7 @@ fn number(digits: &[u8], radix: u32) -> Option<u64> {
 
 /// Walks one step through a body. Returns the next state, or `None` when the message is complete.
 /// `taken` grows by the payload bytes passed.
-fn step_body(
-    body: Body,
-    lines: &mut Lines,
-    input: &mut &[u8],
-    taken: &mut u64,
-) -> Option<State> {
+fn step_body(body: Body, lines: &mut Lines, input: &mut &[u8], taken: &mut u64) -> Option<State> {
     let skip = |input: &mut &[u8], left: u64, taken: &mut u64| {
         let n = left.min(input.len() as u64);
         *input = &input[usize::try_from(n).unwrap_or(input.len())..];
@@ -330,9 +325,7 @@ impl Requests {
             (_, Method::Connect) => State::Tunnel,
             (Fields { chunked: true, .. }, _) => State::Body(Body::ChunkSize),
             (Fields { other_coding: true, .. }, _) => State::Lost,
-            (Fields { length: Some(length), .. }, _) if *length > 0 => {
-                State::Body(Body::Length(*length))
-            }
+            (Fields { length: Some(length), .. }, _) if *length > 0 => State::Body(Body::Length(*length)),
             _ => State::Start,
         };
     }
@@ -448,7 +441,6 @@ impl Framing {
     }
 
     fn wrote_http1(&mut self, mut input: &[u8], on: &mut dyn FnMut(Event)) {
-        let id_name = self.id_name.as_deref();
         while !input.is_empty() {
             let out = &mut self.responses;
             match out.state {
@@ -467,7 +459,7 @@ impl Framing {
                     }
                 }
                 State::Headers => {
-                    let fields = &mut out.fields;
+                    let (fields, id_name) = (&mut out.fields, self.id_name.as_deref());
                     let end = out.lines.next(&mut input, |line| {
                         fields.line(line, id_name);
                         line.is_empty()
@@ -546,9 +538,7 @@ impl Framing {
     /// The peer will send nothing more, and the writing side is being closed in good order: a response
     /// that ends with its connection is complete by that.
     pub(crate) fn closing_in_order(&mut self, on: &mut dyn FnMut(Event)) {
-        if self.protocol == Protocol::Http1
-            && self.responses.state == State::Body(Body::UntilClose)
-        {
+        if self.protocol == Protocol::Http1 && self.responses.state == State::Body(Body::UntilClose) {
             self.response_complete(0, on);
         }
     }
@@ -586,8 +576,7 @@ impl Framing {
             Protocol::Opaque => false,
             Protocol::Http2 => self.http2.as_ref().is_some_and(|http2| http2.streams.any_open()),
             Protocol::Undecided | Protocol::Http1 => {
-                self.responses.begun
-                    || matches!(self.responses.state, State::Headers | State::Body(_))
+                self.responses.begun || matches!(self.responses.state, State::Headers | State::Body(_))
             }
         }
     }

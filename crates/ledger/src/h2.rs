@@ -114,21 +114,12 @@ pub(crate) struct Streams {
 }
 
 impl Streams {
-    pub(crate) fn frame(
-        &mut self,
-        direction: Direction,
-        frame: Frame,
-        tail: u64,
-        on: &mut dyn FnMut(Event),
-    ) {
+    pub(crate) fn frame(&mut self, direction: Direction, frame: Frame, tail: u64, on: &mut dyn FnMut(Event)) {
         let outgoing = direction == Direction::Outgoing;
         let ended = match frame.kind {
             RST_STREAM => {
                 if let Some(stream) = self.open.remove(&frame.stream) {
-                    on(Event::Reset {
-                        entry: entry(frame.stream, stream.taken),
-                        by_peer: !outgoing,
-                    });
+                    on(Event::Reset { entry: entry(frame.stream, stream.taken), by_peer: !outgoing });
                 }
                 return;
             }
@@ -162,8 +153,7 @@ impl Streams {
     }
 
     pub(crate) fn take_open(&mut self) -> Vec<Entry> {
-        let mut open: Vec<Entry> =
-            self.open.drain().map(|(id, stream)| entry(id, stream.taken)).collect();
+        let mut open: Vec<Entry> = self.open.drain().map(|(id, stream)| entry(id, stream.taken)).collect();
         open.sort_by_key(|entry| entry.number);
         open
     }

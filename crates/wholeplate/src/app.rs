@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use codecs::{Budget, Reservation};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use imaging::Body;
+use imaging::{Body, Rendered};
 use recipe::{Input, Notice, Recipe};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::config::Config;
 use crate::error::Fault;
@@ -30,11 +31,26 @@ pub(crate) struct App {
 /// An image and how it was made.
 #[derive(Debug)]
 pub(crate) struct Product {
+    /// Holds its memory until the last byte has been delivered.
     pub(crate) body: Bytes,
-    pub(crate) made: Made,
+    /// What is known of the result, without its bytes.
+    pub(crate) rendered: Rendered,
+    pub(crate) queued: Duration,
     pub(crate) notices: Vec<Notice>,
     /// Time spent on fetching overlays and fonts.
     pub(crate) fetched: Duration,
+}
+
+/// A result and the memory that was granted for it.
+struct Held {
+    bytes: Vec<u8>,
+    _memory: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl App {
@@ -89,16 +105,16 @@ impl App {
             _ => Bytes::new(),
         };
         let mut notices = recipe.notices();
-        let mut made = self.pool.make(recipe, given).await?;
-        for notice in made.notices.drain(..) {
+        let Made { mut rendered, notices: more, queued, held } = self.pool.make(recipe, given).await?;
+        for notice in more {
             if !notices.contains(&notice) {
                 notices.push(notice);
             }
         }
-        let body = match std::mem::replace(&mut made.rendered.body, Body::Input) {
-            Body::Bytes(bytes) => bytes.into(),
+        let body = match std::mem::replace(&mut rendered.body, Body::Input) {
+            Body::Bytes(bytes) => Bytes::from_owner(Held { bytes, _memory: held }),
             Body::Input => first,
         };
-        Ok(Product { body, made, notices, fetched })
+        Ok(Product { body, rendered, queued, notices, fetched })
     }
 }

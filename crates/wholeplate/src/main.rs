@@ -12,6 +12,7 @@ mod cli;
 mod config;
 mod door;
 mod error;
+mod metrics;
 mod pool;
 mod respond;
 mod serve;

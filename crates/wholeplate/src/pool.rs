@@ -9,7 +9,7 @@ use bytes::Bytes;
 use codecs::{Budget, Cancel, Work};
 use imaging::{Kind, Limits, Plan, Rendered, Supply};
 use recipe::{Input, Notice, Recipe};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Config;
 use crate::error::Fault;
@@ -18,6 +18,8 @@ use crate::error::Fault;
 const PIECE: u64 = 64 << 10;
 /// What a plan cannot foresee: growing outputs, tables.
 const SLACK: u64 = 8 << 20;
+/// How long a planned image may wait for memory.
+const MEMORY_WAIT: Duration = Duration::from_secs(120);
 
 /// The bytes of one input of a recipe.
 #[derive(Debug, Clone)]
@@ -43,8 +45,10 @@ pub(crate) struct Made {
     pub(crate) rendered: Rendered,
     /// Warnings of the plan and of the rendering.
     pub(crate) notices: Vec<Notice>,
-    /// Time from the request's arrival in the queue to its first instruction.
+    /// Time from the request's arrival to its first instruction.
     pub(crate) queued: Duration,
+    /// The memory of the result, to be held until it is delivered.
+    pub(crate) held: OwnedSemaphorePermit,
 }
 
 /// Figures of the pool since its start.
@@ -101,6 +105,11 @@ impl Pool {
         }
     }
 
+    /// Bytes of memory that nobody holds.
+    pub(crate) fn free_bytes(&self) -> u64 {
+        self.memory.available_permits() as u64 * PIECE
+    }
+
     /// Reads the header of an image off the async threads.
     pub(crate) async fn probe(&self, bytes: Bytes) -> Result<imaging::Probe, Fault> {
         let _place = Arc::clone(&self.places)
@@ -113,27 +122,35 @@ impl Pool {
     /// Plans and renders off the async threads. `inputs[i]` belongs to input `i` of the recipe. Stops when the
     /// returned future is dropped.
     pub(crate) async fn make(&self, recipe: Recipe, inputs: Vec<Given>) -> Result<Made, Fault> {
+        let cancel = Cancel::new();
+        let mut guard = OnDrop { cancel: cancel.clone(), stats: Arc::clone(&self.stats), armed: true };
+        let done = self.run(recipe, inputs, cancel).await;
+        guard.armed = false;
+        match &done {
+            Ok(_) => self.stats.made.fetch_add(1, Ordering::Relaxed),
+            Err(_) => self.stats.failed.fetch_add(1, Ordering::Relaxed),
+        };
+        if matches!(&done, Err(f) if f.code == 9523) {
+            self.stats.panicked.fetch_add(1, Ordering::Relaxed);
+        }
+        done
+    }
+
+    async fn run(&self, recipe: Recipe, inputs: Vec<Given>, cancel: Cancel) -> Result<Made, Fault> {
         let arrived = Instant::now();
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             self.stats.refused.fetch_add(1, Ordering::Relaxed);
             return Err(Fault::new(9522, 503, "too busy, try again"));
         };
-        let cancel = Cancel::new();
-        let mut guard = OnDrop { cancel: cancel.clone(), stats: Arc::clone(&self.stats), armed: true };
-        let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| closing())?;
-        let queued = arrived.elapsed();
-        let deadline = Instant::now() + self.time;
-
         let limits = self.limits.clone();
-        let (plan, recipe_inputs) = on_a_thread(move || {
+        let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| closing())?;
+        let (plan, recipe, inputs) = on_a_thread(move || {
             let plan = plan(&recipe, &inputs, &limits)?;
-            Ok((plan, (recipe, inputs)))
+            Ok((plan, recipe, inputs))
         })
         .await?;
-        let (recipe, inputs) = recipe_inputs;
 
         let wanted = plan.peak_bytes.saturating_add(SLACK);
-        let pieces = u32::try_from(wanted.div_ceil(PIECE)).unwrap_or(u32::MAX);
         if wanted > self.total {
             self.stats.refused.fetch_add(1, Ordering::Relaxed);
             let text = format!(
@@ -143,14 +160,27 @@ impl Pool {
             );
             return Err(Fault::new(9527, 503, text));
         }
-        let memory = Arc::clone(&self.memory).acquire_many_owned(pieces).await.map_err(|_| closing())?;
+        // Memory may be held by results that slow clients read. Nobody waits for it with a worker in hand.
+        let memory = Arc::clone(&self.memory);
+        let (memory, worker) = match Arc::clone(&memory).try_acquire_many_owned(pieces(wanted)) {
+            Ok(held) => (held, worker),
+            Err(_) => {
+                drop(worker);
+                let held = tokio::time::timeout(MEMORY_WAIT, memory.acquire_many_owned(pieces(wanted))).await;
+                let held = held.map_err(|_| Fault::new(9522, 503, "too busy, try again"))?;
+                let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| closing())?;
+                (held.map_err(|_| closing())?, worker)
+            }
+        };
+        let queued = arrived.elapsed();
 
         let budget = Budget::new(usize::try_from(wanted).unwrap_or(usize::MAX));
-        let work = Work { budget, cancel, deadline: Some(deadline) };
+        let work = Work { budget, cancel, deadline: Some(Instant::now() + self.time) };
         let stats = Arc::clone(&self.stats);
-        let done = on_a_thread(move || {
+        on_a_thread(move || {
             // Held until the work has really ended, not only until nobody waits for it.
-            let _held = (place, worker, memory);
+            let _busy = (place, worker);
+            let mut memory = memory;
             let supplies: Vec<Supply<'_>> = recipe
                 .inputs
                 .iter()
@@ -164,21 +194,24 @@ impl Pool {
             let rendered = imaging::render(&plan, &supplies, &work);
             stats.peak_bytes.fetch_max(work.budget.peak() as u64, Ordering::Relaxed);
             let mut rendered = rendered.map_err(Fault::from)?;
+            let result = match &rendered.body {
+                imaging::Body::Bytes(bytes) => bytes.capacity() as u64,
+                imaging::Body::Input => 0,
+            };
+            // Only the result is left: the rest is free for others.
+            let keep = (pieces(result) as usize).min(memory.num_permits());
+            let held = memory.split(keep).ok_or_else(closing)?;
             let mut notices = plan.notices;
             notices.append(&mut rendered.notices);
-            Ok(Made { rendered, notices, queued })
+            Ok(Made { rendered, notices, queued, held })
         })
-        .await;
-        guard.armed = false;
-        match &done {
-            Ok(_) => self.stats.made.fetch_add(1, Ordering::Relaxed),
-            Err(_) => self.stats.failed.fetch_add(1, Ordering::Relaxed),
-        };
-        if matches!(&done, Err(f) if f.code == 9523) {
-            self.stats.panicked.fetch_add(1, Ordering::Relaxed);
-        }
-        done
+        .await
     }
+}
+
+/// Pieces of memory for so many bytes.
+fn pieces(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(PIECE)).unwrap_or(u32::MAX)
 }
 
 fn closing() -> Fault {

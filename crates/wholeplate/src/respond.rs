@@ -64,18 +64,18 @@ pub(crate) fn fault(fault: &Fault) -> Answer {
 
 /// An image or its description.
 pub(crate) fn success(product: Product, notices: &[Notice], inherited: &Inherited) -> Answer {
-    let Product { body, made, notices: more, fetched } = product;
-    let t = made.rendered.timings;
+    let Product { body, rendered, queued, notices: more, fetched } = product;
+    let t = rendered.timings;
     let resized = format!(
         "internal=ok/m q={} n={}+{} c={}+{} v={ENGINE_VERSION} l={}",
-        made.queued.as_millis(),
+        queued.as_millis(),
         inherited.fetched.as_millis(),
         fetched.as_millis(),
         (t.decode + t.operate).as_millis(),
         t.encode.as_millis(),
         body.len()
     );
-    let mut answer = plain(StatusCode::OK, made.rendered.content_type, body);
+    let mut answer = plain(StatusCode::OK, rendered.content_type, body);
     let headers = answer.headers_mut();
     headers.insert("cf-resized", value(&resized));
     headers.insert("content-security-policy", HeaderValue::from_static(CSP));

@@ -1,75 +1,180 @@
-//! Listens and answers.
+//! Opens the doors, answers, and stops in good order.
 
-use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
+use bytes::Bytes;
+use delivery::{ConnInfo, Listener, Peer, Server, UnixOptions};
+use http::{HeaderValue, Request, StatusCode};
+use http_body_util::Full;
+use tracing_subscriber::EnvFilter;
 
 use crate::app::App;
-use crate::config::Config;
-use crate::door::{Entrance, answer};
+use crate::config::{Config, LogFormat};
+use crate::door::{self, Entrance};
+use crate::metrics;
+use crate::respond::{self, Answer};
 
-/// Connections served at once; more wait in the listen queue.
-const MAX_CONNECTIONS: usize = 4096;
+/// Name of the header that identifies a response, in logs as on the wire.
+const REQUEST_ID: &str = "x-request-id";
 
+/// Serves until SIGTERM or SIGINT, then drains.
 #[allow(clippy::print_stdout)]
 pub(crate) fn run(config: Config) -> Result<(), String> {
+    start_logging(config.log);
     // The TLS library asks for a process-wide provider; the first one wins.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Runtime::new().map_err(|e| e.to_string())?;
     let app = App::new(config)?;
     runtime.block_on(async {
         let config = &app.config;
-        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        let mut doors = tokio::task::JoinSet::new();
-        if config.listen != "none" {
-            let listener = TcpListener::bind(&config.listen)
-                .await
-                .map_err(|e| format!("--listen {}: {e}", config.listen))?;
-            println!("listening on http://{}", listener.local_addr().map_err(|e| e.to_string())?);
-            let (app, places) = (Arc::clone(&app), Arc::clone(&places));
-            doors.spawn(async move {
-                loop {
-                    let Ok((stream, _)) = listener.accept().await else { continue };
-                    let _ = stream.set_nodelay(true);
-                    connection(Arc::clone(&app), Entrance::Tcp, stream, &places).await;
-                }
-            });
+        let listeners = listeners(config).await?;
+        let mut settings = delivery::Config::default();
+        settings.id_header = Some(Arc::from(REQUEST_ID));
+        // Uploads are read to their end before their answer, an early error included.
+        settings.request_drain_bytes = 512 << 20;
+        settings.request_drain_time = Duration::from_secs(30);
+        let lines: Vec<String> = listeners.iter().map(|l| format!("listening on {l}")).collect();
+        let service = {
+            let app = Arc::clone(&app);
+            move |request| identified(Arc::clone(&app), request)
+        };
+        // Asked for before the first line is printed: who reads it may stop us at once.
+        let stop = Stop::new()?;
+        let server = Server::start(settings, listeners, service);
+        let admin = match &config.admin {
+            Some(address) => Some(admin(&app, &server, address).await?),
+            None => None,
+        };
+        for line in lines {
+            println!("{line}");
         }
-        if let Some(path) = &config.unix {
-            let _ = std::fs::remove_file(path);
-            let listener = UnixListener::bind(path).map_err(|e| format!("--unix {}: {e}", path.display()))?;
-            println!("listening on unix:{}", path.display());
-            let (app, places) = (Arc::clone(&app), Arc::clone(&places));
-            doors.spawn(async move {
-                loop {
-                    let Ok((stream, _)) = listener.accept().await else { continue };
-                    connection(Arc::clone(&app), Entrance::Unix, stream, &places).await;
-                }
-            });
+        if let Some((_, line)) = &admin {
+            println!("{line}");
         }
-        let _ = tokio::signal::ctrl_c().await;
+        stop.wait().await;
+        let deadline = Duration::from_secs(config.drain_timeout);
+        tracing::info!(seconds = config.drain_timeout, "stopping; responses under way are finished");
+        let report = server.shutdown(deadline).await;
+        if report.cut > 0 || report.open > 0 {
+            tracing::warn!("stopped: {report}");
+            return Err(format!("stopped: {report}"));
+        }
+        tracing::info!("stopped: {report}");
         Ok(())
     })
 }
 
-async fn connection<S>(app: Arc<App>, entrance: Entrance, stream: S, places: &Arc<Semaphore>)
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let Ok(place) = Arc::clone(places).acquire_owned().await else { return };
-    tokio::spawn(async move {
-        let service = service_fn(move |request| {
-            let app = Arc::clone(&app);
-            async move { Ok::<_, Infallible>(answer(app, entrance, request).await) }
-        });
-        let mut builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
-        builder.http1().half_close(true).timer(TokioTimer::new());
-        let _ = builder.serve_connection(TokioIo::new(stream), service).await;
-        drop(place);
+async fn listeners(config: &Config) -> Result<Vec<Listener>, String> {
+    let mut listeners = Listener::inherited().map_err(|e| format!("inherited sockets: {e}"))?;
+    if config.listen != "none" {
+        let address =
+            resolve(&config.listen).await.map_err(|e| format!("--listen {}: {e}", config.listen))?;
+        let listener = Listener::tcp(address).map_err(|e| format!("--listen {}: {e}", config.listen))?;
+        listeners.push(listener);
+    }
+    if let Some(path) = &config.unix {
+        let options = UnixOptions { mode: Some(config.mode()), uid: config.unix_uid, gid: config.unix_gid };
+        let listener =
+            Listener::unix(path, options).map_err(|e| format!("--unix {}: {e}", path.display()))?;
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+async fn resolve(text: &str) -> std::io::Result<SocketAddr> {
+    let mut found = tokio::net::lookup_host(text).await?;
+    found.next().ok_or_else(|| std::io::Error::other("no address"))
+}
+
+/// Answers, names the response, and logs it.
+async fn identified(app: Arc<App>, request: Request<delivery::Incoming>) -> Answer {
+    let began = Instant::now();
+    let unix = request.extensions().get::<ConnInfo>().is_some_and(|i| matches!(i.peer, Peer::Unix { .. }));
+    let entrance = if unix { Entrance::Unix } else { Entrance::Tcp };
+    let id = request_id(&request);
+    let target = request.uri().path().to_owned();
+    let method = request.method().clone();
+    let mut answer = door::answer(app, entrance, request).await;
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        answer.headers_mut().insert(REQUEST_ID, value);
+    }
+    let status = answer.status().as_u16();
+    let millis = began.elapsed().as_millis();
+    tracing::debug!(%id, %method, target, status, millis, "answered");
+    answer
+}
+
+/// The trace id of the request's W3C trace context, or a new one of the same form.
+fn request_id<B>(request: &Request<B>) -> String {
+    let given = request.headers().get("traceparent").and_then(|v| v.to_str().ok()).and_then(|v| {
+        let id = v.split('-').nth(1)?;
+        let hex =
+            id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()) && id.bytes().any(|b| b != b'0');
+        hex.then(|| id.to_ascii_lowercase())
     });
+    given.unwrap_or_else(|| {
+        let mut bytes = [0; 16];
+        // Without randomness ids are alike, which only logs notice.
+        let _ = getrandom::fill(&mut bytes);
+        bytes.iter().map(|b| format!("{b:02x}")).collect()
+    })
+}
+
+/// Figures and health, on an address of their own.
+async fn admin(app: &Arc<App>, server: &Server, address: &str) -> Result<(Server, String), String> {
+    let wrong = |e: std::io::Error| format!("--admin {address}: {e}");
+    let listener = Listener::tcp(resolve(address).await.map_err(wrong)?).map_err(wrong)?;
+    let line = format!("admin on {listener}");
+    let (app, stats) = (Arc::clone(app), server.stats());
+    let service = move |request: Request<delivery::Incoming>| {
+        let answer = match request.uri().path() {
+            "/healthz" => respond::plain(StatusCode::OK, "text/plain; charset=utf-8", "ok\n".into()),
+            "/metrics" => {
+                let text = metrics::text(&app, &stats);
+                respond::plain(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text.into())
+            }
+            _ => {
+                let text = Bytes::from_static(b"Not found. /metrics and /healthz are here.\n");
+                respond::plain(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", text)
+            }
+        };
+        async move { answer.map(|body: Full<Bytes>| body) }
+    };
+    Ok((Server::start(delivery::Config::default(), vec![listener], service), line))
+}
+
+fn start_logging(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A subscriber that is there already is somebody else's choice.
+    let _ = match format {
+        LogFormat::Human => builder.try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+}
+
+/// SIGTERM and SIGINT.
+struct Stop {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Stop {
+    fn new() -> Result<Self, String> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let wrong = |e: std::io::Error| format!("signals: {e}");
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).map_err(wrong)?,
+            interrupt: signal(SignalKind::interrupt()).map_err(wrong)?,
+        })
+    }
+
+    async fn wait(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

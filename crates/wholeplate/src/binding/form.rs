@@ -93,7 +93,7 @@ impl Form {
 
 /// At most a few visible characters of what a client sent.
 fn printable(text: &str) -> String {
-    text.chars().filter(|c| c.is_ascii_graphic()).take(40).collect()
+    text.chars().filter(char::is_ascii_graphic).take(40).collect()
 }
 
 async fn next<'a>(multipart: &mut Multipart<'a>) -> Result<Option<Field<'a>>, Fault> {

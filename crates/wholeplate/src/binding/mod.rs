@@ -108,7 +108,7 @@ async fn transform(app: &App, form: Form) -> Result<Answer, Fault> {
         })
         .collect();
     let product = app.produce(parsed.value, &supplied, &Asker::default()).await?;
-    let content_type = product.made.rendered.content_type;
+    let content_type = product.rendered.content_type;
     let mut answer = respond::plain(StatusCode::OK, content_type, product.body.clone());
     for notice in parsed.notices.iter().chain(&product.notices) {
         respond::warn(answer.headers_mut(), notice);

@@ -1,0 +1,116 @@
+//! Figures for the metrics.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ledger::Cause;
+
+/// Counters of a server since its start. Reading them costs nothing to speak of.
+#[derive(Debug, Default)]
+pub struct Stats {
+    pub(crate) connections_open: AtomicU64,
+    pub(crate) connections_total: AtomicU64,
+    pub(crate) accept_errors: AtomicU64,
+    pub(crate) tls_failures: AtomicU64,
+    pub(crate) header_timeouts: AtomicU64,
+    pub(crate) idle_closes: AtomicU64,
+    pub(crate) hang_ups: AtomicU64,
+    pub(crate) requests_total: AtomicU64,
+    pub(crate) requests_open: AtomicU64,
+    pub(crate) handler_panics: AtomicU64,
+    pub(crate) undrained: AtomicU64,
+    pub(crate) whole: AtomicU64,
+    pub(crate) abandoned: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+    pub(crate) cuts: [AtomicU64; Cause::ALL.len()],
+}
+
+pub(crate) fn bump(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+macro_rules! readers {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
+        $(#[$doc])*
+        pub fn $name(&self) -> u64 {
+            self.$name.load(Ordering::Relaxed)
+        }
+    )*};
+}
+
+impl Stats {
+    readers! {
+        /// Connections open now, those in their lingering close included.
+        connections_open,
+        /// Connections accepted.
+        connections_total,
+        /// Failed attempts to accept a connection.
+        accept_errors,
+        /// TLS handshakes that failed or took too long.
+        tls_failures,
+        /// Connections closed because a request head took too long.
+        header_timeouts,
+        /// Connections closed because nothing happened on them.
+        idle_closes,
+        /// Connections whose peer went away while its request was being worked on.
+        hang_ups,
+        /// Requests handed to the service.
+        requests_total,
+        /// Requests whose response is not complete.
+        requests_open,
+        /// Handlers that panicked.
+        handler_panics,
+        /// Requests answered before their end was read, because it was too far or too late.
+        undrained,
+        /// Responses that went out whole.
+        whole,
+        /// Requests whose client went away before it got a byte of answer. These are no cuts.
+        abandoned,
+        /// Bytes written, heads included, before encryption.
+        bytes,
+    }
+
+    /// Responses that were cut for one cause.
+    pub fn cuts(&self, cause: Cause) -> u64 {
+        self.cuts[cause.index()].load(Ordering::Relaxed)
+    }
+
+    /// Responses that were cut.
+    pub fn cut(&self) -> u64 {
+        self.cuts.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Appends all figures in the Prometheus text format; names begin with `prefix`, for example
+    /// `wholeplate_delivery`.
+    pub fn write_prometheus(&self, prefix: &str, out: &mut String) {
+        let mut write = |name: &str, kind: &str, help: &str, value: u64| {
+            let _ = writeln!(
+                out,
+                "# HELP {prefix}_{name} {help}\n# TYPE {prefix}_{name} {kind}\n{prefix}_{name} {value}"
+            );
+        };
+        write("connections_open", "gauge", "Connections open now.", self.connections_open());
+        write("connections_total", "counter", "Connections accepted.", self.connections_total());
+        write("accept_errors_total", "counter", "Failed accepts.", self.accept_errors());
+        write("tls_failures_total", "counter", "Failed TLS handshakes.", self.tls_failures());
+        write("header_timeouts_total", "counter", "Heads that took too long.", self.header_timeouts());
+        write("idle_closes_total", "counter", "Idle connections closed.", self.idle_closes());
+        write("hang_ups_total", "counter", "Peers gone while working.", self.hang_ups());
+        write("requests_total", "counter", "Requests served.", self.requests_total());
+        write("requests_open", "gauge", "Requests under way.", self.requests_open());
+        write("handler_panics_total", "counter", "Handlers that panicked.", self.handler_panics());
+        write("undrained_total", "counter", "Requests answered before their end.", self.undrained());
+        write("responses_whole_total", "counter", "Responses sent whole.", self.whole());
+        write("responses_abandoned_total", "counter", "Clients gone before an answer.", self.abandoned());
+        write("bytes_total", "counter", "Bytes written.", self.bytes());
+        let _ = writeln!(
+            out,
+            "# HELP {prefix}_responses_cut_total Responses cut short.\n\
+             # TYPE {prefix}_responses_cut_total counter"
+        );
+        for cause in Cause::ALL {
+            let count = self.cuts(cause);
+            let _ = writeln!(out, "{prefix}_responses_cut_total{{cause=\"{cause}\"}} {count}");
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! The stream that goes between an HTTP server and its transport, and the order of closing it.
+
+use std::io::{self, IoSlice};
+use std::os::fd::AsFd;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::book::Book;
+use crate::framing::{Framing, Protocol};
+use crate::socket::{NoProbe, Probe, probe_for};
+use crate::verdict::{Blame, Observer};
+
+/// Makes ledgered streams that report to one observer.
+#[derive(Clone)]
+pub struct Ledger {
+    observer: Arc<dyn Observer>,
+    id_header: Option<Arc<str>>,
+    buffered: bool,
+    follow: bool,
+}
+
+impl std::fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ledger")
+            .field("id_header", &self.id_header)
+            .field("buffered", &self.buffered)
+            .field("follow", &self.follow)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Ledger {
+    /// Verdicts go to `observer`.
+    pub fn new(observer: impl Observer + 'static) -> Self {
+        Self { observer: Arc::new(observer), id_header: None, buffered: false, follow: true }
+    }
+
+    /// Names the response header (such as `x-request-id`) whose value identifies a response in
+    /// [`Entry::id`](crate::Entry::id). At most 128 bytes of it are kept.
+    #[must_use]
+    pub fn id_header(mut self, name: &str) -> Self {
+        self.id_header = Some(Arc::from(name));
+        self
+    }
+
+    /// The transport keeps accepted bytes for itself until it is flushed, as TLS does: they count as
+    /// taken only when a flush has gone through.
+    #[must_use]
+    pub fn buffered(mut self, buffered: bool) -> Self {
+        self.buffered = buffered;
+        self
+    }
+
+    /// `false`: nothing is followed and nothing is reported except [`Observer::taken`]; the closing
+    /// order stays. For measuring what following costs.
+    #[must_use]
+    pub fn follow(mut self, follow: bool) -> Self {
+        self.follow = follow;
+        self
+    }
+
+    /// Wraps any stream. What the stream took counts as received.
+    pub fn wrap<S>(&self, stream: S) -> Ledgered<S> {
+        self.wrap_with(stream, &NoProbe)
+    }
+
+    /// Wraps a socket: on TCP, what the peer has not acknowledged does not count as received, and a cut
+    /// ends in a reset.
+    pub fn wrap_socket<S: AsFd>(&self, stream: S) -> Ledgered<S> {
+        let probe = probe_for(&stream);
+        self.wrap_with(stream, probe)
+    }
+
+    /// Wraps a stream about whose transport `probe` can be asked.
+    pub fn wrap_with<S>(&self, stream: S, probe: &'static dyn Probe<S>) -> Ledgered<S> {
+        let framing = self.follow.then(|| Framing::new(self.id_header.as_deref()));
+        Ledgered {
+            core: Some(Core {
+                book: Book::new(Arc::clone(&self.observer), framing, self.buffered),
+                inner: stream,
+                probe,
+            }),
+            reclaim: None,
+        }
+    }
+}
+
+/// A stream and its account. Dropping it gives the last verdicts.
+pub(crate) struct Core<S: 'static> {
+    pub(crate) book: Book,
+    pub(crate) inner: S,
+    pub(crate) probe: &'static dyn Probe<S>,
+}
+
+impl<S> Core<S> {
+    pub(crate) fn settle(&mut self) {
+        if self.book.waiting() {
+            self.book.settle(self.probe.queued(&self.inner));
+        }
+    }
+
+    /// Cuts what is not complete. If a response was under way, sees to it that the close is no tidy
+    /// end, and returns `true`: the connection is settled. A request that got no byte of answer is
+    /// reported, but is no reason to take earlier answers out of the queue by a reset.
+    pub(crate) fn cut(&mut self) -> bool {
+        let under_way = self.book.response_open();
+        self.book.cut_unfinished();
+        if under_way {
+            self.reset();
+        }
+        under_way
+    }
+
+    /// The connection will end by a reset where there is such a thing.
+    pub(crate) fn reset(&mut self) {
+        if self.probe.reset_on_close(&self.inner) {
+            // The reset throws away what earlier responses still have in the queue.
+            let queued = self.probe.queued(&self.inner);
+            self.book.cut_unacknowledged(queued);
+        } else {
+            self.book.trust_kernel();
+        }
+        self.book.close();
+    }
+
+    /// The last verdicts, without waiting for anything.
+    pub(crate) fn conclude(&mut self) {
+        if self.book.is_closed() || self.cut() {
+            return;
+        }
+        self.settle();
+        if self.book.waiting() {
+            let queue_is_lost =
+                self.book.failure().is_some() || self.probe.unread(&self.inner) || self.book.request_open();
+            if queue_is_lost {
+                let queued = self.probe.queued(&self.inner);
+                self.book.cut_unacknowledged(queued);
+            } else {
+                self.book.trust_kernel();
+            }
+        }
+        self.book.close();
+    }
+}
+
+impl<S> Drop for Core<S> {
+    fn drop(&mut self) {
+        self.conclude();
+    }
+}
+
+/// A stream whose outgoing HTTP responses are kept account of.
+///
+/// Give it to the server in place of the stream. It passes reads, writes, vectored writes and flushes
+/// through. It intervenes in one case: a `shutdown` while a response is incomplete is not passed on, so
+/// that the peer does not read a tidy end of file; on TCP the close becomes a reset.
+pub struct Ledgered<S: 'static> {
+    core: Option<Core<S>>,
+    reclaim: Option<Reclaim<S>>,
+}
+
+type Reclaim<S> = Box<dyn FnOnce(Closing<S>) + Send>;
+
+impl<S> std::fmt::Debug for Ledgered<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ledgered")
+            .field("book", &self.core.as_ref().map(|core| &core.book))
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S> Ledgered<S> {
+    /// A handle for saying why the connection is about to be dropped.
+    pub fn blame(&self) -> Blame {
+        self.core.as_ref().map(|core| core.book.blame().clone()).unwrap_or_default()
+    }
+
+    /// The protocol as seen so far.
+    pub fn protocol(&self) -> Protocol {
+        self.core.as_ref().map_or(Protocol::Opaque, |core| core.book.protocol())
+    }
+
+    /// When the server drops the stream, hands it to `reclaim` instead of closing it, so that the owner
+    /// can finish in good order with [`Closing::finish`](crate::Closing::finish). From then on
+    /// `shutdown` by the server only flushes: it is `finish` that closes.
+    #[must_use]
+    pub fn reclaim(mut self, reclaim: impl FnOnce(Closing<S>) + Send + 'static) -> Self {
+        self.reclaim = Some(Box::new(reclaim));
+        self
+    }
+
+    /// The wrapped stream.
+    pub fn stream(&self) -> Option<&S> {
+        self.core.as_ref().map(|core| &core.inner)
+    }
+}
+
+impl<S> Drop for Ledgered<S> {
+    fn drop(&mut self) {
+        if let (Some(core), Some(reclaim)) = (self.core.take(), self.reclaim.take()) {
+            reclaim(Closing { core });
+        }
+    }
+}
+
+/// A stream that its server is done with and that is not closed yet. Dropping it closes it without
+/// waiting.
+pub struct Closing<S: 'static> {
+    pub(crate) core: Core<S>,
+}
+
+impl<S> std::fmt::Debug for Closing<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Closing").field("book", &self.core.book).finish_non_exhaustive()
+    }
+}
+
+fn gone() -> io::Error {
+    io::Error::from(io::ErrorKind::NotConnected)
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Ledgered<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Some(core) = &mut self.core else { return Poll::Ready(Err(gone())) };
+        core.settle();
+        let before = buf.filled().len();
+        match ready!(Pin::new(&mut core.inner).poll_read(cx, buf)) {
+            Ok(()) => {
+                if buf.filled().len() > before || buf.remaining() > 0 {
+                    core.book.read(&buf.filled()[before..]);
+                }
+                Poll::Ready(Ok(()))
+            }
+            Err(error) => {
+                core.book.failed(&error);
+                Poll::Ready(Err(error))
+            }
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Ledgered<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let Some(core) = &mut self.core else { return Poll::Ready(Err(gone())) };
+        match ready!(Pin::new(&mut core.inner).poll_write(cx, buf)) {
+            Ok(n) => {
+                core.book.wrote(&buf[..n]);
+                core.settle();
+                Poll::Ready(Ok(n))
+            }
+            Err(error) => {
+                core.book.failed(&error);
+                Poll::Ready(Err(error))
+            }
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let Some(core) = &mut self.core else { return Poll::Ready(Err(gone())) };
+        match ready!(Pin::new(&mut core.inner).poll_write_vectored(cx, bufs)) {
+            Ok(n) => {
+                let mut left = n;
+                for buf in bufs {
+                    let part = left.min(buf.len());
+                    core.book.wrote(&buf[..part]);
+                    left -= part;
+                    if left == 0 {
+                        break;
+                    }
+                }
+                core.settle();
+                Poll::Ready(Ok(n))
+            }
+            Err(error) => {
+                core.book.failed(&error);
+                Poll::Ready(Err(error))
+            }
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.core.as_ref().is_some_and(|core| core.inner.is_write_vectored())
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(core) = &mut self.core else { return Poll::Ready(Err(gone())) };
+        match ready!(Pin::new(&mut core.inner).poll_flush(cx)) {
+            Ok(()) => {
+                core.book.flushed();
+                core.settle();
+                Poll::Ready(Ok(()))
+            }
+            Err(error) => {
+                core.book.failed(&error);
+                Poll::Ready(Err(error))
+            }
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let Some(core) = &mut this.core else { return Poll::Ready(Err(gone())) };
+        core.book.shutdown_asked();
+        if this.reclaim.is_some() {
+            // The one who reclaims the stream closes it, after everything has got across.
+            return Pin::new(this).poll_flush(cx);
+        }
+        if core.book.is_closed() || core.cut() {
+            return Poll::Ready(Ok(()));
+        }
+        match ready!(Pin::new(&mut core.inner).poll_shutdown(cx)) {
+            Ok(()) => {
+                core.book.fin_sent();
+                core.settle();
+                Poll::Ready(Ok(()))
+            }
+            Err(error) => {
+                core.book.failed(&error);
+                Poll::Ready(Err(error))
+            }
+        }
+    }
+}
