@@ -290,8 +290,8 @@ impl<W: Wire> Guarded<W> {
         if outcome.is_ready() {
             if self.stall.take().is_some() {
                 self.watch.write_blocked(false);
+                self.watch.active();
             }
-            self.watch.active();
             return outcome;
         }
         let patience = self.patience;
@@ -332,7 +332,7 @@ impl<W: Wire> AsyncRead for Guarded<W> {
         let before = buf.filled().len();
         let outcome = Pin::new(&mut this.inner).poll_read(cx, buf);
         if outcome.is_ready() {
-            this.watch.read(&buf.filled()[before..]);
+            this.watch.read(&buf.filled()[before..]); eprintln!("read {}", buf.filled().len()-before);
         }
         outcome
     }
@@ -342,6 +342,10 @@ impl<W: Wire> AsyncWrite for Guarded<W> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let outcome = Pin::new(&mut this.inner).poll_write(cx, buf);
+        if outcome.is_ready() {
+            // Not so for a flush: the HTTP connection flushes whenever it is polled.
+            this.watch.active();
+        }
         this.progress(cx, outcome)
     }
 
@@ -352,6 +356,9 @@ impl<W: Wire> AsyncWrite for Guarded<W> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let outcome = Pin::new(&mut this.inner).poll_write_vectored(cx, bufs);
+        if outcome.is_ready() {
+            this.watch.active();
+        }
         this.progress(cx, outcome)
     }
 

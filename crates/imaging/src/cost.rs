@@ -22,7 +22,9 @@ pub(crate) fn peak_bytes(plan: &Plan) -> u64 {
         }
         let probe = plan.probes.get(i).and_then(Option::as_ref);
         match (input, probe) {
-            (Input::Text(_), _) => held += TEXT_BYTES,
+            // Shaped and painted once more than it is held.
+            (Input::Text(_), None) => held += 2 * TEXT_BYTES,
+            (Input::Text(_), Some(probe)) => held += 2 * largest(plan, i, probe),
             (_, Some(probe)) => {
                 decoding = decoding.max(decode(probe));
                 held += largest(plan, i, probe);

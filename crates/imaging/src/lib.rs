@@ -21,6 +21,7 @@ pub mod ops;
 pub use codecs::{Budget, Cancel, Format, Probe, Work};
 pub use error::Error;
 pub use limits::Limits;
+pub use ops::lettering::probe as probe_text;
 pub use plan::{Kind, Plan, plan};
 pub use render::{Body, Rendered, Supply, Timings, render};
 

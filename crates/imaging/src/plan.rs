@@ -31,7 +31,7 @@ pub struct Plan {
     pub(crate) recipe: Recipe,
     /// The header of image 0.
     pub(crate) probe: Probe,
-    /// The headers of all inputs; `None` for texts and for images that nothing needs.
+    /// The headers of all inputs; `None` for those that nothing needs.
     pub(crate) probes: Vec<Option<Probe>>,
     /// For each step, the size that fractions of a dimension are taken of.
     pub(crate) bases: Vec<(u32, u32)>,
@@ -55,8 +55,8 @@ impl Plan {
     }
 }
 
-/// Plans a recipe. `probes[i]` is the header of input `i`; `None` for text inputs and for images that
-/// [`Recipe::used_images`] says are not needed.
+/// Plans a recipe. `probes[i]` is the header of input `i`, by [`crate::probe`] or [`crate::probe_text`]; `None` for
+/// images that [`Recipe::used_images`] says are not needed.
 ///
 /// # Errors
 /// Every refusal that needs no pixels.
@@ -130,8 +130,8 @@ fn sizes(plan: &mut Plan) -> Result<(), Error> {
         let probe = plan.probes.get(i).and_then(Option::as_ref);
         let size = match (input, probe) {
             _ if !used.get(i).copied().unwrap_or(false) => None,
-            // How large a text becomes is known when it has been shaped.
-            (Input::Text(_), _) => None,
+            // How large a text becomes is known only to those who have its font.
+            (Input::Text(_), None) => None,
             (_, None) => return Err(Error::NoSuchImage(i)),
             (_, Some(probe)) if probe.format == Format::Svg => {
                 return Err(Error::Unsupported("SVG images can't be drawn onto other images".to_owned()));

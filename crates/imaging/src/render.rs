@@ -61,8 +61,13 @@ pub struct Timings {
 /// # Errors
 /// Codec errors, budget, deadline, cancellation.
 pub fn render(plan: &Plan, inputs: &[Supply<'_>], work: &Work) -> Result<Rendered, Error> {
-    let Some(Supply::Image(bytes)) = inputs.first() else { return Err(Error::NoSuchImage(0)) };
     work.check()?;
+    let bytes = match inputs.first() {
+        Some(Supply::Image(bytes)) => *bytes,
+        // A text has no file: it is made when its first step comes.
+        Some(Supply::Font(_)) => &[],
+        _ => return Err(Error::NoSuchImage(0)),
+    };
     match plan.kind {
         Kind::PassThrough => {
             let format = plan.probe.format;
@@ -126,7 +131,9 @@ fn describe(plan: &Plan, file_size: usize) -> Description {
 }
 
 fn still(plan: &Plan, inputs: &[Supply<'_>], bytes: &[u8], work: &Work) -> Result<Rendered, Error> {
-    if let Some(done) = short_way(plan, File { bytes, probe: &plan.probe }, work)? {
+    let is_file = matches!(inputs.first(), Some(Supply::Image(_)));
+    let file = File { bytes, probe: &plan.probe };
+    if is_file && let Some(done) = short_way(plan, file, work)? {
         return Ok(done);
     }
     let began = Instant::now();

@@ -90,7 +90,7 @@ impl App {
                     }
                     (Input::Text(text), _) => {
                         let font = self.fetcher.font(&text.font_url, asker).await?;
-                        (Given::Bytes(font.bytes), Some(font.held))
+                        (Given::Bytes(font), None)
                     }
                 })
             }

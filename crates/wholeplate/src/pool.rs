@@ -223,10 +223,11 @@ fn plan(recipe: &Recipe, inputs: &[Given], limits: &Limits) -> Result<Plan, Faul
     let used = recipe.used_images();
     let mut probes = Vec::with_capacity(inputs.len());
     for (i, (input, given)) in recipe.inputs.iter().zip(inputs).enumerate() {
-        let wanted = used.get(i).copied().unwrap_or(false) && !matches!(input, Input::Text(_));
-        probes.push(match given.bytes().filter(|_| wanted) {
-            Some(bytes) => Some(imaging::probe(bytes)?),
-            None => None,
+        let wanted = used.get(i).copied().unwrap_or(false);
+        probes.push(match (input, given.bytes().filter(|_| wanted)) {
+            (_, None) => None,
+            (Input::Text(text), Some(font)) => Some(imaging::probe_text(text, font)?),
+            (_, Some(bytes)) => Some(imaging::probe(bytes)?),
         });
     }
     Ok(imaging::plan(recipe, &probes, limits)?)

@@ -348,3 +348,80 @@ fn a_request_that_is_no_form_is_an_error_and_not_a_hang() {
     stream.write_all(b"POST /transform HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nabc").unwrap();
     assert_eq!(Reply::read(&mut stream, false).error(), (400, 9432));
 }
+
+const FONTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../text/tests/fonts/");
+
+fn fonts() -> support::origin::Origin {
+    support::origin::Origin::start(|asked| {
+        let path = format!("{FONTS}{}", asked.target.trim_start_matches('/'));
+        match std::fs::read(path) {
+            Ok(bytes) => support::origin::answer(200, &[], &bytes),
+            Err(_) => support::origin::answer(404, &[], b"no"),
+        }
+    })
+}
+
+fn text_json(url: &str, text: &str, more: &str) -> String {
+    format!(r#"{{"text":"{text}","font":{{"url":"{url}"}}{more}}}"#)
+}
+
+// BND-070, BND-071, BND-072, BND-073, BND-074, BND-075, BND-076, BND-077
+#[test]
+fn texts_are_images() {
+    let server = Server::start_bare(&["--allow-private-network"]);
+    let origin = fonts();
+    let url = origin.url("/latin.ttf");
+    let alone = |json: &str| transform(&server, Form::new().text("text_input", json), "[]", "image/png");
+    let plain = alone(&text_json(&url, "Whole", "")).pixels();
+    assert!(plain.rgba.iter().any(|p| p[3] == 0) && plain.rgba.iter().any(|p| p[3] > 200));
+    assert_eq!(
+        plain.rgba,
+        alone(&text_json(&url, "Whole", r##","size":12,"color":"#000000""##)).pixels().rgba
+    );
+    for colour in ["#ff0000", "#ff0000ff", "rgb(255, 0, 0)", "rgba(255,0,0,1)", "red"] {
+        let red = alone(&text_json(&url, "Whole", &format!(r#","size":40,"color":"{colour}""#))).pixels();
+        assert!(red.rgba.iter().filter(|p| p[3] == 255).all(|p| p[..3] == [255, 0, 0]), "{colour}");
+    }
+    let sized = alone(&text_json(&url, "Whole", r#","size":60"#)).pixels();
+    for font in ["latin.woff", "latin.woff2"] {
+        let other = alone(&text_json(&origin.url(&format!("/{font}")), "Whole", r#","size":60"#)).pixels();
+        assert_eq!(other.rgba, sized.rgba);
+    }
+    assert_eq!(alone(&text_json(&origin.url("/garamond.otf"), "ffi", "")).status, 200);
+    assert_eq!(alone(&text_json(&origin.url("/none.ttf"), "x", "")).error().1, 9410);
+    assert_eq!(alone(&text_json(&origin.url("/OFL.txt"), "x", "")).error().1, 9410);
+    assert!(alone(&text_json(&url, &"a".repeat(1001), "")).error().0 >= 400);
+    assert_eq!(alone(&text_json(&url, &"W".repeat(500), r#","size":100"#)).error().1, 9413);
+    // Drawn, with a place and an opacity.
+    let form = Form::new()
+        .file("image", &solid(200, 100, BLUE))
+        .text("draw_text", &text_json(&url, "WWW", r##","size":40,"color":"#ff0000""##));
+    let steps = r#"[{"drawImageIndex":1,"targetImageIndex":0,"top":0,"left":100,"opacity":0.5}]"#;
+    let drawn = transform(&server, form, steps, "image/png").pixels();
+    assert!((0..100).all(|x| (0..100).all(|y| drawn.at(x, y) == BLUE)));
+    assert!(drawn.rgba.iter().any(|p| p[0].abs_diff(128) <= 1 && p[2].abs_diff(100) <= 1));
+}
+
+// BND-038: images and texts share one counter.
+#[test]
+fn draws_of_images_and_texts_are_counted_together() {
+    let server = Server::start_bare(&["--allow-private-network"]);
+    let origin = fonts();
+    let form = Form::new()
+        .file("image", &solid(100, 100, BLUE))
+        .text("draw_text", &text_json(&origin.url("/latin.ttf"), "x", ""))
+        .file("draw_image", &solid(10, 10, GREEN));
+    let steps = r#"[{"drawImageIndex":2,"targetImageIndex":0,"top":0,"left":0}]"#;
+    assert_eq!(transform(&server, form, steps, "image/png").pixels().at(5, 5), GREEN);
+}
+
+// BND-078
+#[test]
+fn fonts_are_not_fetched_from_private_addresses() {
+    let server = Server::start_bare(&[]);
+    let origin = fonts();
+    let json = text_json(&origin.url("/latin.ttf"), "x", "");
+    let reply = transform(&server, Form::new().text("text_input", &json), "[]", "image/png");
+    assert_eq!(reply.error().1, 9410);
+    assert!(origin.asked().is_empty());
+}

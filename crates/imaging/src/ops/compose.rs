@@ -59,7 +59,8 @@ pub fn draw(base: Raster, overlay: &Raster, draw: &Draw, work: &Work) -> Result<
         }
         let copies = coverage == Coverage::Full && ink.replaces();
         // The source where it already has the wanted layout, else through a row of RGBA.
-        let ready = if !tiled && (overlay.layout == Layout::Rgba || (copies && overlay.layout == base.layout)) {
+        let ready = if !tiled && (overlay.layout == Layout::Rgba || (copies && overlay.layout == base.layout))
+        {
             let first = place.phase_x(span.start);
             &source[first * from..][..span.len() * from]
         } else {

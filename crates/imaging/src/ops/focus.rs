@@ -106,10 +106,7 @@ impl Grid {
             // The last place is the edge itself, whatever rounding did to the window.
             if free == 0 { room / 2.0 } else { (v as f64 / full as f64).min(room) }.min(room)
         };
-        (
-            at(x, self.free_x, self.full.0, self.window.0),
-            at(y, self.free_y, self.full.1, self.window.1),
-        )
+        (at(x, self.free_x, self.full.0, self.window.0), at(y, self.free_y, self.full.1, self.window.1))
     }
 }
 
@@ -121,7 +118,8 @@ fn best(free_x: usize, free_y: usize, score: impl Fn(usize, usize) -> f64) -> (u
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), s| (low.min(s), high.max(s)));
     let enough = high - AS_GOOD * (high - low) - 1e-9 * high.abs();
     let good = || places().filter(|&(x, y)| score(x, y) >= enough);
-    let (n, sx, sy) = good().fold((0.0, 0.0, 0.0), |(n, sx, sy), (x, y)| (n + 1.0, sx + x as f64, sy + y as f64));
+    let (n, sx, sy) =
+        good().fold((0.0, 0.0, 0.0), |(n, sx, sy), (x, y)| (n + 1.0, sx + x as f64, sy + y as f64));
     let (mx, my) = (sx / n, sy / n);
     let far = |(x, y): &(usize, usize)| (*x as f64 - mx).powi(2) + (*y as f64 - my).powi(2);
     good().min_by(|a, b| far(a).total_cmp(&far(b))).unwrap_or((free_x / 2, free_y / 2))

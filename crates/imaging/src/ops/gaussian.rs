@@ -113,9 +113,8 @@ fn scale(from: &Raster, to: &mut Raster, filter: FilterType) -> Result<(), Error
     let (width, height) = (to.width, to.height);
     let source = ImageRef::new(from.width, from.height, from.data(), pixel).map_err(|e| internal(&e))?;
     let mut target = Image::from_slice_u8(width, height, to.data_mut(), pixel).map_err(|e| internal(&e))?;
-    let options = ResizeOptions::new()
-        .resize_alg(ResizeAlg::Convolution(filter))
-        .use_alpha(from.layout.has_alpha());
+    let options =
+        ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter)).use_alpha(from.layout.has_alpha());
     Resizer::new().resize(&source, &mut target, &options).map_err(|e| internal(&e))
 }
 
@@ -133,7 +132,8 @@ impl Kernel {
             .map(|i| if i == 0 { 1.0 } else { (-0.5 * (i as f64 / sigma).powi(2)).exp() })
             .collect();
         let sum = 2.0 * shape.iter().sum::<f64>() - 1.0;
-        let mut weights: Vec<u16> = shape.iter().map(|v| (v / sum * 65536.0).round().min(65535.0) as u16).collect();
+        let mut weights: Vec<u16> =
+            shape.iter().map(|v| (v / sum * 65536.0).round().min(65535.0) as u16).collect();
         let sides: u32 = weights[1..].iter().map(|w| 2 * u32::from(*w)).sum();
         weights[0] = (65536 - sides).min(65535) as u16;
         while weights.len() > 1 && weights.last() == Some(&0) {

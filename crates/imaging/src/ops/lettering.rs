@@ -1,14 +1,45 @@
 //! Text inputs become pictures.
 
-use codecs::{Raster, Work};
-use recipe::TextSource;
+use codecs::{Format, Layout, Probe, Raster, Work};
+use recipe::{TextSource, choices};
 
 use crate::Error;
 
-/// Renders a text with the font file `font` on a transparent background.
+fn rendered(source: &TextSource, font: &[u8]) -> Result<text::Raster, Error> {
+    let c = source.color;
+    let request = text::Request {
+        fonts: &[font],
+        text: &source.content,
+        size: source.size,
+        colour: [c.r, c.g, c.b, c.a],
+    };
+    let limits = text::Limits { max_chars: choices::TEXT_MAX_CHARS, ..text::Limits::default() };
+    text::render(&request, &limits).map_err(|e| match e {
+        text::Error::Font(why) => Error::Font(format!("the font cannot be used: {why}")),
+        text::Error::TooLarge { .. } | text::Error::TooLong { .. } => Error::TooLarge(e.to_string()),
+        other => Error::Option(format!("text: {other}")),
+    })
+}
+
+/// What the header of a text would say if it were a file: a transparent image of the size that it takes with this
+/// font.
 ///
 /// # Errors
-/// [`Error::Font`], budget.
-pub fn render(_source: &TextSource, _font: &[u8], _work: &Work) -> Result<Raster, Error> {
-    Err(Error::Font("text is not supported by this build".to_owned()))
+/// [`Error::Font`]; [`Error::TooLarge`] by the limits of texts.
+pub fn probe(source: &TextSource, font: &[u8]) -> Result<Probe, Error> {
+    let made = rendered(source, font)?;
+    let mut probe = Probe::new(Format::Png, made.width, made.height, 0);
+    probe.alpha = true;
+    Ok(probe)
+}
+
+/// Renders a text with the font file `font` on a transparent ground.
+///
+/// # Errors
+/// As [`probe`]; budget.
+pub fn render(source: &TextSource, font: &[u8], work: &Work) -> Result<Raster, Error> {
+    let made = rendered(source, font)?;
+    let mut image = Raster::new(Layout::Rgba, made.width, made.height, work)?;
+    image.data_mut().copy_from_slice(&made.rgba);
+    Ok(image)
 }

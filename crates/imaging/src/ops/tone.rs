@@ -86,7 +86,8 @@ fn bend(colours: &mut [u8], curve: Option<&[u8; 256]>) {
 #[inline(always)]
 fn saturate(p: &mut [u8], factor: Option<i32>) {
     if let Some(factor) = factor {
-        let luma = (19595 * i32::from(p[0]) + 38470 * i32::from(p[1]) + 7471 * i32::from(p[2])) >> (16 - POINT);
+        let luma =
+            (19595 * i32::from(p[0]) + 38470 * i32::from(p[1]) + 7471 * i32::from(p[2])) >> (16 - POINT);
         for c in &mut p[..3] {
             let far = i64::from((i32::from(*c) << POINT) - luma) * i64::from(factor);
             *c = ((luma + (far >> POINT) as i32 + (1 << (POINT - 1))) >> POINT).clamp(0, 255) as u8;

@@ -5,9 +5,14 @@ mod directory;
 mod http;
 mod pattern;
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use ::http::{HeaderMap, header};
 use bytes::Bytes;
 use codecs::{Budget, Reservation};
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
 use recipe::dialect::url::SourceRef;
 use url::Url;
 
@@ -19,6 +24,11 @@ use crate::error::Fault;
 
 /// Largest font file in bytes.
 const MAX_FONT: u64 = 20_000_000;
+/// Fonts that are kept, about, and the bytes that they may take together.
+const FONTS: usize = 64;
+const FONT_CACHE: u64 = 64 << 20;
+/// How long a font is used without asking for it again.
+const FONT_LIFETIME: Duration = Duration::from_secs(600);
 
 /// A whole source and what its answer is to inherit from it.
 #[derive(Debug)]
@@ -48,6 +58,18 @@ pub(crate) struct Fetcher {
     http: Http,
     budget: Budget,
     max_source: u64,
+    /// Font files by URL, with the time of their fetch.
+    fonts: Arc<Cache<String, (Bytes, Instant), FontWeight>>,
+}
+
+/// What a font takes in the cache: its bytes.
+#[derive(Debug, Clone)]
+struct FontWeight;
+
+impl Weighter<String, (Bytes, Instant)> for FontWeight {
+    fn weight(&self, url: &String, (bytes, _): &(Bytes, Instant)) -> u64 {
+        (url.len() + bytes.len()) as u64
+    }
 }
 
 /// What a request tells about itself to the fetch of its source.
@@ -93,6 +115,7 @@ impl Fetcher {
             http: Http::new(config, budget.clone())?,
             budget: budget.clone(),
             max_source: config.max_source,
+            fonts: Arc::new(Cache::with_weighter(FONTS, FONT_CACHE, FontWeight)),
         })
     }
 
@@ -116,19 +139,31 @@ impl Fetcher {
         self.source(&SourceRef::Absolute(text.to_owned()), asker).await
     }
 
-    /// A font file, by absolute URL.
+    /// A font file, by absolute URL. Fonts are named by the operator's own Workers, not by their visitors: any public
+    /// address will do. They are kept for a while.
     ///
     /// # Errors
     /// 9410, whatever the cause.
-    pub(crate) async fn font(&self, text: &str, asker: &Asker) -> Result<Fetched, Fault> {
+    pub(crate) async fn font(&self, text: &str, asker: &Asker) -> Result<Bytes, Fault> {
         let fault = |f: Fault| Fault::new(9410, 502, format!("the font could not be fetched: {}", f.text));
-        let url = parse_url(text).map_err(fault)?;
-        if let (true, Origin::Directory(_)) = (is_own(&url, asker), &self.origin) {
-            let path = url[url::Position::BeforePath..url::Position::AfterQuery].to_owned();
-            let source = self.relative(&path, asker).await.map_err(fault)?;
-            return Ok(Fetched { bytes: source.bytes, headers: HeaderMap::new(), held: source.held });
+        if let Some((bytes, fetched)) = self.fonts.get(text)
+            && fetched.elapsed() < FONT_LIFETIME
+        {
+            return Ok(bytes);
         }
-        self.absolute(&url, asker, MAX_FONT).await.map_err(fault)
+        let url = parse_url(text).map_err(fault)?;
+        let bytes = if is_own(&url, asker) && matches!(self.origin, Origin::Directory(_)) {
+            let path = url[url::Position::BeforePath..url::Position::AfterQuery].to_owned();
+            self.relative(&path, asker).await.map_err(fault)?.bytes
+        } else {
+            let trusted = match &self.origin {
+                Origin::Http(own) if same_host(own, &url) => Some(own),
+                _ => None,
+            };
+            self.get(&url, trusted, &Asker::default(), MAX_FONT).await.map_err(fault)?.bytes
+        };
+        self.fonts.insert(text.to_owned(), (bytes.clone(), Instant::now()));
+        Ok(bytes)
     }
 
     async fn absolute(&self, url: &Url, asker: &Asker, limit: u64) -> Result<Fetched, Fault> {
