@@ -1,0 +1,21 @@
+// The outer pipeline: what the browser talks to. It takes the inner Worker's pictures as sources of URL transformations.
+//
+//   GET /small/poster.jpg?...   → /cdn-cgi/image/width=800,format=webp/poster.jpg?...
+//   GET /<options>/poster.jpg   → the same with options of your own
+//
+// Wholeplate fetches the source from its origin, which is the inner Worker.
+
+const presets = { small: "width=800,format=webp", thumb: "width=200,height=200,fit=cover,format=jpeg", large: "width=2400,format=jpeg,quality=95" };
+
+export default {
+  async fetch(request, env) {
+    const url = new URL(request.url);
+    const [, first, ...source] = url.pathname.split("/");
+    if (!first || source.length === 0) return new Response(`Try ${Object.keys(presets).map((p) => `/${p}/poster.jpg`).join(", ")}\n`, { status: 404 });
+    const options = presets[first] ?? first;
+    const answer = await env.WHOLEPLATE.fetch(new URL(`/cdn-cgi/image/${options}/${source.join("/")}${url.search}`, url.origin), { headers: request.headers });
+    // A transformation that failed says so; it is never half a picture.
+    if (!answer.ok) return new Response(await answer.text(), { status: answer.status, headers: { "cf-resized": answer.headers.get("cf-resized") ?? "" } });
+    return answer;
+  },
+};

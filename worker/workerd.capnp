@@ -1,0 +1,36 @@
+# A ready configuration: a Worker with env.IMAGES, served by Wholeplate.
+#
+#   wholeplate serve --unix /run/wholeplate/wholeplate.sock --origin ./pictures &
+#   workerd serve workerd.capnp
+#
+# To use it for a Worker of yours: put its file in place of hello.js, below. The socket's place can also be given on the
+# command line: workerd serve workerd.capnp --external-addr wholeplate=unix:/another/place.sock
+using Workerd = import "/workerd/workerd.capnp";
+
+const config :Workerd.Config = (
+  services = [
+    (name = "main", worker = .app),
+    (name = "images", worker = .entrypoint),
+    (name = "wholeplate", external = (address = "unix:/run/wholeplate/wholeplate.sock", http = (style = host))),
+  ],
+  sockets = [(name = "http", address = "127.0.0.1:8080", http = (), service = "main")],
+);
+
+# Your Worker. The binding's name is yours to choose.
+const app :Workerd.Worker = (
+  modules = [(name = "app", esModule = embed "hello.js")],
+  compatibilityDate = "2026-11-01",
+  bindings = [
+    (name = "IMAGES", wrapped = (
+      moduleName = "cloudflare-internal:images-api",
+      innerBindings = [(name = "fetcher", service = (name = "images", entrypoint = "ServiceEntrypoint"))])),
+  ],
+);
+
+# Forwards info() and output() to Wholeplate, and takes the calls of env.IMAGES.hosted. A Worker that uses no hosted images can
+# do without: let "fetcher" above be the service "wholeplate".
+const entrypoint :Workerd.Worker = (
+  modules = [(name = "entrypoint", esModule = embed "entrypoint.js")],
+  compatibilityDate = "2026-11-01",
+  bindings = [(name = "WHOLEPLATE", service = "wholeplate")],
+);
