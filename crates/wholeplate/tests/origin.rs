@@ -32,7 +32,11 @@ fn the_origin_sees_an_anonymous_request() {
         assert_eq!(asked.header(name), None);
     }
     assert_eq!(asked.header("via"), Some("1.1 proxy, image-resizing"));
-    s.get("/cdn-cgi/image/width=50/c.png");
+    // The trace context names nobody, and is passed on: one trace spans all hops.
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let traced = s.get_with("/cdn-cgi/image/width=50/c.png", &[("traceparent", parent)]);
+    assert_eq!(traced.header("x-request-id"), Some("0af7651916cd43dd8448eb211c80319c"));
+    assert_eq!(origin.asked()[1].header("traceparent"), Some(parent));
     assert_eq!(origin.asked()[1].header("via"), Some("image-resizing"));
 }
 

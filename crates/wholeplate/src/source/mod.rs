@@ -80,12 +80,20 @@ pub(crate) struct Asker {
     pub(crate) via: Option<String>,
     /// Headers for the source, with `origin-auth`.
     pub(crate) headers: HeaderMap,
+    /// The request's W3C trace context, so that a source's trace is the client's. It names nobody.
+    trace: HeaderMap,
 }
 
 impl Asker {
     pub(crate) fn new(headers: &HeaderMap) -> Self {
         let text = |name| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
-        Self { host: text(header::HOST), via: text(header::VIA), headers: HeaderMap::new() }
+        let mut trace = HeaderMap::new();
+        for name in ["traceparent", "tracestate"] {
+            if let Some(value) = headers.get(name) {
+                trace.insert(name, value.clone());
+            }
+        }
+        Self { host: text(header::HOST), via: text(header::VIA), headers: HeaderMap::new(), trace }
     }
 
     /// Whether the request comes from this service itself, or from another one of its kind.
@@ -199,7 +207,9 @@ impl Fetcher {
         asker: &Asker,
         limit: u64,
     ) -> Result<Fetched, Fault> {
-        let ask = Ask { trusted, via: asker.via.clone(), headers: asker.headers.clone(), limit };
+        let mut headers = asker.headers.clone();
+        headers.extend(asker.trace.clone());
+        let ask = Ask { trusted, via: asker.via.clone(), headers, limit };
         self.http.get(url, &ask).await
     }
 
