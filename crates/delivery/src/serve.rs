@@ -329,7 +329,6 @@ impl Connections {
                     connection.as_mut().graceful_shutdown();
                 }
                 Step::Look => {
- eprintln!("look {:?} {:?}", Instant::now(), watch);
                     if watch.unanswered() && sentinel.hung_up() {
                         bump(&self.inner.stats.hang_ups);
                         blame.set(Cause::PeerReset);

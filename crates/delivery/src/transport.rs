@@ -332,7 +332,7 @@ impl<W: Wire> AsyncRead for Guarded<W> {
         let before = buf.filled().len();
         let outcome = Pin::new(&mut this.inner).poll_read(cx, buf);
         if outcome.is_ready() {
-            this.watch.read(&buf.filled()[before..]); eprintln!("read {}", buf.filled().len()-before);
+            this.watch.read(&buf.filled()[before..]);
         }
         outcome
     }

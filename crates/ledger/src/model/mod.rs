@@ -132,8 +132,13 @@ async fn send(schedule: &Schedule, wire: &Wire) {
             wait(wire, 0, |state| (state.complete >= index || state.ended()).then_some(())).await;
         }
         let last_exchange = index + 1 == schedule.exchanges.len();
+        let last_piece = exchange.request.len() - 1;
+        let sent: Vec<u8> =
+            exchange.request[..last_piece].iter().flat_map(|(piece, _)| piece).copied().collect();
+        // Without its head nobody could answer it.
+        let withholds = schedule.withholds_end && last_exchange && end_of_head(&sent).is_some();
         for (n, (piece, after)) in exchange.request.iter().enumerate() {
-            if schedule.withholds_end && last_exchange && n > 0 && n + 1 == exchange.request.len() {
+            if withholds && n == last_piece {
                 wait(wire, 0, |state| (state.complete > index || state.ended()).then_some(())).await;
             }
             pause(*after).await;
@@ -224,9 +229,13 @@ impl Reading {
     }
 }
 
+fn end_of_head(bytes: &[u8]) -> Option<usize> {
+    bytes.windows(4).position(|window| window == b"\r\n\r\n")
+}
+
 /// Length of the response at the start of `bytes`, if it is complete.
 fn response(bytes: &[u8], exchange: &Exchange) -> Result<Option<usize>, String> {
-    let Some(head) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
+    let Some(head) = end_of_head(bytes) else { return Ok(None) };
     let text = String::from_utf8_lossy(&bytes[..head]).to_ascii_lowercase();
     let start = head + 4;
     if exchange.head_only {

@@ -43,7 +43,7 @@ pub struct Piece {
 }
 
 /// What the handler does with one request, and the request itself.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Exchange {
     /// The request as it goes over the wire, in pieces that each arrive `after` the one before.
     pub request: Vec<(Vec<u8>, Duration)>,
@@ -57,6 +57,24 @@ pub struct Exchange {
     pub pieces: Vec<Piece>,
     /// The answer carries `Connection: close`.
     pub says_close: bool,
+}
+
+impl std::fmt::Debug for Exchange {
+    /// Of the request only its first line and the lengths of its pieces.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let bytes: Vec<u8> = self.request.iter().flat_map(|(piece, _)| piece).copied().collect();
+        let head = bytes.split(|byte| *byte == b'\n').take(4).collect::<Vec<_>>().concat();
+        let pieces: Vec<_> = self.request.iter().map(|(piece, after)| (piece.len(), after)).collect();
+        f.debug_struct("Exchange")
+            .field("head", &String::from_utf8_lossy(&head[..head.len().min(120)]))
+            .field("request", &pieces)
+            .field("head_only", &self.head_only)
+            .field("reads", &self.reads)
+            .field("framing", &self.framing)
+            .field("pieces", &self.pieces)
+            .field("says_close", &self.says_close)
+            .finish()
+    }
 }
 
 impl Exchange {
