@@ -1,0 +1,52 @@
+//! A body that comes from another thread: the way of the stranded terminator.
+//!
+//! A small pool of threads takes the sending ends of channels, sends one piece through each, waits some microseconds, and
+//! drops it. The end of the body then arrives at hyper at any moment, also between two of its polls of the write side:
+//! after the first found no more body, while the flush that follows is in its system call.
+
+use std::sync::mpsc as jobs;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+/// The end of a body comes 0 to `PAUSES - 1` of these after its only piece, in turn.
+const PAUSE: Duration = Duration::from_micros(1);
+const PAUSES: usize = 61;
+
+/// Hands bodies to the feeding threads in turn.
+pub struct Feeder {
+    threads: Vec<jobs::SyncSender<(mpsc::Sender<Bytes>, Bytes)>>,
+}
+
+impl Feeder {
+    pub fn new(threads: usize) -> Self {
+        let threads = (0..threads)
+            .map(|_| {
+                let (sender, receiver) = jobs::sync_channel::<(mpsc::Sender<Bytes>, Bytes)>(64);
+                std::thread::spawn(move || {
+                    for (turn, (body, piece)) in receiver.into_iter().enumerate() {
+                        // A reader that has gone is the connection's affair.
+                        let _ = body.blocking_send(piece);
+                        // Shorter than any sleep: what it takes hyper to be woken and to reach its flush.
+                        let until = Instant::now() + PAUSE * (turn % PAUSES) as u32;
+                        while Instant::now() < until {
+                            std::hint::spin_loop();
+                        }
+                    }
+                });
+                sender
+            })
+            .collect();
+        Self { threads }
+    }
+
+    /// The receiving end of a body of one piece; `turn` picks the thread.
+    pub fn feed(&self, turn: usize, piece: Bytes) -> mpsc::Receiver<Bytes> {
+        let (sender, receiver) = mpsc::channel(1);
+        let thread = &self.threads[turn % self.threads.len()];
+        // A full queue would block this runtime thread; with one body per connection under way it never fills.
+        let _ = thread.try_send((sender, piece));
+        receiver
+    }
+}

@@ -1,0 +1,121 @@
+//! The lab's server on hyper 0.14, with the same answers as the one on 1.x.
+
+mod feeder;
+mod order;
+mod record;
+#[cfg(test)]
+mod schedules;
+mod server;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hyper::body::{Body, HttpBody};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::{Request, Response, StatusCode};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
+
+use order::{Delimiter, Order, Reading};
+use server::{Connection, Lab, Serve};
+
+/// The body of an answer.
+enum Given {
+    Held(Option<Bytes>),
+    Fed(mpsc::Receiver<Bytes>),
+}
+
+impl HttpBody for Given {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_data(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        match self.get_mut() {
+            Self::Held(piece) => Poll::Ready(piece.take().map(Ok)),
+            Self::Fed(pieces) => pieces.poll_recv(context).map(|piece| piece.map(Ok)),
+        }
+    }
+
+    fn poll_trailers(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Result<Option<HeaderMap>, Self::Error>> {
+        Poll::Ready(Ok(None))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Held(None))
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        match self {
+            Self::Held(piece) => {
+                hyper::body::SizeHint::with_exact(piece.as_ref().map_or(0, |piece| piece.len() as u64))
+            }
+            Self::Fed(_) => hyper::body::SizeHint::default(),
+        }
+    }
+}
+
+async fn answer(
+    request: Request<Body>,
+    lab: Arc<Lab>,
+    connection: Arc<Connection>,
+) -> Result<Response<Given>, hyper::Error> {
+    connection.asked(request.headers().get("x-lab-id").and_then(|id| id.to_str().ok()));
+    let Some(order) = Order::parse(request.uri().path()) else {
+        let mut refusal = Response::new(Given::Held(Some(Bytes::from_static(b"no such order\n"))));
+        *refusal.status_mut() = StatusCode::NOT_FOUND;
+        return Ok(refusal);
+    };
+    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let mut delimiter = Delimiter::from_content_type(content_type);
+    let mut body = request.into_body();
+    while let Some(piece) = body.data().await {
+        if delimiter.seen_in(&piece?) && order.reading == Reading::Boundary {
+            break;
+        }
+    }
+    drop(body);
+    let mut answer = Response::new(match order.body {
+        order::Body::Held => Given::Held(Some(lab.held(order.bytes))),
+        order::Body::Fed => Given::Fed(lab.fed(order.bytes)),
+    });
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("image/png"));
+    if order.close {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(answer)
+}
+
+/// This version of hyper, serving.
+pub struct Hyper014;
+
+impl Serve for Hyper014 {
+    async fn serve<S>(stream: S, lab: Arc<Lab>, connection: Arc<Connection>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let half_close = lab.half_close;
+        let service =
+            hyper::service::service_fn(move |request| answer(request, lab.clone(), connection.clone()));
+        // How the connection ended is the ledger's to say.
+        let _ = hyper::server::conn::Http::new()
+            .http1_only(true)
+            .http1_half_close(half_close)
+            .serve_connection(stream, service)
+            .await;
+    }
+}
+
+#[cfg(test)]
+use Hyper014 as ThisHyper;
+
+fn main() -> std::io::Result<()> {
+    server::run::<Hyper014>()
+}

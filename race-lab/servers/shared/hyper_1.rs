@@ -1,0 +1,99 @@
+//! The lab's server on hyper 1.x. The packages beside this folder build this one file against exact versions.
+
+mod feeder;
+mod order;
+mod record;
+#[cfg(test)]
+mod schedules;
+mod server;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Either, Full};
+use hyper::body::{Body, Frame, Incoming};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
+
+use order::{Delimiter, Order, Reading};
+use server::{Connection, Lab, Serve};
+
+/// A chunked body from a channel.
+struct Fed(mpsc::Receiver<Bytes>);
+
+impl Body for Fed {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        self.0.poll_recv(context).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
+    }
+}
+
+type Answer = Response<Either<Full<Bytes>, Fed>>;
+
+async fn answer(
+    request: Request<Incoming>,
+    lab: Arc<Lab>,
+    connection: Arc<Connection>,
+) -> Result<Answer, hyper::Error> {
+    connection.asked(request.headers().get("x-lab-id").and_then(|id| id.to_str().ok()));
+    let Some(order) = Order::parse(request.uri().path()) else {
+        let mut refusal = Response::new(Either::Left(Full::new(Bytes::from_static(b"no such order\n"))));
+        *refusal.status_mut() = StatusCode::NOT_FOUND;
+        return Ok(refusal);
+    };
+    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let mut delimiter = Delimiter::from_content_type(content_type);
+    let mut body = request.into_body();
+    while let Some(frame) = body.frame().await {
+        let seen = frame?.data_ref().is_some_and(|piece| delimiter.seen_in(piece));
+        if seen && order.reading == Reading::Boundary {
+            break;
+        }
+    }
+    drop(body);
+    let mut answer = Response::new(match order.body {
+        order::Body::Held => Either::Left(Full::new(lab.held(order.bytes))),
+        order::Body::Fed => Either::Right(Fed(lab.fed(order.bytes))),
+    });
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("image/png"));
+    if order.close {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(answer)
+}
+
+/// This version of hyper, serving.
+pub struct Hyper1;
+
+impl Serve for Hyper1 {
+    async fn serve<S>(stream: S, lab: Arc<Lab>, connection: Arc<Connection>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let half_close = lab.half_close;
+        let service =
+            hyper::service::service_fn(move |request| answer(request, lab.clone(), connection.clone()));
+        // How the connection ended is the ledger's to say.
+        let _ = hyper::server::conn::http1::Builder::new()
+            .half_close(half_close)
+            .serve_connection(TokioIo::new(stream), service)
+            .await;
+    }
+}
+
+#[cfg(test)]
+use Hyper1 as ThisHyper;
+
+fn main() -> std::io::Result<()> {
+    server::run::<Hyper1>()
+}

@@ -1,0 +1,303 @@
+//! The client, by hand on plain sockets: it decides when each byte of the request goes out and when each byte of the
+//! answer is read, and it counts what really arrived.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::thread::sleep;
+use std::time::Duration;
+
+use crate::case::{LastChunk, Script};
+
+/// Silence for longer than this ends a conversation: the rest is not coming.
+pub const PATIENCE: Duration = Duration::from_secs(2);
+/// Heads of answers are far below this.
+const MOST_HEAD: usize = 16 << 10;
+
+/// Where the server listens.
+#[derive(Clone, Debug)]
+pub enum Address {
+    Unix(std::path::PathBuf),
+    Tcp(String),
+}
+
+/// A connected socket of either kind.
+#[derive(Debug)]
+pub enum Socket {
+    Unix(UnixStream),
+    Tcp(TcpStream),
+}
+
+impl Socket {
+    pub fn connect(address: &Address, patience: Duration) -> io::Result<Self> {
+        Ok(match address {
+            Address::Unix(path) => {
+                let stream = UnixStream::connect(path)?;
+                stream.set_read_timeout(Some(patience))?;
+                stream.set_write_timeout(Some(patience))?;
+                Self::Unix(stream)
+            }
+            Address::Tcp(address) => {
+                let stream = TcpStream::connect(address)?;
+                stream.set_nodelay(true)?;
+                stream.set_read_timeout(Some(patience))?;
+                stream.set_write_timeout(Some(patience))?;
+                Self::Tcp(stream)
+            }
+        })
+    }
+
+    fn half_close(&self) -> io::Result<()> {
+        match self {
+            Self::Unix(stream) => stream.shutdown(Shutdown::Write),
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
+        }
+    }
+}
+
+impl Read for Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Unix(stream) => stream.read(buffer),
+            Self::Tcp(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Unix(stream) => stream.write(buffer),
+            Self::Tcp(stream) => stream.write(buffer),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// How an answer ended, seen from the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The last promised byte, or the terminator, was there.
+    Complete,
+    /// A tidy end of the stream, too early.
+    EndOfStream,
+    Reset,
+    Silence,
+}
+
+impl Ending {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::EndOfStream => "end of stream",
+            Self::Reset => "reset",
+            Self::Silence => "silence",
+        }
+    }
+}
+
+/// What arrived of one answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrived {
+    /// The `Content-Length`; none for a chunked answer, or when not even the head arrived.
+    pub promised: Option<u64>,
+    /// Body bytes, framing not counted.
+    pub received: u64,
+    pub ending: Ending,
+    /// Each body byte was the expected one.
+    pub intact: bool,
+}
+
+impl Arrived {
+    pub fn is_whole(&self) -> bool {
+        self.ending == Ending::Complete && self.intact
+    }
+}
+
+/// The request's body: a multipart form with one small picture, its closing delimiter, and nothing after it.
+fn form() -> Vec<u8> {
+    let mut form = b"--plate\r\ncontent-disposition: form-data; name=\"image\"\r\n\r\n".to_vec();
+    form.extend(std::iter::repeat_n(0x5a, 3500));
+    form.extend_from_slice(b"\r\n--plate--\r\n");
+    form
+}
+
+/// The request up to, and without, its last chunk.
+fn request(order: &str, id: &str, says_close: bool) -> Vec<u8> {
+    let close = if says_close { "connection: close\r\n" } else { "" };
+    let form = form();
+    let mut request = format!(
+        "POST {order} HTTP/1.1\r\nhost: lab\r\nx-lab-id: {id}\r\n{close}\
+         content-type: multipart/form-data; boundary=plate\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n",
+        form.len()
+    )
+    .into_bytes();
+    request.extend_from_slice(&form);
+    request.extend_from_slice(b"\r\n");
+    request
+}
+
+/// Sends one request as the script says and reads its answer to the end. `expected` is the body of a whole answer.
+///
+/// # Errors
+/// When the conversation could not even begin: nothing is known about the answer then.
+pub fn converse(
+    address: &Address,
+    order: &str,
+    id: &str,
+    script: &Script,
+    expected: &[u8],
+) -> io::Result<Arrived> {
+    let mut socket = Socket::connect(address, PATIENCE)?;
+    let mut request = request(order, id, script.request_says_close);
+    const END: &[u8] = b"0\r\n\r\n";
+    // A write that fails uses the socket's error up: the reads that follow end as if all were in order.
+    let mut refused = false;
+    match script.last_chunk {
+        LastChunk::Together => {
+            request.extend_from_slice(END);
+            socket.write_all(&request)?;
+        }
+        LastChunk::Separate => {
+            socket.write_all(&request)?;
+            // The server may have given up already, which is what the row is about.
+            refused = socket.write_all(END).is_err();
+        }
+        LastChunk::Late(late) => {
+            socket.write_all(&request)?;
+            sleep(late);
+            refused = socket.write_all(END).is_err();
+        }
+    }
+    if script.half_closes {
+        socket.half_close()?;
+    }
+    let mut arrived = Answers::new(socket).next(script.stall, expected).0;
+    if refused && arrived.ending == Ending::EndOfStream {
+        arrived.ending = Ending::Reset;
+    }
+    Ok(arrived)
+}
+
+/// Reads answers, one after the other, from a socket.
+#[derive(Debug)]
+pub struct Answers {
+    socket: Socket,
+    buffer: Vec<u8>,
+    /// Bytes of the buffer that hold something.
+    filled: usize,
+}
+
+impl Answers {
+    pub fn new(socket: Socket) -> Self {
+        Self { socket, buffer: vec![0; 256 << 10], filled: 0 }
+    }
+
+    /// Asks for one more small answer on the same connection.
+    pub fn ask(&mut self, order: &str, id: &str) -> io::Result<()> {
+        self.socket
+            .write_all(format!("GET {order} HTTP/1.1\r\nhost: lab\r\nx-lab-id: {id}\r\n\r\n").as_bytes())
+    }
+
+    /// The next answer, and whether the connection can carry another.
+    pub fn next(&mut self, stall: Duration, expected: &[u8]) -> (Arrived, bool) {
+        let mut arrived = Arrived { promised: None, received: 0, ending: Ending::Complete, intact: true };
+        let head = loop {
+            let start = &self.buffer[..self.filled];
+            if let Some(end) = start.windows(4).position(|window| window == b"\r\n\r\n") {
+                break end + 4;
+            }
+            match self.fill(MOST_HEAD) {
+                Ok(()) => {}
+                Err(ending) => return (Arrived { ending, ..arrived }, false),
+            }
+        };
+        let text = String::from_utf8_lossy(&self.buffer[..head]).to_ascii_lowercase();
+        let chunked = text.contains("transfer-encoding: chunked");
+        let length = text.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok());
+        self.consume(head);
+        sleep(stall);
+        let ending = match length {
+            Some(length) if !chunked => {
+                arrived.promised = Some(length);
+                self.counted(length, &mut arrived, expected)
+            }
+            _ => self.chunks(&mut arrived, expected),
+        };
+        arrived.ending = ending.err().unwrap_or(Ending::Complete);
+        arrived.intact &= arrived.ending != Ending::Complete || arrived.received == expected.len() as u64;
+        (arrived, arrived.ending == Ending::Complete)
+    }
+
+    fn counted(&mut self, length: u64, arrived: &mut Arrived, expected: &[u8]) -> Result<(), Ending> {
+        loop {
+            let here = (self.filled as u64).min(length - arrived.received) as usize;
+            self.take_body(here, arrived, expected);
+            if arrived.received == length {
+                return Ok(());
+            }
+            self.fill(usize::MAX)?;
+        }
+    }
+
+    fn chunks(&mut self, arrived: &mut Arrived, expected: &[u8]) -> Result<(), Ending> {
+        loop {
+            let line = loop {
+                if let Some(end) = self.buffer[..self.filled].windows(2).position(|pair| pair == b"\r\n") {
+                    break end;
+                }
+                self.fill(MOST_HEAD)?;
+            };
+            let size = String::from_utf8_lossy(&self.buffer[..line]).into_owned();
+            let Ok(size) = usize::from_str_radix(size.trim(), 16) else {
+                arrived.intact = false;
+                return Err(Ending::EndOfStream);
+            };
+            // Chunks here are small: the data and its line end are waited for together.
+            while self.filled < line + 2 + size + 2 {
+                self.fill(MOST_HEAD)?;
+            }
+            self.consume(line + 2);
+            self.take_body(size, arrived, expected);
+            self.consume(2);
+            if size == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    fn take_body(&mut self, bytes: usize, arrived: &mut Arrived, expected: &[u8]) {
+        let from = arrived.received as usize;
+        arrived.intact &= expected.get(from..from + bytes) == Some(&self.buffer[..bytes]);
+        arrived.received += bytes as u64;
+        self.consume(bytes);
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.buffer.copy_within(bytes..self.filled, 0);
+        self.filled -= bytes;
+    }
+
+    /// Reads more behind what is there; a buffer filled to `most` without success counts as nonsense.
+    fn fill(&mut self, most: usize) -> Result<(), Ending> {
+        let room = self.buffer.len().min(most);
+        if self.filled >= room {
+            return Err(Ending::EndOfStream);
+        }
+        match self.socket.read(&mut self.buffer[self.filled..room]) {
+            Ok(0) => Err(Ending::EndOfStream),
+            Ok(read) => {
+                self.filled += read;
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                Err(Ending::Silence)
+            }
+            Err(_) => Err(Ending::Reset),
+        }
+    }
+}

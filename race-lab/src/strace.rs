@@ -1,0 +1,161 @@
+//! One case under strace: the story of a cut in system calls, and the recordings that strace-check is tested with.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::case::{Case, Runner, Transport};
+use crate::client::{Arrived, converse};
+use crate::measure::describe;
+use crate::options::Options;
+use crate::order::pattern;
+use crate::server::{Folder, Server, build};
+
+/// What is traced: everything that moves bytes or descriptors of connections.
+const CALLS: &str = "--trace=network,read,readv,write,writev,close,dup,dup2,dup3,fcntl,clone,clone3";
+/// Lines of one connection that are shown at its beginning and at its end.
+const SHOWN: usize = 8;
+
+/// A recording: its file's name, the hyper version, the row that is run, and the options of strace.
+const RECORDINGS: [(&str, &str, char, &[&str]); 9] = [
+    ("hyper-1.8.1-cut", "1.8.1", 'F', &["-f", "-tt"]),
+    ("hyper-1.8.1-cut-plain", "1.8.1", 'F', &["-f"]),
+    ("hyper-1.8.1-cut-relative", "1.8.1", 'F', &["-f", "-r", "-yy"]),
+    ("hyper-1.8.1-cut-s128", "1.8.1", 'F', &["-f", "-tt", "-T", "-y", "-s", "128"]),
+    ("hyper-1.8.1-cut-tcp", "1.8.1", 'M', &["-f", "-ttt", "-T", "-yy", "-s", "128"]),
+    ("hyper-1.12.0-whole", "1.12.0", 'F', &["-f", "-tt"]),
+    ("hyper-1.12.0-whole-plain", "1.12.0", 'F', &["-f"]),
+    ("hyper-1.12.0-whole-s128", "1.12.0", 'F', &["-f", "-ttt", "-T", "-y", "-s", "128"]),
+    ("hyper-1.12.0-whole-tcp", "1.12.0", 'B', &["-f", "-t", "-yy"]),
+];
+
+/// Runs one answer of a row under strace. Returns the trace from the connection's beginning on, and what arrived.
+fn trace(version: &str, case: &Case, flags: &[&str], folder: &Folder) -> io::Result<(String, Arrived)> {
+    let Runner::Connections { script, .. } = case.runner else {
+        return Err(io::Error::other("this row cannot be traced"));
+    };
+    let program = build(version)?;
+    let tracer: Vec<&str> =
+        ["strace", "-o", "trace", "--signal=none", CALLS].into_iter().chain(flags.iter().copied()).collect();
+    let server = Server::start(&program, &tracer, case, folder.path()).map_err(|error| {
+        io::Error::other(format!("{error}; is strace installed, and is tracing allowed here?"))
+    })?;
+    let arrived = converse(&server.address, case.order, "trace", &script, &pattern(15_000_000))?;
+    server.finish()?;
+    let text = String::from_utf8_lossy(&std::fs::read(folder.path().join("trace"))?).into_owned();
+    let start = text.find("accept4(").map_or(0, |at| text[..at].rfind('\n').map_or(0, |end| end + 1));
+    Ok((text[start..].to_owned(), arrived))
+}
+
+/// Writes the recordings to `target`.
+pub fn record(target: &Path, folder: &Folder) -> io::Result<()> {
+    std::fs::create_dir_all(target)?;
+    for (name, version, letter, flags) in RECORDINGS {
+        let mut case = Case::find(letter).ok_or_else(|| io::Error::other("no such row"))?;
+        if name.ends_with("-tcp") {
+            case.transport = Transport::Tcp;
+        }
+        let (text, arrived) = trace(version, &case, flags, folder)?;
+        println!("{name}: strace {}; the client received {}", flags.join(" "), describe(&arrived));
+        std::fs::write(target.join(format!("{name}.strace")), text)?;
+    }
+    Ok(())
+}
+
+/// Shows row F under strace, on an unfixed and on a fixed version, and marks the shutdown that came too soon. True
+/// when the trace and the client agree.
+pub fn show(options: &Options, folder: &Folder) -> io::Result<bool> {
+    let case = Case::find('F').ok_or_else(|| io::Error::other("no such row"))?;
+    let versions: Vec<&str> = ["1.8.1", "1.12.0"]
+        .into_iter()
+        .chain(crate::case::VERSIONS.into_iter().filter(|version| !["1.8.1", "1.12.0"].contains(version)))
+        .enumerate()
+        .filter(|(nth, version)| {
+            options.names_version(version) || (*nth < 2 && options.wants_version(version))
+        })
+        .map(|(_, version)| version)
+        .collect();
+    let mut agree = true;
+    let mut all = Vec::new();
+    for version in versions {
+        let (text, arrived) = trace(version, &case, &["-f", "-tt"], folder)?;
+        let mut cuts = Vec::new();
+        let summary = strace_check::check(
+            text.as_bytes(),
+            &mut |cut| cuts.push(cut),
+            &strace_check::Options::default(),
+        )
+        .map_err(io::Error::other)?;
+        agree &= (summary.cut == 1) != arrived.is_whole();
+        if options.json {
+            all.push(json!({
+                "hyper": version,
+                "received": arrived.received,
+                "promised": arrived.promised,
+                "cuts": cuts.iter().map(strace_check::Cut::to_json).collect::<Vec<_>>(),
+            }));
+            continue;
+        }
+        println!("hyper {version}, row F: {}\n", case.title);
+        let marks: HashMap<u64, String> = cuts
+            .iter()
+            .map(|cut| {
+                let after = cut.after.map_or_else(String::new, |after| {
+                    format!(", {} us after the last write", after.as_micros())
+                });
+                (cut.line, format!("   <== too soon: {} bytes were never sent{after}", cut.missing))
+            })
+            .collect();
+        print_connection(&text, &marks);
+        println!("\nthe client received {}", describe(&arrived));
+        println!("strace-check: {summary}");
+        if !cuts.is_empty() {
+            println!("{}", strace_check::HEADER);
+        }
+        for cut in &cuts {
+            println!("{cut}");
+        }
+        println!();
+    }
+    if options.json {
+        println!("{}", json!({ "traces": all }));
+    }
+    Ok(agree)
+}
+
+/// Prints the lines of the first connection: its beginning, its end, and every marked line.
+fn print_connection(text: &str, marks: &HashMap<u64, String>) {
+    let Some(fd) =
+        text.lines().find(|line| line.contains("accept4") && !line.contains(" = -1")).and_then(|line| {
+            let result = line.rsplit(" = ").next()?;
+            result.split(|c: char| !c.is_ascii_digit()).next()?.parse::<i64>().ok()
+        })
+    else {
+        return;
+    };
+    let here: Vec<(u64, &str)> = (1..)
+        .zip(text.lines())
+        .filter(|(_, line)| {
+            line.contains(&format!("({fd},"))
+                || line.contains(&format!("({fd})"))
+                || line.ends_with(&format!(" = {fd}"))
+        })
+        .collect();
+    let closed = here.iter().position(|(_, line)| line.contains("close(")).map_or(here.len(), |at| at + 1);
+    let here = &here[..closed];
+    let mut left_out = 0;
+    for (nth, (number, line)) in here.iter().enumerate() {
+        let mark = marks.get(number);
+        if mark.is_none() && nth >= SHOWN && nth + SHOWN < here.len() {
+            left_out += 1;
+            continue;
+        }
+        if left_out > 0 {
+            println!("      ... {left_out} more calls");
+            left_out = 0;
+        }
+        println!("{number:>5} {line}{}", mark.map_or("", String::as_str));
+    }
+}

@@ -1,0 +1,16 @@
+# The Workers runtime with one worker, one way in and one way out: both are sockets in the folder it is started in.
+using Workerd = import "/workerd/workerd.capnp";
+
+const lab :Workerd.Config = (
+  services = [
+    (name = "client", worker = .client),
+    (name = "lab", external = (address = "unix:lab.sock", http = ())),
+  ],
+  sockets = [(name = "http", address = "unix:worker.sock", http = (), service = "client")],
+);
+
+const client :Workerd.Worker = (
+  modules = [(name = "worker.js", esModule = embed "worker.js")],
+  compatibilityDate = "2026-11-01",
+  bindings = [(name = "LAB", service = "lab")],
+);
