@@ -13,7 +13,9 @@ use crate::ops::to_srgb::ToSrgb;
 use crate::ops::turn::{Turn, turn};
 use crate::output::encode_spec;
 use crate::render::{Body, Rendered, Timings, rendered};
-use crate::transform::{File, Mapping, decode_scale, detects_border, detects_focus, in_plane, only_resizes};
+use crate::transform::{
+    File, Mapping, decode_scale, decoded_scale, detects_border, detects_focus, in_plane, only_resizes,
+};
 use crate::{Error, Plan, geometry};
 
 /// How the rows of a plan can flow.
@@ -160,9 +162,8 @@ struct Pipe {
 impl Pipe {
     fn new(source: &mut dyn RowSource, file: File<'_>, way: &Way, work: &Work) -> Result<Self, Error> {
         let from = source.layout();
-        let (dw, dh) = source.size();
         let probe = file.probe;
-        let k = (f64::from(dw) / f64::from(probe.width), f64::from(dh) / f64::from(probe.height));
+        let k = decoded_scale(way.decode.scale);
         let colours = match from {
             Layout::Ycc(_) => None,
             _ => Some(ToSrgb::new(&probe.colour, from)?),
@@ -174,7 +175,7 @@ impl Pipe {
             let size = source.plane_size(i);
             let (from_h, from_v) = factors(from, i);
             let (h, v) = factors(way.layout, i);
-            let k = (k.0 / from_h, k.1 / from_v);
+            let k = (k / from_h, k / from_v);
             let (window, area) = in_plane(&way.map, k, size);
             let target = way.layout.plane_size(i, way.map.size.0, way.map.size.1);
             // A chroma plane ends on a whole sample; the last one may lie beyond the image.

@@ -89,7 +89,7 @@ pub(crate) fn of_file(file: File<'_>, transform: &Transform, means: Means<'_>) -
         let scale = decode_scale(file.probe, &map);
         let spec = DecodeSpec { scale, planar: false };
         let mut source = file.codec()?.decode(file.bytes, file.probe, spec, means.work)?;
-        let raster = resampled_rows(source.as_mut(), file.probe, &map, means.work)?;
+        let raster = resampled_rows(source.as_mut(), scale, file.probe, &map, means.work)?;
         turn(raster, map.turn, means.work)
     })
 }
@@ -258,6 +258,12 @@ pub(crate) fn decode_scale(probe: &Probe, map: &Mapping) -> u32 {
         .unwrap_or(1)
 }
 
+/// Decoded pixels for each stored one. A scaled image is rounded up to whole pixels, the last of which may lie partly
+/// outside: stretching the picture to them would move it by up to a pixel.
+pub(crate) fn decoded_scale(scale: u32) -> f64 {
+    1.0 / f64::from(scale)
+}
+
 /// A part of a plane that is `width` × `height` samples large, for an image that is stored with `stored`
 /// pixels: the mapping in samples of the plane.
 pub(crate) fn in_plane(map: &Mapping, k: (f64, f64), size: (u32, u32)) -> (Window, Area) {
@@ -278,13 +284,14 @@ pub(crate) fn in_plane(map: &Mapping, k: (f64, f64), size: (u32, u32)) -> (Windo
 /// Pulls rows and resamples them; colours become sRGB RGB, RGBA or grey on the way.
 fn resampled_rows(
     source: &mut dyn RowSource,
+    scale: u32,
     probe: &Probe,
     map: &Mapping,
     work: &Work,
 ) -> Result<Raster, Error> {
     let (dw, dh) = source.size();
-    let k = (f64::from(dw) / f64::from(probe.width), f64::from(dh) / f64::from(probe.height));
-    let (window, area) = in_plane(map, k, (dw, dh));
+    let k = decoded_scale(scale);
+    let (window, area) = in_plane(map, (k, k), (dw, dh));
     let mut colours = ToSrgb::new(&probe.colour, source.layout())?;
     let target = colours.layout();
     let channels = target.channels(0);

@@ -246,3 +246,24 @@ fn a_truncated_file_is_an_error_on_the_short_way() {
     let half = &file[..file.len() / 2];
     assert!(imaging::render(&plan, &[Supply::Image(half)], &work()).is_err());
 }
+
+// A JPEG whose sides are no multiples of 8 was stretched by its last, partly filled row when it was decoded at a
+// fraction of its size; fine detail moved by most of a pixel towards the bottom and the right.
+#[test]
+fn decoding_at_a_fraction_moves_nothing() {
+    let mut image = Raster::new(Layout::Rgb, 1029, 1037, &work()).unwrap();
+    for (i, p) in image.data_mut().chunks_exact_mut(3).enumerate() {
+        let (x, y) = (i % 1029, i / 1029);
+        p.fill(if (x / 24 + y / 24) % 2 == 0 { 40 } else { 210 });
+    }
+    let spec = EncodeSpec { quality: 97, subsampling: Subsampling::S444, ..EncodeSpec::default() };
+    let (scaled, whole) = (encoded(&image, Format::Jpeg, &spec), png(&image));
+    for side in [500, 250, 128] {
+        let recipe = Recipe::single(sized(Fit::Squeeze, side, side), output(FormatChoice::PngForce));
+        let (_, _, a) = decoded(&render(&recipe, &[&scaled]));
+        let (_, _, b) = decoded(&render(&recipe, &[&whole]));
+        let off: u64 = a.iter().zip(&b).map(|(a, b)| u64::from(a[0].abs_diff(b[0]))).sum();
+        let mean = off as f64 / a.len() as f64;
+        assert!(mean < 12.0, "{side}: {mean}");
+    }
+}

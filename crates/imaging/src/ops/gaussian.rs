@@ -88,6 +88,9 @@ fn blur_reduced(image: &mut Raster, sigma: f64, work: &Work) -> Result<(), Error
     let part = |full: u32| ((f64::from(full) / reduce).ceil() as u32).clamp(1, full);
     let (w, h) = (part(image.width), part(image.height));
     let left = |full: u32, part: u32| {
+        if part == 1 {
+            return 0.0;
+        }
         let scale = f64::from(full) / f64::from(part);
         let tent = if scale > 1.0 { 1.0 / 6.0 } else { 0.0 };
         ((sigma / scale).powi(2) - tent).max(0.0).sqrt()

@@ -18,7 +18,7 @@ pub const SHARPEN_STRENGTH: f64 = 0.4;
 
 /// Samples treated between two looks at the clock.
 const CHECKED: usize = 1 << 20;
-/// Bits behind the point of a saturation factor.
+/// Bits behind the point of a saturated value: 255 · 255 still has room in 31 bits.
 const POINT: u32 = 12;
 
 /// Applies brightness, contrast, gamma and saturation (in this order, fused), sharpen, then blur.
@@ -38,29 +38,25 @@ pub fn apply(image: Raster, transform: &Transform, work: &Work) -> Result<Raster
     Ok(image)
 }
 
-/// A curve for each value, then saturation as a distance from the luma (Rec. 601 weights).
+/// A curve for each value, then saturation as a distance from the luma (Rec. 601 weights), which is
+/// `s · value + (1 − s) · luma`: both from tables of the unbent value.
 fn colour(image: &mut Raster, transform: &Transform, work: &Work) -> Result<(), Error> {
     let Transform { brightness, contrast, gamma, .. } = *transform;
-    let curve = (brightness.is_some() || contrast.is_some() || gamma.is_some())
-        .then(|| curve(brightness.unwrap_or(1.0), contrast.unwrap_or(1.0), gamma.unwrap_or(1.0)));
+    let bends = brightness.is_some() || contrast.is_some() || gamma.is_some();
     let saturation = transform.saturation.filter(|_| image.layout != Layout::Gray);
-    if curve.is_none() && saturation.is_none() {
+    if !bends && saturation.is_none() {
         return Ok(());
     }
-    let factor = saturation.map(|s| (s * f64::from(1 << POINT)).round() as i32);
+    let curve = curve(brightness.unwrap_or(1.0), contrast.unwrap_or(1.0), gamma.unwrap_or(1.0));
+    let tables = saturation.map(|s| Tables::new(&curve, s));
     let n = image.layout.channels(0);
     for part in image.data_mut().chunks_mut(CHECKED * n) {
         work.check()?;
-        match n {
-            1 => part.chunks_exact_mut(1).for_each(|p| bend(p, curve.as_ref())),
-            3 => part.chunks_exact_mut(3).for_each(|p| {
-                bend(p, curve.as_ref());
-                saturate(p, factor);
-            }),
-            _ => part.chunks_exact_mut(4).for_each(|p| {
-                bend(&mut p[..3], curve.as_ref());
-                saturate(p, factor);
-            }),
+        match (&tables, n) {
+            (Some(tables), 3) => part.chunks_exact_mut(3).for_each(|p| tables.saturate(p)),
+            (Some(tables), _) => part.chunks_exact_mut(4).for_each(|p| tables.saturate(p)),
+            (None, 4) => part.chunks_exact_mut(4).for_each(|p| bend(&mut p[..3], &curve)),
+            (None, _) => bend(part, &curve),
         }
     }
     Ok(())
@@ -76,21 +72,33 @@ fn curve(brightness: f64, contrast: f64, gamma: f64) -> [u8; 256] {
     })
 }
 
-#[inline(always)]
-fn bend(colours: &mut [u8], curve: Option<&[u8; 256]>) {
-    if let Some(curve) = curve {
-        colours.iter_mut().for_each(|c| *c = curve[usize::from(*c)]);
-    }
+fn bend(colours: &mut [u8], curve: &[u8; 256]) {
+    colours.iter_mut().for_each(|c| *c = curve[usize::from(*c)]);
 }
 
-#[inline(always)]
-fn saturate(p: &mut [u8], factor: Option<i32>) {
-    if let Some(factor) = factor {
-        let luma =
-            (19595 * i32::from(p[0]) + 38470 * i32::from(p[1]) + 7471 * i32::from(p[2])) >> (16 - POINT);
+/// What a value adds to its own channel and, as red, green and blue, to the grey that all channels share.
+#[derive(Debug)]
+struct Tables {
+    own: [i32; 256],
+    grey: [[i32; 256]; 3],
+}
+
+impl Tables {
+    fn new(curve: &[u8; 256], saturation: f64) -> Self {
+        let table =
+            |factor: f64| curve.map(|v| (f64::from(v) * factor * f64::from(1 << POINT)).round() as i32);
+        Self {
+            own: table(saturation),
+            grey: [0.299, 0.587, 0.114].map(|weight| table((1.0 - saturation) * weight)),
+        }
+    }
+
+    #[inline(always)]
+    fn saturate(&self, p: &mut [u8]) {
+        let [r, g, b] = [p[0], p[1], p[2]].map(usize::from);
+        let grey = self.grey[0][r] + self.grey[1][g] + self.grey[2][b] + (1 << (POINT - 1));
         for c in &mut p[..3] {
-            let far = i64::from((i32::from(*c) << POINT) - luma) * i64::from(factor);
-            *c = ((luma + (far >> POINT) as i32 + (1 << (POINT - 1))) >> POINT).clamp(0, 255) as u8;
+            *c = ((self.own[usize::from(*c)] + grey) >> POINT).clamp(0, 255) as u8;
         }
     }
 }

@@ -6,9 +6,11 @@ use recipe::{BorderTrim, Color};
 use crate::Error;
 use crate::geometry::Window;
 
-/// A line still counts as border with one stray pixel in this many, if that is not far off
-/// ([`STRAY_REACH`]): the tail of compression noise, not a hairline of the picture.
+/// A line still counts as border with one stray pixel in each (begun) part of this length, if that is not far
+/// off ([`STRAY_REACH`]): the tail of compression noise, not a hairline of the picture.
 const STRAYS: usize = 256;
+/// Shorter lines may have none: one pixel is too much of them.
+const SHORT: usize = 32;
 /// How many tolerances a stray pixel may differ.
 const STRAY_REACH: i32 = 3;
 /// Columns that are looked at together, so that memory is read by rows.
@@ -33,6 +35,9 @@ pub fn find(image: &Raster, trim: &BorderTrim, work: &Work) -> Result<Option<Win
     let row_is_border = |y: usize| -> Result<bool, Error> {
         if y.is_multiple_of(64) {
             work.check()?;
+        }
+        if view.is_plain(y, colour) {
+            return Ok(true);
         }
         let mut line = Line::default();
         for x in 0..width {
@@ -86,7 +91,8 @@ impl Line {
     }
 
     fn is_broken(self, length: usize) -> bool {
-        self.broken || self.strays > length / STRAYS
+        let allowed = if length < SHORT { 0 } else { length.div_ceil(STRAYS) };
+        self.broken || self.strays > allowed
     }
 
     fn is_border(self, length: usize) -> bool {
@@ -111,6 +117,21 @@ impl View<'_> {
             [r, g, b, a, ..] => [r, g, b, a],
             _ => [0; 4],
         })
+    }
+
+    /// Whether a row is border beyond doubt: the usual case, and quickly seen.
+    fn is_plain(&self, y: usize, colour: [i32; 4]) -> bool {
+        let row = self.image.planes[0].row(y as u32);
+        if self.channels == 4 && colour[3] == 0 {
+            return row.chunks_exact(4).all(|p| p[3] == 0);
+        }
+        // Opaque colours are the same premultiplied.
+        let reach = if self.channels == 4 { 0 } else { self.tolerance as u8 };
+        let wanted = colour.map(|c| c as u8);
+        colour[3] == 255
+            && row
+                .chunks_exact(self.channels)
+                .all(|p| p.iter().zip(wanted).all(|(v, w)| v.abs_diff(w) <= reach))
     }
 
     fn difference(&self, a: [i32; 4], b: [i32; 4]) -> i32 {
