@@ -39,7 +39,9 @@ struct Composition {
 fn compositions() -> Vec<Composition> {
     let sky = |_: u32, y: u32| [110 + y as i32 / 2, 160 + y as i32 / 3, 230];
     let grass = |x: u32, y: u32| [60 + noise(x / 2, y / 2, 18), 130 + noise(x / 2, y, 22), 50];
-    let wall = |x: u32, y: u32| if x % 16 == 0 || y % 10 == 0 { [150, 140, 132] } else { [172, 128, 110] };
+    let wall = |x: u32, y: u32| {
+        if x.is_multiple_of(16) || y.is_multiple_of(10) { [150, 140, 132] } else { [172, 128, 110] }
+    };
     let dusk = |x: u32, y: u32| [40 + x as i32 / 3, 30 + y as i32 / 4, 70];
     let grey = |x: u32, y: u32| [128 + noise(x / 3, y / 3, 14); 3];
     let beach = |_: u32, y: u32| if y < 40 { [140, 190, 235] } else { [222, 204, 160] };
@@ -50,11 +52,13 @@ fn compositions() -> Vec<Composition> {
     };
     let stripes = |x: u32, y: u32| if (x + y) % 6 < 3 { [240, 240, 240] } else { [20, 20, 20] };
     type Paint<'a> = &'a dyn Fn(u32, u32) -> [i32; 3];
+    /// Name, size, ground, the subject's box (x, y, width, height), subject.
+    type Scene<'a> = (&'static str, (u32, u32), Paint<'a>, (u32, u32, u32, u32), Paint<'a>);
     let red: Paint<'_> = &|_, _| [215, 40, 35];
     let dark: Paint<'_> = &|_, _| [25, 25, 30];
     let light: Paint<'_> = &|_, _| [245, 240, 225];
     let yellow: Paint<'_> = &|_, _| [250, 210, 30];
-    let list: [(&'static str, (u32, u32), Paint<'_>, (u32, u32, u32, u32), Paint<'_>); 10] = [
+    let list: [Scene<'_>; 10] = [
         ("red balloon in the sky", (160, 107), &sky, (118, 20, 30, 34), red),
         ("dark dog on grass", (160, 107), &grass, (8, 55, 40, 30), dark),
         ("yellow door in a wall", (160, 120), &wall, (122, 60, 24, 50), yellow),
