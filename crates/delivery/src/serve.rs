@@ -310,7 +310,7 @@ impl Connections {
         loop {
             let step = tokio::select! {
                 biased;
-                step = step(connection.as_mut(), timer.as_mut(), &watch, config) => step,
+                step = step(connection.as_mut(), timer.as_mut(), &watch, config, goodbye.is_some()) => step,
                 () = ordered.draining(), if !draining => Step::Drain,
                 () = wait_until(goodbye), if goodbye.is_some() => break,
                 () = deadline.deadline(), if draining => {
@@ -392,6 +392,7 @@ async fn step<C, E>(
     mut timer: Pin<&mut Sleep>,
     watch: &Watch,
     config: &Config,
+    leaving: bool,
 ) -> Step<E>
 where
     C: Future<Output = Result<(), E>>,
@@ -403,7 +404,10 @@ where
         // The poll may have brought a deadline nearer: a request is under way, a head has begun.
         match watch.due(config) {
             Due::At(at) if at < timer.deadline() => timer.as_mut().reset(at),
-            _ => {}
+            Due::At(_) => {}
+            Due::Idle if leaving => {}
+            // Overdue by now: the poll may have ended a flush that hid it when the timer ran out.
+            Due::HeadTimeout | Due::Stalled | Due::Idle => return Poll::Ready(Step::Look),
         }
         timer.as_mut().poll(cx).map(|()| Step::Look)
     })

@@ -286,11 +286,20 @@ impl<W: Wire> Guarded<W> {
     }
 
     /// Applies the deadline to the outcome of an attempt to write.
-    fn progress<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    /// `moves` tells whether bytes move when it is over: hyper flushes whenever it looks at a connection, and a flush
+    /// of nothing is no activity, however long it takes.
+    fn progress<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        outcome: Poll<io::Result<T>>,
+        moves: bool,
+    ) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
             if self.stall.take().is_some() {
                 self.watch.write_blocked(false);
-                self.watch.active();
+                if moves {
+                    self.watch.active();
+                }
             }
             return outcome;
         }
@@ -346,7 +355,7 @@ impl<W: Wire> AsyncWrite for Guarded<W> {
             // Not so for a flush: the HTTP connection flushes whenever it is polled.
             this.watch.active();
         }
-        this.progress(cx, outcome)
+        this.progress(cx, outcome, true)
     }
 
     fn poll_write_vectored(
@@ -359,7 +368,7 @@ impl<W: Wire> AsyncWrite for Guarded<W> {
         if outcome.is_ready() {
             this.watch.active();
         }
-        this.progress(cx, outcome)
+        this.progress(cx, outcome, true)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -369,12 +378,12 @@ impl<W: Wire> AsyncWrite for Guarded<W> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let outcome = Pin::new(&mut this.inner).poll_flush(cx);
-        this.progress(cx, outcome)
+        this.progress(cx, outcome, false)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let outcome = Pin::new(&mut this.inner).poll_shutdown(cx);
-        this.progress(cx, outcome)
+        this.progress(cx, outcome, false)
     }
 }
