@@ -316,8 +316,8 @@ pub fn judge(
         let received = number < sighting.complete;
         match cause {
             None if received => {}
-            // It may have lost interest after our kernel had passed on, or still had, all of it.
-            None if peer_quit && claim == Claim::Watched => {}
+            // It lost interest after its kernel, or ours, had all of it: no sender can know.
+            None if peer_quit => {}
             None => return Err(format!("response {number} is whole for the ledger, not for the peer")),
             Some(Cause::UnackedAtReset) if received && claim == Claim::Watched => {}
             Some(cause) if received => {

@@ -172,6 +172,8 @@ pub struct Simulated {
     write_pause: Option<Pin<Box<Sleep>>>,
     flush_pause: Option<Pin<Box<Sleep>>>,
     flush_paused: bool,
+    /// Something was written since the last flush went through: others have nothing to wait for.
+    unflushed: bool,
 }
 
 #[derive(Debug)]
@@ -218,6 +220,7 @@ pub(super) fn pair(schedule: &Schedule) -> (Simulated, Wire) {
         write_pause: None,
         flush_pause: None,
         flush_paused: false,
+        unflushed: false,
     };
     (stream, wire)
 }
@@ -266,12 +269,14 @@ impl Simulated {
             state.queue.extend(bytes);
         }
         state.wake_peer();
+        drop(state);
+        self.unflushed = true;
         Poll::Ready(Ok(n))
     }
 
     /// Waits as long as the schedule says for this flush, once.
     fn pause_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.flush_paused {
+        if !self.flush_paused && self.unflushed {
             self.flush_paused = true;
             let time = self.flushes.next().unwrap_or_default();
             self.flush_pause = (!time.is_zero()).then(|| Box::pin(tokio::time::sleep(time)));
@@ -333,7 +338,7 @@ impl AsyncWrite for Simulated {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         std::task::ready!(self.pause_flush(cx));
-        self.flush_paused = false;
+        (self.flush_paused, self.unflushed) = (false, false);
         let mut state = self.wire.lock();
         if state.end == End::Own {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
@@ -344,7 +349,7 @@ impl AsyncWrite for Simulated {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         std::task::ready!(self.pause_flush(cx));
-        self.flush_paused = false;
+        (self.flush_paused, self.unflushed) = (false, false);
         let mut state = self.wire.lock();
         if state.end == End::Own {
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
