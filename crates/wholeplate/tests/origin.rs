@@ -83,7 +83,7 @@ fn an_origin_that_stalls_gets_its_number() {
     assert_eq!(s.image("width=9", "stalls").error(), (524, 9504));
 }
 
-// A body shorter than its Content-Length is an error, never an image; it is asked for once more.
+// DLV-007: a body shorter than its Content-Length is an error, never an image; it is asked for once more.
 #[test]
 fn a_cut_source_is_asked_for_again_and_then_an_error() {
     let whole = photo(300, 200, codecs::Format::Jpeg);

@@ -72,6 +72,17 @@ impl Server {
         self.child.id()
     }
 
+    /// Asks it to stop, as a supervisor does.
+    pub fn terminate(&self) {
+        let done = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status().unwrap();
+        assert!(done.success());
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> std::process::ExitStatus {
+        self.child.wait().unwrap()
+    }
+
     pub fn get(&self, target: &str) -> Reply {
         self.get_with(target, &[])
     }

@@ -1,0 +1,139 @@
+//! Whole, or told: the program's answers under clients that half-close, read slowly, or are late.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use codecs::Format;
+use support::{BOUNDARY, Form, Reply, Server, photo, send};
+
+/// A request whose answer is `side` × `side` × 4 bytes.
+fn large(side: u32) -> Vec<u8> {
+    let steps = format!(r#"[{{"imageIndex":0,"width":{side},"height":{side},"fit":"squeeze"}}]"#);
+    let form = Form::new().file("image", &photo(90, 90, Format::Jpeg)).text("transforms", &steps);
+    form.text("output_format", "rgba").closed()
+}
+
+/// All bytes until the end of the stream; an error counts as the end.
+fn rest(stream: &mut impl Read) -> Vec<u8> {
+    let mut all = Vec::new();
+    let mut part = vec![0; 65_536];
+    while let Ok(n) = stream.read(&mut part) {
+        if n == 0 {
+            break;
+        }
+        all.extend_from_slice(&part[..n]);
+    }
+    all
+}
+
+/// Head and body of an answer that may be cut: what was promised, and what came.
+fn promised_and_received(bytes: &[u8]) -> (usize, usize) {
+    let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").expect("a head") + 4;
+    let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
+    let length = head.lines().find_map(|l| l.strip_prefix("content-length: ")).expect("a length");
+    (length.trim().parse().unwrap(), bytes.len() - end)
+}
+
+// DLV-006: row I of the table, 25 of 25 on both kinds of socket.
+#[test]
+fn a_client_that_half_closes_gets_the_whole_answer() {
+    let server = Server::start(&[("photo.jpg", photo(800, 600, Format::Jpeg))], &["--binding-on-tcp"]);
+    let body = large(1000);
+    for _ in 0..25 {
+        let mut tcp = TcpStream::connect(&server.address).unwrap();
+        send(&mut tcp, "/transform", &body, 65_536);
+        tcp.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(promised_and_received(&rest(&mut tcp)), (4_000_000, 4_000_000));
+        let mut unix = UnixStream::connect(&server.socket).unwrap();
+        send(&mut unix, "/transform", &body, 65_536);
+        unix.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(promised_and_received(&rest(&mut unix)), (4_000_000, 4_000_000));
+    }
+}
+
+// DLV-011: the end of the request comes after the answer could have begun, or never.
+#[test]
+fn a_late_end_of_a_request_costs_no_byte() {
+    let server = Server::start_bare(&["--binding-on-tcp"]);
+    let body = large(1900);
+    for late in [Duration::from_millis(5), Duration::from_millis(200)] {
+        let mut tcp = TcpStream::connect(&server.address).unwrap();
+        let head = format!(
+            "POST /transform HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\ncontent-type: multipart/form-data; \
+             boundary={BOUNDARY}\r\n\r\n{:x}\r\n",
+            body.len()
+        );
+        tcp.write_all(head.as_bytes()).unwrap();
+        tcp.write_all(&body).unwrap();
+        tcp.write_all(b"\r\n").unwrap();
+        std::thread::sleep(late);
+        tcp.write_all(b"0\r\n\r\n").unwrap();
+        let reply = Reply::read(&mut tcp, false);
+        assert_eq!((reply.status, reply.body.len()), (200, 1900 * 1900 * 4));
+    }
+}
+
+// DLV-008: what was begun is finished; nothing new is taken.
+#[test]
+fn responses_under_way_are_finished_after_sigterm() {
+    let mut server = Server::start_bare(&["--drain-timeout", "30"]);
+    let body = large(1400);
+    let mut readers: Vec<UnixStream> = (0..8)
+        .map(|_| {
+            let mut stream = UnixStream::connect(&server.socket).unwrap();
+            send(&mut stream, "/transform", &body, 65_536);
+            stream
+        })
+        .collect();
+    // Every answer has begun, and fills what the kernel takes.
+    let mut begun = vec![[0; 1]; readers.len()];
+    for (stream, first) in readers.iter_mut().zip(&mut begun) {
+        stream.read_exact(first).unwrap();
+    }
+    server.terminate();
+    // The listener goes at once; what was begun stays.
+    let refused = Instant::now();
+    while UnixStream::connect(&server.socket).is_ok() && TcpStream::connect(&server.address).is_ok() {
+        assert!(refused.elapsed() < Duration::from_secs(20), "still listening");
+        std::thread::yield_now();
+    }
+    for (mut stream, first) in readers.into_iter().zip(begun) {
+        let all = [&first[..], &rest(&mut stream)].concat();
+        assert_eq!(promised_and_received(&all), (1400 * 1400 * 4, 1400 * 1400 * 4));
+    }
+    assert!(server.wait().success());
+}
+
+// DLV-002, DLV-008: what is not finished in time is cut, the client can tell, and so can the supervisor.
+#[test]
+fn what_the_drain_deadline_cuts_is_told() {
+    let mut server = Server::start_bare(&["--drain-timeout", "1"]);
+    let mut stream = UnixStream::connect(&server.socket).unwrap();
+    send(&mut stream, "/transform", &large(1900), 65_536);
+    let mut first = [0; 1];
+    stream.read_exact(&mut first).unwrap();
+    server.terminate();
+    // It reads nothing until the server is gone.
+    assert!(!server.wait().success());
+    let all = [&first[..], &rest(&mut stream)].concat();
+    let (promised, received) = promised_and_received(&all);
+    assert!(promised == 1900 * 1900 * 4 && received < promised, "{received} of {promised}");
+}
+
+// DLV-004: an answer that comes early reaches a client that has not finished writing, on TCP too.
+#[test]
+fn an_early_error_is_readable() {
+    let server = Server::start_bare(&["--binding-on-tcp", "--max-input", "100000"]);
+    let body = Form::new().file("image", &vec![1; 15_000_000]).closed();
+    for _ in 0..10 {
+        let mut tcp = TcpStream::connect(&server.address).unwrap();
+        send(&mut tcp, "/transform", &body, 65_536);
+        assert_eq!(Reply::read(&mut tcp, false).error().1, 9413);
+    }
+}
