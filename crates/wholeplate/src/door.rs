@@ -33,6 +33,10 @@ where
     if let Some(answer) = url_door::answer(&app, &method, &target, &headers).await {
         return answer;
     }
+    // The vendor's router sends the spelling with a backslash to the real one; it is no second name for it.
+    if let Some(rest) = target.strip_prefix("/cdn-cgi\\image/") {
+        return respond::redirect(&format!("{}{rest}", recipe::dialect::url::PREFIX));
+    }
     let with_binding = entrance == Entrance::Unix || app.config.binding_on_tcp;
     if with_binding && matches!(uri.path(), "/info" | "/transform") {
         return binding::answer(app, request).await;

@@ -42,6 +42,9 @@ fn only_the_exact_prefix_is_a_transformation() {
         let reply = s.get(other);
         assert!(reply.status == 404 && reply.header("cf-resized").is_none(), "{other}");
     }
+    let reply = s.get("/cdn-cgi\\image/width=80/photo.jpg?v=1");
+    assert_eq!((reply.status, reply.header("cf-resized")), (307, None));
+    assert_eq!(reply.header("location"), Some("/cdn-cgi/image/width=80/photo.jpg?v=1"));
     assert_eq!(s.get("/photo.jpg").header("cf-resized"), None);
     assert_eq!(s.image("width=50", "sub/dir/a%20b.png").size(), (50, 25));
     assert_eq!(s.image("width=50", "photo.jpg?version=2").size().0, 50);
