@@ -19,10 +19,20 @@ fn factors(image: ImageSpec, spec: &EncodeSpec) -> Vec<(u32, u32)> {
     }
 }
 
+/// A sequential file of more pixels than this is written in one pass. Huffman codes made for the picture need all its
+/// coefficients first, six bytes a pixel, and a third of the time; the standard's codes cost some bytes.
+const MOST_PIXELS_HELD: u64 = 3000 * 3000;
+
+fn in_one_pass(image: ImageSpec, spec: &EncodeSpec) -> bool {
+    let pixels = u64::from(image.width) * u64::from(image.height);
+    spec.fast || (spec.jpeg == JpegMode::Baseline && pixels > MOST_PIXELS_HELD)
+}
+
 /// Coefficients (kept twice by mozjpeg) unless written in one pass, and strips.
 fn working_bytes(image: ImageSpec, spec: &EncodeSpec) -> u64 {
     let factors = factors(image, spec);
-    let coefficients = if spec.fast { 0 } else { 2 * coefficient_bytes(image.width, image.height, &factors) };
+    let coefficients =
+        if in_one_pass(image, spec) { 0 } else { 2 * coefficient_bytes(image.width, image.height, &factors) };
     let strip = u64::from(image.width + 64) * u64::from(factors[0].1 * 8) * factors.len() as u64;
     coefficients + strip * 3 + (64 << 10)
 }
@@ -74,6 +84,7 @@ pub(super) fn start<'a>(
         factors: factors[0],
         quality: spec.quality,
         fast: spec.fast,
+        one_pass: in_one_pass(image, spec),
         progressive: spec.jpeg == JpegMode::Progressive,
         memory: working,
     };

@@ -445,6 +445,8 @@ pub(super) struct Settings {
     pub(super) factors: (u32, u32),
     pub(super) quality: u8,
     pub(super) fast: bool,
+    /// One pass with the standard's Huffman codes: nothing is held but strips.
+    pub(super) one_pass: bool,
     pub(super) progressive: bool,
     /// Bound of the library's virtual arrays.
     pub(super) memory: usize,
@@ -663,9 +665,39 @@ unsafe fn configure(c: &mut sys::jpeg_compress_struct, settings: &Settings) {
         info.v_samp_factor = v as c_int;
     }
     c.raw_data_in = boolean::from(settings.input == Input::Raw);
-    if settings.progressive && !settings.fast {
-        // SAFETY: the colour space is set.
-        unsafe { sys::jpeg_simple_progression(c) };
+    if settings.one_pass {
+        c.optimize_coding = 0;
+    } else if settings.progressive {
+        // Static: the library keeps the pointer.
+        let script: &'static [sys::jpeg_scan_info] =
+            if settings.input == Input::Gray { &GRAY_SCANS } else { &COLOUR_SCANS };
+        c.scan_info = script.as_ptr();
+        c.num_scans = script.len() as c_int;
+    }
+}
+
+/// Scans of a progressive file: DC of all components, a first sight of luma, chroma, the rest of luma. Spectral
+/// selection alone: scans that refine single bits cost a tenth of the time of a whole request and save
+/// about a hundredth of the bytes.
+static COLOUR_SCANS: [sys::jpeg_scan_info; 5] =
+    [scan(&[0, 1, 2], 0, 0), scan(&[0], 1, 5), scan(&[2], 1, 63), scan(&[1], 1, 63), scan(&[0], 6, 63)];
+static GRAY_SCANS: [sys::jpeg_scan_info; 3] = [scan(&[0], 0, 0), scan(&[0], 1, 5), scan(&[0], 6, 63)];
+
+/// A scan of coefficients `first ..= last` of `components`, in full precision.
+const fn scan(components: &[c_int], first: c_int, last: c_int) -> sys::jpeg_scan_info {
+    let mut component_index = [0; 4];
+    let mut i = 0;
+    while i < components.len() {
+        component_index[i] = components[i];
+        i += 1;
+    }
+    sys::jpeg_scan_info {
+        comps_in_scan: components.len() as c_int,
+        component_index,
+        Ss: first,
+        Se: last,
+        Ah: 0,
+        Al: 0,
     }
 }
 
