@@ -87,10 +87,10 @@ pub const WORDS_ARE_PERCEPTUAL: bool = true;
 /// The number that each word is in each format. JPEG has the emulator's; the other two look like that JPEG by
 /// SSIMULACRA2 on photographs. Made by `bench/quality-words`; `docs/quality.md` has the measurements.
 pub const WORD_QUALITY: [WordQuality; 4] = [
-    WordQuality { word: QualityWord::Low, jpeg: 35, webp: 35, avif: 35 },
-    WordQuality { word: QualityWord::MediumLow, jpeg: 50, webp: 50, avif: 50 },
-    WordQuality { word: QualityWord::MediumHigh, jpeg: 70, webp: 70, avif: 70 },
-    WordQuality { word: QualityWord::High, jpeg: 90, webp: 90, avif: 90 },
+    WordQuality { word: QualityWord::Low, jpeg: 35, webp: 31, avif: 32 },
+    WordQuality { word: QualityWord::MediumLow, jpeg: 50, webp: 50, avif: 49 },
+    WordQuality { word: QualityWord::MediumHigh, jpeg: 70, webp: 78, avif: 77 },
+    WordQuality { word: QualityWord::High, jpeg: 90, webp: 93, avif: 95 },
 ];
 
 /// The numbers of one quality word.
