@@ -1,5 +1,7 @@
 //! The limits of the specification and the service's own, as one structure.
 
+use recipe::choices;
+
 /// What may be asked of one request. [`Limits::default`] holds the documented figures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -24,11 +26,11 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_pixels: 100_000_000,
-            max_dimension: 12_000,
+            max_dimension: choices::MAX_DIMENSION,
             max_animation_pixels: 100_000_000,
             passthrough_animation_pixels: 50_000_000,
-            avif_auto_dimension: 1200,
-            avif_explicit_dimension: 1600,
+            avif_auto_dimension: choices::AVIF_AUTO_DIMENSION,
+            avif_explicit_dimension: choices::AVIF_EXPLICIT_DIMENSION,
             max_steps: 1000,
             max_inputs: 100,
         }

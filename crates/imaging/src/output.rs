@@ -1,7 +1,8 @@
 //! Which format leaves, and how it is encoded.
 
 use codecs::{EncodeSpec, Format, JpegMode, Subsampling};
-use recipe::{Composite, FormatChoice, Notice, Quality, Step, choices};
+use recipe::choices::{self, WordQuality};
+use recipe::{Composite, FormatChoice, Notice, Quality, Step};
 
 use crate::Plan;
 
@@ -18,7 +19,9 @@ pub(crate) fn output_format(plan: &mut Plan, animated: bool) -> Option<Format> {
         FormatChoice::Standard if animated => Some(Format::Gif),
         // The vendor's emulator keeps AVIF sources AVIF; nothing else contradicts it.
         FormatChoice::Standard
-            if plan.probe.format == Format::Avif && longest <= plan.limits.avif_explicit_dimension =>
+            if choices::AVIF_STAYS_AVIF
+                && plan.probe.format == Format::Avif
+                && longest <= plan.limits.avif_explicit_dimension =>
         {
             Some(Format::Avif)
         }
@@ -69,13 +72,13 @@ pub(crate) fn encode_spec(plan: &Plan, format: Format) -> EncodeSpec {
     let quality = match output.quality {
         None => choices::DEFAULT_QUALITY,
         Some(Quality::Number(n)) => n.clamp(1, 100),
-        Some(Quality::Word(w)) => choices::emulator_quality(w),
+        Some(Quality::Word(word)) => of_format(choices::word_quality(word), format),
     };
     let area = u64::from(plan.width) * u64::from(plan.height);
-    // Very small and very large JPEGs are sequential: below 50×50, above 3000×3000.
+    // Very small and very large JPEGs are sequential.
     let baseline = output.fast
         || output.format == FormatChoice::BaselineJpeg
-        || !(50 * 50..=3000 * 3000).contains(&area);
+        || !(choices::LEAST_PROGRESSIVE_PIXELS..=choices::MOST_PROGRESSIVE_PIXELS).contains(&area);
     let exif = plan.probe.exif.as_deref().filter(|_| format == Format::Jpeg).and_then(|exif| {
         match output.metadata {
             recipe::Metadata::Keep => codecs::exif::keep(exif),
@@ -90,5 +93,14 @@ pub(crate) fn encode_spec(plan: &Plan, format: Format) -> EncodeSpec {
         palette: format == Format::Png && output.quality.is_some(),
         subsampling: Subsampling::S420,
         exif,
+    }
+}
+
+/// What a quality word is in `format`.
+fn of_format(word: WordQuality, format: Format) -> u8 {
+    match format {
+        Format::WebP => word.webp,
+        Format::Avif => word.avif,
+        _ => word.jpeg,
     }
 }

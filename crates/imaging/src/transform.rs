@@ -2,6 +2,7 @@
 //! effects, border. From a file the first transform happens while rows are decoded.
 
 use codecs::{Codec, DecodeSpec, Layout, Plane, Probe, Raster, RowSource, Work, codec_for};
+use recipe::choices::FOCUS_THUMBNAIL;
 use recipe::{Color, Gravity, Transform};
 
 use crate::geometry::{self, Area, Geometry, Window};
@@ -172,9 +173,6 @@ fn placed(
     after_resize(image, g, transform, means.work)
 }
 
-/// Longest side of the thumbnail on which subjects are looked for.
-const THUMB: u32 = 160;
-
 fn focus_window(
     image: &Raster,
     crop: (u32, u32),
@@ -182,7 +180,7 @@ fn focus_window(
     work: &Work,
 ) -> Result<Window, Error> {
     let longest = image.width.max(image.height);
-    let k = (f64::from(THUMB) / f64::from(longest)).min(1.0);
+    let k = (f64::from(FOCUS_THUMBNAIL) / f64::from(longest)).min(1.0);
     let size = |v: u32| ((f64::from(v) * k).round() as u32).max(1);
     let bounds = Window { x: 0, y: 0, width: image.width, height: image.height };
     let plane = &image.planes[0];

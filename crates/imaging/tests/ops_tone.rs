@@ -1,9 +1,10 @@
 //! Colour effects, blur and sharpening against double-precision references.
 
 use codecs::{Budget, Layout, Raster, Work};
-use imaging::ops::tone::{self, BLUR_SIGMA_PER_RADIUS, SHARPEN_SIGMA, SHARPEN_STRENGTH};
+use imaging::ops::tone;
 use proptest::prelude::*;
 use recipe::Transform;
+use recipe::choices::{BLUR_SIGMA_PER_RADIUS, SHARPEN_SIGMA, SHARPEN_STRENGTH};
 
 fn work() -> Work {
     Work::new(Budget::new(1 << 28))

@@ -267,3 +267,31 @@ fn decoding_at_a_fraction_moves_nothing() {
         assert!(mean < 12.0, "{side}: {mean}");
     }
 }
+
+// URL-091: in every format a better word takes more bytes, and is the number that the table has for it.
+#[test]
+fn quality_words_are_the_numbers_of_their_format() {
+    use recipe::choices::{WORD_QUALITY, WordQuality, word_quality};
+    let file = jpeg(331, 247, Subsampling::S444, JpegMode::Baseline);
+    let columns: [(FormatChoice, fn(WordQuality) -> u8); 4] = [
+        (FormatChoice::Jpeg, |numbers| numbers.jpeg),
+        (FormatChoice::WebP, |numbers| numbers.webp),
+        (FormatChoice::Avif, |numbers| numbers.avif),
+        (FormatChoice::PngForce, |numbers| numbers.jpeg),
+    ];
+    for (format, number) in columns {
+        let mut last = 0;
+        for WordQuality { word, .. } in WORD_QUALITY {
+            let bytes = |quality| {
+                let output = Output { format, quality: Some(quality), ..Output::default() };
+                let recipe = Recipe::single(Transform::default(), output);
+                let Body::Bytes(bytes) = render(&recipe, &[&file]).body else { panic!("bytes") };
+                bytes
+            };
+            let by_word = bytes(recipe::Quality::Word(word));
+            assert_eq!(by_word, bytes(recipe::Quality::Number(number(word_quality(word)))), "{format:?}");
+            assert!(by_word.len() > last, "{format:?} {word:?}");
+            last = by_word.len();
+        }
+    }
+}

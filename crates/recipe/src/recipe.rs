@@ -102,7 +102,7 @@ pub struct TextSource {
     pub content: String,
     /// Absolute URL of a TTF, OTF, WOFF or WOFF2 font.
     pub font_url: String,
-    /// Size of the em square in pixels (see [`crate::choices`] for the unit question).
+    /// Size of the em square, in units of [`crate::choices::TEXT_PIXELS_PER_UNIT`].
     pub size: f32,
     pub color: Color,
 }

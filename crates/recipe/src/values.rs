@@ -45,7 +45,7 @@ pub enum Quality {
     Word(QualityWord),
 }
 
-/// The quality words of the URL interface.
+/// The quality words of the URL interface, worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum QualityWord {
     Low,

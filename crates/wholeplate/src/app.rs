@@ -82,7 +82,7 @@ impl App {
                     _ if !used => (Given::Nothing, None),
                     (Input::Supplied, Some(bytes)) => (Given::Bytes(bytes), None),
                     (Input::Supplied, None) => {
-                        return Err(Fault::new(9432, 400, format!("Bad request: image {i} is missing")));
+                        return Err(Fault::bad_request(format_args!("image {i} is missing")));
                     }
                     (Input::Url(url), _) => {
                         let source = self.fetcher.overlay(url, asker).await?;

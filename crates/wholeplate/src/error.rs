@@ -1,5 +1,8 @@
 //! The one table that binds an error to its number, status and public text.
 
+use std::fmt::Display;
+
+use recipe::choices::BINDING_BAD_REQUEST;
 use recipe::{OptionError, SourceError};
 
 /// What a client is told.
@@ -15,6 +18,12 @@ impl Fault {
         Self { code, status, text: text.into() }
     }
 
+    /// A request of the binding that cannot be read.
+    pub(crate) fn bad_request(why: impl Display) -> Self {
+        let (code, status) = BINDING_BAD_REQUEST;
+        Self::new(code, status, format!("Bad request: {why}"))
+    }
+
     /// `ERROR <code>: <text>`, the body of every error.
     pub(crate) fn body(&self) -> String {
         format!("ERROR {}: {}", self.code, self.text)
@@ -26,9 +35,7 @@ impl From<OptionError> for Fault {
         match &error {
             OptionError::Source(SourceError::Loop) => Self::new(9403, 508, error.to_string()),
             OptionError::Source(_) => Self::new(9406, 403, error.to_string()),
-            OptionError::OutputFormat | OptionError::Steps(_) => {
-                Self::new(9432, 400, format!("Bad request: {error}"))
-            }
+            OptionError::OutputFormat | OptionError::Steps(_) => Self::bad_request(error),
             _ => Self::new(9401, 400, format!("Missing or invalid resizing parameters: {error}")),
         }
     }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use recipe::Notice;
+use recipe::choices::{ERROR_LIFETIME, LEAST_LIFETIME, MAX_NOTICES, ONERROR_STATUS};
 use sha2::{Digest, Sha256};
 
 use crate::app::Product;
@@ -19,10 +20,6 @@ const ENGINE_VERSION: &str = "2026.11.0";
 /// Response headers of every image, as documented.
 const CSP: &str =
     "default-src 'none'; navigate-to 'none'; form-action 'none'; img-src data:; style-src 'unsafe-inline';";
-/// How long an error may be kept, in seconds.
-const ERROR_LIFETIME: u32 = 10;
-/// The shortest lifetime of a result, in seconds.
-const LEAST_LIFETIME: u64 = 3600;
 
 /// What a successful answer inherits from its source and its request.
 #[derive(Debug, Default)]
@@ -85,7 +82,7 @@ pub(crate) fn success(product: Product, notices: &[Notice], inherited: &Inherite
     let restrictive = restrictive.then(|| Notice("cache-control is too restrictive".to_owned()));
     let mut told: Vec<&str> = Vec::new();
     for notice in notices.iter().chain(&more).chain(&restrictive) {
-        if !told.contains(&notice.0.as_str()) && told.len() < recipe::choices::MAX_NOTICES {
+        if !told.contains(&notice.0.as_str()) && told.len() < MAX_NOTICES {
             told.push(&notice.0);
             warn(headers, notice);
         }
@@ -126,7 +123,7 @@ pub(crate) fn not_modified(inherited: &Inherited) -> Answer {
 
 pub(crate) fn redirect(location: &str) -> Answer {
     let mut answer = Response::new(Full::default());
-    *answer.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    *answer.status_mut() = StatusCode::from_u16(ONERROR_STATUS).unwrap_or(StatusCode::TEMPORARY_REDIRECT);
     answer.headers_mut().insert(header::LOCATION, value(location));
     answer
 }

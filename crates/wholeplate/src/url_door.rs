@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use http::{HeaderMap, Method, StatusCode};
+use recipe::choices::ONERROR_SUBDOMAINS;
 use recipe::dialect::url::{self, SourceRef, UrlRequest};
 use recipe::dialect::{ClientHints, ParseMode};
 
@@ -89,7 +90,8 @@ fn on_error(request: &UrlRequest, headers: &HeaderMap, asker: &Asker, fault: &Fa
             // The zone itself and its subdomains.
             let same = host.map(without_port).zip(own).is_some_and(|(host, own)| {
                 let (host, own) = (host.to_ascii_lowercase(), own.to_ascii_lowercase());
-                host == own || host.strip_suffix(&own).is_some_and(|rest| rest.ends_with('.'))
+                let below = host.strip_suffix(&own).is_some_and(|rest| rest.ends_with('.'));
+                host == own || (ONERROR_SUBDOMAINS && below)
             });
             same.then(|| url.clone())
         }

@@ -290,6 +290,13 @@ fn output_options_are_honoured() {
     let image = photo(200, 150, Format::Png);
     let size = |quality: &str| with(&image, "output_quality", quality).body.len();
     assert!(size("10") < size("90") && size("low") < size("high"));
+    let webp = |quality: &str| {
+        let form = Form::new().file("image", &image).text("transforms", "[]");
+        let form = form.text("output_format", "image/webp").text("output_quality", quality);
+        server.post("/transform", &form.closed(), 4096).body
+    };
+    let low = recipe::choices::word_quality(recipe::QualityWord::Low);
+    assert_eq!(webp("low"), webp(&low.webp.to_string()));
     let clear = solid(20, 20, [0, 0, 0, 0]);
     assert!(with(&clear, "background", "#fff").pixels().is(5, 5, [255, 255, 255], 3));
     assert!(with(&clear, "background", "rgb(255, 0, 0)").pixels().is(5, 5, [254, 0, 0], 6));

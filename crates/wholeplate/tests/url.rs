@@ -281,6 +281,21 @@ fn quality_and_compression() {
     );
 }
 
+// URL-091, URL-095: a word is a number of its own in each format, on slow connections too.
+#[test]
+fn quality_words_are_numbers_of_their_format() {
+    let s = server();
+    let low = recipe::choices::word_quality(recipe::QualityWord::Low);
+    for (format, number) in [("jpeg", low.jpeg), ("webp", low.webp), ("avif", low.avif)] {
+        let body = |quality: &str| s.image(&format!("width=200,format={format},{quality}"), "photo.jpg").body;
+        let by_word = body("quality=low");
+        assert_eq!(by_word, body(&format!("quality={number}")), "{format}");
+        assert!(by_word.len() < body("quality=high").len(), "{format}");
+        let slow = format!("/cdn-cgi/image/width=200,format={format},scq=low/photo.jpg");
+        assert_eq!(s.get_with(&slow, &[("save-data", "on")]).body, by_word, "{format}");
+    }
+}
+
 // URL-016, URL-095, URL-096, URL-097
 #[test]
 fn slow_connections_get_their_own_quality() {

@@ -6,13 +6,9 @@
 //! taken: the subject then stands in the middle of its window, and a picture without a subject is cropped at its centre.
 
 use codecs::{Raster, Work};
+use recipe::choices::{ENTROPY_LEVELS, FOCUS_AS_GOOD};
 
 use crate::Error;
-
-/// Windows whose score comes this near to the best, as a part of the spread of scores, are as good.
-const AS_GOOD: f64 = 0.02;
-/// Levels of the histogram that [`entropy`] measures.
-const LEVELS: usize = 64;
 
 /// The window (width and height as fractions of the image's) with the most saliency in it, by R. Achanta and
 /// S. Süsstrunk, "Saliency detection using maximum symmetric surround" (ICIP 2010): the distance in CIELAB of
@@ -66,7 +62,7 @@ pub fn entropy(thumb: &Raster, window: (f64, f64), work: &Work) -> Result<(f64, 
     let levels: Vec<u8> = rgb(thumb)
         .map(|[r, g, b]| {
             let luma = 77 * u32::from(r) + 150 * u32::from(g) + 29 * u32::from(b);
-            ((luma >> 8) as usize * LEVELS / 256) as u8
+            ((luma >> 8) as usize * ENTROPY_LEVELS / 256) as u8
         })
         .collect();
     let grid = Grid::new(w, h, window);
@@ -116,7 +112,7 @@ fn best(free_x: usize, free_y: usize, score: impl Fn(usize, usize) -> f64) -> (u
     let (low, high) = places()
         .map(|(x, y)| score(x, y))
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), s| (low.min(s), high.max(s)));
-    let enough = high - AS_GOOD * (high - low) - 1e-9 * high.abs();
+    let enough = high - FOCUS_AS_GOOD * (high - low) - 1e-9 * high.abs();
     let good = || places().filter(|&(x, y)| score(x, y) >= enough);
     let (n, sx, sy) =
         good().fold((0.0, 0.0, 0.0), |(n, sx, sy), (x, y)| (n + 1.0, sx + x as f64, sy + y as f64));
@@ -132,7 +128,7 @@ fn sliding<I: Iterator<Item = usize>>(
     free: usize,
     line: impl Fn(usize) -> I,
 ) -> Vec<f64> {
-    let mut counts = [0u32; LEVELS];
+    let mut counts = [0u32; ENTROPY_LEVELS];
     let mut scores = Vec::with_capacity(free + 1);
     for i in 0..length + free {
         line(i).for_each(|at| counts[usize::from(levels[at])] += 1);

@@ -10,7 +10,7 @@ fn rendered(source: &TextSource, font: &[u8]) -> Result<text::Raster, Error> {
     let request = text::Request {
         fonts: &[font],
         text: &source.content,
-        size: source.size,
+        size: source.size * choices::TEXT_PIXELS_PER_UNIT,
         colour: [c.r, c.g, c.b, c.a],
     };
     let limits = text::Limits { max_chars: choices::TEXT_MAX_CHARS, ..text::Limits::default() };

@@ -1,53 +1,51 @@
 //! Colour effects in one pass over the pixels, then sharpening and blurring.
 
 use codecs::{Layout, Raster, Work};
-use recipe::{Transform, choices};
+use recipe::Transform;
+use recipe::choices::{self, COLOUR_ORDER, ColourEffect};
 
 use super::gaussian;
 use crate::Error;
-
-/// Standard deviation of the blur, in pixels, for each pixel of `blur` radius. The published description says no
-/// more than "radius of an approximate Gaussian".
-pub const BLUR_SIGMA_PER_RADIUS: f64 = 0.5;
-/// Radii below this have no visible effect with the vendor and none here.
-pub const LEAST_BLUR_RADIUS: f64 = 1.0;
-/// Standard deviation of the copy that sharpening subtracts.
-pub const SHARPEN_SIGMA: f64 = 0.75;
-/// How much of the difference is added for each unit of `sharpen`; the vendor recommends 1 for reduced pictures.
-pub const SHARPEN_STRENGTH: f64 = 0.4;
 
 /// Samples treated between two looks at the clock.
 const CHECKED: usize = 1 << 20;
 /// Bits behind the point of a saturated value: 255 · 255 still has room in 31 bits.
 const POINT: u32 = 12;
 
-/// Applies brightness, contrast, gamma and saturation (in this order, fused), sharpen, then blur.
+/// Applies the colour effects (in the order of [`COLOUR_ORDER`], fused), sharpen, then blur.
 /// A grey image stays grey.
 ///
 /// # Errors
 /// Budget, deadline, cancellation.
 pub fn apply(image: Raster, transform: &Transform, work: &Work) -> Result<Raster, Error> {
     let mut image = image;
-    colour(&mut image, transform, work)?;
+    colour(&mut image, transform, &COLOUR_ORDER, work)?;
     if let Some(amount) = transform.sharpen {
-        gaussian::unsharp(&mut image, SHARPEN_SIGMA, amount * SHARPEN_STRENGTH, work)?;
+        gaussian::unsharp(&mut image, choices::SHARPEN_SIGMA, amount * choices::SHARPEN_STRENGTH, work)?;
     }
-    if let Some(radius) = transform.blur.filter(|radius| *radius >= LEAST_BLUR_RADIUS) {
-        gaussian::blur(&mut image, radius * BLUR_SIGMA_PER_RADIUS, work)?;
+    if let Some(radius) = transform.blur.filter(|radius| *radius >= choices::LEAST_BLUR_RADIUS) {
+        gaussian::blur(&mut image, radius * choices::BLUR_SIGMA_PER_RADIUS, work)?;
     }
     Ok(image)
 }
 
 /// A curve for each value, then saturation as a distance from the luma (Rec. 601 weights), which is
-/// `s · value + (1 − s) · luma`: both from tables of the unbent value.
-fn colour(image: &mut Raster, transform: &Transform, work: &Work) -> Result<(), Error> {
-    let Transform { brightness, contrast, gamma, .. } = *transform;
-    let bends = brightness.is_some() || contrast.is_some() || gamma.is_some();
+/// `s · value + (1 − s) · luma`: both from tables of the unbent value. What comes after saturation is another curve.
+fn colour(
+    image: &mut Raster,
+    transform: &Transform,
+    order: &[ColourEffect],
+    work: &Work,
+) -> Result<(), Error> {
     let saturation = transform.saturation.filter(|_| image.layout != Layout::Gray);
-    if !bends && saturation.is_none() {
+    let at = order.iter().position(|effect| *effect == ColourEffect::Saturation && saturation.is_some());
+    let (before, after) = order.split_at(at.unwrap_or(order.len()));
+    let bends = |effects: &[ColourEffect]| effects.iter().any(|effect| factor(transform, *effect).is_some());
+    let last = bends(after).then(|| curve(transform, after));
+    if !bends(before) && saturation.is_none() {
         return Ok(());
     }
-    let curve = curve(brightness.unwrap_or(1.0), contrast.unwrap_or(1.0), gamma.unwrap_or(1.0));
+    let curve = curve(transform, before);
     let tables = saturation.map(|s| Tables::new(&curve, s));
     let n = image.layout.channels(0);
     for part in image.data_mut().chunks_mut(CHECKED * n) {
@@ -55,25 +53,46 @@ fn colour(image: &mut Raster, transform: &Transform, work: &Work) -> Result<(), 
         match (&tables, n) {
             (Some(tables), 3) => part.chunks_exact_mut(3).for_each(|p| tables.saturate(p)),
             (Some(tables), _) => part.chunks_exact_mut(4).for_each(|p| tables.saturate(p)),
-            (None, 4) => part.chunks_exact_mut(4).for_each(|p| bend(&mut p[..3], &curve)),
-            (None, _) => bend(part, &curve),
+            (None, _) => bend(part, n, &curve),
+        }
+        if let Some(curve) = &last {
+            bend(part, n, curve);
         }
     }
     Ok(())
 }
 
+/// The factor of an effect that is a curve; `None` where it is not asked for.
+fn factor(transform: &Transform, effect: ColourEffect) -> Option<f64> {
+    match effect {
+        ColourEffect::Brightness => transform.brightness,
+        ColourEffect::Contrast => transform.contrast,
+        ColourEffect::Gamma => transform.gamma,
+        ColourEffect::Saturation => None,
+    }
+}
+
 /// Brightness is a factor, contrast a factor on the distance from the middle, gamma a power.
-fn curve(brightness: f64, contrast: f64, gamma: f64) -> [u8; 256] {
-    let power = if choices::GAMMA_BELOW_ONE_LIGHTENS { gamma } else { 1.0 / gamma };
+fn curve(transform: &Transform, order: &[ColourEffect]) -> [u8; 256] {
     std::array::from_fn(|v| {
-        let v = v as f64 / 255.0 * brightness;
-        let v = (v - 0.5) * contrast + 0.5;
-        (v.clamp(0.0, 1.0).powf(power) * 255.0).round() as u8
+        let bent =
+            order.iter().fold(v as f64 / 255.0, |v, &effect| match (effect, factor(transform, effect)) {
+                (ColourEffect::Brightness, Some(factor)) => v * factor,
+                (ColourEffect::Contrast, Some(factor)) => (v - 0.5) * factor + 0.5,
+                (ColourEffect::Gamma, Some(gamma)) => {
+                    let power = if choices::GAMMA_BELOW_ONE_LIGHTENS { gamma } else { 1.0 / gamma };
+                    v.clamp(0.0, 1.0).powf(power)
+                }
+                _ => v,
+            });
+        (bent.clamp(0.0, 1.0) * 255.0).round() as u8
     })
 }
 
-fn bend(colours: &mut [u8], curve: &[u8; 256]) {
-    colours.iter_mut().for_each(|c| *c = curve[usize::from(*c)]);
+/// All channels but alpha.
+fn bend(pixels: &mut [u8], channels: usize, curve: &[u8; 256]) {
+    let bend = |colours: &mut [u8]| colours.iter_mut().for_each(|c| *c = curve[usize::from(*c)]);
+    if channels == 4 { pixels.chunks_exact_mut(4).for_each(|p| bend(&mut p[..3])) } else { bend(pixels) }
 }
 
 /// What a value adds to its own channel and, as red, green and blue, to the grey that all channels share.
@@ -99,6 +118,61 @@ impl Tables {
         let grey = self.grey[0][r] + self.grey[1][g] + self.grey[2][b] + (1 << (POINT - 1));
         for c in &mut p[..3] {
             *c = ((self.own[usize::from(*c)] + grey) >> POINT).clamp(0, 255) as u8;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use codecs::{Budget, Layout, Raster, Work};
+    use recipe::Transform;
+    use recipe::choices::COLOUR_ORDER;
+    use recipe::choices::ColourEffect::{Brightness, Contrast, Gamma, Saturation};
+
+    use super::colour;
+
+    // Every effect alone, one after the other, is what all do together in that order.
+    #[test]
+    fn effects_are_applied_in_the_given_order() {
+        let work = Work::new(Budget::new(1 << 20));
+        let all = Transform {
+            brightness: Some(1.4),
+            contrast: Some(0.6),
+            gamma: Some(0.7),
+            saturation: Some(1.5),
+            ..Transform::default()
+        };
+        let none = Transform::default();
+        for order in [
+            COLOUR_ORDER,
+            [Saturation, Gamma, Contrast, Brightness],
+            [Gamma, Brightness, Saturation, Contrast],
+            [Contrast, Saturation, Brightness, Gamma],
+        ] {
+            let picture = || {
+                let mut image = Raster::new(Layout::Rgba, 16, 16, &work).unwrap();
+                for (i, v) in image.data_mut().iter_mut().enumerate() {
+                    // No value is driven over the edge, where the intermediate results of single effects are cut.
+                    *v = (90 + i * 7 % 61) as u8;
+                }
+                image
+            };
+            let mut together = picture();
+            colour(&mut together, &all, &order, &work).unwrap();
+            let mut single = picture();
+            for effect in order {
+                let one = match effect {
+                    Brightness => Transform { brightness: all.brightness, ..none.clone() },
+                    Contrast => Transform { contrast: all.contrast, ..none.clone() },
+                    Gamma => Transform { gamma: all.gamma, ..none.clone() },
+                    Saturation => Transform { saturation: all.saturation, ..none.clone() },
+                };
+                colour(&mut single, &one, &order, &work).unwrap();
+            }
+            // Single effects round every time.
+            for (a, b) in together.data().iter().zip(single.data()) {
+                assert!(a.abs_diff(*b) <= 3, "{order:?}: {a} {b}");
+            }
         }
     }
 }

@@ -1,18 +1,12 @@
 //! Finding a uniform border, which may be noisy from lossy compression, or transparent.
 
 use codecs::{Raster, Work};
+use recipe::choices::{self, TRIM_PIXELS_PER_STRAY, TRIM_SHORT_LINE, TRIM_STRAY_REACH};
 use recipe::{BorderTrim, Color};
 
 use crate::Error;
 use crate::geometry::Window;
 
-/// A line still counts as border with one stray pixel in each (begun) part of this length, if that is not far
-/// off ([`STRAY_REACH`]): the tail of compression noise, not a hairline of the picture.
-const STRAYS: usize = 256;
-/// Shorter lines may have none: one pixel is too much of them.
-const SHORT: usize = 32;
-/// How many tolerances a stray pixel may differ.
-const STRAY_REACH: i32 = 3;
 /// Columns that are looked at together, so that memory is read by rows.
 const BLOCK: usize = 64;
 
@@ -27,7 +21,11 @@ pub fn find(image: &Raster, trim: &BorderTrim, work: &Work) -> Result<Option<Win
     if width == 0 || height == 0 {
         return Ok(None);
     }
-    let view = View { image, channels: image.layout.channels(0), tolerance: i32::from(trim.tolerance) };
+    let view = View {
+        image,
+        channels: image.layout.channels(0),
+        tolerance: choices::border_difference(trim.tolerance).into(),
+    };
     let colour = match trim.color {
         Some(Color { r, g, b, a }) => premultiplied([r, g, b, a]),
         None => view.detect(),
@@ -86,12 +84,12 @@ impl Line {
     fn see(&mut self, difference: i32, tolerance: i32) {
         if difference > tolerance {
             self.strays += 1;
-            self.broken |= difference > tolerance * STRAY_REACH;
+            self.broken |= difference > tolerance * TRIM_STRAY_REACH;
         }
     }
 
     fn is_broken(self, length: usize) -> bool {
-        let allowed = if length < SHORT { 0 } else { length.div_ceil(STRAYS) };
+        let allowed = if length < TRIM_SHORT_LINE { 0 } else { length.div_ceil(TRIM_PIXELS_PER_STRAY) };
         self.broken || self.strays > allowed
     }
 

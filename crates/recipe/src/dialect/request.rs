@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     Extent, FormatChoice, Notice, OptionError, Output, Quality, Recipe, Transform,
-    choices::{DEFAULT_BREAKPOINTS, DEFAULT_WIDTH_DESKTOP, DEFAULT_WIDTH_MOBILE, MAX_DPR, MAX_NOTICES},
+    choices::{
+        DEFAULT_BREAKPOINTS, DEFAULT_WIDTH_DESKTOP, DEFAULT_WIDTH_MOBILE, MAX_DPR, MAX_NOTICES,
+        WILDCARDS_ACCEPT_ALL,
+    },
 };
 
 /// How to treat what the published behaviour leaves open.
@@ -215,16 +218,18 @@ impl ClientHints<'_> {
             || self.ect.is_some_and(|ect| matches!(ect.trim(), "slow-2g" | "2g" | "3g"))
     }
 
-    /// Whether the media type is listed by its name; wildcards say nothing about new formats.
+    /// Whether the media type is listed by its name; wildcards say nothing about new formats, unless chosen otherwise.
     fn accepts(&self, media_type: &str) -> bool {
         self.accept.unwrap_or_default().split(',').any(|range| {
             let mut parts = range.split(';').map(str::trim);
-            parts.next().is_some_and(|name| name.eq_ignore_ascii_case(media_type))
-                && !parts.any(|parameter| {
-                    parameter.split_once('=').is_some_and(|(name, weight)| {
-                        name.trim().eq_ignore_ascii_case("q") && weight.trim().parse() == Ok(0.0)
-                    })
+            parts.next().is_some_and(|name| {
+                name.eq_ignore_ascii_case(media_type)
+                    || (WILDCARDS_ACCEPT_ALL && matches!(name, "image/*" | "*/*"))
+            }) && !parts.any(|parameter| {
+                parameter.split_once('=').is_some_and(|(name, weight)| {
+                    name.trim().eq_ignore_ascii_case("q") && weight.trim().parse() == Ok(0.0)
                 })
+            })
         })
     }
 }

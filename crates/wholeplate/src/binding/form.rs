@@ -40,10 +40,6 @@ pub(super) struct Form {
     pub(super) anim: Option<String>,
 }
 
-fn bad(why: impl std::fmt::Display) -> Fault {
-    Fault::new(9432, 400, format!("Bad request: {why}"))
-}
-
 impl Form {
     /// Reads a request to its end, also when it turns out to be bad.
     pub(super) async fn read<B>(app: &App, content_type: Option<&str>, body: B) -> Result<Self, Fault>
@@ -57,7 +53,7 @@ impl Form {
                 let multipart = Multipart::new(shared.clone(), boundary);
                 Self::parts(app, multipart).await
             }
-            _ => Err(bad("the request is not multipart/form-data with a boundary")),
+            _ => Err(Fault::bad_request("the request is not multipart/form-data with a boundary")),
         };
         shared.drain().await;
         read
@@ -69,11 +65,13 @@ impl Form {
         while let Some(field) = next(&mut multipart).await? {
             let name = field.name().unwrap_or_default().to_owned();
             match name.as_str() {
-                "image" | "text_input" if canvas.is_some() => return Err(bad("more than one canvas")),
+                "image" | "text_input" if canvas.is_some() => {
+                    return Err(Fault::bad_request("more than one canvas"));
+                }
                 "image" => canvas = Some(FormInput::Image(image(app, field).await?)),
                 "text_input" => canvas = Some(FormInput::Text(text(field).await?)),
                 "draw_image" | "draw_text" if form.inputs.len() + 1 >= MAX_IMAGES => {
-                    return Err(bad(format!("more than {MAX_IMAGES} images")));
+                    return Err(Fault::bad_request(format!("more than {MAX_IMAGES} images")));
                 }
                 "draw_image" => form.inputs.push(FormInput::Image(image(app, field).await?)),
                 "draw_text" => form.inputs.push(FormInput::Text(text(field).await?)),
@@ -82,10 +80,10 @@ impl Form {
                 "output_quality" => form.output_quality = Some(text(field).await?),
                 "background" => form.background = Some(text(field).await?),
                 "anim" => form.anim = Some(text(field).await?),
-                _ => return Err(bad(format!("unknown part '{}'", printable(&name)))),
+                _ => return Err(Fault::bad_request(format!("unknown part '{}'", printable(&name)))),
             }
         }
-        let canvas = canvas.ok_or_else(|| bad("no input image"))?;
+        let canvas = canvas.ok_or_else(|| Fault::bad_request("no input image"))?;
         form.inputs.insert(0, canvas);
         Ok(form)
     }
@@ -119,8 +117,10 @@ fn broken(error: &multer::Error) -> Fault {
     match error {
         multer::Error::IncompleteStream
         | multer::Error::IncompleteFieldData { .. }
-        | multer::Error::IncompleteHeaders => bad("the request ended before its closing delimiter"),
-        other => bad(other),
+        | multer::Error::IncompleteHeaders => {
+            Fault::bad_request("the request ended before its closing delimiter")
+        }
+        other => Fault::bad_request(other),
     }
 }
 
@@ -136,11 +136,11 @@ async fn text(mut field: Field<'_>) -> Result<String, Fault> {
     let mut bytes = Vec::new();
     while let Some(chunk) = chunk(&mut field).await? {
         if bytes.len() + chunk.len() > MAX_JSON_BYTES {
-            return Err(bad(format!("a part is longer than {MAX_JSON_BYTES} bytes")));
+            return Err(Fault::bad_request(format!("a part is longer than {MAX_JSON_BYTES} bytes")));
         }
         bytes.extend_from_slice(&chunk);
     }
-    String::from_utf8(bytes).map_err(|_| bad("a part is not UTF-8"))
+    String::from_utf8(bytes).map_err(|_| Fault::bad_request("a part is not UTF-8"))
 }
 
 /// The data of a body, shared so that what the parser leaves can be read after it.

@@ -67,7 +67,7 @@ struct Info {
 
 async fn info(app: &App, form: Form) -> Result<Answer, Fault> {
     let Some(FormInput::Image(image)) = form.inputs.into_iter().next() else {
-        return Err(Fault::new(9432, 400, "Bad request: the image part is missing"));
+        return Err(Fault::bad_request("the image part is missing"));
     };
     let bytes = image.bytes();
     let size = bytes.len();

@@ -5,6 +5,7 @@ use std::io::Write;
 
 use bytes::{Bytes, BytesMut};
 use codecs::{Budget, Reservation};
+use recipe::choices::BINDING_TOO_LARGE;
 
 use super::mapped;
 use crate::error::Fault;
@@ -56,7 +57,8 @@ impl Spool {
     pub(super) async fn push(&mut self, chunk: Bytes) -> Result<(), Fault> {
         self.length += chunk.len() as u64;
         if self.length > self.limit {
-            return Err(Fault::new(9413, 413, format!("an input is larger than {} bytes", self.limit)));
+            let (code, status) = BINDING_TOO_LARGE;
+            return Err(Fault::new(code, status, format!("an input is larger than {} bytes", self.limit)));
         }
         if let Place::Memory(bytes, held) = &mut self.place {
             let length = bytes.len() + chunk.len();

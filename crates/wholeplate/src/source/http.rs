@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use codecs::{Budget, Reservation};
 use http::{HeaderMap, HeaderName, StatusCode, header};
+use recipe::choices::{PRIVATE_SOURCE, SOURCE_400_CODE};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use sha2::{Digest, Sha256, Sha512};
 use url::{Host, Url};
@@ -215,7 +216,7 @@ fn by_status(status: StatusCode) -> Result<(), Trouble> {
     let code = status.as_u16();
     let fault = match code {
         200..=299 => return Ok(()),
-        400 => Fault::new(9519, 502, "the source answered 400"),
+        400 => Fault::new(SOURCE_400_CODE, 502, "the source answered 400"),
         404 => Fault::new(9404, 404, "the source image was not found"),
         401..=499 => Fault::new(9408, code, format!("the source answered {code}")),
         _ => Fault::new(9509, 502, format!("the source answered {code}")),
@@ -245,7 +246,8 @@ fn check_digest(headers: &HeaderMap, bytes: &[u8]) -> Result<(), Trouble> {
 }
 
 fn private() -> Fault {
-    Fault::new(9401, 403, "the source is not on a public address, and private ones are not allowed")
+    let (code, status) = PRIVATE_SOURCE;
+    Fault::new(code, status, "the source is not on a public address, and private ones are not allowed")
 }
 
 fn innermost(error: &dyn StdError) -> String {
