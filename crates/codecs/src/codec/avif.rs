@@ -13,7 +13,8 @@ mod sequence;
 use avif_serialize::Aviffy;
 
 use self::boxes::{Avif, Cicp, damaged};
-use self::convert::{Levels, Matrix, mix, unmultiply, widen};
+pub(super) use self::convert::unmultiply;
+use self::convert::{Levels, Matrix, mix, widen};
 use self::decoder::{Tiles, decoder_bytes};
 use self::encoder::{Picture, Settings};
 use crate::emit::Emitter;
