@@ -4,6 +4,7 @@ mod avif;
 mod bmp;
 mod gif;
 mod jpeg;
+mod jxl;
 mod png;
 pub mod svg;
 mod tiff;
@@ -203,6 +204,7 @@ pub fn codec_for(format: Format) -> Option<&'static dyn Codec> {
         Format::Avif => Some(&avif::AvifCodec),
         Format::Tiff => Some(&tiff::Tiff),
         Format::Bmp => Some(&bmp::Bmp),
-        Format::Heic | Format::Jxl => None,
+        Format::Jxl => Some(&jxl::Jxl),
+        Format::Heic => None,
     }
 }

@@ -41,7 +41,7 @@ pub(crate) enum Command {
         /// Refuse unknown options instead of warning about them.
         #[arg(long)]
         strict: bool,
-        /// Formats to accept beside JPEG, PNG, GIF, WebP, AVIF and SVG: tiff, bmp. Comma-separated.
+        /// Formats to accept beside JPEG, PNG, GIF, WebP, AVIF and SVG: tiff, bmp, jxl. Comma-separated.
         #[arg(long, value_name = "FORMATS", value_delimiter = ',')]
         extra_inputs: Vec<String>,
     },
@@ -51,7 +51,7 @@ pub(crate) enum Command {
         /// Files or globs; `-` is standard input.
         #[arg(required = true)]
         files: Vec<String>,
-        /// Formats to accept beside JPEG, PNG, GIF, WebP, AVIF and SVG: tiff, bmp. Comma-separated.
+        /// Formats to accept beside JPEG, PNG, GIF, WebP, AVIF and SVG: tiff, bmp, jxl. Comma-separated.
         #[arg(long, value_name = "FORMATS", value_delimiter = ',')]
         extra_inputs: Vec<String>,
     },
@@ -150,7 +150,7 @@ pub(crate) struct Settings {
     /// Unknown options are errors instead of warnings.
     #[arg(long)]
     strict: bool,
-    /// Formats to accept as inputs beside JPEG, PNG, GIF, WebP, AVIF and SVG: tiff, bmp. Comma-separated.
+    /// Formats to accept as inputs beside JPEG, PNG, GIF, WebP, AVIF and SVG: tiff, bmp, jxl. Comma-separated.
     #[arg(long, value_name = "FORMATS", value_delimiter = ',')]
     extra_inputs: Vec<String>,
     /// Formats not to accept as inputs, such as avif. Comma-separated.

@@ -126,6 +126,19 @@ fn url_127_avif_input_can_be_switched_off() {
 }
 
 #[test]
+fn jpeg_xl_can_be_switched_on() {
+    let file = include_bytes!("../../codecs/tests/fixtures/lossy.jxl").to_vec();
+    let pictures = [("a.jxl", file.clone()), ("cut.jxl", file[..file.len() / 2].to_vec())];
+    let off = Server::start(&pictures, &[]);
+    assert_eq!(off.image("width=30", "a.jxl").error(), (415, 9412));
+    let on = Server::start(&pictures, &["--extra-inputs", "jxl"]);
+    assert_eq!(on.image("width=30", "a.jxl").size(), (30, 23));
+    assert!(on.image("format=png", "a.jxl").pixels().is(30, 23, [125, 125, 164], 12));
+    assert!(on.image("format=json", "a.jxl").text().contains("image/jxl"));
+    assert_eq!(on.image("width=30", "cut.jxl").error(), (422, 9516));
+}
+
+#[test]
 fn the_command_line_takes_extra_formats_when_told_to() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("scan.tif"), tiff(60, 40, 1, BLUE)).unwrap();

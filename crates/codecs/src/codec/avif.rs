@@ -57,6 +57,7 @@ impl Codec for AvifCodec {
             _ if is_srgb(cicp) => Colour::Srgb,
             _ => Colour::Cicp { primaries: cicp.primaries, transfer: cicp.transfer },
         };
+        probe.first_of_many = avif.film;
         probe.whole_bitmap = true;
         Ok(probe)
     }
