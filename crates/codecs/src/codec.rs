@@ -1,10 +1,13 @@
 //! The one small trait behind which every format stands, and the table of formats.
 
 mod avif;
+mod bmp;
 mod gif;
 mod jpeg;
+mod jxl;
 mod png;
 pub mod svg;
+mod tiff;
 mod webp;
 
 use crate::{Error, Format, Layout, Probe, Raster, RowSink, RowSource, Subsampling, Work};
@@ -154,21 +157,27 @@ pub trait Codec: Sync {
 
     /// The layout the encoder wants for the given input layout (it is asked before rows are made):
     /// an encoder may prefer planes, may be unable to carry alpha, …
-    fn encoded_layout(&self, offered: Layout, spec: &EncodeSpec) -> Layout;
+    fn encoded_layout(&self, offered: Layout, _spec: &EncodeSpec) -> Layout {
+        offered
+    }
 
     /// Peak bytes that encoding holds, the output included.
-    fn encode_bytes(&self, image: ImageSpec, spec: &EncodeSpec) -> u64;
+    fn encode_bytes(&self, _image: ImageSpec, _spec: &EncodeSpec) -> u64 {
+        0
+    }
 
     /// Starts encoding. `image.layout` is one that [`Codec::encoded_layout`] gave.
     ///
     /// # Errors
-    /// Encoder errors; [`Error::Unsupported`] for formats that are only read.
+    /// Encoder errors; [`Error::Unsupported`] for formats that are only read, as it is here.
     fn encode<'a>(
         &self,
-        image: ImageSpec,
-        spec: &EncodeSpec,
-        work: &'a Work,
-    ) -> Result<Box<dyn RowSink + 'a>, Error>;
+        _image: ImageSpec,
+        _spec: &EncodeSpec,
+        _work: &'a Work,
+    ) -> Result<Box<dyn RowSink + 'a>, Error> {
+        Err(Error::Unsupported(format!("{} images can't be made", self.format())))
+    }
 
     /// Starts encoding an animation.
     ///
@@ -193,6 +202,9 @@ pub fn codec_for(format: Format) -> Option<&'static dyn Codec> {
         Format::Svg => Some(&svg::Svg),
         Format::WebP => Some(&webp::WebP),
         Format::Avif => Some(&avif::AvifCodec),
-        _ => None,
+        Format::Tiff => Some(&tiff::Tiff),
+        Format::Bmp => Some(&bmp::Bmp),
+        Format::Jxl => Some(&jxl::Jxl),
+        Format::Heic => None,
     }
 }

@@ -10,6 +10,13 @@ const COPYRIGHT: u16 = 0x8298;
 const THUMBNAIL_OFFSET: u16 = 0x0201;
 const THUMBNAIL_LENGTH: u16 = 0x0202;
 
+const IMAGE_WIDTH: u16 = 0x0100;
+const IMAGE_LENGTH: u16 = 0x0101;
+/// Points at the directory of the camera's own tags.
+const EXIF_DIRECTORY: u16 = 0x8769;
+const PIXEL_X_DIMENSION: u16 = 0xA002;
+const PIXEL_Y_DIMENSION: u16 = 0xA003;
+
 const ASCII: u16 = 2;
 const SHORT: u16 = 3;
 const LONG: u16 = 4;
@@ -85,6 +92,25 @@ impl<'a> Tiff<'a> {
         }
     }
 
+    /// Writes a single SHORT or LONG number over an entry's value in `out`, a copy of this structure. A value of
+    /// another type or count is made a SHORT, or a LONG where it does not fit.
+    fn put(self, out: &mut [u8], entry: Entry, number: u32) {
+        let short = u16::try_from(number).ok().filter(|_| entry.kind != LONG);
+        let (kind, value) = match (short, self.little) {
+            (Some(v), true) => (SHORT, u32::from(v).to_le_bytes()),
+            (Some(v), false) => (SHORT, (u32::from(v) << 16).to_be_bytes()),
+            (None, true) => (LONG, number.to_le_bytes()),
+            (None, false) => (LONG, number.to_be_bytes()),
+        };
+        let bytes = |v: u32, n: usize| {
+            if self.little { v.to_le_bytes()[..n].to_vec() } else { v.to_be_bytes()[4 - n..].to_vec() }
+        };
+        let head = [bytes(kind.into(), 2), bytes(1, 4), value.to_vec()].concat();
+        if let Some(place) = out.get_mut(entry.value - 6..entry.value + 4) {
+            place.copy_from_slice(&head);
+        }
+    }
+
     /// The bytes of an ASCII entry.
     fn ascii(self, entry: Entry) -> Option<&'a [u8]> {
         let length = entry.count as usize;
@@ -114,10 +140,10 @@ pub fn copyright(exif: &[u8]) -> Option<&[u8]> {
 }
 
 /// The structure for `metadata=keep`: all of it, but with a neutral orientation (the pixels are
-/// upright by then) and without the embedded preview (it would show the original picture).
-/// `None` if `exif` is no TIFF structure.
+/// upright by then), with the new width and height where it states them, and without the embedded preview
+/// (it would show the original picture). `None` if `exif` is no TIFF structure.
 #[must_use]
-pub fn keep(exif: &[u8]) -> Option<Vec<u8>> {
+pub fn keep(exif: &[u8], (width, height): (u32, u32)) -> Option<Vec<u8>> {
     let tiff = Tiff::new(exif)?;
     let first = tiff.first()?;
     let next_at = tiff.next_pointer(first)?;
@@ -138,16 +164,24 @@ pub fn keep(exif: &[u8]) -> Option<Vec<u8>> {
             pointer.fill(0);
         }
     }
-    // Every entry of that tag: a reader might take the last one.
-    for entry in tiff.entries(first).filter(|e| e.tag == ORIENTATION) {
-        let one: &[u8] = match (entry.kind, tiff.little) {
-            (LONG, true) => &[1, 0, 0, 0],
-            (LONG, false) => &[0, 0, 0, 1],
-            (_, true) => &[1, 0, 0, 0],
-            (_, false) => &[0, 1, 0, 0],
-        };
-        if let Some(value) = out.get_mut(entry.value..entry.value + 4) {
-            value.copy_from_slice(one);
+    // Every entry of a tag: a reader might take the last one.
+    for entry in tiff.entries(first) {
+        match entry.tag {
+            ORIENTATION => tiff.put(&mut out, entry, 1),
+            IMAGE_WIDTH => tiff.put(&mut out, entry, width),
+            IMAGE_LENGTH => tiff.put(&mut out, entry, height),
+            _ => {}
+        }
+    }
+    let camera = tiff.find(first, EXIF_DIRECTORY).and_then(|e| tiff.number(e)).map(|at| at as usize);
+    // A pointer that leads into the header or back to the first directory is nonsense.
+    if let Some(camera) = camera.filter(|&at| at >= 8 && at != first) {
+        for entry in tiff.entries(camera) {
+            match entry.tag {
+                PIXEL_X_DIMENSION => tiff.put(&mut out, entry, width),
+                PIXEL_Y_DIMENSION => tiff.put(&mut out, entry, height),
+                _ => {}
+            }
         }
     }
     Some(out)
@@ -248,14 +282,43 @@ mod tests {
     fn url_076_what_is_kept_does_not_rotate_again_and_shows_no_old_preview() {
         for little in [false, true] {
             let exif = sample(little);
-            let kept = keep(&exif).unwrap();
+            let kept = keep(&exif, (640, 480)).unwrap();
             assert_eq!(orientation(&kept), Orientation::Upright);
             assert_eq!(copyright(&kept), copyright(&exif));
             assert!(!kept.windows(7).any(|w| w == b"preview"));
             assert_eq!(kept.len(), exif.len() - PREVIEW.len());
-            assert_eq!(keep(&kept).as_ref(), Some(&kept));
+            assert_eq!(keep(&kept, (640, 480)).as_ref(), Some(&kept));
         }
-        assert_eq!(keep(b"no TIFF at all"), None);
+        assert_eq!(keep(b"no TIFF at all", (1, 1)), None);
+    }
+
+    #[test]
+    fn url_128_what_is_kept_states_the_new_size() {
+        for little in [false, true] {
+            for kind in [3, 4] {
+                let mut w = Writer {
+                    little,
+                    bytes: if little { b"II\x2a\0".to_vec() } else { b"MM\0\x2a".to_vec() },
+                };
+                w.u32(8);
+                w.u16(3);
+                w.entry(0x0100, kind, 1, 4000);
+                w.entry(0x0101, kind, 1, 3000);
+                w.entry(0x8769, 4, 1, 50);
+                w.u32(0);
+                assert_eq!(w.bytes.len(), 50);
+                w.u16(2);
+                w.entry(0xA002, kind, 1, 4000);
+                w.entry(0xA003, kind, 1, 3000);
+                w.u32(0);
+                let kept = keep(&w.bytes, (640, 480)).unwrap();
+                let tiff = super::Tiff::new(&kept).unwrap();
+                let read = |directory, tag| tiff.number(tiff.find(directory, tag).unwrap()).unwrap();
+                assert_eq!((read(8, 0x0100), read(8, 0x0101)), (640, 480), "{little} {kind}");
+                assert_eq!((read(50, 0xA002), read(50, 0xA003)), (640, 480), "{little} {kind}");
+                assert_eq!(kept.len(), w.bytes.len());
+            }
+        }
     }
 
     // URL-129
@@ -298,7 +361,7 @@ mod tests {
                 }
             }
             exif.truncate(cut);
-            if let Some(kept) = keep(&exif) {
+            if let Some(kept) = keep(&exif, (1, 70_000)) {
                 prop_assert!(kept.len() <= exif.len());
                 prop_assert_eq!(orientation(&kept), Orientation::Upright);
             }

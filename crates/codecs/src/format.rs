@@ -18,6 +18,36 @@ pub enum Format {
 }
 
 impl Format {
+    pub const ALL: [Self; 10] = [
+        Self::Jpeg,
+        Self::Png,
+        Self::Gif,
+        Self::WebP,
+        Self::Avif,
+        Self::Svg,
+        Self::Heic,
+        Self::Jxl,
+        Self::Tiff,
+        Self::Bmp,
+    ];
+
+    /// The name in settings.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Jpeg => "jpeg",
+            other => other.extension(),
+        }
+    }
+
+    /// A format by its name or its other usual extension, in any case.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        let lower = name.to_ascii_lowercase();
+        let name = if lower == "tif" { "tiff" } else { lower.as_str() };
+        Self::ALL.into_iter().find(|f| name == f.name() || name == f.extension())
+    }
+
     #[must_use]
     pub const fn mime(self) -> &'static str {
         match self {

@@ -76,6 +76,8 @@ pub struct Probe {
     pub colour: Colour,
     /// More than one frame.
     pub animation: Option<Animation>,
+    /// An animation of which the first picture alone is read.
+    pub first_of_many: bool,
     /// Few colours: a palette image, for which PNG suits better than JPEG.
     pub palette: bool,
     /// JPEG: planes can be taken as they are (YCbCr or grey).
@@ -107,6 +109,7 @@ impl Probe {
             orientation: Orientation::Upright,
             colour: Colour::Srgb,
             animation: None,
+            first_of_many: false,
             palette: false,
             subsampling: None,
             progressive: false,

@@ -340,7 +340,7 @@ fn an_animated_file_gives_its_first_frame() {
     let animated =
         [head, &chunk(b"acTL", &[0, 0, 0, 2, 0, 0, 0, 0]), &first, pixels, &second, &data, end].concat();
     let (probe, image) = decode_with(&animated, RGB, &work()).unwrap();
-    assert_eq!(probe.animation, None);
+    assert_eq!((probe.animation, probe.first_of_many), (None, true));
     assert_eq!(image, decode(file, RGB).unwrap());
 }
 

@@ -36,7 +36,7 @@ pub(crate) fn peak_bytes(plan: &Plan) -> u64 {
     let target = layout.bytes(plan.width.max(1), plan.height.max(1));
     let format = plan.format.unwrap_or(Format::Png);
     let encoding = codec_for(format).map_or(0, |c| {
-        let spec = encode_spec(plan, format);
+        let spec = encode_spec(plan, format, (plan.width, plan.height));
         let layout = c.encoded_layout(layout, &spec);
         c.encode_bytes(ImageSpec { layout, width: plan.width, height: plan.height }, &spec)
     });

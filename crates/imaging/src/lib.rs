@@ -8,6 +8,7 @@
 mod canvas;
 mod cost;
 mod error;
+mod inputs;
 mod limits;
 mod output;
 mod plan;
@@ -20,18 +21,16 @@ pub mod ops;
 
 pub use codecs::{Budget, Cancel, Format, Probe, Work};
 pub use error::Error;
+pub use inputs::Inputs;
 pub use limits::Limits;
 pub use ops::lettering::probe as probe_text;
 pub use plan::{Kind, Plan, plan};
 pub use render::{Body, Rendered, Supply, Timings, render};
 
-/// Reads the header of an image: format by content, size, orientation, colour space, frames.
+/// Reads the header of an image in one of the standard formats.
 ///
 /// # Errors
-/// [`Error::Codec`]: not an image, damaged, or a format that this build does not read.
+/// Those of [`Inputs::probe`].
 pub fn probe(bytes: &[u8]) -> Result<Probe, Error> {
-    let format = Format::sniff(bytes).ok_or(codecs::Error::NotAnImage)?;
-    let codec = codecs::codec_for(format)
-        .ok_or_else(|| codecs::Error::Unsupported(format!("{format} images are not accepted")))?;
-    Ok(codec.probe(bytes)?)
+    Inputs::default().probe(bytes)
 }

@@ -66,22 +66,22 @@ fn may_be_transparent(plan: &Plan) -> bool {
         })
 }
 
-/// How `format` is encoded for this plan.
-pub(crate) fn encode_spec(plan: &Plan, format: Format) -> EncodeSpec {
+/// How `format` is encoded for this plan, for a result of `size`.
+pub(crate) fn encode_spec(plan: &Plan, format: Format, size: (u32, u32)) -> EncodeSpec {
     let output = &plan.recipe.output;
     let quality = match output.quality {
         None => choices::DEFAULT_QUALITY,
         Some(Quality::Number(n)) => n.clamp(1, 100),
         Some(Quality::Word(word)) => of_format(choices::word_quality(word), format),
     };
-    let area = u64::from(plan.width) * u64::from(plan.height);
+    let area = u64::from(size.0) * u64::from(size.1);
     // Very small and very large JPEGs are sequential.
     let baseline = output.fast
         || output.format == FormatChoice::BaselineJpeg
         || !(choices::LEAST_PROGRESSIVE_PIXELS..=choices::MOST_PROGRESSIVE_PIXELS).contains(&area);
     let exif = plan.probe.exif.as_deref().filter(|_| format == Format::Jpeg).and_then(|exif| {
         match output.metadata {
-            recipe::Metadata::Keep => codecs::exif::keep(exif),
+            recipe::Metadata::Keep => codecs::exif::keep(exif, size),
             recipe::Metadata::Copyright => codecs::exif::copyright_only(exif),
             recipe::Metadata::None => None,
         }

@@ -96,6 +96,11 @@ pub fn plan(recipe: &Recipe, probes: &[Option<Probe>], limits: &Limits) -> Resul
         plan.kind = Kind::Json;
         return Ok(plan);
     }
+    if plan.probe.first_of_many && recipe.output.anim {
+        let format = plan.probe.format;
+        plan.notices
+            .push(Notice(format!("animated {format} images are not supported, the first frame was used")));
+    }
     let animated = plan.probe.animation.filter(|a| a.frames > 1 && recipe.output.anim);
     plan.format = output_format(&mut plan, animated.is_some());
     if let Some(animation) = animated

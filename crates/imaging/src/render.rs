@@ -178,7 +178,7 @@ fn encode(plan: &Plan, image: Raster, work: &Work) -> Result<Rendered, Error> {
         if plan.probe.palette || !flatten::is_opaque(&image) { Format::Png } else { Format::Jpeg }
     });
     let codec = codec_of(format)?;
-    let spec = encode_spec(plan, format);
+    let spec = encode_spec(plan, format, (width, height));
     let wanted = codec.encoded_layout(image.layout, &spec);
     image = match wanted {
         l if l == image.layout => image,
@@ -217,7 +217,7 @@ fn animation(
         height: plan.height,
         loops: plan.probe.animation.map_or(0, |a| a.loops),
         frames,
-        encode: encode_spec(plan, format),
+        encode: encode_spec(plan, format, (plan.width, plan.height)),
     };
     let mut images = Images::new(plan, inputs, work)?;
     images.run_overlays()?;

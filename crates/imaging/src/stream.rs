@@ -109,7 +109,7 @@ fn way(plan: &Plan, file: File<'_>) -> Result<Option<Way>, Error> {
     }
     let codec = file.codec()?;
     let Some(encoder) = codecs::codec_for(format) else { return Ok(None) };
-    let spec = encode_spec(plan, format);
+    let spec = encode_spec(plan, format, (plan.width, plan.height));
     let map = Mapping::new(&g, transform, Turn::from_orientation(probe.orientation), oriented);
     let scale = decode_scale(probe, &map);
     let planar = DecodeSpec { scale, planar: true };

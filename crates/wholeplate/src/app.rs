@@ -59,7 +59,7 @@ impl App {
     pub(crate) fn new(config: Config) -> Result<Arc<Self>, String> {
         let inputs = Budget::new((config.memory << 20) / 2);
         let fetcher = Fetcher::new(&config, &inputs)?;
-        let pool = Pool::new(&config);
+        let pool = Pool::new(&config)?;
         Ok(Arc::new(Self { config, fetcher, pool, inputs }))
     }
 

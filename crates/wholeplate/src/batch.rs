@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use imaging::{Body, Format};
+use imaging::{Body, Format, Inputs};
 use indicatif::{ProgressBar, ProgressStyle};
 use recipe::dialect::{self, ClientHints, Door, ParseMode};
 use recipe::{FormatChoice, Notice, Output, Recipe, Transform};
@@ -148,8 +148,19 @@ fn extension(format: Format) -> &'static str {
     }
 }
 
+fn accepted(extra: &[String]) -> Result<Inputs, String> {
+    Inputs::new(extra, &[]).map_err(|e| format!("--extra-inputs: {e}"))
+}
+
 /// `wholeplate transform`: all inputs on all cores. Goes on after a bad file, and says how many there were.
-pub(crate) fn transform(names: &[String], output: &Path, options: &str, strict: bool) -> Result<(), String> {
+pub(crate) fn transform(
+    names: &[String],
+    output: &Path,
+    options: &str,
+    strict: bool,
+    extra_inputs: &[String],
+) -> Result<(), String> {
+    let accepted = accepted(extra_inputs)?;
     let parsed = dialect::parse_options(options, Door::CommandLine, ParseMode { strict })
         .map_err(|e| format!("--options: {e}"))?;
     let resolved = parsed.value.resolve(&ClientHints::default());
@@ -168,7 +179,7 @@ pub(crate) fn transform(names: &[String], output: &Path, options: &str, strict: 
     let one = |input: &Input| -> Result<(), String> {
         let bytes = input.read()?;
         let (rendered, notices) =
-            make_here(&resolved.recipe, &bytes).map_err(|f| format!("{input}: {}", f.body()))?;
+            make_here(&resolved.recipe, &bytes, &accepted).map_err(|f| format!("{input}: {}", f.body()))?;
         if let Ok(told) = told.lock() {
             for Notice(text) in notices.iter().filter(|Notice(text)| !told.contains(text)) {
                 bar.suspend(|| warn(&format!("{input}: {text}")));
@@ -224,15 +235,16 @@ fn on_all_cores(
 
 /// `wholeplate info`: one JSON object for each file.
 #[allow(clippy::print_stdout)]
-pub(crate) fn info(names: &[String]) -> Result<(), String> {
+pub(crate) fn info(names: &[String], extra_inputs: &[String]) -> Result<(), String> {
+    let accepted = accepted(extra_inputs)?;
     let output = Output { format: FormatChoice::Json, ..Output::default() };
     let recipe = Recipe::single(Transform::default(), output);
     let inputs = expand(names)?;
     let mut failed = 0;
     for input in &inputs {
-        let done = input
-            .read()
-            .and_then(|bytes| make_here(&recipe, &bytes).map_err(|f| format!("{input}: {}", f.body())));
+        let done = input.read().and_then(|bytes| {
+            make_here(&recipe, &bytes, &accepted).map_err(|f| format!("{input}: {}", f.body()))
+        });
         match done {
             Ok((rendered, _)) => {
                 if let Body::Bytes(json) = rendered.body {

@@ -41,6 +41,9 @@ pub(crate) enum Command {
         /// Refuse unknown options instead of warning about them.
         #[arg(long)]
         strict: bool,
+        /// Formats to accept beside JPEG, PNG, GIF, WebP, AVIF and SVG: tiff, bmp, jxl. Comma-separated.
+        #[arg(long, value_name = "FORMATS", value_delimiter = ',')]
+        extra_inputs: Vec<String>,
     },
     /// Describe files: one JSON object a line, the shape of `format=json`.
     #[command(after_help = "Example:\n  wholeplate info photo.jpg logo.png")]
@@ -48,6 +51,9 @@ pub(crate) enum Command {
         /// Files or globs; `-` is standard input.
         #[arg(required = true)]
         files: Vec<String>,
+        /// Formats to accept beside JPEG, PNG, GIF, WebP, AVIF and SVG: tiff, bmp, jxl. Comma-separated.
+        #[arg(long, value_name = "FORMATS", value_delimiter = ',')]
+        extra_inputs: Vec<String>,
     },
     /// Print the effective configuration as TOML.
     #[command(
@@ -144,6 +150,12 @@ pub(crate) struct Settings {
     /// Unknown options are errors instead of warnings.
     #[arg(long)]
     strict: bool,
+    /// Formats to accept as inputs beside JPEG, PNG, GIF, WebP, AVIF and SVG: tiff, bmp, jxl. Comma-separated.
+    #[arg(long, value_name = "FORMATS", value_delimiter = ',')]
+    extra_inputs: Vec<String>,
+    /// Formats not to accept as inputs, such as avif. Comma-separated.
+    #[arg(long, value_name = "FORMATS", value_delimiter = ',')]
+    refused_inputs: Vec<String>,
     /// Address of /metrics and /healthz.
     #[arg(long, value_name = "ADDR")]
     admin: Option<String>,
@@ -199,8 +211,15 @@ impl Settings {
                 table.insert(name.to_owned(), true.into());
             }
         }
-        if !self.allow_origin.is_empty() {
-            table.insert("allow-origin".to_owned(), self.allow_origin.clone().into());
+        let lists = [
+            ("allow-origin", &self.allow_origin),
+            ("extra-inputs", &self.extra_inputs),
+            ("refused-inputs", &self.refused_inputs),
+        ];
+        for (name, values) in lists {
+            if !values.is_empty() {
+                table.insert(name.to_owned(), values.clone().into());
+            }
         }
         table
     }

@@ -55,6 +55,10 @@ pub(crate) struct Config {
     pub(crate) drain_timeout: u64,
     /// Unknown options are errors instead of warnings.
     pub(crate) strict: bool,
+    /// Formats that are accepted as inputs beside the standard ones.
+    pub(crate) extra_inputs: Vec<String>,
+    /// Standard formats that are not accepted as inputs.
+    pub(crate) refused_inputs: Vec<String>,
     /// Address of `/metrics` and `/healthz`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) admin: Option<String>,
@@ -93,6 +97,8 @@ impl Default for Config {
             max_redirects: recipe::choices::DEFAULT_REDIRECTS,
             drain_timeout: 30,
             strict: false,
+            extra_inputs: Vec::new(),
+            refused_inputs: Vec::new(),
             admin: None,
             log: LogFormat::Human,
         }
@@ -161,6 +167,7 @@ impl Config {
             .ok()
             .filter(|m| *m <= 0o777)
             .ok_or_else(|| format!("unix-mode: '{}' is not an octal mode such as 660", self.unix_mode))?;
+        self.inputs()?;
         for pattern in &self.allow_origin {
             crate::source::Pattern::parse(pattern)?;
         }
@@ -172,6 +179,16 @@ impl Config {
             return Err("listen: 'none' leaves no door open; give --unix PATH".to_owned());
         }
         Ok(())
+    }
+
+    /// The formats that are accepted.
+    ///
+    /// # Errors
+    /// A message that names the setting and the format that cannot be had.
+    pub(crate) fn inputs(&self) -> Result<imaging::Inputs, String> {
+        imaging::Inputs::new(&self.extra_inputs, &[]).map_err(|e| format!("extra-inputs: {e}"))?;
+        imaging::Inputs::new(&self.extra_inputs, &self.refused_inputs)
+            .map_err(|e| format!("refused-inputs: {e}"))
     }
 
     pub(crate) fn mode(&self) -> u32 {
@@ -256,6 +273,8 @@ mod tests {
         assert!(error("memory = 0", &[]).contains("memory"));
         assert!(error("unix-mode = '999'", &[]).contains("unix-mode"));
         assert!(error("allow-origin = ['http://']", &[]).contains("allow-origin"));
+        assert!(error("extra-inputs = ['tga']", &[]).contains("extra-inputs: 'tga'"));
+        assert!(error("", &[("WHOLEPLATE_REFUSED_INPUTS", "avif,tiff")]).contains("refused-inputs: 'tiff'"));
     }
 
     #[test]

@@ -27,10 +27,10 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(settings) => load(&settings).and_then(serve::run),
         Command::Config(settings) => load(&settings).and_then(|config| print_config(&config)),
-        Command::Transform { inputs, output, options, strict } => {
-            batch::transform(&inputs, &output, &options, strict)
+        Command::Transform { inputs, output, options, strict, extra_inputs } => {
+            batch::transform(&inputs, &output, &options, strict, &extra_inputs)
         }
-        Command::Info { files } => batch::info(&files),
+        Command::Info { files, extra_inputs } => batch::info(&files, &extra_inputs),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "wholeplate", &mut std::io::stdout());
             Ok(())

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use codecs::{Budget, Cancel, Work};
-use imaging::{Kind, Limits, Plan, Rendered, Supply};
+use imaging::{Inputs, Kind, Limits, Plan, Rendered, Supply};
 use recipe::{Input, Notice, Recipe};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -71,6 +71,7 @@ pub(crate) struct Pool {
     total: u64,
     time: Duration,
     limits: Limits,
+    accepted: Inputs,
     pub(crate) stats: Arc<PoolStats>,
 }
 
@@ -91,18 +92,21 @@ impl Drop for OnDrop {
 }
 
 impl Pool {
-    pub(crate) fn new(config: &Config) -> Self {
+    /// # Errors
+    /// A message that names the setting that cannot be used.
+    pub(crate) fn new(config: &Config) -> Result<Self, String> {
         let workers = config.workers();
         let total = (config.memory as u64) << 20;
-        Self {
+        Ok(Self {
             places: Arc::new(Semaphore::new(workers + config.queue)),
             workers: Arc::new(Semaphore::new(workers)),
             memory: Arc::new(Semaphore::new(usize::try_from(total / PIECE).unwrap_or(1).max(1))),
             total,
             time: Duration::from_secs(config.compute_timeout),
             limits: Limits::default(),
+            accepted: config.inputs()?,
             stats: Arc::default(),
-        }
+        })
     }
 
     /// Bytes of memory that nobody holds.
@@ -116,7 +120,8 @@ impl Pool {
             .try_acquire_owned()
             .map_err(|_| Fault::new(9522, 503, "too busy, try again"))?;
         let _worker = self.workers.acquire().await.map_err(|_| closing())?;
-        on_a_thread(move || Ok(imaging::probe(&bytes)?)).await
+        let accepted = self.accepted.clone();
+        on_a_thread(move || Ok(accepted.probe(&bytes)?)).await
     }
 
     /// Plans and renders off the async threads. `inputs[i]` belongs to input `i` of the recipe. Stops when the
@@ -142,10 +147,10 @@ impl Pool {
             self.stats.refused.fetch_add(1, Ordering::Relaxed);
             return Err(Fault::new(9522, 503, "too busy, try again"));
         };
-        let limits = self.limits.clone();
+        let (limits, accepted) = (self.limits.clone(), self.accepted.clone());
         let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| closing())?;
         let (plan, recipe, inputs) = on_a_thread(move || {
-            let plan = plan(&recipe, &inputs, &limits)?;
+            let plan = plan(&recipe, &inputs, &limits, &accepted)?;
             Ok((plan, recipe, inputs))
         })
         .await?;
@@ -219,7 +224,7 @@ fn closing() -> Fault {
 }
 
 /// Probes what is needed and plans.
-fn plan(recipe: &Recipe, inputs: &[Given], limits: &Limits) -> Result<Plan, Fault> {
+fn plan(recipe: &Recipe, inputs: &[Given], limits: &Limits, accepted: &Inputs) -> Result<Plan, Fault> {
     let used = recipe.used_images();
     let mut probes = Vec::with_capacity(inputs.len());
     for (i, (input, given)) in recipe.inputs.iter().zip(inputs).enumerate() {
@@ -227,7 +232,7 @@ fn plan(recipe: &Recipe, inputs: &[Given], limits: &Limits) -> Result<Plan, Faul
         probes.push(match (input, given.bytes().filter(|_| wanted)) {
             (_, None) => None,
             (Input::Text(text), Some(font)) => Some(imaging::probe_text(text, font)?),
-            (_, Some(bytes)) => Some(imaging::probe(bytes)?),
+            (_, Some(bytes)) => Some(accepted.probe(bytes)?),
         });
     }
     Ok(imaging::plan(recipe, &probes, limits)?)
@@ -245,9 +250,13 @@ async fn on_a_thread<T: Send + 'static>(
 }
 
 /// Plans and renders on this thread, for the command line.
-pub(crate) fn make_here(recipe: &Recipe, bytes: &[u8]) -> Result<(Rendered, Vec<Notice>), Fault> {
+pub(crate) fn make_here(
+    recipe: &Recipe,
+    bytes: &[u8],
+    accepted: &Inputs,
+) -> Result<(Rendered, Vec<Notice>), Fault> {
     let attempt = AssertUnwindSafe(|| {
-        let probe = imaging::probe(bytes)?;
+        let probe = accepted.probe(bytes)?;
         let plan = imaging::plan(recipe, &[Some(probe)], &Limits::default())?;
         let bytes_allowed = usize::try_from(plan.peak_bytes + SLACK).unwrap_or(usize::MAX);
         let work = Work::new(Budget::new(bytes_allowed));

@@ -13,7 +13,8 @@ mod sequence;
 use avif_serialize::Aviffy;
 
 use self::boxes::{Avif, Cicp, damaged};
-use self::convert::{Levels, Matrix, mix, unmultiply, widen};
+pub(super) use self::convert::unmultiply;
+use self::convert::{Levels, Matrix, mix, widen};
 use self::decoder::{Tiles, decoder_bytes};
 use self::encoder::{Picture, Settings};
 use crate::emit::Emitter;
@@ -56,6 +57,7 @@ impl Codec for AvifCodec {
             _ if is_srgb(cicp) => Colour::Srgb,
             _ => Colour::Cicp { primaries: cicp.primaries, transfer: cicp.transfer },
         };
+        probe.first_of_many = avif.film;
         probe.whole_bitmap = true;
         Ok(probe)
     }

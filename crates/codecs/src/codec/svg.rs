@@ -3,9 +3,7 @@
 //! [`sanitise`] is what a server sends instead of the file: scripts, event handlers, links to other documents and
 //! references to other origins are gone (by `svg-hush`), and a file that grows by its own entities is refused.
 
-use crate::{
-    Codec, DecodeSpec, EncodeSpec, Error, Format, ImageSpec, Layout, Probe, RowSink, RowSource, Work,
-};
+use crate::{Codec, DecodeSpec, Error, Format, Layout, Probe, RowSource, Work};
 
 /// The SVG "codec": it can only probe.
 #[derive(Debug)]
@@ -51,23 +49,6 @@ impl Codec for Svg {
         _work: &'a Work,
     ) -> Result<Box<dyn RowSource + 'a>, Error> {
         Err(Error::Unsupported("SVG is passed through, not drawn".to_owned()))
-    }
-
-    fn encoded_layout(&self, offered: Layout, _spec: &EncodeSpec) -> Layout {
-        offered
-    }
-
-    fn encode_bytes(&self, _image: ImageSpec, _spec: &EncodeSpec) -> u64 {
-        0
-    }
-
-    fn encode<'a>(
-        &self,
-        _image: ImageSpec,
-        _spec: &EncodeSpec,
-        _work: &'a Work,
-    ) -> Result<Box<dyn RowSink + 'a>, Error> {
-        Err(Error::Unsupported("SVG cannot be made of pixels".to_owned()))
     }
 }
 

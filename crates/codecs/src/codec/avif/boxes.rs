@@ -13,6 +13,8 @@ pub(super) struct Avif {
     pub(super) alpha: Option<Image>,
     /// Colours were multiplied by alpha.
     pub(super) premultiplied: bool,
+    /// A film comes with the still image.
+    pub(super) film: bool,
     pub(super) orientation: Orientation,
     pub(super) icc: Option<Range<usize>>,
     /// Code points said by the container; else those of the AV1 sequence header count.
@@ -191,7 +193,7 @@ impl Avif {
             }
         }
         let missing = if movie { unsupported("a film without a still image") } else { TRUNCATED };
-        meta.ok_or(missing)?.assemble(bytes)
+        Ok(Self { film: movie, ..meta.ok_or(missing)?.assemble(bytes)? })
     }
 }
 
@@ -418,6 +420,7 @@ impl Meta {
             colour: self.image(bytes, primary)?,
             alpha: None,
             premultiplied: false,
+            film: false,
             orientation: Orientation::Upright,
             icc: None,
             cicp: None,

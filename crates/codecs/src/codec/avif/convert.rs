@@ -148,7 +148,7 @@ pub(super) fn mix(near: &mut [u16], far: &[u16]) {
 }
 
 /// Divides by alpha what was multiplied by it.
-pub(super) fn unmultiply(rgba: &mut [u8]) {
+pub(in crate::codec) fn unmultiply(rgba: &mut [u8]) {
     for p in rgba.as_chunks_mut::<4>().0 {
         let a = u32::from(p[3]);
         if a == 0 {

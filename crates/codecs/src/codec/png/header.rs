@@ -26,6 +26,8 @@ pub(super) struct Header {
     pub(super) depth: u8,
     pub(super) interlaced: bool,
     transparent: bool,
+    /// More frames than the default image.
+    animated: bool,
     colour: Colour,
     exif: Option<Vec<u8>>,
 }
@@ -89,6 +91,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Header, Error> {
                     Kind::GrayAlpha | Kind::Rgba => false,
                 }
             }
+            b"acTL" => head.animated = u32_at(data, 0).is_some_and(|frames| frames > 1),
             b"cICP" => colour.cicp = data.try_into().ok(),
             b"iCCP" => colour.iccp = Some(data),
             b"sRGB" => colour.srgb = true,
@@ -140,6 +143,7 @@ fn ihdr(data: &[u8]) -> Result<Header, Error> {
         depth: data[8],
         interlaced: data[12] == 1,
         transparent: false,
+        animated: false,
         colour: Colour::Srgb,
         exif: None,
     })
@@ -216,6 +220,7 @@ impl Header {
     pub(super) fn into_probe(self, file_size: usize) -> Probe {
         let mut probe = Probe::new(Format::Png, self.width, self.height, file_size);
         probe.alpha = self.alpha();
+        probe.first_of_many = self.animated;
         probe.palette = self.kind == Kind::Palette;
         probe.gray = self.kind == Kind::Gray && !probe.alpha;
         probe.whole_bitmap = self.interlaced;

@@ -1,0 +1,178 @@
+//! TIFF, input only, through the `tiff` crate: the first picture of a file, one band of strips or tiles at a time.
+//!
+//! Read are grey, R G B and C M Y K of 1–16 bits (C M Y K: 8), with alpha, without compression or by LZW, Deflate,
+//! PackBits and fax; tiled and planar too. Palettes, JPEG inside, Y Cb Cr, L*a*b* and floats are not.
+
+mod bands;
+
+use std::io::Cursor;
+
+use ::tiff::decoder::{Decoder, Limits};
+use ::tiff::tags::Tag;
+use ::tiff::{ColorType, TiffError};
+
+use self::bands::Bands;
+use crate::icc::{self, MAX_PROFILE};
+use crate::{Codec, Colour, DecodeSpec, Error, Format, Layout, Orientation, Probe, RowSource, Work};
+
+/// The TIFF codec.
+#[derive(Debug)]
+pub(crate) struct Tiff;
+
+/// Bands up to this height are held as such; a file with taller ones counts as a whole bitmap.
+const BAND_ROWS: u32 = 512;
+/// The decompressors' windows and the library's tables.
+const TABLES: u64 = 1 << 20;
+
+/// How the samples of a pixel become 8 bits of a layout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Pixels {
+    layout: Layout,
+    /// Bits of a sample as stored.
+    depth: u8,
+    /// Samples of a pixel as the library hands them out.
+    samples: usize,
+    /// The colours are already multiplied by alpha.
+    premultiplied: bool,
+}
+
+fn damaged(reason: impl Into<String>) -> Error {
+    Error::Malformed { format: Format::Tiff, reason: reason.into() }
+}
+
+fn failed(error: TiffError) -> Error {
+    match error {
+        TiffError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
+            Error::Truncated(Format::Tiff)
+        }
+        TiffError::UnsupportedError(e) => Error::Unsupported(format!("TIFF: {e}")),
+        TiffError::LimitsExceeded | TiffError::IntSizeError => {
+            Error::TooLarge("a part of the TIFF file is too large".to_owned())
+        }
+        other => damaged(other.to_string()),
+    }
+}
+
+/// A file whose first directory has been read.
+struct File<'a> {
+    decoder: Decoder<Cursor<&'a [u8]>>,
+    width: u32,
+    height: u32,
+    pixels: Pixels,
+}
+
+impl<'a> File<'a> {
+    fn open(bytes: &'a [u8]) -> Result<Self, Error> {
+        let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(failed)?;
+        let mut limits = Limits::default();
+        limits.ifd_value_size = MAX_PROFILE;
+        // A compressed piece is read as it stands in the file.
+        limits.intermediate_buffer_size = bytes.len();
+        decoder = decoder.with_limits(limits);
+        let (width, height) = decoder.dimensions().map_err(failed)?;
+        if width == 0 || height == 0 {
+            return Err(damaged("no width or no height"));
+        }
+        let pixels = pixels(&mut decoder)?;
+        Ok(Self { decoder, width, height, pixels })
+    }
+
+    /// Width and height of a strip or tile.
+    fn piece(&self) -> Result<(u32, u32), Error> {
+        let (width, height) = self.decoder.chunk_dimensions();
+        if width == 0 || height == 0 {
+            return Err(damaged("strips or tiles of no size"));
+        }
+        Ok((width.min(self.width), height.min(self.height)))
+    }
+}
+
+fn pixels(decoder: &mut Decoder<Cursor<&[u8]>>) -> Result<Pixels, Error> {
+    let colour = decoder.colortype().map_err(failed)?;
+    let unsupported = || Error::Unsupported(format!("TIFF: {colour:?} samples"));
+    let formats = decoder.find_tag_unsigned_vec::<u16>(Tag::SampleFormat).map_err(failed)?;
+    if formats.unwrap_or_default().iter().any(|&f| f != 1) {
+        return Err(Error::Unsupported("TIFF: samples that are not whole numbers".to_owned()));
+    }
+    let extra = decoder.find_tag_unsigned_vec::<u16>(Tag::ExtraSamples).map_err(failed)?.unwrap_or_default();
+    let alpha = matches!(extra.first(), Some(1 | 2));
+    let (layout, depth, samples) = match colour {
+        ColorType::Gray(depth @ (1 | 2 | 4 | 8 | 16)) => (Layout::Gray, depth, 1),
+        ColorType::Multiband { bit_depth: depth @ (8 | 16), num_samples } => {
+            (if alpha { Layout::Rgba } else { Layout::Gray }, depth, usize::from(num_samples))
+        }
+        ColorType::RGB(depth @ (8 | 16)) => (Layout::Rgb, depth, 3),
+        ColorType::RGBA(depth @ (8 | 16)) => (Layout::Rgba, depth, 4),
+        ColorType::CMYK(8) => (Layout::Cmyk, 8, 4),
+        _ => return Err(unsupported()),
+    };
+    Ok(Pixels { layout, depth, samples, premultiplied: extra.first() == Some(&1) })
+}
+
+impl Codec for Tiff {
+    fn format(&self) -> Format {
+        Format::Tiff
+    }
+
+    fn probe(&self, bytes: &[u8]) -> Result<Probe, Error> {
+        let mut file = File::open(bytes)?;
+        let mut probe = Probe::new(Format::Tiff, file.width, file.height, bytes.len());
+        let Pixels { layout, depth, .. } = file.pixels;
+        probe.alpha = layout.has_alpha();
+        probe.gray = layout == Layout::Gray;
+        probe.cmyk = layout == Layout::Cmyk;
+        probe.bit_depth = depth;
+        probe.whole_bitmap = file.piece()?.1 > BAND_ROWS;
+        let orientation = file.decoder.find_tag_unsigned::<u16>(Tag::Orientation).ok().flatten();
+        probe.orientation = orientation.map(Orientation::from_exif).unwrap_or_default();
+        if let Ok(profile) = file.decoder.get_tag_u8_vec(Tag::IccProfile) {
+            let fits = match icc::space(&profile) {
+                Some(icc::Space::Rgb) => {
+                    matches!(layout, Layout::Rgb | Layout::Rgba) && !icc::is_srgb(&profile)
+                }
+                Some(icc::Space::Gray) => layout == Layout::Gray,
+                Some(icc::Space::Cmyk) => layout == Layout::Cmyk,
+                _ => false,
+            };
+            if fits {
+                probe.colour = Colour::Icc(profile);
+            }
+        }
+        Ok(probe)
+    }
+
+    fn decoded_layout(&self, probe: &Probe, _spec: DecodeSpec) -> Layout {
+        if probe.alpha {
+            Layout::Rgba
+        } else if probe.gray {
+            Layout::Gray
+        } else if probe.cmyk {
+            Layout::Cmyk
+        } else {
+            Layout::Rgb
+        }
+    }
+
+    fn decode_bytes(&self, probe: &Probe, spec: DecodeSpec) -> u64 {
+        let rows = if probe.whole_bitmap { probe.height } else { probe.height.min(BAND_ROWS) };
+        let layout = self.decoded_layout(probe, spec);
+        // The samples as stored (extra ones included, within reason), and as handed out.
+        let stored = u64::from(probe.width) * 5 * if probe.bit_depth > 8 { 2 } else { 1 };
+        u64::from(rows) * stored + layout.bytes(probe.width, rows) + TABLES
+    }
+
+    fn decode<'a>(
+        &self,
+        bytes: &'a [u8],
+        probe: &Probe,
+        spec: DecodeSpec,
+        work: &'a Work,
+    ) -> Result<Box<dyn RowSource + 'a>, Error> {
+        let file = File::open(bytes)?;
+        let layout = self.decoded_layout(probe, spec);
+        if (file.width, file.height, file.pixels.layout) != (probe.width, probe.height, layout) {
+            return Err(damaged("not the file that was looked at before"));
+        }
+        Ok(Box::new(Bands::new(file, work)?))
+    }
+}

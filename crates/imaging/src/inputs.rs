@@ -1,0 +1,93 @@
+//! Which formats are accepted as inputs: those of the service, and those that the operator adds or takes away.
+
+use codecs::{Format, Probe, codec_for};
+
+use crate::Error;
+
+/// Accepted unless they are refused.
+const STANDARD: [Format; 6] =
+    [Format::Jpeg, Format::Png, Format::Gif, Format::WebP, Format::Avif, Format::Svg];
+
+/// The accepted formats. [`Inputs::default`] holds those of the service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inputs(Vec<Format>);
+
+impl Default for Inputs {
+    fn default() -> Self {
+        Self(STANDARD.to_vec())
+    }
+}
+
+impl Inputs {
+    /// The standard formats and `extra`, without `refused`; by names as in `tiff`.
+    ///
+    /// # Errors
+    /// The first name that is no format, or none that can be added or refused.
+    pub fn new<'a>(
+        extra: impl IntoIterator<Item = &'a String>,
+        refused: impl IntoIterator<Item = &'a String>,
+    ) -> Result<Self, String> {
+        let mut accepted = STANDARD.to_vec();
+        for name in extra {
+            let format = Format::from_name(name).filter(|&f| codec_for(f).is_some());
+            let format =
+                format.ok_or_else(|| format!("'{name}' is not one of {}", Self::extras().join(", ")))?;
+            if !accepted.contains(&format) {
+                accepted.push(format);
+            }
+        }
+        for name in refused {
+            let format = Format::from_name(name)
+                .filter(|f| accepted.contains(f))
+                .ok_or_else(|| format!("'{name}' is not among the accepted formats"))?;
+            accepted.retain(|&f| f != format);
+        }
+        Ok(Self(accepted))
+    }
+
+    /// Names of the formats that can be read, but are not accepted by themselves.
+    #[must_use]
+    pub fn extras() -> Vec<&'static str> {
+        let readable = |f: &Format| codec_for(*f).is_some() && !STANDARD.contains(f);
+        Format::ALL.into_iter().filter(readable).map(Format::name).collect()
+    }
+
+    /// Reads the header of an image: format by content, size, orientation, colour space, frames. The bytes of
+    /// a format that is not accepted meet no decoder.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for formats that are not accepted; [`Error::Codec`]: not an image, or damaged.
+    pub fn probe(&self, bytes: &[u8]) -> Result<Probe, Error> {
+        let format = Format::sniff(bytes).ok_or(codecs::Error::NotAnImage)?;
+        let codec = codec_for(format).filter(|_| self.0.contains(&format));
+        let codec = codec.ok_or_else(|| Error::Unsupported(format!("{format} input is not enabled")))?;
+        Ok(codec.probe(bytes)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use codecs::Format;
+
+    use super::Inputs;
+
+    fn inputs(extra: &[&str], refused: &[&str]) -> Result<Inputs, String> {
+        let owned = |names: &[&str]| names.iter().map(|&n| n.to_owned()).collect::<Vec<_>>();
+        Inputs::new(&owned(extra), &owned(refused))
+    }
+
+    #[test]
+    fn formats_are_added_and_taken_away_by_name() {
+        assert_eq!(inputs(&[], &[]).unwrap(), Inputs::default());
+        let some = inputs(&["TIFF", "tif", "bmp"], &["avif", "bmp"]).unwrap();
+        assert!(
+            some.0.contains(&Format::Tiff)
+                && !some.0.contains(&Format::Avif)
+                && !some.0.contains(&Format::Bmp)
+        );
+        for name in ["tga", "", "heic"] {
+            assert!(inputs(&[name], &[]).unwrap_err().contains("tiff"), "{name}");
+        }
+        assert!(inputs(&[], &["tiff"]).is_err());
+    }
+}

@@ -1,0 +1,118 @@
+//! Animations frame by frame: every frame, its time, and how little memory they take together.
+
+use codecs::{AnimationSpec, Budget, EncodeSpec, Format, Frame, Layout, Raster, Work, codec_for};
+use imaging::{Body, Limits, Supply};
+use recipe::{Draw, Extent, FormatChoice, Input, Offsets, Output, Recipe, Step, Transform};
+
+const WIDTH: u32 = 800;
+const HEIGHT: u32 = 600;
+const FRAMES: u32 = 60;
+
+fn work() -> Work {
+    Work::new(Budget::new(1 << 30))
+}
+
+fn filled(width: u32, height: u32, pixel: impl Fn(u32, u32) -> [u8; 4]) -> Raster {
+    let mut image = Raster::new(Layout::Rgba, width, height, &work()).unwrap();
+    let pixels = image.data_mut().as_chunks_mut::<4>().0.iter_mut();
+    for (i, p) in (0..).zip(pixels) {
+        *p = pixel(i % width, i / width);
+    }
+    image
+}
+
+fn delay(frame: u32) -> u32 {
+    20 + frame % 7 * 10
+}
+
+fn level(frame: u32) -> u8 {
+    (20 + frame * 3) as u8
+}
+
+/// Every frame has a level of grey of its own, and a white bar that wanders.
+fn film() -> Vec<u8> {
+    let work = work();
+    let spec = AnimationSpec {
+        width: WIDTH,
+        height: HEIGHT,
+        loops: 0,
+        frames: FRAMES,
+        encode: EncodeSpec::default(),
+    };
+    let mut sink = codec_for(Format::Gif).unwrap().encode_frames(&spec, &work).unwrap();
+    for frame in 0..FRAMES {
+        let (grey, bar) = (level(frame), frame * 10);
+        let image = filled(WIDTH, HEIGHT, |x, _| {
+            if (bar..bar + 40).contains(&x) { [255; 4] } else { [grey, grey, grey, 255] }
+        });
+        sink.push(&Frame { image, delay_ms: delay(frame) }).unwrap();
+    }
+    sink.finish().unwrap()
+}
+
+fn png(image: &Raster) -> Vec<u8> {
+    let work = work();
+    let spec = EncodeSpec { fast: true, ..EncodeSpec::default() };
+    let size = codecs::ImageSpec { layout: image.layout, width: image.width, height: image.height };
+    let mut sink = codec_for(Format::Png).unwrap().encode(size, &spec, &work).unwrap();
+    image.push_into(sink.as_mut(), 16).unwrap();
+    sink.finish().unwrap()
+}
+
+/// Resize, blur and draw; gives the file and the most memory that was held at once.
+fn rendered(film: &[u8], overlay: &[u8], width: u32, format: FormatChoice) -> (Vec<u8>, usize) {
+    let transform = Transform { width: Some(Extent::Pixels(width)), blur: Some(3.0), ..Transform::default() };
+    let offsets = Offsets { left: Some(10), top: Some(20), ..Offsets::default() };
+    let recipe = Recipe {
+        inputs: vec![Input::Supplied; 2],
+        steps: vec![
+            Step::Transform { image: 0, transform },
+            Step::Draw { image: 1, onto: 0, draw: Draw { offsets, ..Draw::default() } },
+        ],
+        output: Output { format, ..Output::default() },
+    };
+    let probes = [film, overlay].map(|b| Some(imaging::probe(b).unwrap()));
+    let plan = imaging::plan(&recipe, &probes, &Limits::default()).unwrap();
+    let work = work();
+    let done = imaging::render(&plan, &[Supply::Image(film), Supply::Image(overlay)], &work).unwrap();
+    let Body::Bytes(bytes) = done.body else { panic!("bytes") };
+    let peak = work.budget.peak();
+    assert!(peak as u64 <= plan.peak_bytes, "held {peak}, planned {}", plan.peak_bytes);
+    (bytes, peak)
+}
+
+// URL-114, BND-054: frames and times survive a resize, an effect and a draw; when the result is smaller
+// than the source, no more than four frames of it and the result are held.
+#[test]
+fn sixty_frames_take_the_memory_of_four() {
+    let film = film();
+    let overlay = png(&filled(30, 30, |_, _| [200, 0, 0, 255]));
+    // A result as large as the source needs more: the encoders keep frames of its size, and the quantiser a table.
+    for (width, format, codec, most) in [
+        (400, FormatChoice::Gif, Format::Gif, 4),
+        (400, FormatChoice::WebP, Format::WebP, 4),
+        (800, FormatChoice::Gif, Format::Gif, 8),
+        (800, FormatChoice::WebP, Format::WebP, 12),
+    ] {
+        let (file, peak) = rendered(&film, &overlay, width, format);
+        let allowed = (most * WIDTH * HEIGHT * 4) as usize + file.len();
+        println!("{width} {codec}: {peak} held of {allowed}, the result is {}", file.len());
+        assert!(peak <= allowed, "{width} {codec}: {peak} > {allowed}");
+        let work = work();
+        let probe = imaging::probe(&file).unwrap();
+        assert_eq!((probe.width, probe.height), (width, width * 3 / 4));
+        let mut frames = codec_for(codec).unwrap().decode_frames(&file, &probe, &work).unwrap();
+        let mut count = 0;
+        while let Some(frame) = frames.next_frame().unwrap() {
+            assert_eq!(frame.delay_ms, delay(count), "{codec} frame {count}");
+            let at = |x: u32, y: u32| frame.image.planes[0].row(y)[x as usize * 4..][..4].to_vec();
+            let [r, g, b] = [0, 1, 2].map(|c| at(25, 35)[c]);
+            assert!(r > 180 && g < 25 && b < 25, "{codec} frame {count}: the overlay is {r} {g} {b}");
+            // At the right edge, where the bar never comes.
+            let grey = at(width - 5, 200)[0];
+            assert!(grey.abs_diff(level(count)) <= 4, "{codec} frame {count}: {grey}");
+            count += 1;
+        }
+        assert_eq!(count, FRAMES);
+    }
+}
