@@ -60,6 +60,8 @@ pub(crate) struct Config {
     pub(crate) admin: Option<String>,
     /// `human` or `json`.
     pub(crate) log: LogFormat,
+    /// Whether every answer says in `Server-Timing` where its time went, not only those that are asked to.
+    pub(crate) server_timing: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
@@ -95,6 +97,7 @@ impl Default for Config {
             strict: false,
             admin: None,
             log: LogFormat::Human,
+            server_timing: false,
         }
     }
 }

@@ -30,9 +30,11 @@ pub fn apply(image: Raster, transform: &Transform, work: &Work) -> Result<Raster
     let mut image = image;
     colour(&mut image, transform, work)?;
     if let Some(amount) = transform.sharpen {
+        let _sharpen = work.stage("sharpen");
         gaussian::unsharp(&mut image, SHARPEN_SIGMA, amount * SHARPEN_STRENGTH, work)?;
     }
     if let Some(radius) = transform.blur.filter(|radius| *radius >= LEAST_BLUR_RADIUS) {
+        let _blur = work.stage("blur");
         gaussian::blur(&mut image, radius * BLUR_SIGMA_PER_RADIUS, work)?;
     }
     Ok(image)
@@ -47,6 +49,7 @@ fn colour(image: &mut Raster, transform: &Transform, work: &Work) -> Result<(), 
     if !bends && saturation.is_none() {
         return Ok(());
     }
+    let _colour = work.stage("colour");
     let curve = curve(brightness.unwrap_or(1.0), contrast.unwrap_or(1.0), gamma.unwrap_or(1.0));
     let tables = saturation.map(|s| Tables::new(&curve, s));
     let n = image.layout.channels(0);
