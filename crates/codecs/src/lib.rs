@@ -12,6 +12,7 @@ mod format;
 mod pixels;
 mod probe;
 mod rows;
+mod stages;
 mod work;
 mod ycc;
 
@@ -29,4 +30,5 @@ pub use format::Format;
 pub use pixels::{Layout, Plane, Raster, Subsampling};
 pub use probe::{Animation, Colour, Orientation, Probe};
 pub use rows::{PlaneRows, RowSink, RowSource, Rows};
+pub use stages::{Running, Stage, Stages};
 pub use work::{Budget, Cancel, Reservation, Work};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use crate::Error;
+use crate::{Error, Running, Stages};
 
 /// A pool of bytes that buffers are taken from before they are allocated. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -114,12 +114,14 @@ pub struct Work {
     pub budget: Budget,
     pub cancel: Cancel,
     pub deadline: Option<Instant>,
+    /// Told where the time goes.
+    pub stages: Stages,
 }
 
 impl Work {
     #[must_use]
     pub fn new(budget: Budget) -> Self {
-        Self { budget, cancel: Cancel::new(), deadline: None }
+        Self { budget, cancel: Cancel::new(), deadline: None, stages: Stages::default() }
     }
 
     /// To be called about every millisecond of work.
@@ -134,6 +136,11 @@ impl Work {
             return Err(Error::Deadline);
         }
         Ok(())
+    }
+
+    /// The stage `name`, until the result is dropped.
+    pub fn stage(&self, name: &'static str) -> Running<'_> {
+        self.stages.run(name)
     }
 
     /// # Errors

@@ -20,6 +20,11 @@ enum State<'a> {
     Gone,
 }
 
+fn lettered(source: &TextSource, font: &[u8], work: &Work) -> Result<Raster, Error> {
+    let _text = work.stage("text");
+    lettering::render(source, font, work)
+}
+
 /// The numbered images of one request.
 pub(crate) struct Images<'a> {
     plan: &'a Plan,
@@ -92,13 +97,14 @@ impl<'a> Images<'a> {
 
     fn step(&mut self, index: usize, keep: bool) -> Result<(), Error> {
         self.work.check()?;
+        self.work.stages.at_step(Some(index));
         match &self.plan.recipe.steps[index] {
             Step::Transform { image, transform } => {
                 let means = self.means(index);
                 let done = match std::mem::replace(self.state(*image)?, State::Gone) {
                     State::File(file) => of_file(file, transform, means)?,
                     State::Text { font, source } => {
-                        of_raster(lettering::render(source, font, self.work)?, transform, means)?
+                        of_raster(lettered(source, font, self.work)?, transform, means)?
                     }
                     State::Pixels(image) => of_raster(image, transform, means)?,
                     State::Gone => return Err(Error::NoSuchImage(*image)),
@@ -110,6 +116,7 @@ impl<'a> Images<'a> {
                 self.load(*image)?;
                 let base = self.take(*onto)?;
                 let overlay = self.take(*image)?;
+                let _draw = self.work.stage("draw");
                 let done = compose::draw(base, &overlay, draw, self.work)?;
                 *self.state(*onto)? = State::Pixels(done);
                 if keep || self.drawn_again(*image, index) {
@@ -141,7 +148,7 @@ impl<'a> Images<'a> {
         let pixels = match state {
             State::Pixels(_) => return Ok(()),
             State::File(file) => of_file(*file, &Transform::default(), means)?,
-            State::Text { font, source } => lettering::render(source, font, work)?,
+            State::Text { font, source } => lettered(source, font, work)?,
             State::Gone => return Err(Error::NoSuchImage(index)),
         };
         *state = State::Pixels(pixels);

@@ -19,7 +19,7 @@ mod transform;
 pub mod geometry;
 pub mod ops;
 
-pub use codecs::{Budget, Cancel, Format, Probe, Work};
+pub use codecs::{Budget, Cancel, Format, Probe, Stage, Stages, Work};
 pub use error::Error;
 pub use inputs::Inputs;
 pub use limits::Limits;

@@ -74,6 +74,7 @@ pub fn render(plan: &Plan, inputs: &[Supply<'_>], work: &Work) -> Result<Rendere
             Ok(rendered(plan, Body::Input, format.mime(), Some(format)))
         }
         Kind::Svg => {
+            let _sanitise = work.stage("sanitise");
             let clean = codecs::codec::svg::sanitise(bytes, work)?;
             Ok(rendered(plan, Body::Bytes(clean), Format::Svg.mime(), Some(Format::Svg)))
         }
@@ -153,7 +154,9 @@ fn codec_of(format: Format) -> Result<&'static dyn Codec, Error> {
 fn encode(plan: &Plan, image: Raster, work: &Work) -> Result<Rendered, Error> {
     let output = &plan.recipe.output;
     let mut image = image;
+    work.stages.at_step(None);
     if let Some(background) = output.background {
+        let _background = work.stage("background");
         image = flatten::onto(image, background, work)?;
     }
     let (width, height) = (image.width, image.height);
@@ -165,15 +168,18 @@ fn encode(plan: &Plan, image: Raster, work: &Work) -> Result<Rendered, Error> {
     };
     match output.format {
         FormatChoice::Rgb => {
+            let _encode = work.stage("encode");
             let image = flatten::to_rgb(image, Color::WHITE, work)?;
             return Ok(finish(take_data(image), "application/octet-stream", None));
         }
         FormatChoice::Rgba => {
+            let _encode = work.stage("encode");
             let image = flatten::to_rgba(image, work)?;
             return Ok(finish(take_data(image), "application/octet-stream", None));
         }
         _ => {}
     }
+    let _encode = work.stage("encode");
     let format = plan.format.unwrap_or_else(|| {
         if plan.probe.palette || !flatten::is_opaque(&image) { Format::Png } else { Format::Jpeg }
     });
@@ -225,19 +231,27 @@ fn animation(
     let mut sink = encoder.encode_frames(&spec, work)?;
     let mut made = 0;
     let mut encoding = Duration::ZERO;
-    while let Some(frame) = source.next_frame()? {
+    loop {
+        work.stages.at_step(None);
+        let decode = work.stage("decode");
+        let Some(frame) = source.next_frame()? else { break };
+        drop(decode);
         work.check()?;
         let upright = turn(frame.image, Turn::from_orientation(plan.probe.orientation), work)?;
         let mut image = images.run_frame(upright)?;
         if let Some(background) = plan.recipe.output.background {
             image = flatten::onto(image, background, work)?;
         }
+        work.stages.at_step(None);
+        let _encode = work.stage("encode");
         let from = Instant::now();
         sink.push(&Frame { image: flatten::to_rgba(image, work)?, delay_ms: frame.delay_ms })?;
         encoding += from.elapsed();
         made += 1;
     }
+    let encode = work.stage("encode");
     let body = sink.finish()?;
+    drop(encode);
     let timings =
         Timings { decode: began.elapsed().saturating_sub(encoding), encode: encoding, ..Timings::default() };
     Ok(Rendered { frames: made, timings, ..rendered(plan, Body::Bytes(body), format.mime(), Some(format)) })

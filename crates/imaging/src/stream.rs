@@ -32,7 +32,9 @@ struct Way {
 pub(crate) fn short_way(plan: &Plan, file: File<'_>, work: &Work) -> Result<Option<Rendered>, Error> {
     let Some(way) = way(plan, file)? else { return Ok(None) };
     let began = Instant::now();
+    let decode = work.stage("decode");
     let mut source = file.codec()?.decode(file.bytes, file.probe, way.decode, work)?;
+    drop(decode);
     let mut pipe = Pipe::new(source.as_mut(), file, &way, work)?;
     let (width, height) =
         if way.map.turn.swaps_axes() { (way.map.size.1, way.map.size.0) } else { way.map.size };
@@ -41,13 +43,18 @@ pub(crate) fn short_way(plan: &Plan, file: File<'_>, work: &Work) -> Result<Opti
     let image = ImageSpec { layout: way.layout, width, height };
     let mut encoding = std::time::Duration::ZERO;
     let bytes = if way.map.turn.is_identity() {
-        let mut sink = encoder.encode(image, &way.spec, work)?;
+        let mut sink = {
+            let _encode = work.stage("encode");
+            encoder.encode(image, &way.spec, work)?
+        };
         while pipe.pull(source.as_mut(), work)? {
+            let _encode = work.stage("encode");
             let from = Instant::now();
             pipe.give(|rows| Ok(sink.push(rows)?))?;
             encoding += from.elapsed();
         }
         pipe.is_complete()?;
+        let _encode = work.stage("encode");
         let from = Instant::now();
         let bytes = sink.finish()?;
         encoding += from.elapsed();
@@ -67,6 +74,7 @@ pub(crate) fn short_way(plan: &Plan, file: File<'_>, work: &Work) -> Result<Opti
         drop(pipe);
         drop(source);
         let raster = turn(raster, way.map.turn, work)?;
+        let _encode = work.stage("encode");
         let from = Instant::now();
         let image = ImageSpec { layout: raster.layout, ..image };
         let mut sink = encoder.encode(image, &way.spec, work)?;
@@ -196,8 +204,11 @@ impl Pipe {
 
     /// Takes the next rows of the decoder; false after its last.
     fn pull(&mut self, source: &mut dyn RowSource, work: &Work) -> Result<bool, Error> {
+        let decode = work.stage("decode");
         let Some(rows) = source.next_rows()? else { return Ok(false) };
+        drop(decode);
         work.check()?;
+        let _resize = work.stage("resize");
         for (i, (lane, part)) in self.lanes.iter_mut().zip(rows.planes).enumerate() {
             if part.count > 0 {
                 let data = match &mut self.colours {

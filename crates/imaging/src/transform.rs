@@ -89,7 +89,9 @@ pub(crate) fn of_file(file: File<'_>, transform: &Transform, means: Means<'_>) -
         let map = Mapping::new(g, transform, upright, oriented);
         let scale = decode_scale(file.probe, &map);
         let spec = DecodeSpec { scale, planar: false };
+        let decode = means.work.stage("decode");
         let mut source = file.codec()?.decode(file.bytes, file.probe, spec, means.work)?;
+        drop(decode);
         let raster = resampled_rows(source.as_mut(), scale, file.probe, &map, means.work)?;
         turn(raster, map.turn, means.work)
     })
@@ -100,7 +102,9 @@ pub(crate) fn of_raster(image: Raster, transform: &Transform, means: Means<'_>) 
     let size = (image.width, image.height);
     let g = match transform.trim.and_then(|t| t.border) {
         Some(detect) => {
+            let trim = means.work.stage("trim");
             let window = trim_border::find(&image, &detect, means.work)?.ok_or(Error::Empty)?;
+            drop(trim);
             geometry::resolve_in(window, transform, means.base, means.limits)?
         }
         None => geometry::resolve(transform, size, means.base, means.limits)?,
@@ -113,11 +117,14 @@ pub(crate) fn of_raster(image: Raster, transform: &Transform, means: Means<'_>) 
         if map.area == whole && map.size == size {
             return turn(image, map.turn, means.work);
         }
+        let resize = means.work.stage("resize");
         let plane = &image.planes[0];
         let mut resampler =
             Resampler::new(window_of(map.bounds), map.area, map.size, plane.channels, means.work)?;
         resampler.push(0, &plane.data, plane.stride(), means.work)?;
-        turn(one_plane(image.layout, resampler.finish()?), map.turn, means.work)
+        let raster = one_plane(image.layout, resampler.finish()?);
+        drop(resize);
+        turn(raster, map.turn, means.work)
     })
 }
 
@@ -165,6 +172,7 @@ fn placed(
         let scaled = (size(tw, scale.0, g.scaled.0), size(th, scale.1, g.scaled.1));
         let area = Area { x: 0.0, y: 0.0, width: tw.into(), height: th.into() };
         let whole = make(&Geometry { area, scaled, size: scaled, pad: None, ..*g })?;
+        let _focus = means.work.stage("focus");
         let window = focus_window(&whole, g.scaled, transform, means.work)?;
         crop(&whole, window, means.work)?
     } else {
@@ -223,13 +231,18 @@ fn after_resize(
     work: &Work,
 ) -> Result<Raster, Error> {
     if let Some(pad) = g.pad.filter(|p| (p.width, p.height) != (image.width, image.height)) {
+        let _pad = work.stage("pad");
         image = flatten::pad(&image, pad, transform.background.unwrap_or(Color::WHITE), work)?;
     }
     if let Some(background) = transform.background {
+        let _background = work.stage("background");
         image = flatten::onto(image, background, work)?;
     }
-    image = tone::apply(image, transform, work)?;
+    if !only_resizes(transform) {
+        image = tone::apply(image, transform, work)?;
+    }
     if let (Some(widths), Some(frame)) = (border_widths(transform), transform.border) {
+        let _border = work.stage("border");
         image = border::add(image, widths, frame.color, work)?;
     }
     debug_assert_eq!((image.width, image.height), bordered(g, transform));
@@ -295,11 +308,16 @@ fn resampled_rows(
     let channels = target.channels(0);
     let mut resampler = Resampler::new(window, area, map.size, channels, work)?;
     let stride = dw as usize * channels;
-    while let Some(rows) = source.next_rows()? {
+    loop {
+        let decode = work.stage("decode");
+        let Some(rows) = source.next_rows()? else { break };
+        drop(decode);
         work.check()?;
         let Some(part) = rows.planes.first().filter(|p| p.count > 0) else { continue };
+        let _resize = work.stage("resize");
         resampler.push(part.first, colours.rows(part.data), stride, work)?;
     }
+    let _resize = work.stage("resize");
     Ok(one_plane(target, resampler.finish()?))
 }
 

@@ -105,7 +105,8 @@ impl App {
             _ => Bytes::new(),
         };
         let mut notices = recipe.notices();
-        let Made { mut rendered, notices: more, queued, held } = self.pool.make(recipe, given).await?;
+        let Made { mut rendered, notices: more, queued, held } =
+            self.pool.make(recipe, given, &asker.trace).await?;
         for notice in more {
             if !notices.contains(&notice) {
                 notices.push(notice);

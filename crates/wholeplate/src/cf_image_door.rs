@@ -12,22 +12,35 @@ use crate::app::App;
 use crate::error::Fault;
 use crate::respond::{self, Answer, Inherited};
 use crate::source::{Asker, shared_headers};
+use crate::trace::Trace;
 use crate::url_door::{hints, wrong_method};
 
 /// Answers a request that carries the configured header; `None` for all others.
-pub(crate) async fn answer(app: &App, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Answer> {
+pub(crate) async fn answer(
+    app: &App,
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+    trace: &Trace,
+) -> Option<Answer> {
     let name: HeaderName = app.config.cf_blob_header.as_ref()?.parse().ok()?;
     let blob = headers.get(&name)?;
     if method != Method::GET && method != Method::HEAD {
         return Some(wrong_method());
     }
-    Some(transform(app, blob.as_bytes(), uri, headers).await.unwrap_or_else(|f| respond::fault(&f)))
+    Some(transform(app, blob.as_bytes(), uri, headers, trace).await.unwrap_or_else(|f| respond::fault(&f)))
 }
 
-async fn transform(app: &App, blob: &[u8], uri: &Uri, headers: &HeaderMap) -> Result<Answer, Fault> {
+async fn transform(
+    app: &App,
+    blob: &[u8],
+    uri: &Uri,
+    headers: &HeaderMap,
+    trace: &Trace,
+) -> Result<Answer, Fault> {
     let mode = ParseMode { strict: app.config.strict };
     let wanted = cf_image::parse(blob, &hints(headers), mode)?;
-    let mut asker = Asker::new(headers);
+    let mut asker = Asker::new(headers, trace);
     let source = target(uri, &asker)?;
     // The host of the request is that of the source here, not of a zone of ours.
     asker.host = None;

@@ -162,6 +162,9 @@ pub(crate) struct Settings {
     /// human or json [default: human].
     #[arg(long, value_name = "FORMAT")]
     log: Option<String>,
+    /// Say in `Server-Timing` where the time went; without this, requests with `Want-Server-Timing: ?1` are told.
+    #[arg(long)]
+    server_timing: bool,
 }
 
 impl Settings {
@@ -205,6 +208,7 @@ impl Settings {
             ("allow-private-network", self.allow_private_network),
             ("binding-on-tcp", self.binding_on_tcp),
             ("strict", self.strict),
+            ("server-timing", self.server_timing),
         ];
         for (name, given) in switches {
             if given {

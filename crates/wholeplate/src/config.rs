@@ -64,6 +64,8 @@ pub(crate) struct Config {
     pub(crate) admin: Option<String>,
     /// `human` or `json`.
     pub(crate) log: LogFormat,
+    /// Whether every answer says in `Server-Timing` where its time went, not only those that are asked to.
+    pub(crate) server_timing: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
@@ -101,6 +103,7 @@ impl Default for Config {
             refused_inputs: Vec::new(),
             admin: None,
             log: LogFormat::Human,
+            server_timing: false,
         }
     }
 }

@@ -8,6 +8,7 @@ use http_body::Body;
 
 use crate::app::App;
 use crate::respond::{self, Answer};
+use crate::trace::Trace;
 use crate::{binding, cf_image_door, url_door};
 
 /// The kind of socket that a request came in by.
@@ -18,7 +19,7 @@ pub(crate) enum Entrance {
 }
 
 /// Answers one request.
-pub(crate) async fn answer<B>(app: Arc<App>, entrance: Entrance, request: Request<B>) -> Answer
+pub(crate) async fn answer<B>(app: Arc<App>, entrance: Entrance, request: Request<B>, trace: &Trace) -> Answer
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::error::Error + Send + Sync + 'static,
@@ -26,11 +27,11 @@ where
     let method = request.method().clone();
     let headers = request.headers().clone();
     let uri = request.uri().clone();
-    if let Some(answer) = cf_image_door::answer(&app, &method, &uri, &headers).await {
+    if let Some(answer) = cf_image_door::answer(&app, &method, &uri, &headers, trace).await {
         return answer;
     }
     let target = uri.path_and_query().map_or("/", |t| t.as_str()).to_owned();
-    if let Some(answer) = url_door::answer(&app, &method, &target, &headers).await {
+    if let Some(answer) = url_door::answer(&app, &method, &target, &headers, trace).await {
         return answer;
     }
     // The vendor's router sends the spelling with a backslash to the real one; it is no second name for it.
@@ -39,7 +40,7 @@ where
     }
     let with_binding = entrance == Entrance::Unix || app.config.binding_on_tcp;
     if with_binding && matches!(uri.path(), "/info" | "/transform") {
-        return binding::answer(app, request).await;
+        return binding::answer(app, request, trace).await;
     }
     if method == Method::POST && matches!(uri.path(), "/info" | "/transform") {
         let text = "The binding is served on the Unix socket; --binding-on-tcp opens it here too.\n";

@@ -18,6 +18,7 @@ mod respond;
 mod serve;
 mod source;
 mod strace_check;
+mod trace;
 mod url_door;
 
 use crate::cli::{Cli, Command, Settings};

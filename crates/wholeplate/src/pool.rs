@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Config;
 use crate::error::Fault;
+use crate::trace::Trace;
 
 /// Memory is shared out in pieces of this many bytes.
 const PIECE: u64 = 64 << 10;
@@ -115,21 +116,33 @@ impl Pool {
     }
 
     /// Reads the header of an image off the async threads.
-    pub(crate) async fn probe(&self, bytes: Bytes) -> Result<imaging::Probe, Fault> {
+    pub(crate) async fn probe(&self, bytes: Bytes, trace: &Trace) -> Result<imaging::Probe, Fault> {
+        let queue = trace.phase("queue");
         let _place = Arc::clone(&self.places)
             .try_acquire_owned()
             .map_err(|_| Fault::new(9522, 503, "too busy, try again"))?;
         let _worker = self.workers.acquire().await.map_err(|_| closing())?;
+        drop(queue);
         let accepted = self.accepted.clone();
-        on_a_thread(move || Ok(accepted.probe(&bytes)?)).await
+        let probe = trace.phase("probe");
+        on_a_thread(move || {
+            let _probe = probe;
+            Ok(accepted.probe(&bytes)?)
+        })
+        .await
     }
 
     /// Plans and renders off the async threads. `inputs[i]` belongs to input `i` of the recipe. Stops when the
     /// returned future is dropped.
-    pub(crate) async fn make(&self, recipe: Recipe, inputs: Vec<Given>) -> Result<Made, Fault> {
+    pub(crate) async fn make(
+        &self,
+        recipe: Recipe,
+        inputs: Vec<Given>,
+        trace: &Trace,
+    ) -> Result<Made, Fault> {
         let cancel = Cancel::new();
         let mut guard = OnDrop { cancel: cancel.clone(), stats: Arc::clone(&self.stats), armed: true };
-        let done = self.run(recipe, inputs, cancel).await;
+        let done = self.run(recipe, inputs, cancel, trace).await;
         guard.armed = false;
         match &done {
             Ok(_) => self.stats.made.fetch_add(1, Ordering::Relaxed),
@@ -141,15 +154,25 @@ impl Pool {
         done
     }
 
-    async fn run(&self, recipe: Recipe, inputs: Vec<Given>, cancel: Cancel) -> Result<Made, Fault> {
+    async fn run(
+        &self,
+        recipe: Recipe,
+        inputs: Vec<Given>,
+        cancel: Cancel,
+        trace: &Trace,
+    ) -> Result<Made, Fault> {
         let arrived = Instant::now();
+        let queue = trace.phase("queue");
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             self.stats.refused.fetch_add(1, Ordering::Relaxed);
             return Err(Fault::new(9522, 503, "too busy, try again"));
         };
         let (limits, accepted) = (self.limits.clone(), self.accepted.clone());
         let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| closing())?;
+        drop(queue);
+        let probe = trace.phase("probe");
         let (plan, recipe, inputs) = on_a_thread(move || {
+            let _probe = probe;
             let plan = plan(&recipe, &inputs, &limits, &accepted)?;
             Ok((plan, recipe, inputs))
         })
@@ -171,6 +194,7 @@ impl Pool {
             Ok(held) => (held, worker),
             Err(_) => {
                 drop(worker);
+                let _queue = trace.phase("queue");
                 let held = tokio::time::timeout(MEMORY_WAIT, memory.acquire_many_owned(pieces(wanted))).await;
                 let held = held.map_err(|_| Fault::new(9522, 503, "too busy, try again"))?;
                 let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| closing())?;
@@ -180,8 +204,11 @@ impl Pool {
         let queued = arrived.elapsed();
 
         let budget = Budget::new(usize::try_from(wanted).unwrap_or(usize::MAX));
-        let work = Work { budget, cancel, deadline: Some(Instant::now() + self.time) };
+        let stages = trace.stages();
+        let work =
+            Work { budget, cancel, deadline: Some(Instant::now() + self.time), stages: stages.clone() };
         let stats = Arc::clone(&self.stats);
+        let render = trace.phase("render");
         on_a_thread(move || {
             // Held until the work has really ended, not only until nobody waits for it.
             let _busy = (place, worker);
@@ -197,6 +224,8 @@ impl Pool {
                 })
                 .collect();
             let rendered = imaging::render(&plan, &supplies, &work);
+            render.stages(&stages.rows());
+            drop(render);
             stats.peak_bytes.fetch_max(work.budget.peak() as u64, Ordering::Relaxed);
             let mut rendered = rendered.map_err(Fault::from)?;
             let result = match &rendered.body {

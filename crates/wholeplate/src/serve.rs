@@ -15,6 +15,7 @@ use crate::config::{Config, LogFormat};
 use crate::door::{self, Entrance};
 use crate::metrics;
 use crate::respond::{self, Answer};
+use crate::trace::{self, Trace};
 
 /// Name of the header that identifies a response, in logs as on the wire.
 const REQUEST_ID: &str = "x-request-id";
@@ -96,7 +97,12 @@ async fn identified(app: Arc<App>, request: Request<delivery::Incoming>) -> Answ
     let id = request_id(&request);
     let target = request.uri().path().to_owned();
     let method = request.method().clone();
-    let mut answer = door::answer(app, entrance, request).await;
+    let timed = app.config.server_timing || trace::wants_timing(request.headers());
+    let trace = Trace::begin(timed);
+    let mut answer = door::answer(app, entrance, request, &trace).await;
+    if let Some(value) = trace.server_timing() {
+        answer.headers_mut().insert(trace::SERVER_TIMING, value);
+    }
     if let Ok(value) = HeaderValue::from_str(&id) {
         answer.headers_mut().insert(REQUEST_ID, value);
     }

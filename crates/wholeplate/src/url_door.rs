@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::error::Fault;
 use crate::respond::{self, Answer, Inherited};
 use crate::source::Asker;
+use crate::trace::Trace;
 
 /// What a request says about its client.
 pub(crate) fn hints(headers: &HeaderMap) -> ClientHints<'_> {
@@ -27,13 +28,19 @@ pub(crate) fn hints(headers: &HeaderMap) -> ClientHints<'_> {
 }
 
 /// Answers a request whose target (path and query, escaped) is a transformation URL; `None` if it is not.
-pub(crate) async fn answer(app: &App, method: &Method, target: &str, headers: &HeaderMap) -> Option<Answer> {
+pub(crate) async fn answer(
+    app: &App,
+    method: &Method,
+    target: &str,
+    headers: &HeaderMap,
+    trace: &Trace,
+) -> Option<Answer> {
     let mode = ParseMode { strict: app.config.strict };
     let parsed = url::parse_with(target, mode)?;
     if method != Method::GET && method != Method::HEAD {
         return Some(wrong_method());
     }
-    let asker = Asker::new(headers);
+    let asker = Asker::new(headers, trace);
     if asker.loops() {
         let text = "the request comes from an image transformation already";
         return Some(respond::fault(&Fault::new(9403, 508, text)));

@@ -21,9 +21,11 @@ pub fn apply(image: Raster, transform: &Transform, work: &Work) -> Result<Raster
     let mut image = image;
     colour(&mut image, transform, &COLOUR_ORDER, work)?;
     if let Some(amount) = transform.sharpen {
+        let _sharpen = work.stage("sharpen");
         gaussian::unsharp(&mut image, choices::SHARPEN_SIGMA, amount * choices::SHARPEN_STRENGTH, work)?;
     }
     if let Some(radius) = transform.blur.filter(|radius| *radius >= choices::LEAST_BLUR_RADIUS) {
+        let _blur = work.stage("blur");
         gaussian::blur(&mut image, radius * choices::BLUR_SIGMA_PER_RADIUS, work)?;
     }
     Ok(image)
@@ -45,6 +47,7 @@ fn colour(
     if !bends(before) && saturation.is_none() {
         return Ok(());
     }
+    let _colour = work.stage("colour");
     let curve = curve(transform, before);
     let tables = saturation.map(|s| Tables::new(&curve, s));
     let n = image.layout.channels(0);

@@ -104,6 +104,7 @@ pub fn turn(raster: Raster, turn: Turn, work: &Work) -> Result<Raster, Error> {
     if turn.is_identity() {
         return Ok(raster);
     }
+    let _turn = work.stage("turn");
     let (width, height) =
         if turn.transpose { (raster.height, raster.width) } else { (raster.width, raster.height) };
     let layout = raster.layout;

@@ -17,21 +17,24 @@ use crate::app::App;
 use crate::error::Fault;
 use crate::respond::{self, Answer};
 use crate::source::Asker;
+use crate::trace::Trace;
 
 /// Answers a request of the binding. The request is read to its end first, so that an answer is never lost to a
 /// client that is still writing.
-pub(crate) async fn answer<B>(app: Arc<App>, request: Request<B>) -> Answer
+pub(crate) async fn answer<B>(app: Arc<App>, request: Request<B>, trace: &Trace) -> Answer
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::error::Error + Send + Sync + 'static,
 {
     let (head, body) = request.into_parts();
     let content_type = head.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+    let receive = trace.phase("receive");
     let form = Form::read(&app, content_type, body).await;
+    drop(receive);
     let done = if head.method == Method::POST {
         match (form, head.uri.path()) {
-            (Ok(form), "/info") => info(&app, form).await,
-            (Ok(form), _) => transform(&app, form).await,
+            (Ok(form), "/info") => info(&app, form, trace).await,
+            (Ok(form), _) => transform(&app, form, &Asker::new(&head.headers, trace).unnamed()).await,
             (Err(fault), _) => Err(fault),
         }
     } else {
@@ -65,13 +68,13 @@ struct Info {
     height: Option<u32>,
 }
 
-async fn info(app: &App, form: Form) -> Result<Answer, Fault> {
+async fn info(app: &App, form: Form, trace: &Trace) -> Result<Answer, Fault> {
     let Some(FormInput::Image(image)) = form.inputs.into_iter().next() else {
         return Err(Fault::bad_request("the image part is missing"));
     };
     let bytes = image.bytes();
     let size = bytes.len();
-    let probe = app.pool.probe(bytes).await?;
+    let probe = app.pool.probe(bytes, trace).await?;
     let format = probe.format.mime();
     let (width, height) = probe.oriented_size();
     let info = if probe.format == codecs::Format::Svg {
@@ -83,7 +86,7 @@ async fn info(app: &App, form: Form) -> Result<Answer, Fault> {
     Ok(respond::plain(StatusCode::OK, "application/json", json.into()))
 }
 
-async fn transform(app: &App, form: Form) -> Result<Answer, Fault> {
+async fn transform(app: &App, form: Form, asker: &Asker) -> Result<Answer, Fault> {
     let parsed = {
         let inputs = form.inputs.iter().map(|input| match input {
             FormInput::Image(_) => BindingInput::Image,
@@ -107,7 +110,7 @@ async fn transform(app: &App, form: Form) -> Result<Answer, Fault> {
             FormInput::Text(_) => None,
         })
         .collect();
-    let product = app.produce(parsed.value, &supplied, &Asker::default()).await?;
+    let product = app.produce(parsed.value, &supplied, asker).await?;
     let content_type = product.rendered.content_type;
     let mut answer = respond::plain(StatusCode::OK, content_type, product.body.clone());
     for notice in parsed.notices.iter().chain(&product.notices) {

@@ -21,6 +21,7 @@ pub(crate) use self::http::{Ask, Fetched, Http, VIA, shared_headers};
 pub(crate) use self::pattern::Pattern;
 use crate::config::Config;
 use crate::error::Fault;
+use crate::trace::Trace;
 
 /// Largest font file in bytes.
 const MAX_FONT: u64 = 20_000_000;
@@ -81,19 +82,31 @@ pub(crate) struct Asker {
     /// Headers for the source, with `origin-auth`.
     pub(crate) headers: HeaderMap,
     /// The request's W3C trace context, so that a source's trace is the client's. It names nobody.
-    trace: HeaderMap,
+    context: HeaderMap,
+    pub(crate) trace: Trace,
 }
 
 impl Asker {
-    pub(crate) fn new(headers: &HeaderMap) -> Self {
+    pub(crate) fn new(headers: &HeaderMap, trace: &Trace) -> Self {
         let text = |name| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
-        let mut trace = HeaderMap::new();
+        let mut context = HeaderMap::new();
         for name in ["traceparent", "tracestate"] {
             if let Some(value) = headers.get(name) {
-                trace.insert(name, value.clone());
+                context.insert(name, value.clone());
             }
         }
-        Self { host: text(header::HOST), via: text(header::VIA), headers: HeaderMap::new(), trace }
+        Self {
+            host: text(header::HOST),
+            via: text(header::VIA),
+            headers: HeaderMap::new(),
+            context,
+            trace: trace.clone(),
+        }
+    }
+
+    /// The same request without what it says of its client.
+    pub(crate) fn unnamed(&self) -> Self {
+        Self { context: self.context.clone(), trace: self.trace.clone(), ..Self::default() }
     }
 
     /// Whether the request comes from this service itself, or from another one of its kind.
@@ -168,7 +181,7 @@ impl Fetcher {
                 Origin::Http(own) if same_host(own, &url) => Some(own),
                 _ => None,
             };
-            self.get(&url, trusted, &Asker::default(), MAX_FONT).await.map_err(fault)?.bytes
+            self.get(&url, trusted, &asker.unnamed(), MAX_FONT).await.map_err(fault)?.bytes
         };
         self.fonts.insert(text.to_owned(), (bytes.clone(), Instant::now()));
         Ok(bytes)
@@ -196,7 +209,10 @@ impl Fetcher {
                 let url = join(base, path)?;
                 self.get(&url, Some(base), asker, self.max_source).await.map(Source::from)
             }
-            Origin::Directory(directory) => self.file(directory, path).await,
+            Origin::Directory(directory) => {
+                let _fetch = asker.trace.phase("fetch");
+                self.file(directory, path).await
+            }
         }
     }
 
@@ -208,7 +224,8 @@ impl Fetcher {
         limit: u64,
     ) -> Result<Fetched, Fault> {
         let mut headers = asker.headers.clone();
-        headers.extend(asker.trace.clone());
+        headers.extend(asker.context.clone());
+        let _fetch = asker.trace.phase("fetch");
         let ask = Ask { trusted, via: asker.via.clone(), headers, limit };
         self.http.get(url, &ask).await
     }
