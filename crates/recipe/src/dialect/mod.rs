@@ -15,5 +15,5 @@ pub mod url;
 
 pub(crate) use request::notice;
 pub use request::{ClientHints, ParseMode, Parsed, RequestOptions, Resolved, parse_options};
-pub use table::Door;
 pub(crate) use table::fit_word;
+pub use table::{Door, option_names};

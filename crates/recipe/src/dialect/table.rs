@@ -59,6 +59,11 @@ pub(crate) fn row(name: &str, door: Door) -> Option<&'static Row> {
     TABLE.iter().find(|row| (row.name == name || row.alias == Some(name)) && row.doors.contains(&door))
 }
 
+/// The full names of all options, in canonical order.
+pub fn option_names() -> impl Iterator<Item = &'static str> {
+    TABLE.iter().map(|row| row.name)
+}
+
 impl Row {
     pub(crate) fn read(&self, options: &mut RequestOptions, given: Given<'_>) -> Read<()> {
         (self.read)(options, given)

@@ -1,0 +1,107 @@
+//! Every numbered statement of the specification is named by a test, or `docs/compatibility.md` says why not.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// The numbers there are; those of hosted images (BND-080 to BND-097) are listed like all others.
+const STATEMENTS: &[(&str, &[std::ops::RangeInclusive<u16>])] = &[
+    (
+        "URL",
+        &[
+            1..=22,
+            30..=55,
+            60..=76,
+            80..=88,
+            90..=97,
+            100..=118,
+            120..=130,
+            140..=148,
+            150..=158,
+            160..=171,
+            180..=184,
+            190..=201,
+        ],
+    ),
+    ("BND", &[1..=16, 20..=45, 50..=64, 70..=78, 80..=98]),
+];
+
+fn all() -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    for (kind, ranges) in STATEMENTS {
+        for number in ranges.iter().cloned().flatten() {
+            all.insert(format!("{kind}-{number:03}"));
+        }
+    }
+    all
+}
+
+/// The numbers that a text names, ranges ("URL-030 … URL-043") with all that lies between.
+fn named(text: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for kind in STATEMENTS.iter().map(|(kind, _)| *kind) {
+        let mut last: Option<(usize, u16)> = None;
+        for (at, _) in text.match_indices(&format!("{kind}-")) {
+            let start = at + kind.len() + 1;
+            let Some(number) = text.get(start..start + 3).and_then(|n| n.parse::<u16>().ok()) else {
+                continue;
+            };
+            if let Some((end, first)) = last
+                && text[end..at].trim() == "…"
+            {
+                found.extend((first..number).map(|n| format!("{kind}-{n:03}")));
+            }
+            found.insert(format!("{kind}-{number:03}"));
+            last = Some((start + 3, number));
+        }
+    }
+    found
+}
+
+/// Source files with tests in them, end-to-end tests and conformance cases. This file names ranges only.
+fn read_tests(directory: &Path, texts: &mut Vec<String>) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy();
+        if path.is_dir() {
+            if !matches!(&*name, "node_modules" | "target" | "sources" | "fonts") {
+                read_tests(&path, texts);
+            }
+        } else if name == "case.toml" || name.ends_with(".mjs") {
+            texts.push(std::fs::read_to_string(&path).unwrap());
+        } else if name.ends_with(".rs") && name != "statements.rs" {
+            let text = std::fs::read_to_string(&path).unwrap();
+            if path.components().any(|c| c.as_os_str() == "tests") {
+                texts.push(text);
+            } else if let Some((_, tests)) = text.split_once("#[cfg(test)]") {
+                texts.push(tests.to_owned());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_statement_has_a_test_or_a_reason() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut texts = Vec::new();
+    for directory in ["crates", "e2e/tests", "conformance"] {
+        read_tests(&root.join(directory), &mut texts);
+    }
+    let tested: BTreeSet<String> = texts.iter().flat_map(|text| named(text)).collect();
+    let listed = std::fs::read_to_string(root.join("docs/compatibility.md")).unwrap();
+    let (_, listed) = listed.split_once("## Statements without a test of their own").unwrap();
+    let excused = named(listed);
+    let all = all();
+    let missing: Vec<_> = all.iter().filter(|s| !tested.contains(*s) && !excused.contains(*s)).collect();
+    let unknown: Vec<_> = tested.union(&excused).filter(|s| !all.contains(*s)).collect();
+    assert!(missing.is_empty(), "neither tested nor listed in docs/compatibility.md: {missing:?}");
+    assert!(unknown.is_empty(), "there are no such statements: {unknown:?}");
+}
+
+#[test]
+fn ranges_name_all_that_lies_between() {
+    let found = named("// URL-030 … URL-032, URL-050; BND-080 … BND-082");
+    let expected = ["BND-080", "BND-081", "BND-082", "URL-030", "URL-031", "URL-032", "URL-050"];
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), expected);
+}
