@@ -96,7 +96,6 @@ fn sixty_frames_take_the_memory_of_four() {
     ] {
         let (file, peak) = rendered(&film, &overlay, width, format);
         let allowed = (most * WIDTH * HEIGHT * 4) as usize + file.len();
-        println!("{width} {codec}: {peak} held of {allowed}, the result is {}", file.len());
         assert!(peak <= allowed, "{width} {codec}: {peak} > {allowed}");
         let work = work();
         let probe = imaging::probe(&file).unwrap();

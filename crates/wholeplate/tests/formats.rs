@@ -52,7 +52,7 @@ fn url_116_large_animations_pass_through_unchanged() {
         assert!(beyond.len() < 10_000);
         let files = [12, 13, 26].map(|n| format!("{n}{name}"));
         let s = Server::start(&[(&files[0], below), (&files[1], above.clone()), (&files[2], beyond)], &[]);
-        let format = if name == "a.gif" { "anim=true" } else { "format=webp" };
+        let format = if name == "a.gif" { "fit=scale-down" } else { "format=webp" };
         let small = s.image(&format!("width=20,{format}"), &files[0]);
         assert_eq!(small.size(), (20, 20), "{name}");
         assert_eq!(imaging::probe(&small.body).unwrap().animation.map(|a| a.frames), Some(12), "{name}");
