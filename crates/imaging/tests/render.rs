@@ -273,7 +273,8 @@ fn decoding_at_a_fraction_moves_nothing() {
 fn quality_words_are_the_numbers_of_their_format() {
     use recipe::choices::{WORD_QUALITY, WordQuality, word_quality};
     let file = jpeg(331, 247, Subsampling::S444, JpegMode::Baseline);
-    let columns: [(FormatChoice, fn(WordQuality) -> u8); 4] = [
+    type Column = fn(WordQuality) -> u8;
+    let columns: [(FormatChoice, Column); 4] = [
         (FormatChoice::Jpeg, |numbers| numbers.jpeg),
         (FormatChoice::WebP, |numbers| numbers.webp),
         (FormatChoice::Avif, |numbers| numbers.avif),
