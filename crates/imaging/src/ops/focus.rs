@@ -11,6 +11,8 @@ use crate::Error;
 
 /// Windows whose score comes this near to the best, as a part of the spread of scores, are as good.
 const AS_GOOD: f64 = 0.02;
+/// How far saliency reaches beyond its place, as a part of the thumbnail's longer side.
+const REACH: f64 = 0.05;
 /// Levels of the histogram that [`entropy`] measures.
 const LEVELS: usize = 64;
 
@@ -22,8 +24,8 @@ const LEVELS: usize = 64;
 /// Budget, deadline, cancellation.
 pub fn saliency(thumb: &Raster, window: (f64, f64), work: &Work) -> Result<(f64, f64), Error> {
     let (w, h) = (thumb.width as usize, thumb.height as usize);
-    // Three planes of f32, as many sums of f64, and the map's.
-    let _held = work.take((w + 1) * (h + 1) * (2 * 3 * 4 + 4 * 8))?;
+    // Three planes of f32, as many sums of f64, the map's, and what it grows through.
+    let _held = work.take((w + 1) * (h + 1) * (2 * 3 * 4 + 4 * 8 + 2 * 4))?;
     let lab = lab(thumb);
     work.check()?;
     let soft: Vec<Vec<f32>> = lab.iter().map(|plane| binomial(plane, w, h)).collect();
@@ -49,6 +51,9 @@ pub fn saliency(thumb: &Raster, window: (f64, f64), work: &Work) -> Result<(f64,
     for v in &mut map {
         *v = (f64::from(*v) - mean).max(0.0) as f32;
     }
+    // The surround of what is near an edge is little more than itself: the outer side of a subject there stands out less
+    // than its inner side, and has to be held all the same.
+    let map = grown(&map, w, h, (REACH * w.max(h) as f64).round() as usize);
     let sums = Sums::new(&map, w, h);
     let grid = Grid::new(w, h, window);
     let (x, y) = best(grid.free_x, grid.free_y, |x, y| sums.of(x, x + grid.width, y, y + grid.height));
@@ -210,6 +215,25 @@ fn binomial(plane: &[f32], w: usize, h: usize) -> Vec<f32> {
             let column = |x: usize| plane[above * w + x] + 2.0 * plane[y * w + x] + plane[below * w + x];
             let (left, right) = (x.saturating_sub(1), (x + 1).min(w - 1));
             out[y * w + x] = (column(left) + 2.0 * column(x) + column(right)) / 16.0;
+        }
+    }
+    out
+}
+
+/// The greatest value within `reach` along both axes.
+fn grown(plane: &[f32], w: usize, h: usize, reach: usize) -> Vec<f32> {
+    let greatest = |values: &mut dyn Iterator<Item = f32>| values.fold(0.0, f32::max);
+    let mut along = vec![0.0; w * h];
+    for (to, row) in along.chunks_exact_mut(w).zip(plane.chunks_exact(w)) {
+        for (x, v) in to.iter_mut().enumerate() {
+            *v = greatest(&mut row[x.saturating_sub(reach)..(x + reach + 1).min(w)].iter().copied());
+        }
+    }
+    let mut out = vec![0.0; w * h];
+    for (y, to) in out.chunks_exact_mut(w).enumerate() {
+        let rows = y.saturating_sub(reach)..(y + reach + 1).min(h);
+        for (x, v) in to.iter_mut().enumerate() {
+            *v = greatest(&mut rows.clone().map(|y| along[y * w + x]));
         }
     }
     out
