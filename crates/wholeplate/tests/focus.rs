@@ -37,8 +37,8 @@ const SCENES: [Scene; 10] = [
     ("lake.jpg", "width=480,flip=h", ORANGE, (0.12, 0.66), 0.34),
     ("turned.jpg", "width=300", PLANET, (0.50, 0.87), 0.40),
     ("turned.jpg", "width=300,flip=h", ORANGE, (0.40, 0.14), 0.40),
-    ("aurora.avif", "width=480", MARK, (0.88, 0.55), 0.36),
-    ("aurora.avif", "width=480,flip=h", DAHLIA, (0.12, 0.60), 0.34),
+    ("dunes.webp", "trim.left=0.1,trim.right=0.5,width=240", MARK, (0.50, 0.86), 0.42),
+    ("lake.jpg", "trim.left=0.55,width=300", DAHLIA, (0.55, 0.88), 0.34),
     ("balloon.jpg", "trim.top=0.45,trim.right=0.45,width=480", ORANGE, (0.87, 0.40), 0.36),
 ];
 
