@@ -222,18 +222,20 @@ fn binomial(plane: &[f32], w: usize, h: usize) -> Vec<f32> {
 
 /// The greatest value within `reach` along both axes.
 fn grown(plane: &[f32], w: usize, h: usize, reach: usize) -> Vec<f32> {
-    let greatest = |values: &mut dyn Iterator<Item = f32>| values.fold(0.0, f32::max);
-    let mut along = vec![0.0; w * h];
+    let raise = |to: &mut [f32], from: &[f32]| {
+        to.iter_mut().zip(from).for_each(|(to, from)| *to = to.max(*from));
+    };
+    let mut along = plane.to_vec();
     for (to, row) in along.chunks_exact_mut(w).zip(plane.chunks_exact(w)) {
-        for (x, v) in to.iter_mut().enumerate() {
-            *v = greatest(&mut row[x.saturating_sub(reach)..(x + reach + 1).min(w)].iter().copied());
+        for shift in 1..=reach.min(w - 1) {
+            raise(&mut to[shift..], row);
+            raise(to, &row[shift..]);
         }
     }
-    let mut out = vec![0.0; w * h];
+    let mut out = along.clone();
     for (y, to) in out.chunks_exact_mut(w).enumerate() {
-        let rows = y.saturating_sub(reach)..(y + reach + 1).min(h);
-        for (x, v) in to.iter_mut().enumerate() {
-            *v = greatest(&mut rows.clone().map(|y| along[y * w + x]));
+        for near in y.saturating_sub(reach)..(y + reach + 1).min(h) {
+            raise(to, &along[near * w..][..w]);
         }
     }
     out
