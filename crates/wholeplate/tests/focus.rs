@@ -126,6 +126,5 @@ fn auto_holds_the_subject_in_at_least_nine_of_ten_photographs() {
             missed.push((number, found, [left, top, right, bottom]));
         }
     }
-    println!("held in {} of {}", SCENES.len() - missed.len(), SCENES.len());
     assert!(missed.len() <= 1, "missed {missed:?}");
 }
