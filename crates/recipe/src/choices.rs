@@ -19,6 +19,9 @@ pub const MAX_DIMENSION: u32 = 12_000;
 pub const FOCUS_THUMBNAIL: u32 = 160;
 /// Crop windows whose score comes this near to the best, as a part of the spread of scores, are as good.
 pub const FOCUS_AS_GOOD: f64 = 0.02;
+/// How far saliency reaches beyond its place, as a part of the thumbnail's longer side: it fades towards the edge of
+/// what stands out, and a crop along it would cut the subject.
+pub const FOCUS_REACH: f64 = 0.05;
 /// Levels of luma in the histogram whose entropy `gravity=entropy` measures.
 pub const ENTROPY_LEVELS: usize = 64;
 

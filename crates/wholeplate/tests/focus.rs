@@ -37,8 +37,8 @@ const SCENES: [Scene; 10] = [
     ("lake.jpg", "width=480,flip=h", ORANGE, (0.12, 0.66), 0.34),
     ("turned.jpg", "width=300", PLANET, (0.50, 0.87), 0.40),
     ("turned.jpg", "width=300,flip=h", ORANGE, (0.40, 0.14), 0.40),
-    ("aurora.avif", "width=480", MARK, (0.88, 0.55), 0.36),
-    ("aurora.avif", "width=480,flip=h", DAHLIA, (0.12, 0.60), 0.34),
+    ("dunes.webp", "trim.left=0.1,trim.right=0.5,width=240", MARK, (0.50, 0.86), 0.42),
+    ("lake.jpg", "trim.left=0.55,width=300", DAHLIA, (0.55, 0.88), 0.34),
     ("balloon.jpg", "trim.top=0.45,trim.right=0.45,width=480", ORANGE, (0.87, 0.40), 0.36),
 ];
 
@@ -94,8 +94,14 @@ fn window(server: &Server, image: &Pixels, png: &[u8], gravity: &str) -> (u32, u
         format!(r#"[{{"imageIndex":0,"width":{side},"height":{side},"fit":"cover","gravity":"{gravity}"}}]"#);
     let form = Form::new().file("image", png).text("transforms", &step).text("output_format", "image/png");
     let crop = server.post("/transform", &form.closed(), 8192).pixels();
-    let is_here =
-        |x: u32, y: u32| (0..side).all(|v| (0..side).all(|u| crop.at(u, v) == image.at(x + u, y + v)));
+    let row = |p: &Pixels, x: u32, y: u32| {
+        let at = (y * p.width + x) as usize;
+        p.rgba[at..at + side as usize].to_vec()
+    };
+    let first = row(&crop, 0, 0);
+    let is_here = |x: u32, y: u32| {
+        row(image, x, y) == first && (1..side).all(|v| row(&crop, 0, v) == row(image, x, y + v))
+    };
     let places = (0..=image.height - side).flat_map(|y| (0..=image.width - side).map(move |x| (x, y)));
     places.into_iter().find(|&(x, y)| is_here(x, y)).expect("a window of the picture")
 }
@@ -120,6 +126,5 @@ fn auto_holds_the_subject_in_at_least_nine_of_ten_photographs() {
             missed.push((number, found, [left, top, right, bottom]));
         }
     }
-    println!("held in {} of {}", SCENES.len() - missed.len(), SCENES.len());
     assert!(missed.len() <= 1, "missed {missed:?}");
 }

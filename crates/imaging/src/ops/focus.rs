@@ -6,7 +6,7 @@
 //! taken: the subject then stands in the middle of its window, and a picture without a subject is cropped at its centre.
 
 use codecs::{Raster, Work};
-use recipe::choices::{ENTROPY_LEVELS, FOCUS_AS_GOOD};
+use recipe::choices::{ENTROPY_LEVELS, FOCUS_AS_GOOD, FOCUS_REACH};
 
 use crate::Error;
 
@@ -18,8 +18,8 @@ use crate::Error;
 /// Budget, deadline, cancellation.
 pub fn saliency(thumb: &Raster, window: (f64, f64), work: &Work) -> Result<(f64, f64), Error> {
     let (w, h) = (thumb.width as usize, thumb.height as usize);
-    // Three planes of f32, as many sums of f64, and the map's.
-    let _held = work.take((w + 1) * (h + 1) * (2 * 3 * 4 + 4 * 8))?;
+    // Three planes of f32, as many sums of f64, the map's, and what it grows through.
+    let _held = work.take((w + 1) * (h + 1) * (2 * 3 * 4 + 4 * 8 + 2 * 4))?;
     let lab = lab(thumb);
     work.check()?;
     let soft: Vec<Vec<f32>> = lab.iter().map(|plane| binomial(plane, w, h)).collect();
@@ -45,6 +45,9 @@ pub fn saliency(thumb: &Raster, window: (f64, f64), work: &Work) -> Result<(f64,
     for v in &mut map {
         *v = (f64::from(*v) - mean).max(0.0) as f32;
     }
+    // The surround of what is near an edge is little more than itself: the outer side of a subject there stands out less
+    // than its inner side, and has to be held all the same.
+    let map = grown(&map, w, h, (FOCUS_REACH * w.max(h) as f64).round() as usize);
     let sums = Sums::new(&map, w, h);
     let grid = Grid::new(w, h, window);
     let (x, y) = best(grid.free_x, grid.free_y, |x, y| sums.of(x, x + grid.width, y, y + grid.height));
@@ -206,6 +209,27 @@ fn binomial(plane: &[f32], w: usize, h: usize) -> Vec<f32> {
             let column = |x: usize| plane[above * w + x] + 2.0 * plane[y * w + x] + plane[below * w + x];
             let (left, right) = (x.saturating_sub(1), (x + 1).min(w - 1));
             out[y * w + x] = (column(left) + 2.0 * column(x) + column(right)) / 16.0;
+        }
+    }
+    out
+}
+
+/// The greatest value within `reach` along both axes.
+fn grown(plane: &[f32], w: usize, h: usize, reach: usize) -> Vec<f32> {
+    let raise = |to: &mut [f32], from: &[f32]| {
+        to.iter_mut().zip(from).for_each(|(to, from)| *to = to.max(*from));
+    };
+    let mut along = plane.to_vec();
+    for (to, row) in along.chunks_exact_mut(w).zip(plane.chunks_exact(w)) {
+        for shift in 1..=reach.min(w - 1) {
+            raise(&mut to[shift..], row);
+            raise(to, &row[shift..]);
+        }
+    }
+    let mut out = along.clone();
+    for (y, to) in out.chunks_exact_mut(w).enumerate() {
+        for near in y.saturating_sub(reach)..(y + reach + 1).min(h) {
+            raise(to, &along[near * w..][..w]);
         }
     }
     out

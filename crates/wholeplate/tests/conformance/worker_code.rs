@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::cases::{Binding, Object};
 
 /// Longest line of code.
-const LINE: usize = 76;
+const LINE: usize = 60;
 
 /// `fetch` with `cf.image`.
 pub(crate) fn cf_image(source: &str, image: &Object) -> String {
