@@ -102,6 +102,7 @@ impl Wanted {
         if let Some(name) = REFUSED.iter().find(|name| given(name).is_some()) {
             return Err(format!("{name}: own certificates towards the collector are not possible"));
         }
+        sampler(given("OTEL_TRACES_SAMPLER").as_deref(), given("OTEL_TRACES_SAMPLER_ARG").as_deref())?;
         let propagators = given("OTEL_PROPAGATORS").unwrap_or_default();
         if let Some(other) =
             propagators.split(',').map(str::trim).find(|p| !matches!(*p, "" | "tracecontext" | "baggage"))
@@ -132,6 +133,20 @@ impl Wanted {
         let named = given("OTEL_SERVICE_NAME").is_some()
             || attributes.split(',').any(|a| a.trim().starts_with("service.name="));
         Ok(Some(Self { protocol, timeout, named }))
+    }
+}
+
+/// The SDK would take another sampler in place of one that it does not know.
+fn sampler(name: Option<&str>, argument: Option<&str>) -> Result<(), String> {
+    match name {
+        None | Some("always_on" | "always_off" | "parentbased_always_on" | "parentbased_always_off") => {
+            Ok(())
+        }
+        Some("traceidratio" | "parentbased_traceidratio") => match argument.map(str::parse::<f64>) {
+            Some(Ok(ratio)) if (0.0..=1.0).contains(&ratio) => Ok(()),
+            _ => Err("OTEL_TRACES_SAMPLER_ARG: a ratio from 0 to 1 is needed".to_owned()),
+        },
+        Some(other) => Err(format!("OTEL_TRACES_SAMPLER: '{other}' is not there")),
     }
 }
 
@@ -207,8 +222,12 @@ mod tests {
             ("OTEL_PROPAGATORS", "b3"),
             ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/ca.pem"),
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon"),
+            ("OTEL_TRACES_SAMPLER", "jaeger_remote"),
         ] {
             assert!(read(&[TO, (name, value)]).unwrap_err().contains(name), "{name}");
         }
+        let ratio = ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio");
+        assert!(read(&[TO, ratio, ("OTEL_TRACES_SAMPLER_ARG", "2")]).is_err());
+        assert!(read(&[TO, ratio, ("OTEL_TRACES_SAMPLER_ARG", "0.1")]).unwrap().is_some());
     }
 }
