@@ -17,6 +17,7 @@ use ledger::{Blame, Cause};
 
 use crate::config::Config;
 use crate::ledgered::{Account, BodyEntry};
+use crate::receipt::{Outcome, Receipt};
 use crate::request::{ConnInfo, DrainLimits, Gone, Incoming};
 use crate::stats::bump;
 use crate::watch::Watch;
@@ -48,6 +49,8 @@ struct Flight {
     promised: Option<u64>,
     id: Option<String>,
     given: u64,
+    /// HTTP/2 only: on HTTP/1 the account has it.
+    receipt: Option<Receipt>,
     /// All of the body was given away.
     complete: bool,
     /// Why it will not be.
@@ -69,13 +72,18 @@ impl Flight {
             promised: None,
             id: None,
             given: 0,
+            receipt: None,
             complete: false,
             cause: None,
         }
     }
 
-    fn answer_begins<B: Body>(&mut self, response: &Response<B>, head_only: bool) {
+    fn answer_begins<B: Body>(&mut self, response: &mut Response<B>, head_only: bool) {
         self.shared.watch.answer_begins();
+        match response.extensions_mut().remove::<Receipt>() {
+            Some(receipt) if !self.http2 => self.shared.account.receipts.await_verdict(self.number, receipt),
+            receipt => self.receipt = receipt,
+        }
         self.status = Some(response.status().as_u16());
         let bodiless =
             head_only || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
@@ -102,6 +110,12 @@ impl Flight {
             if self.http2 {
                 self.shared.account.body_given(self.shared.config.ledger);
             }
+        }
+    }
+
+    fn tell(&mut self, cut: Option<Cause>) {
+        if let Some(receipt) = self.receipt.take() {
+            receipt.tell(&Outcome { promised: self.promised, delivered: self.given, cut });
         }
     }
 
@@ -134,7 +148,10 @@ impl Drop for Flight {
                     id: self.id.as_deref(),
                 };
                 self.shared.account.body_cut(&entry, cause);
+                self.tell(Some(cause));
             }
+        } else {
+            self.tell(None);
         }
         self.shared.account.stats.requests_open.fetch_sub(1, Ordering::Relaxed);
         self.shared.watch.request_ends();
@@ -187,7 +204,7 @@ where
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
     }
-    flight.answer_begins(&response, head_only);
+    flight.answer_begins(&mut response, head_only);
     response.map(|source| Outgoing { source, rest: Bytes::new(), flight })
 }
 

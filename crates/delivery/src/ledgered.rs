@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ledger::{Cause, Entry, Observer, Protocol};
 
+use crate::receipt::{Outcome, Receipts};
 use crate::stats::{Stats, bump};
 use crate::transport::Peer;
 
@@ -17,11 +18,20 @@ pub(crate) struct Account {
     given: AtomicU64,
     /// HTTP/2 responses whose end was seen on the wire.
     ended: AtomicU64,
+    /// Of HTTP/1 responses that are under way.
+    pub(crate) receipts: Receipts,
 }
 
 impl Account {
     pub(crate) fn new(stats: Arc<Stats>, peer: Peer, observer: Option<Arc<dyn Observer>>) -> Self {
-        Self { stats, peer, observer, given: AtomicU64::new(0), ended: AtomicU64::new(0) }
+        Self {
+            stats,
+            peer,
+            observer,
+            given: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+            receipts: Receipts::default(),
+        }
     }
 
     /// An HTTP/2 body was handed over to its end. With the wire not being followed that has to do.
@@ -65,6 +75,10 @@ impl Account {
     }
 }
 
+fn outcome(entry: &Entry, cut: Option<Cause>) -> Outcome {
+    Outcome { promised: entry.promised, delivered: entry.taken, cut }
+}
+
 /// An HTTP/2 response as counted at its body.
 pub(crate) struct BodyEntry<'a> {
     /// `None`: the answer had not begun.
@@ -79,6 +93,8 @@ impl Observer for Account {
         bump(&self.stats.whole);
         if entry.protocol == Protocol::Http2 {
             bump(&self.ended);
+        } else {
+            self.receipts.tell(entry.number, &outcome(entry, None));
         }
         if let Some(observer) = &self.observer {
             observer.whole(entry);
@@ -103,6 +119,7 @@ impl Observer for Account {
                 protocol = "http/1",
                 "response cut"
             );
+            self.receipts.tell(entry.number, &outcome(entry, Some(cause)));
         }
         if let Some(observer) = &self.observer {
             observer.cut(entry, cause);

@@ -30,7 +30,7 @@ use crate::request::Incoming;
 use crate::sentinel::Sentinel;
 use crate::stats::{Stats, bump};
 use crate::transport::{Foreign, Guarded, Peer, Stream, Wire};
-use crate::watch::{Due, Watch};
+use crate::watch::{Due, HANG_UP_INTERVAL, Watch};
 
 /// Most connections a server can be configured for.
 const MOST_CONNECTIONS: usize = 1 << 20;
@@ -310,7 +310,7 @@ impl Connections {
         loop {
             let step = tokio::select! {
                 biased;
-                step = step(connection.as_mut(), timer.as_mut(), &watch, config, goodbye.is_some()) => step,
+                step = step(connection.as_mut(), timer.as_mut(), || due(&watch, &account, config), goodbye.is_some()) => step,
                 () = ordered.draining(), if !draining => Step::Drain,
                 () = wait_until(goodbye), if goodbye.is_some() => break,
                 () = deadline.deadline(), if draining => {
@@ -334,7 +334,7 @@ impl Connections {
                         blame.set(Cause::PeerReset);
                         break;
                     }
-                    let next = match watch.due(config) {
+                    let next = match due(&watch, &account, config) {
                         Due::At(next) => next,
                         Due::HeadTimeout => {
                             bump(&self.inner.stats.header_timeouts);
@@ -386,12 +386,19 @@ enum Step<E> {
     Look,
 }
 
+/// When to look at a connection again. A receipt may wait for the peer's acknowledgement, of which no poll tells.
+fn due(watch: &Watch, account: &Account, config: &Config) -> Due {
+    match watch.due(config) {
+        Due::At(at) if account.receipts.waiting() => Due::At(at.min(Instant::now() + HANG_UP_INTERVAL)),
+        due => due,
+    }
+}
+
 /// Drives a connection until something is to be decided.
 async fn step<C, E>(
     mut connection: Pin<&mut C>,
     mut timer: Pin<&mut Sleep>,
-    watch: &Watch,
-    config: &Config,
+    due: impl Fn() -> Due,
     leaving: bool,
 ) -> Step<E>
 where
@@ -402,7 +409,7 @@ where
             return Poll::Ready(Step::Over(result));
         }
         // The poll may have brought a deadline nearer: a request is under way, a head has begun.
-        match watch.due(config) {
+        match due() {
             Due::At(at) if at < timer.deadline() => timer.as_mut().reset(at),
             Due::At(_) => {}
             Due::Idle if leaving => {}

@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::error::Fault;
 use crate::pool::{Given, Made, Pool};
 use crate::source::{Asker, Fetcher};
+use crate::trace::Exporter;
 
 /// Overlays and fonts of one request that are fetched at once.
 const FETCHES_AT_ONCE: usize = 6;
@@ -26,6 +27,8 @@ pub(crate) struct App {
     pub(crate) pool: Pool,
     /// Memory for the inputs of all requests.
     pub(crate) inputs: Budget,
+    /// Where spans go, if anywhere.
+    pub(crate) exporter: Option<Exporter>,
 }
 
 /// An image and how it was made.
@@ -56,11 +59,11 @@ impl AsRef<[u8]> for Held {
 impl App {
     /// # Errors
     /// A message that names the setting that cannot be used.
-    pub(crate) fn new(config: Config) -> Result<Arc<Self>, String> {
+    pub(crate) fn new(config: Config, exporter: Option<Exporter>) -> Result<Arc<Self>, String> {
         let inputs = Budget::new((config.memory << 20) / 2);
         let fetcher = Fetcher::new(&config, &inputs)?;
         let pool = Pool::new(&config)?;
-        Ok(Arc::new(Self { config, fetcher, pool, inputs }))
+        Ok(Arc::new(Self { config, fetcher, pool, inputs, exporter }))
     }
 
     /// Carries out a recipe. `supplied[i]` are the bytes of input `i`, where the door has them; overlays by URL

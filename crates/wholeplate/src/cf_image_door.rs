@@ -25,6 +25,7 @@ pub(crate) async fn answer(
 ) -> Option<Answer> {
     let name: HeaderName = app.config.cf_blob_header.as_ref()?.parse().ok()?;
     let blob = headers.get(&name)?;
+    trace.route(method, "cf.image");
     if method != Method::GET && method != Method::HEAD {
         return Some(wrong_method());
     }

@@ -15,10 +15,12 @@ use crate::config::{Config, LogFormat};
 use crate::door::{self, Entrance};
 use crate::metrics;
 use crate::respond::{self, Answer};
-use crate::trace::{self, Trace};
+use crate::trace::{self, Exporter, Trace};
 
 /// Name of the header that identifies a response, in logs as on the wire.
 const REQUEST_ID: &str = "x-request-id";
+/// How long the last spans may take on their way to the collector.
+const LAST_SPANS: Duration = Duration::from_secs(5);
 
 /// Serves until SIGTERM or SIGINT, then drains.
 #[allow(clippy::print_stdout)]
@@ -27,8 +29,9 @@ pub(crate) fn run(config: Config) -> Result<(), String> {
     // The TLS library asks for a process-wide provider; the first one wins.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Runtime::new().map_err(|e| e.to_string())?;
-    let app = App::new(config)?;
-    runtime.block_on(async {
+    let exporter = Exporter::from_env(runtime.handle().clone())?;
+    let app = App::new(config, exporter)?;
+    let served = runtime.block_on(async {
         let config = &app.config;
         let listeners = listeners(config).await?;
         let mut settings = delivery::Config::default();
@@ -64,7 +67,12 @@ pub(crate) fn run(config: Config) -> Result<(), String> {
         }
         tracing::info!("stopped: {report}");
         Ok(())
-    })
+    });
+    // The runtime still runs, and every response has had its verdict.
+    if let Some(exporter) = &app.exporter {
+        exporter.finish(LAST_SPANS);
+    }
+    served
 }
 
 async fn listeners(config: &Config) -> Result<Vec<Listener>, String> {
@@ -94,11 +102,11 @@ async fn identified(app: Arc<App>, request: Request<delivery::Incoming>) -> Answ
     let began = Instant::now();
     let unix = request.extensions().get::<ConnInfo>().is_some_and(|i| matches!(i.peer, Peer::Unix { .. }));
     let entrance = if unix { Entrance::Unix } else { Entrance::Tcp };
-    let id = request_id(&request);
     let target = request.uri().path().to_owned();
     let method = request.method().clone();
     let timed = app.config.server_timing || trace::wants_timing(request.headers());
-    let trace = Trace::begin(timed);
+    let trace = Trace::begin(app.exporter.as_ref(), timed, &request);
+    let id = trace.id().unwrap_or_else(|| request_id(&request));
     let mut answer = door::answer(app, entrance, request, &trace).await;
     if let Some(value) = trace.server_timing() {
         answer.headers_mut().insert(trace::SERVER_TIMING, value);
@@ -106,6 +114,7 @@ async fn identified(app: Arc<App>, request: Request<delivery::Incoming>) -> Answ
     if let Ok(value) = HeaderValue::from_str(&id) {
         answer.headers_mut().insert(REQUEST_ID, value);
     }
+    trace.answered(&mut answer);
     let status = answer.status().as_u16();
     let millis = began.elapsed().as_millis();
     tracing::debug!(%id, %method, target, status, millis, "answered");

@@ -37,6 +37,7 @@ pub(crate) async fn answer(
 ) -> Option<Answer> {
     let mode = ParseMode { strict: app.config.strict };
     let parsed = url::parse_with(target, mode)?;
+    trace.route(method, "/cdn-cgi/image");
     if method != Method::GET && method != Method::HEAD {
         return Some(wrong_method());
     }

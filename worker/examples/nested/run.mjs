@@ -1,4 +1,5 @@
 // Starts the example: workerd with both Workers, then Wholeplate between them. Ends both on Ctrl-C.
+// IMAGES_SOCKET: another way from the binding to Wholeplate, such as a proxy that cuts on purpose.
 // usage: ./run [FOLDER]     FOLDER has background.jpg, badge.png and dot.png; without it the demo's pictures are taken
 import { spawn } from "node:child_process";
 import { copyFile, mkdtemp, rm } from "node:fs/promises";
@@ -51,7 +52,7 @@ process.once("SIGTERM", stop);
 try {
   const urls = {};
   const workerd = start(runtime(), ["serve", join(here, "workerd.capnp"), "--control-fd=3", `--directory-path=originals=${originals}`,
-    `--external-addr=wholeplate=unix:${socket}`, `--socket-addr=outer=127.0.0.1:${process.env.PORT ?? 0}`, "--socket-addr=inner=127.0.0.1:0"], (line) => {
+    `--external-addr=wholeplate=unix:${socket}`, `--external-addr=images=unix:${process.env.IMAGES_SOCKET ?? socket}`, `--socket-addr=outer=127.0.0.1:${process.env.PORT ?? 0}`, "--socket-addr=inner=127.0.0.1:0"], (line) => {
     const event = JSON.parse(line);
     if (event.event === "listen") urls[event.socket] = `http://127.0.0.1:${event.port}`;
     return urls.outer && urls.inner;
@@ -65,6 +66,7 @@ try {
   await wholeplate.listening;
 
   console.log(`wholeplate ${wholeplate.child.pid}`);
+  console.log(`socket ${socket}`);
   console.log(`inner ${urls.inner}/poster.jpg`);
   console.log(`outer ${urls.outer}/small/poster.jpg`);
   await Promise.race(started.map((s) => s.exited));

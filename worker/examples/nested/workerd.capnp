@@ -7,11 +7,17 @@ const config :Workerd.Config = (
     (name = "inner", worker = .inner),
     (name = "originals", disk = (writable = false)),
     (name = "wholeplate", external = (http = (style = host))),
+    (name = "images", external = (http = (style = host))), # the same Wholeplate, as the binding's service
   ],
   sockets = [
     (name = "outer", http = (), service = "outer"),
     (name = "inner", http = (), service = "inner"),
   ],
+  # So that the binding's requests are part of the trace of the request that they are made for.
+  extensions = [(modules = [
+    (name = "wholeplate:trace-fetcher", internal = true, esModule = embed "../../trace-fetcher.js"),
+    (name = "wholeplate:trace", esModule = embed "../../trace.js"),
+  ])],
 );
 
 const outer :Workerd.Worker = (
@@ -23,10 +29,13 @@ const outer :Workerd.Worker = (
 const inner :Workerd.Worker = (
   modules = [(name = "inner", esModule = embed "inner.js")],
   compatibilityDate = "2026-11-01",
+  compatibilityFlags = ["nodejs_als"],
   bindings = [
     (name = "ORIGINALS", service = "originals"),
     (name = "IMAGES", wrapped = (
       moduleName = "cloudflare-internal:images-api",
-      innerBindings = [(name = "fetcher", service = "wholeplate")])),
+      innerBindings = [(name = "fetcher", wrapped = (
+        moduleName = "wholeplate:trace-fetcher",
+        innerBindings = [(name = "fetcher", service = "images")]))])),
   ],
 );

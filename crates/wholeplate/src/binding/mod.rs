@@ -27,6 +27,7 @@ where
     B::Error: std::error::Error + Send + Sync + 'static,
 {
     let (head, body) = request.into_parts();
+    trace.route(&head.method, if head.uri.path() == "/info" { "/info" } else { "/transform" });
     let content_type = head.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
     let receive = trace.phase("receive");
     let form = Form::read(&app, content_type, body).await;

@@ -210,8 +210,10 @@ impl Fetcher {
                 self.get(&url, Some(base), asker, self.max_source).await.map(Source::from)
             }
             Origin::Directory(directory) => {
-                let _fetch = asker.trace.phase("fetch");
-                self.file(directory, path).await
+                let fetch = asker.trace.phase("fetch");
+                let done = self.file(directory, path).await;
+                fetch.ends_with(&done);
+                done
             }
         }
     }
@@ -225,9 +227,14 @@ impl Fetcher {
     ) -> Result<Fetched, Fault> {
         let mut headers = asker.headers.clone();
         headers.extend(asker.context.clone());
-        let _fetch = asker.trace.phase("fetch");
+        let fetch = asker.trace.ask("fetch");
+        // The query may hold what only the origin is to know.
+        fetch.set("url.full", || url[..url::Position::AfterPath].to_owned());
+        fetch.lead(&mut headers);
         let ask = Ask { trusted, via: asker.via.clone(), headers, limit };
-        self.http.get(url, &ask).await
+        let done = self.http.get(url, &ask).await;
+        fetch.ends_with(&done);
+        done
     }
 
     async fn file(&self, directory: &Directory, path: &str) -> Result<Source, Fault> {

@@ -1,12 +1,23 @@
 //! The way of one request in phases: how long it queued, fetched, was rendered. Told in `Server-Timing` to those
-//! who ask. Where nobody asks, nothing is kept.
+//! who ask, and as spans to a collector if there is one. Where nobody asks, nothing is kept.
+
+mod otlp;
+mod spans;
 
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, HeaderValue};
+use delivery::Receipt;
+use http::{HeaderMap, HeaderValue, Request};
 use imaging::{Stage, Stages};
+use opentelemetry::trace::SpanKind;
+
+pub(crate) use self::otlp::Exporter;
+use self::spans::{Child, Root};
+use crate::error::Fault;
+use crate::respond::Answer;
 
 /// The response header with the durations.
 pub(crate) const SERVER_TIMING: &str = "server-timing";
@@ -22,7 +33,10 @@ pub(crate) struct Trace(Option<Arc<Kept>>);
 #[derive(Debug)]
 struct Kept {
     began: Instant,
-    phases: Mutex<Vec<(&'static str, Duration)>>,
+    /// `None`: nobody asked for `Server-Timing`.
+    phases: Option<Mutex<Vec<(&'static str, Duration)>>>,
+    root: Option<Root>,
+    answered: AtomicBool,
 }
 
 /// Whether a request asks for `Server-Timing`.
@@ -31,26 +45,79 @@ pub(crate) fn wants_timing(headers: &HeaderMap) -> bool {
 }
 
 impl Trace {
-    /// A request that arrives now; `timed`: its durations are to be told.
-    pub(crate) fn begin(timed: bool) -> Self {
-        Self(timed.then(|| Arc::new(Kept { began: Instant::now(), phases: Mutex::default() })))
+    /// A request that arrives now; `timed`: its durations are to be told in its answer.
+    pub(crate) fn begin<B>(exporter: Option<&Exporter>, timed: bool, request: &Request<B>) -> Self {
+        let root = exporter.map(|exporter| Root::begin(&exporter.tracer, request));
+        if !timed && root.is_none() {
+            return Self::default();
+        }
+        let phases = timed.then(Mutex::default);
+        let answered = AtomicBool::new(false);
+        Self(Some(Arc::new(Kept { began: Instant::now(), phases, root, answered })))
+    }
+
+    fn root(&self) -> Option<&Root> {
+        self.0.as_ref()?.root.as_ref()
+    }
+
+    /// The id of the trace that this request is part of.
+    pub(crate) fn id(&self) -> Option<String> {
+        self.root().map(Root::trace_id)
+    }
+
+    /// Which door the request came to.
+    pub(crate) fn route(&self, method: &http::Method, route: &'static str) {
+        if let Some(root) = self.root() {
+            root.route(method.as_str(), route);
+        }
     }
 
     /// The phase `name`, from now until the result is dropped.
     pub(crate) fn phase(&self, name: &'static str) -> Phase {
-        Phase { open: self.0.as_ref().map(|kept| (Arc::clone(kept), Instant::now())), name }
+        self.open(name, SpanKind::Internal)
+    }
+
+    /// A request to somebody else.
+    pub(crate) fn ask(&self, name: &'static str) -> Phase {
+        self.open(name, SpanKind::Client)
+    }
+
+    fn open(&self, name: &'static str, kind: SpanKind) -> Phase {
+        let open = self.0.as_ref().map(|kept| {
+            let span = kept.root.as_ref().map(|root| root.child(name, kind));
+            Open { kept: Arc::clone(kept), began: Instant::now(), span }
+        });
+        Phase { open, name }
     }
 
     /// Where rendering is to tell its stages.
     pub(crate) fn stages(&self) -> Stages {
-        if self.0.is_some() { Stages::kept() } else { Stages::default() }
+        let wanted =
+            self.0.as_ref().is_some_and(|k| k.phases.is_some() || k.root.as_ref().is_some_and(Root::records));
+        if wanted { Stages::kept() } else { Stages::default() }
+    }
+
+    /// The answer is there: from here on it is delivered. The request's span ends when the ledger has given its verdict.
+    pub(crate) fn answered(&self, answer: &mut Answer) {
+        let Some(kept) = &self.0 else { return };
+        kept.answered.store(true, Ordering::Relaxed);
+        let Some(root) = &kept.root else { return };
+        root.status(answer.status().as_u16());
+        let mut deliver = root.child("deliver", SpanKind::Internal);
+        let kept = Arc::clone(kept);
+        answer.extensions_mut().insert(Receipt::new(move |outcome| {
+            if let Some(root) = &kept.root {
+                root.delivered(&mut deliver, outcome);
+            }
+        }));
     }
 
     /// The value of `Server-Timing`: a metric for each name, in milliseconds, in the order of their ends.
     pub(crate) fn server_timing(&self) -> Option<HeaderValue> {
         let kept = self.0.as_ref()?;
         let mut sums: Vec<(&str, Duration)> = Vec::new();
-        for (name, took) in kept.phases.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        let phases = kept.phases.as_ref()?;
+        for (name, took) in phases.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             match sums.iter_mut().find(|(known, _)| known == name) {
                 Some((_, sum)) => *sum += *took,
                 None => sums.push((name, *took)),
@@ -68,9 +135,18 @@ impl Trace {
 
 impl Kept {
     fn push(&self, name: &'static str, took: Duration) {
-        let mut phases = self.phases.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(phases) = &self.phases else { return };
+        let mut phases = phases.lock().unwrap_or_else(PoisonError::into_inner);
         if phases.len() < MOST_PHASES {
             phases.push((name, took));
+        }
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Some(root) = self.root.as_ref().filter(|_| !self.answered.load(Ordering::Relaxed)) {
+            root.failed("the client went away before its answer");
         }
     }
 }
@@ -78,25 +154,61 @@ impl Kept {
 /// A phase under way. Dropping it is its end.
 #[derive(Debug)]
 pub(crate) struct Phase {
-    open: Option<(Arc<Kept>, Instant)>,
+    open: Option<Open>,
     name: &'static str,
 }
 
+#[derive(Debug)]
+struct Open {
+    kept: Arc<Kept>,
+    began: Instant,
+    span: Option<Child>,
+}
+
 impl Phase {
+    fn span(&self) -> Option<&Child> {
+        self.open.as_ref()?.span.as_ref()
+    }
+
     /// What went on within this phase.
     pub(crate) fn stages(&self, stages: &[Stage]) {
-        if let Some((kept, _)) = &self.open {
-            for stage in stages {
-                kept.push(stage.name, stage.busy);
-            }
+        let Some(open) = &self.open else { return };
+        for stage in stages {
+            open.kept.push(stage.name, stage.busy);
+        }
+        if let (Some(root), Some(span)) = (&open.kept.root, &open.span) {
+            root.stages(span, stages);
+        }
+    }
+
+    pub(crate) fn set(&self, key: &'static str, value: impl FnOnce() -> String) {
+        if let Some(span) = self.span() {
+            span.set(key, value());
+        }
+    }
+
+    /// Notes why it failed, if it did.
+    pub(crate) fn ends_with<T>(&self, done: &Result<T, Fault>) {
+        if let (Some(span), Err(fault)) = (self.span(), done) {
+            span.failed(fault.body());
+        }
+    }
+
+    /// Makes this phase the parent of whatever the receiver of `headers` does.
+    pub(crate) fn lead(&self, headers: &mut HeaderMap) {
+        if let Some(span) = self.span() {
+            span.lead(headers);
         }
     }
 }
 
 impl Drop for Phase {
     fn drop(&mut self) {
-        if let Some((kept, began)) = self.open.take() {
+        if let Some(Open { kept, began, mut span }) = self.open.take() {
             kept.push(self.name, began.elapsed());
+            if let (Some(root), Some(span)) = (&kept.root, &mut span) {
+                root.end(span);
+            }
         }
     }
 }
@@ -109,7 +221,7 @@ mod tests {
 
     #[test]
     fn phases_of_one_name_are_one_metric() {
-        let trace = Trace::begin(true);
+        let trace = Trace::begin(None, true, &http::Request::new(()));
         for name in ["queue", "fetch", "fetch", "queue"] {
             drop(trace.phase(name));
         }
@@ -121,7 +233,7 @@ mod tests {
 
     #[test]
     fn nothing_is_told_unless_asked() {
-        assert!(Trace::begin(false).server_timing().is_none());
+        assert!(Trace::begin(None, false, &http::Request::new(())).server_timing().is_none());
         let asks = |value: &'static str| {
             wants_timing(&HeaderMap::from_iter([(
                 http::HeaderName::from_static("want-server-timing"),

@@ -1,0 +1,2 @@
+// The part of the tracing extension that a Worker sees, as "wholeplate:trace".
+export { follow } from "wholeplate:trace-fetcher";
