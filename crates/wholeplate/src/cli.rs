@@ -21,7 +21,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve /cdn-cgi/image/<options>/<source>, and the Images binding on a Unix socket.
     #[command(
-        after_help = "Examples:\n  wholeplate serve --origin ./pictures\n      http://127.0.0.1:8787/cdn-cgi/image/width=400,format=webp/photo.jpg\n  wholeplate serve --origin https://images.example --allow-origin '*.example.org'\n  wholeplate serve --unix /run/wholeplate.sock --listen none\n\nEvery flag can stand in the file of --config, and in the environment: --max-source is\nWHOLEPLATE_MAX_SOURCE. Flags win over the environment, and that over the file."
+        after_help = "Examples:\n  wholeplate serve --origin ./pictures\n      http://127.0.0.1:8787/cdn-cgi/image/width=400,format=webp/photo.jpg\n  wholeplate serve --origin https://images.example --allow-origin '*.example.org'\n  wholeplate serve --unix /run/wholeplate.sock --listen none\n  wholeplate serve --origin ./pictures --listen 0.0.0.0:443 --tls-cert chain.pem --tls-key key.pem\n\nEvery flag can stand in the file of --config, and in the environment: --max-source is\nWHOLEPLATE_MAX_SOURCE. Flags win over the environment, and that over the file."
     )]
     Serve(Box<Settings>),
     /// Transform files.
@@ -156,6 +156,24 @@ pub(crate) struct Settings {
     /// Formats not to accept as inputs, such as avif. Comma-separated.
     #[arg(long, value_name = "FORMATS", value_delimiter = ',')]
     refused_inputs: Vec<String>,
+    /// PEM file of a certificate chain; the TCP door then speaks TLS, HTTP/2 and HTTP/1.1. Needs --tls-key.
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<String>,
+    /// PEM file of the certificate's private key.
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<String>,
+    /// Connections served at once [default: 4096]; the others wait to be accepted.
+    #[arg(long, value_name = "N")]
+    max_connections: Option<i64>,
+    /// Seconds that the head of a request may take [default: 15].
+    #[arg(long, value_name = "SECONDS")]
+    header_timeout: Option<i64>,
+    /// Seconds that a connection may stay open with nothing under way [default: 75].
+    #[arg(long, value_name = "SECONDS")]
+    idle_timeout: Option<i64>,
+    /// Seconds without a byte of progress after which a client is given up [default: 30].
+    #[arg(long, value_name = "SECONDS")]
+    stall_timeout: Option<i64>,
     /// Address of /metrics and /healthz.
     #[arg(long, value_name = "ADDR")]
     admin: Option<String>,
@@ -177,6 +195,8 @@ impl Settings {
             ("unix-mode", &self.unix_mode),
             ("origin", &self.origin),
             ("cf-blob-header", &self.cf_blob_header),
+            ("tls-cert", &self.tls_cert),
+            ("tls-key", &self.tls_key),
             ("admin", &self.admin),
             ("log", &self.log),
         ];
@@ -198,6 +218,10 @@ impl Settings {
             ("max-input", self.max_input),
             ("max-redirects", self.max_redirects),
             ("drain-timeout", self.drain_timeout),
+            ("max-connections", self.max_connections),
+            ("header-timeout", self.header_timeout),
+            ("idle-timeout", self.idle_timeout),
+            ("stall-timeout", self.stall_timeout),
         ];
         for (name, value) in numbers {
             if let Some(value) = value {

@@ -1,7 +1,9 @@
 //! The one configuration: flags over `WHOLEPLATE_*` environment over a TOML file, validated once.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use delivery::{Tls, TlsError};
 use serde::{Deserialize, Serialize};
 
 /// Everything that can be set. Names in a file are those of the flags, `-` between words; in the
@@ -59,6 +61,19 @@ pub(crate) struct Config {
     pub(crate) extra_inputs: Vec<String>,
     /// Standard formats that are not accepted as inputs.
     pub(crate) refused_inputs: Vec<String>,
+    /// PEM files of a certificate chain and its key; the TCP door then speaks TLS. Both or neither.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Connections served at once; the others wait to be accepted.
+    pub(crate) max_connections: usize,
+    /// Seconds from the first to the last byte of a request's head, or of a TLS handshake.
+    pub(crate) header_timeout: u64,
+    /// Seconds that a connection may stay open with no request under way.
+    pub(crate) idle_timeout: u64,
+    /// Seconds that a client may take no byte of its answer, or send none of its request, before it is given up.
+    pub(crate) stall_timeout: u64,
     /// Address of `/metrics` and `/healthz`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) admin: Option<String>,
@@ -101,12 +116,21 @@ impl Default for Config {
             strict: false,
             extra_inputs: Vec::new(),
             refused_inputs: Vec::new(),
+            tls_cert: None,
+            tls_key: None,
+            max_connections: 4096,
+            header_timeout: 15,
+            idle_timeout: 75,
+            stall_timeout: 30,
             admin: None,
             log: LogFormat::Human,
             server_timing: false,
         }
     }
 }
+
+/// Unread bytes of a request that are read and thrown away before its answer.
+const MOST_UPLOAD_DRAINED: u64 = 512 << 20;
 
 /// Prefix of the environment variables.
 const PREFIX: &str = "WHOLEPLATE_";
@@ -118,7 +142,7 @@ impl Config {
     /// # Errors
     /// A message that names the file or variable, the key, and what is wrong with it.
     pub(crate) fn load(
-        file: Option<&std::path::Path>,
+        file: Option<&Path>,
         environment: impl Iterator<Item = (String, String)>,
         flags: toml::Table,
     ) -> Result<Self, String> {
@@ -159,6 +183,10 @@ impl Config {
             ("read-timeout", self.read_timeout),
             ("max-source", self.max_source),
             ("max-input", self.max_input),
+            ("max-connections", self.max_connections as u64),
+            ("header-timeout", self.header_timeout),
+            ("idle-timeout", self.idle_timeout),
+            ("stall-timeout", self.stall_timeout),
         ];
         if let Some((name, _)) = positive.iter().find(|(_, v)| *v == 0) {
             return Err(format!("{name}: must be above 0"));
@@ -178,10 +206,46 @@ impl Config {
             name.parse::<http::HeaderName>()
                 .map_err(|_| format!("cf-blob-header: '{name}' is not a header name"))?;
         }
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(_), None) => return Err("tls-cert: its key is missing; give tls-key too".to_owned()),
+            (None, Some(_)) => {
+                return Err("tls-key: its certificate is missing; give tls-cert too".to_owned());
+            }
+            _ => {}
+        }
         if self.listen == "none" && self.unix.is_none() {
             return Err("listen: 'none' leaves no door open; give --unix PATH".to_owned());
         }
         Ok(())
+    }
+
+    /// How connections are served: the settings that concern bytes, not images.
+    ///
+    /// # Errors
+    /// A message that names the setting whose file cannot be read or used.
+    pub(crate) fn delivery(&self) -> Result<delivery::Config, String> {
+        let mut settings = delivery::Config::default();
+        settings.max_connections = self.max_connections;
+        settings.header_timeout = Duration::from_secs(self.header_timeout);
+        settings.idle_timeout = Duration::from_secs(self.idle_timeout);
+        settings.write_stall_timeout = Duration::from_secs(self.stall_timeout);
+        settings.body_stall_timeout = Duration::from_secs(self.stall_timeout);
+        // Uploads are read to their end before their answer, an early error included.
+        settings.request_drain_bytes = MOST_UPLOAD_DRAINED;
+        settings.request_drain_time = Duration::from_secs(30);
+        if let (Some(cert), Some(key)) = (&self.tls_cert, &self.tls_key) {
+            let read = |name: &str, path: &Path| {
+                std::fs::read(path).map_err(|e| format!("{name} {}: {e}", path.display()))
+            };
+            let (chain, secret) = (read("tls-cert", cert)?, read("tls-key", key)?);
+            let tls = Tls::from_pem(&chain, &secret).map_err(|e| {
+                let (name, path) =
+                    if matches!(e, TlsError::Key(_)) { ("tls-key", key) } else { ("tls-cert", cert) };
+                format!("{name} {}: {e}", path.display())
+            })?;
+            settings.tls = Some(tls);
+        }
+        Ok(settings)
     }
 
     /// The formats that are accepted.
@@ -277,6 +341,8 @@ mod tests {
         assert!(error("unix-mode = '999'", &[]).contains("unix-mode"));
         assert!(error("allow-origin = ['http://']", &[]).contains("allow-origin"));
         assert!(error("extra-inputs = ['tga']", &[]).contains("extra-inputs: 'tga'"));
+        assert!(error("tls-cert = 'a.pem'", &[]).contains("tls-key"));
+        assert!(error("stall-timeout = 0", &[]).contains("stall-timeout"));
         assert!(error("", &[("WHOLEPLATE_REFUSED_INPUTS", "avif,tiff")]).contains("refused-inputs: 'tiff'"));
     }
 

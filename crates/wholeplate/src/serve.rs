@@ -34,12 +34,11 @@ pub(crate) fn run(config: Config) -> Result<(), String> {
     let served = runtime.block_on(async {
         let config = &app.config;
         let listeners = listeners(config).await?;
-        let mut settings = delivery::Config::default();
+        let mut settings = config.delivery()?;
         settings.id_header = Some(Arc::from(REQUEST_ID));
-        // Uploads are read to their end before their answer, an early error included.
-        settings.request_drain_bytes = 512 << 20;
-        settings.request_drain_time = Duration::from_secs(30);
-        let lines: Vec<String> = listeners.iter().map(|l| format!("listening on {l}")).collect();
+        let tls = settings.tls.is_some();
+        let lines: Vec<String> =
+            listeners.iter().map(|l| format!("listening on {}", address(l, tls))).collect();
         let service = {
             let app = Arc::clone(&app);
             move |request| identified(Arc::clone(&app), request)
@@ -90,6 +89,14 @@ async fn listeners(config: &Config) -> Result<Vec<Listener>, String> {
         listeners.push(listener);
     }
     Ok(listeners)
+}
+
+/// A listener's address as clients write it.
+fn address(listener: &Listener, tls: bool) -> String {
+    match listener.tcp_address() {
+        Some(at) if tls => format!("https://{at}"),
+        _ => listener.to_string(),
+    }
 }
 
 async fn resolve(text: &str) -> std::io::Result<SocketAddr> {

@@ -60,7 +60,7 @@ impl Server {
         let mut unix = false;
         while address.is_none() || !unix {
             let line = lines.next().expect("the server says where it listens").unwrap();
-            if let Some(rest) = line.strip_prefix("listening on http://") {
+            if let Some((_, rest)) = line.split_once("://") {
                 address = Some(rest.to_owned());
             }
             unix |= line.starts_with("listening on unix:");
