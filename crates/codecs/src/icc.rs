@@ -138,18 +138,31 @@ impl<'a> Curve<'a> {
 
     /// Compares in encoded values, where half a step of 8 bits is 0.002.
     fn is_srgb(&self) -> bool {
-        (0..=32).map(|i| f64::from(i) / 32.0).all(|x| {
-            let linear = self.at(x);
-            let encoded =
-                if linear <= 0.003_130_8 { linear * 12.92 } else { 1.055 * linear.powf(1.0 / 2.4) - 0.055 };
-            (encoded - x).abs() < 0.002
-        })
+        (0..=32).map(|i| f64::from(i) / 32.0).all(|x| (encoded(self.at(x)) - x).abs() < 0.002)
     }
+}
+
+/// Linear light to sRGB's encoding, both 0–1 (IEC 61966-2-1).
+fn encoded(linear: f64) -> f64 {
+    if linear <= 0.003_130_8 { linear * 12.92 } else { 1.055 * linear.powf(1.0 / 2.4) - 0.055 }
+}
+
+/// What each 8-bit sample of a grey profile is in sRGB; `None` where `profile` is no grey profile with a curve. The
+/// curve leads to luminance relative to white (ICC.1:2022 §8.5.2, F.2), which is the same in any white point.
+#[must_use]
+pub fn gray_to_srgb(profile: &[u8]) -> Option<[u8; 256]> {
+    let curve = Curve::read(tag(profile, *b"kTRC").filter(|_| space(profile) == Some(Space::Gray))?)?;
+    let mut table = [0; 256];
+    for (i, entry) in table.iter_mut().enumerate() {
+        let linear = curve.at(i as f64 / 255.0).clamp(0.0, 1.0);
+        *entry = (encoded(linear) * 255.0).round() as u8;
+    }
+    Some(table)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Space, is_srgb, space};
+    use super::{Space, gray_to_srgb, is_srgb, space};
 
     fn profile(primaries: [[f64; 3]; 3], curve: &[u8]) -> Vec<u8> {
         let mut out = vec![0; 128];
@@ -217,5 +230,30 @@ mod tests {
             }
             let _ = (is_srgb(&p), space(&p));
         }
+    }
+
+    fn gray(curve: &[u8]) -> Vec<u8> {
+        let mut out = vec![0; 128];
+        out[16..20].copy_from_slice(b"GRAY");
+        out[36..40].copy_from_slice(b"acsp");
+        out.extend_from_slice(&1_u32.to_be_bytes());
+        out.extend_from_slice(b"kTRC");
+        out.extend_from_slice(&144_u32.to_be_bytes());
+        out.extend_from_slice(&(curve.len() as u32).to_be_bytes());
+        out.extend_from_slice(curve);
+        out
+    }
+
+    // URL-128: grey profiles were read, and then left out. The values are Little CMS's.
+    #[test]
+    fn grey_samples_go_through_their_curve() {
+        let linear = gray_to_srgb(&gray(b"curv\0\0\0\0\0\0\0\0")).unwrap();
+        assert_eq!([0, 32, 64, 128, 255].map(|i: usize| linear[i]), [0, 99, 137, 188, 255]);
+        let mut steep = b"curv\0\0\0\0\0\0\0\x01".to_vec();
+        steep.extend_from_slice(&(3_u16 << 8).to_be_bytes());
+        let steep = gray_to_srgb(&gray(&steep)).unwrap();
+        assert!(steep[64] < 64 && steep[0] == 0 && steep[255] == 255);
+        assert_eq!(gray_to_srgb(&gray(b"mAB \0\0\0\0")), None);
+        assert_eq!(gray_to_srgb(b"no profile"), None);
     }
 }

@@ -5,7 +5,7 @@ use codecs::{Raster, Work};
 use recipe::{Input, Step, TextSource, Transform};
 
 use crate::ops::{compose, lettering};
-use crate::transform::{File, Means, of_file, of_raster};
+use crate::transform::{File, Found, Means, detects_border, inside_border, of_file, of_raster};
 use crate::{Error, Plan, Supply};
 
 /// An image between two steps.
@@ -30,6 +30,8 @@ pub(crate) struct Images<'a> {
     plan: &'a Plan,
     work: &'a Work,
     states: Vec<State<'a>>,
+    /// For each step, what pixels have decided.
+    found: Vec<Found>,
 }
 
 impl<'a> Images<'a> {
@@ -53,7 +55,8 @@ impl<'a> Images<'a> {
                 })
             })
             .collect::<Result<_, Error>>()?;
-        Ok(Self { plan, work, states })
+        let found = vec![Found::default(); plan.recipe.steps.len()];
+        Ok(Self { plan, work, states, found })
     }
 
     /// All steps, first to last.
@@ -85,8 +88,32 @@ impl<'a> Images<'a> {
 
     /// The steps of the canvas, on one frame; overlays stay for the next.
     pub(crate) fn run_frame(&mut self, frame: Raster) -> Result<Raster, Error> {
+        self.run_frame_to(frame, self.plan.recipe.steps.len())
+    }
+
+    /// The first steps of the canvas whose border has to be found, that were not surveyed yet.
+    pub(crate) fn step_to_survey(&self) -> Option<usize> {
+        self.plan.recipe.steps.iter().zip(&self.found).position(|(step, found)| {
+            matches!(step, Step::Transform { image: 0, transform } if detects_border(transform))
+                && found.trim.is_none()
+        })
+    }
+
+    /// Looks for the border that step `index` trims in one more frame: what any frame shows is kept in all of them.
+    pub(crate) fn survey(&mut self, index: usize, frame: Raster) -> Result<(), Error> {
+        let image = self.run_frame_to(frame, index)?;
+        let Step::Transform { transform, .. } = &self.plan.recipe.steps[index] else { return Ok(()) };
+        if let Some(window) = inside_border(&image, transform, self.work)? {
+            let kept = &mut self.found[index].trim;
+            *kept = Some(kept.map_or(window, |before| before.around(window)));
+        }
+        Ok(())
+    }
+
+    /// The steps of the canvas before step `end`.
+    fn run_frame_to(&mut self, frame: Raster, end: usize) -> Result<Raster, Error> {
         *self.state(0)? = State::Pixels(frame);
-        for (index, step) in self.plan.recipe.steps.iter().enumerate() {
+        for (index, step) in self.plan.recipe.steps.iter().enumerate().take(end) {
             match step {
                 Step::Transform { image: 0, .. } | Step::Draw { onto: 0, .. } => self.step(index, true)?,
                 _ => {}
@@ -101,14 +128,16 @@ impl<'a> Images<'a> {
         match &self.plan.recipe.steps[index] {
             Step::Transform { image, transform } => {
                 let means = self.means(index);
+                let mut found = self.found[index];
                 let done = match std::mem::replace(self.state(*image)?, State::Gone) {
                     State::File(file) => of_file(file, transform, means)?,
                     State::Text { font, source } => {
-                        of_raster(lettered(source, font, self.work)?, transform, means)?
+                        of_raster(lettered(source, font, self.work)?, transform, means, &mut found)?
                     }
-                    State::Pixels(image) => of_raster(image, transform, means)?,
+                    State::Pixels(image) => of_raster(image, transform, means, &mut found)?,
                     State::Gone => return Err(Error::NoSuchImage(*image)),
                 };
+                self.found[index] = found;
                 *self.state(*image)? = State::Pixels(done);
             }
             Step::Draw { image, onto, draw } => {

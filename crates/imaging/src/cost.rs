@@ -3,13 +3,16 @@
 use codecs::{DecodeSpec, Format, ImageSpec, Layout, Probe, codec_for};
 use recipe::{Input, Step};
 
+use crate::ops::resample::waiting_rows;
+use crate::ops::turn::Turn;
 use crate::output::encode_spec;
+use crate::transform::{Mapping, detects_focus, whole_size};
 use crate::{Kind, Plan, geometry};
 
 /// A text is at most 4096 × 4096 pixels.
 const TEXT_BYTES: u64 = 4096 * 4096 * 4;
-/// Source rows that wait in a resampler.
-const BAND_ROWS: u64 = 512;
+/// Rows that a decoder hands over at once, and their conversion to sRGB.
+const DECODED_ROWS: u64 = 128;
 
 /// An upper estimate of the buffers, decoders and encoders that are held at once, inputs not counted.
 pub(crate) fn peak_bytes(plan: &Plan) -> u64 {
@@ -26,7 +29,7 @@ pub(crate) fn peak_bytes(plan: &Plan) -> u64 {
             (Input::Text(_), None) => held += 2 * TEXT_BYTES,
             (Input::Text(_), Some(probe)) => held += 2 * largest(plan, i, probe),
             (_, Some(probe)) => {
-                decoding = decoding.max(decode(probe));
+                decoding = decoding.max(decode(plan, i, probe));
                 held += largest(plan, i, probe);
             }
             (_, None) => {}
@@ -45,10 +48,22 @@ pub(crate) fn peak_bytes(plan: &Plan) -> u64 {
     decoding + held + target + encoding + frames
 }
 
-fn decode(probe: &Probe) -> u64 {
+/// What decoding holds, with the rows that wait for the resampler of the first transform.
+fn decode(plan: &Plan, image: usize, probe: &Probe) -> u64 {
     let spec = DecodeSpec { scale: 1, planar: false };
-    codec_for(probe.format).map_or(0, |c| c.decode_bytes(probe, spec))
-        + u64::from(probe.width) * 4 * BAND_ROWS
+    let first = plan.recipe.steps.iter().zip(&plan.bases).find_map(|(step, base)| match step {
+        Step::Transform { image: i, transform } if *i == image => Some((transform, *base)),
+        _ => None,
+    });
+    let oriented = probe.oriented_size();
+    let waiting = first.and_then(|(transform, base)| {
+        let g = geometry::resolve(transform, oriented, base, &plan.limits).ok()?;
+        let map = Mapping::new(&g, transform, Turn::from_orientation(probe.orientation), oriented);
+        Some(waiting_rows(map.area.height, map.size.1, probe.height))
+    });
+    // A group of rows is handed over whatever becomes of it.
+    let rows = u64::from(waiting.unwrap_or(0)) + DECODED_ROWS;
+    codec_for(probe.format).map_or(0, |c| c.decode_bytes(probe, spec)) + u64::from(probe.width) * 4 * rows
 }
 
 /// The largest that image `image` gets between its steps, with the copy that an operation works on.
@@ -65,7 +80,13 @@ fn largest(plan: &Plan, image: usize, probe: &Probe) -> u64 {
         if detects {
             most = most.max(Layout::Rgba.bytes(size.0, size.1));
         }
-        size = geometry::resolve(transform, size, *base, &plan.limits).map_or(size, |g| g.size);
+        if let Ok(g) = geometry::resolve(transform, size, *base, &plan.limits) {
+            if detects_focus(transform, &g) {
+                let (width, height) = whole_size(&g, transform);
+                most = most.max(Layout::Rgba.bytes(width, height));
+            }
+            size = g.size;
+        }
         most = most.max(Layout::Rgba.bytes(size.0, size.1));
         steps += 1;
     }

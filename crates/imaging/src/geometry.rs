@@ -13,6 +13,17 @@ pub struct Window {
     pub height: u32,
 }
 
+impl Window {
+    /// The smallest window that holds both.
+    #[must_use]
+    pub fn around(self, other: Self) -> Self {
+        let (x, y) = (self.x.min(other.x), self.y.min(other.y));
+        let right = (self.x + self.width).max(other.x + other.width);
+        let bottom = (self.y + self.height).max(other.y + other.height);
+        Self { x, y, width: right - x, height: bottom - y }
+    }
+}
+
 /// A rectangle in fractional pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Area {
@@ -165,6 +176,7 @@ fn fit(transform: &Transform, source: (u32, u32), target: (Option<u32>, Option<u
         // The crop window in source pixels; exact where the scaled image is larger than the window.
         let (cw, ch) = ((f64::from(size.0) / s).min(sw), (f64::from(size.1) / s).min(sh));
         let (x, y) = place(gravity, (sw, sh), (cw, ch));
+        let (x, y) = (on_a_pixel(x, s, sw - cw), on_a_pixel(y, s, sh - ch));
         let area = Area { x, y, width: cw, height: ch };
         Geometry { area, ..plain(size) }
     };
@@ -214,6 +226,12 @@ fn place(gravity: Gravity, full: (f64, f64), crop: (f64, f64)) -> (f64, f64) {
         // Without a detector these fall back to the centre; the planner says so.
         Gravity::Center | Gravity::Auto | Gravity::Face | Gravity::Entropy => (fx / 2.0, fy / 2.0),
     }
+}
+
+/// The crop of a scaled image begins on one of its pixels: `offset` (source pixels, at most `room`) is rounded in pixels of the
+/// image at scale `s`. Without scaling the pixels are then taken as they are. The far edge stays where it is.
+fn on_a_pixel(offset: f64, s: f64, room: f64) -> f64 {
+    if offset >= room { room.max(0.0) } else { ((offset * s).round() / s).clamp(0.0, room) }
 }
 
 /// Nearest integer, at least one pixel.

@@ -26,9 +26,7 @@ pub(crate) fn output_format(plan: &mut Plan, animated: bool) -> Option<Format> {
             Some(Format::Avif)
         }
         FormatChoice::Standard => fallback,
-        FormatChoice::Auto { webp, avif } if animated => {
-            Some(if webp || avif { Format::WebP } else { Format::Gif })
-        }
+        FormatChoice::Auto { webp, .. } if animated => Some(if webp { Format::WebP } else { Format::Gif }),
         FormatChoice::Auto { avif: true, webp } => {
             if longest <= plan.limits.avif_auto_dimension {
                 return Some(Format::Avif);
@@ -39,15 +37,16 @@ pub(crate) fn output_format(plan: &mut Plan, animated: bool) -> Option<Format> {
         FormatChoice::Auto { webp: true, .. } => Some(Format::WebP),
         FormatChoice::Auto { .. } => fallback,
         FormatChoice::Jpeg | FormatChoice::BaselineJpeg => Some(Format::Jpeg),
-        FormatChoice::Png | FormatChoice::PngForce | FormatChoice::Svg => Some(Format::Png),
+        FormatChoice::Png | FormatChoice::PngForce => Some(Format::Png),
         FormatChoice::WebP => Some(Format::WebP),
         FormatChoice::Avif if longest > plan.limits.avif_explicit_dimension => {
             plan.notices.push(Notice("image too large for AVIF".to_owned()));
             Some(Format::WebP)
         }
-        FormatChoice::Avif => Some(Format::Avif),
+        FormatChoice::Avif | FormatChoice::AvifForce => Some(Format::Avif),
         FormatChoice::Gif => Some(Format::Gif),
-        FormatChoice::Json | FormatChoice::Rgb | FormatChoice::Rgba => None,
+        // A bitmap is never made into a drawing: the plan has refused that.
+        FormatChoice::Json | FormatChoice::Rgb | FormatChoice::Rgba | FormatChoice::Svg => None,
     }
 }
 
@@ -90,7 +89,7 @@ pub(crate) fn encode_spec(plan: &Plan, format: Format, size: (u32, u32)) -> Enco
         quality,
         fast: output.fast,
         jpeg: if baseline { JpegMode::Baseline } else { JpegMode::Progressive },
-        palette: format == Format::Png && output.quality.is_some(),
+        palette: format == Format::Png && output.quality.is_some() && quality < 100,
         subsampling: Subsampling::S420,
         exif,
     }

@@ -90,6 +90,9 @@ pub fn plan(recipe: &Recipe, probes: &[Option<Probe>], limits: &Limits) -> Resul
     if plan.probe.format == Format::Svg {
         return svg(plan);
     }
+    if recipe.output.format == FormatChoice::Svg {
+        return Err(Error::Unsupported("Bitmap images can't be converted to SVG".to_owned()));
+    }
     plan.recipe.prune();
     sizes(&mut plan)?;
     if recipe.output.format == FormatChoice::Json {
@@ -103,6 +106,11 @@ pub fn plan(recipe: &Recipe, probes: &[Option<Probe>], limits: &Limits) -> Resul
     }
     let animated = plan.probe.animation.filter(|a| a.frames > 1 && recipe.output.anim);
     plan.format = output_format(&mut plan, animated.is_some());
+    if animated.is_some()
+        && let Some(format) = plan.format.filter(|f| !matches!(f, Format::Gif | Format::WebP))
+    {
+        plan.notices.push(Notice(format!("{format} images are not animated, the first frame was used")));
+    }
     if let Some(animation) = animated
         && matches!(plan.format, Some(Format::Gif | Format::WebP))
     {

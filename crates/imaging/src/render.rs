@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use codecs::{AnimationSpec, Codec, Format, Frame, ImageSpec, Layout, Raster, Work, codec_for};
+use codecs::{
+    AnimationSpec, Codec, Format, Frame, FrameSink, FrameSource, ImageSpec, Layout, Raster, Work, codec_for,
+};
 use recipe::{Color, FormatChoice, Notice};
 use serde::Serialize;
 
@@ -218,41 +220,66 @@ fn animation(
     let codec = codec_of(plan.probe.format)?;
     let format = plan.format.unwrap_or(Format::Gif);
     let encoder = codec_of(format)?;
-    let spec = AnimationSpec {
-        width: plan.width,
-        height: plan.height,
-        loops: plan.probe.animation.map_or(0, |a| a.loops),
-        frames,
-        encode: encode_spec(plan, format, (plan.width, plan.height)),
-    };
     let mut images = Images::new(plan, inputs, work)?;
     images.run_overlays()?;
+    while let Some(step) = images.step_to_survey() {
+        let mut source = codec.decode_frames(bytes, &plan.probe, work)?;
+        while let Some(frame) = next_frame(source.as_mut(), plan, work)? {
+            images.survey(step, frame.image)?;
+        }
+        if images.step_to_survey() == Some(step) {
+            return Err(Error::Empty);
+        }
+    }
     let mut source = codec.decode_frames(bytes, &plan.probe, work)?;
-    let mut sink = encoder.encode_frames(&spec, work)?;
+    // The first result tells the size, which may depend on pixels.
+    let mut sink: Option<Box<dyn FrameSink>> = None;
+    let mut size = (plan.width, plan.height);
     let mut made = 0;
     let mut encoding = Duration::ZERO;
-    loop {
-        work.stages.at_step(None);
-        let decode = work.stage("decode");
-        let Some(frame) = source.next_frame()? else { break };
-        drop(decode);
-        work.check()?;
-        let upright = turn(frame.image, Turn::from_orientation(plan.probe.orientation), work)?;
-        let mut image = images.run_frame(upright)?;
+    while let Some(Frame { image, delay_ms }) = next_frame(source.as_mut(), plan, work)? {
+        let mut image = images.run_frame(image)?;
         if let Some(background) = plan.recipe.output.background {
             image = flatten::onto(image, background, work)?;
         }
         work.stages.at_step(None);
         let _encode = work.stage("encode");
         let from = Instant::now();
-        sink.push(&Frame { image: flatten::to_rgba(image, work)?, delay_ms: frame.delay_ms })?;
+        let sink = match &mut sink {
+            Some(sink) => sink,
+            none => {
+                size = (image.width, image.height);
+                let spec = AnimationSpec {
+                    width: size.0,
+                    height: size.1,
+                    loops: plan.probe.animation.map_or(0, |a| a.loops),
+                    frames,
+                    encode: encode_spec(plan, format, size),
+                };
+                none.insert(encoder.encode_frames(&spec, work)?)
+            }
+        };
+        sink.push(&Frame { image: flatten::to_rgba(image, work)?, delay_ms })?;
         encoding += from.elapsed();
         made += 1;
     }
     let encode = work.stage("encode");
+    let sink = sink.ok_or(codecs::Error::Truncated(plan.probe.format))?;
     let body = sink.finish()?;
     drop(encode);
     let timings =
         Timings { decode: began.elapsed().saturating_sub(encoding), encode: encoding, ..Timings::default() };
-    Ok(Rendered { frames: made, timings, ..rendered(plan, Body::Bytes(body), format.mime(), Some(format)) })
+    let done = rendered(plan, Body::Bytes(body), format.mime(), Some(format));
+    Ok(Rendered { frames: made, timings, width: size.0, height: size.1, ..done })
+}
+
+/// The next frame of an animation, upright.
+fn next_frame(source: &mut dyn FrameSource, plan: &Plan, work: &Work) -> Result<Option<Frame>, Error> {
+    work.stages.at_step(None);
+    let decode = work.stage("decode");
+    let Some(frame) = source.next_frame()? else { return Ok(None) };
+    drop(decode);
+    work.check()?;
+    let image = turn(frame.image, Turn::from_orientation(plan.probe.orientation), work)?;
+    Ok(Some(Frame { image, ..frame }))
 }

@@ -3,7 +3,7 @@
 
 use codecs::{Codec, DecodeSpec, Layout, Plane, Probe, Raster, RowSource, Work, codec_for};
 use recipe::choices::FOCUS_THUMBNAIL;
-use recipe::{Color, Gravity, Transform};
+use recipe::{BorderTrim, Color, Gravity, Transform};
 
 use crate::geometry::{self, Area, Geometry, Window};
 use crate::ops::resample::Resampler;
@@ -20,6 +20,15 @@ pub(crate) struct Means<'a> {
     pub(crate) base: (u32, u32),
     pub(crate) limits: &'a Limits,
     pub(crate) work: &'a Work,
+}
+
+/// What was found by looking at pixels. All frames of an animation are cut alike: what the first one decides, the others follow.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Found {
+    /// Inside a detected border.
+    pub(crate) trim: Option<Window>,
+    /// Around a detected subject.
+    pub(crate) focus: Option<Window>,
 }
 
 /// An encoded image and its header.
@@ -79,12 +88,13 @@ fn area_of(w: Window) -> Area {
 
 /// Decodes an image and does the first transform on the way.
 pub(crate) fn of_file(file: File<'_>, transform: &Transform, means: Means<'_>) -> Result<Raster, Error> {
+    let mut found = Found::default();
     if detects_border(transform) {
-        return of_raster(of_file(file, &Transform::default(), means)?, transform, means);
+        return of_raster(of_file(file, &Transform::default(), means)?, transform, means, &mut found);
     }
     let oriented = file.probe.oriented_size();
     let g = geometry::resolve(transform, oriented, means.base, means.limits)?;
-    placed(&g, transform, means, |g| {
+    placed(&g, transform, means, &mut found, |g| {
         let upright = Turn::from_orientation(file.probe.orientation);
         let map = Mapping::new(g, transform, upright, oriented);
         let scale = decode_scale(file.probe, &map);
@@ -97,20 +107,26 @@ pub(crate) fn of_file(file: File<'_>, transform: &Transform, means: Means<'_>) -
     })
 }
 
-/// A transform of an image that is already in memory.
-pub(crate) fn of_raster(image: Raster, transform: &Transform, means: Means<'_>) -> Result<Raster, Error> {
+/// A transform of an image that is already in memory. What `found` holds is not looked for again.
+pub(crate) fn of_raster(
+    image: Raster,
+    transform: &Transform,
+    means: Means<'_>,
+    found: &mut Found,
+) -> Result<Raster, Error> {
     let size = (image.width, image.height);
-    let g = match transform.trim.and_then(|t| t.border) {
-        Some(detect) => {
-            let trim = means.work.stage("trim");
-            let window = trim_border::find(&image, &detect, means.work)?.ok_or(Error::Empty)?;
-            drop(trim);
-            geometry::resolve_in(window, transform, means.base, means.limits)?
-        }
-        None => geometry::resolve(transform, size, means.base, means.limits)?,
+    let g = if detects_border(transform) {
+        let window = match found.trim {
+            Some(window) => window,
+            None => inside_border(&image, transform, means.work)?.ok_or(Error::Empty)?,
+        };
+        found.trim = Some(window);
+        geometry::resolve_in(window, transform, means.base, means.limits)?
+    } else {
+        geometry::resolve(transform, size, means.base, means.limits)?
     };
     let mut image = Some(image);
-    placed(&g, transform, means, |g| {
+    placed(&g, transform, means, found, |g| {
         let map = Mapping::new(g, transform, Turn::default(), size);
         let whole = Area { x: 0.0, y: 0.0, width: size.0.into(), height: size.1.into() };
         let image = image.take().ok_or(Error::NoSuchImage(0))?;
@@ -126,6 +142,18 @@ pub(crate) fn of_raster(image: Raster, transform: &Transform, means: Means<'_>) 
         drop(resize);
         turn(raster, map.turn, means.work)
     })
+}
+
+/// What `trim=border` leaves; `None` where all is border.
+pub(crate) fn inside_border(
+    image: &Raster,
+    transform: &Transform,
+    work: &Work,
+) -> Result<Option<Window>, Error> {
+    let Some(detect) = transform.trim.and_then(|t| t.border) else { return Ok(None) };
+    let _trim = work.stage("trim");
+    let keep = (f64::from(detect.keep) * transform.dpr.unwrap_or(1.0)).round() as u32;
+    trim_border::find(image, &BorderTrim { keep, ..detect }, work)
 }
 
 /// Whether the transform has to see pixels before it knows what to trim.
@@ -155,30 +183,64 @@ pub(crate) fn only_resizes(transform: &Transform) -> bool {
     effects.iter().all(Option::is_none) && t.border.is_none()
 }
 
+/// How large the whole image is made when its crop window has to be found: as the crop needs it where that
+/// shrinks, else as it is.
+pub(crate) fn whole_size(g: &Geometry, transform: &Transform) -> (u32, u32) {
+    let (tw, th) = turned_size(g, transform);
+    let scale = |scaled: u32, part: f64| (f64::from(scaled) / part.max(1e-6)).min(1.0);
+    let (kx, ky) = (scale(g.scaled.0, g.area.width), scale(g.scaled.1, g.area.height));
+    let size =
+        |full: u32, k: f64, least: u32| ((f64::from(full) * k).round() as u32).max(least.min(full)).max(1);
+    (size(tw, kx, g.scaled.0), size(th, ky, g.scaled.1))
+}
+
 /// Scales by `make`, with the crop window where it belongs, and does what comes after the resize.
 /// For a detected window the whole image is scaled first, and cropped once its subject is known: the file is
-/// decoded once.
+/// decoded once. Only an enlargement is done after the crop.
 fn placed(
     g: &Geometry,
     transform: &Transform,
     means: Means<'_>,
+    found: &mut Found,
     make: impl FnOnce(&Geometry) -> Result<Raster, Error>,
 ) -> Result<Raster, Error> {
+    let work = means.work;
     let image = if detects_focus(transform, g) {
         let (tw, th) = turned_size(g, transform);
-        let scale =
-            (f64::from(g.scaled.0) / g.area.width.max(1e-6), f64::from(g.scaled.1) / g.area.height.max(1e-6));
-        let size = |full: u32, scale: f64, least: u32| ((f64::from(full) * scale).round() as u32).max(least);
-        let scaled = (size(tw, scale.0, g.scaled.0), size(th, scale.1, g.scaled.1));
+        let whole = whole_size(g, transform);
         let area = Area { x: 0.0, y: 0.0, width: tw.into(), height: th.into() };
-        let whole = make(&Geometry { area, scaled, size: scaled, pad: None, ..*g })?;
-        let _focus = means.work.stage("focus");
-        let window = focus_window(&whole, g.scaled, transform, means.work)?;
-        crop(&whole, window, means.work)?
+        let image = make(&Geometry { area, scaled: whole, size: whole, pad: None, ..*g })?;
+        let _focus = work.stage("focus");
+        let part = |part: f64, full: u32, whole: u32| {
+            ((part / f64::from(full) * f64::from(whole)).round() as u32).clamp(1, whole)
+        };
+        let enlarges =
+            f64::from(g.scaled.0) > g.area.width + 0.5 || f64::from(g.scaled.1) > g.area.height + 0.5;
+        let size = if enlarges {
+            (part(g.area.width, tw, whole.0), part(g.area.height, th, whole.1))
+        } else {
+            (g.scaled.0.min(whole.0), g.scaled.1.min(whole.1))
+        };
+        let window = match found.focus {
+            Some(window) => window,
+            None => focus_window(&image, size, transform, work)?,
+        };
+        found.focus = Some(window);
+        let cut = crop(&image, window, work)?;
+        drop(image);
+        if size == g.scaled { cut } else { resized(&cut, g.scaled, work)? }
     } else {
         make(g)?
     };
-    after_resize(image, g, transform, means.work)
+    after_resize(image, g, transform, work)
+}
+
+fn resized(image: &Raster, size: (u32, u32), work: &Work) -> Result<Raster, Error> {
+    let bounds = Window { x: 0, y: 0, width: image.width, height: image.height };
+    let plane = &image.planes[0];
+    let mut resampler = Resampler::new(bounds, area_of(bounds), size, plane.channels, work)?;
+    resampler.push(0, &plane.data, plane.stride(), work)?;
+    Ok(one_plane(image.layout, resampler.finish()?))
 }
 
 fn focus_window(
@@ -190,12 +252,7 @@ fn focus_window(
     let longest = image.width.max(image.height);
     let k = (f64::from(FOCUS_THUMBNAIL) / f64::from(longest)).min(1.0);
     let size = |v: u32| ((f64::from(v) * k).round() as u32).max(1);
-    let bounds = Window { x: 0, y: 0, width: image.width, height: image.height };
-    let plane = &image.planes[0];
-    let target = (size(image.width), size(image.height));
-    let mut resampler = Resampler::new(bounds, area_of(bounds), target, plane.channels, work)?;
-    resampler.push(0, &plane.data, plane.stride(), work)?;
-    let thumb = one_plane(image.layout, resampler.finish()?);
+    let thumb = resized(image, (size(image.width), size(image.height)), work)?;
     let window = (f64::from(crop.0) / f64::from(image.width), f64::from(crop.1) / f64::from(image.height));
     let (x, y) = match transform.gravity {
         Some(Gravity::Entropy) => focus::entropy(&thumb, window, work)?,
@@ -223,20 +280,22 @@ fn crop(image: &Raster, window: Window, work: &Work) -> Result<Raster, Error> {
     Ok(out)
 }
 
-/// Padding, background, effects and border: what comes after the resize.
+/// Padding, effects, border and background: what comes after the resize, in the order of the specification. Padding
+/// is a canvas of the background under the image, and takes part in the effects; without it the background is what the
+/// finished picture is flattened on.
 fn after_resize(
     mut image: Raster,
     g: &Geometry,
     transform: &Transform,
     work: &Work,
 ) -> Result<Raster, Error> {
-    if let Some(pad) = g.pad.filter(|p| (p.width, p.height) != (image.width, image.height)) {
+    let padding = g.pad.filter(|p| (p.width, p.height) != (image.width, image.height));
+    if let Some(pad) = padding {
         let _pad = work.stage("pad");
+        if let Some(background) = transform.background {
+            image = flatten::onto(image, background, work)?;
+        }
         image = flatten::pad(&image, pad, transform.background.unwrap_or(Color::WHITE), work)?;
-    }
-    if let Some(background) = transform.background {
-        let _background = work.stage("background");
-        image = flatten::onto(image, background, work)?;
     }
     if !only_resizes(transform) {
         image = tone::apply(image, transform, work)?;
@@ -244,6 +303,10 @@ fn after_resize(
     if let (Some(widths), Some(frame)) = (border_widths(transform), transform.border) {
         let _border = work.stage("border");
         image = border::add(image, widths, frame.color, work)?;
+    }
+    if let Some(background) = transform.background.filter(|_| padding.is_none()) {
+        let _background = work.stage("background");
+        image = flatten::onto(image, background, work)?;
     }
     debug_assert_eq!((image.width, image.height), bordered(g, transform));
     Ok(image)

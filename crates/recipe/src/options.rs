@@ -302,7 +302,9 @@ pub enum FormatChoice {
     Png,
     PngForce,
     WebP,
+    /// A hint: becomes another format where the picture is too large for it.
     Avif,
+    AvifForce,
     Gif,
     Json,
     Svg,

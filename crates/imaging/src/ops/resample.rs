@@ -12,7 +12,11 @@ use crate::geometry::{Area, Window};
 /// enough that they stay in the cache.
 const BAND_SOURCE_ROWS: f64 = 256.0;
 /// Target rows of one band, at least and at most.
-const BAND_ROWS: (f64, f64) = (8.0, 128.0);
+const BAND_ROWS: (f64, f64) = (1.0, 128.0);
+/// Rows that a decoder hands over at once, at most.
+const GROUP_ROWS: u32 = 64;
+const LANCZOS_LOBES: f64 = 3.0;
+const CATMULL_ROM_LOBES: f64 = 2.0;
 
 /// Lanczos with three lobes, `sinc(x) · sinc(x / 3)`, by one sine instead of two: with `t = πx / 3`,
 /// `sin 3t = sin t · (3 − 4 sin² t)`. Each band computes its weights anew, so that they show in the time of a request.
@@ -36,7 +40,55 @@ fn lanczos3(x: f64) -> f64 {
                 * (1.0
                     - q / 20.0
                         * (1.0 - q / 42.0 * (1.0 - q / 72.0 * (1.0 - q / 110.0 * (1.0 - q / 156.0))))));
-    sine * sine * (3.0 - 4.0 * sine * sine) / (3.0 * t * t)
+    seen(sine * sine * (3.0 - 4.0 * sine * sine) / (3.0 * t * t))
+}
+
+/// The cubic of Catmull and Rom (Keys with a = −1/2), as Pillow's and libvips' bicubic.
+fn catmull_rom(x: f64) -> f64 {
+    let x = x.abs();
+    seen(if x < 1.0 {
+        (1.5 * x - 2.5) * x * x + 1.0
+    } else if x < 2.0 {
+        ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
+    } else {
+        return 0.0;
+    })
+}
+
+/// A weight inside the support is never exactly zero. The library leaves zeros at the ends of a pixel's window out, and takes
+/// the first pixel's window for the leftmost: when a window falls on whole samples, where all weights but one are zero, its
+/// neighbour's began further left, and rows were read outside their bounds.
+fn seen(weight: f64) -> f64 {
+    if weight == 0.0 { 1e-12 } else { weight }
+}
+
+/// How a resampler cuts its work: the filter's reach, and rows.
+#[derive(Debug, Clone, Copy)]
+struct Bands {
+    /// Source rows that a target row reaches beyond its own area, above and below.
+    reach: f64,
+    /// Target rows of a band.
+    rows: u32,
+    /// Source rows that wait at most.
+    waiting: u32,
+}
+
+impl Bands {
+    /// For `height` source rows that become `target`, of `available` rows in all. `lobes` of the filter.
+    fn new(height: f64, target: u32, available: u32, lobes: f64) -> Self {
+        let scale = height / f64::from(target.max(1));
+        let reach = lobes * scale.max(1.0) + 1.0;
+        let rows = (BAND_SOURCE_ROWS / scale).clamp(BAND_ROWS.0, BAND_ROWS.1) as u32;
+        let rows = rows.min(target.max(1));
+        let most = f64::from(rows) * scale + 2.0 * reach;
+        let waiting = (most.ceil().min(f64::from(u32::MAX / 2)) as u32 + GROUP_ROWS).min(available);
+        Self { reach, rows, waiting }
+    }
+}
+
+/// Source rows of which `height` become `target` that wait in a resampler at most; there are `available`.
+pub(crate) fn waiting_rows(height: f64, target: u32, available: u32) -> u32 {
+    Bands::new(height, target, available, LANCZOS_LOBES).waiting
 }
 
 /// Resamples one plane while its rows arrive. Lanczos with three lobes where it shrinks,
@@ -47,10 +99,7 @@ pub struct Resampler {
     area: Area,
     channels: usize,
     filter: FilterType,
-    /// Source rows that a target row reaches beyond its own area, above and below.
-    reach: f64,
-    /// Target rows of a band.
-    band: u32,
+    bands: Bands,
     buffer: Vec<u8>,
     _held: Reservation,
     /// Row of the bounds that `buffer` starts with.
@@ -130,24 +179,21 @@ impl Resampler {
         let copies = x.fract() == 0.0 && y.fract() == 0.0 && whole(width, size.0) && whole(height, size.1);
         let scale = height / f64::from(size.1);
         let shrinks = scale > 1.0 || width / f64::from(size.0) > 1.0;
-        let (filter, lobes) = if shrinks {
-            let lanczos = Filter::new("Lanczos3", lanczos3, 3.0).map_err(|e| internal(&e))?;
-            (FilterType::Custom(lanczos), 3.0)
+        let filter = if shrinks {
+            Filter::new("Lanczos3", lanczos3, LANCZOS_LOBES)
         } else {
-            (FilterType::CatmullRom, 2.0)
+            Filter::new("Catmull-Rom", catmull_rom, CATMULL_ROM_LOBES)
         };
-        let reach = lobes * scale.max(1.0) + 1.0;
-        let band = (BAND_SOURCE_ROWS / scale).clamp(BAND_ROWS.0, BAND_ROWS.1) as u32;
-        let most = ((f64::from(band) * scale + 2.0 * reach).ceil() as u32 + 64).min(bounds.height);
-        let waiting = if copies { 0 } else { most as usize * bounds.width as usize * channels };
+        let filter = filter.map_err(|e| internal(&e))?;
+        let bands = Bands::new(height, size.1, bounds.height, filter.support());
+        let waiting = if copies { 0 } else { bands.waiting as usize * bounds.width as usize * channels };
         let held = work.take(waiting)?;
         Ok(Self {
             bounds,
             area,
             channels,
-            filter,
-            reach,
-            band,
+            filter: FilterType::Custom(filter),
+            bands,
             buffer: Vec::new(),
             _held: held,
             first: 0,
@@ -261,7 +307,7 @@ impl Resampler {
     }
 
     fn band_rows(&self) -> u32 {
-        self.band.min(self.size.1 - self.next)
+        self.bands.rows.min(self.size.1 - self.next)
     }
 
     fn step(&self) -> f64 {
@@ -270,12 +316,12 @@ impl Resampler {
 
     /// First source row that the next band looks at.
     fn band_start(&self) -> f64 {
-        (self.area.y + f64::from(self.next) * self.step() - self.reach).max(0.0)
+        (self.area.y + f64::from(self.next) * self.step() - self.bands.reach).max(0.0)
     }
 
     /// One past the last source row that the next band looks at.
     fn band_end(&self) -> u32 {
-        let end = self.area.y + f64::from(self.next + self.band_rows()) * self.step() + self.reach;
+        let end = self.area.y + f64::from(self.next + self.band_rows()) * self.step() + self.bands.reach;
         (end.ceil() as u32).min(self.bounds.height)
     }
 
@@ -358,6 +404,30 @@ mod tests {
     }
 
     proptest! {
+        // Windows that begin anywhere, enlarged and shrunk by anything: every row is read inside its bounds, and a plain
+        // area stays plain, which it does not when a neighbour's memory is read.
+        #[test]
+        fn any_window_is_read_inside_its_bounds(
+            w in 1u32..60, h in 1u32..60, tw in 1u32..120, th in 1u32..120, channels in prop::sample::select(vec![1usize, 3, 4]),
+            left in 0u32..=8, top in 0u32..=8, right in 0u32..=8, bottom in 0u32..=8,
+        ) {
+            let work = Work::new(Budget::new(1 << 26));
+            let bounds = Window { x: 0, y: 0, width: w, height: h };
+            let part = |full: u32, near: u32, far: u32| {
+                let (near, far) = (f64::from(near) / 8.0, f64::from(far) / 8.0);
+                let near = near.min(f64::from(full) - 0.5);
+                (near, (f64::from(full) - near - far).max(0.25))
+            };
+            let ((x, width), (y, height)) = (part(w, left, right), part(h, top, bottom));
+            let area = Area { x, y, width, height };
+            let mut r = Resampler::new(bounds, area, (tw, th), channels, &work).unwrap();
+            r.push(0, &vec![201; (w * h) as usize * channels], w as usize * channels, &work).unwrap();
+            let done = r.finish().unwrap().data;
+            // Dividing by alpha rounds.
+            let off = if channels == 4 { 2 } else { 0 };
+            prop_assert!(done.iter().all(|v| v.abs_diff(201) <= off));
+        }
+
         // However the rows are cut into groups, the bands give what one piece would give.
         #[test]
         fn bands_do_not_show(w in 1u32..80, h in 1u32..400, tw in 1u32..60, th in 1u32..300, group in 1usize..50) {

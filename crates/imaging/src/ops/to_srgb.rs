@@ -16,6 +16,8 @@ pub struct ToSrgb {
     from: Layout,
     to: Layout,
     transform: Option<Arc<dyn TransformExecutor<u8> + Send + Sync>>,
+    /// Grey samples by a curve of their own; grey may be stored as three equal channels, beside alpha.
+    curve: Option<Box<[u8; 256]>>,
     buffer: Vec<u8>,
 }
 
@@ -44,7 +46,15 @@ impl ToSrgb {
             Colour::Cicp { primaries, transfer } => cicp(*primaries, *transfer),
         };
         let space = profile.as_ref().map(|p| p.color_space);
-        let mut result = Self { from: layout, to, transform: None, buffer: Vec::new() };
+        let mut result = Self { from: layout, to, transform: None, curve: None, buffer: Vec::new() };
+        if let Colour::Icc(icc) = colour
+            && layout != Layout::Cmyk
+        {
+            result.curve = codecs::icc::gray_to_srgb(icc).map(Box::new);
+        }
+        if result.curve.is_some() {
+            return Ok(result);
+        }
         let Some(profile) = profile else { return Ok(result) };
         let srgb = ColorProfile::new_srgb();
         let options = TransformOptions::default();
@@ -59,14 +69,6 @@ impl ToSrgb {
                 // moxcms calls four-channel samples RGBA whatever they mean.
                 profile.create_transform_8bit(CmsLayout::Rgba, &srgb, CmsLayout::Rgb, options).ok()
             }
-            (Layout::Gray, Some(DataColorSpace::Gray)) => {
-                let transform =
-                    profile.create_transform_8bit(CmsLayout::Gray, &srgb, CmsLayout::Rgb, options).ok();
-                if transform.is_some() {
-                    result.to = Layout::Rgb;
-                }
-                transform
-            }
             _ => None,
         };
         Ok(result)
@@ -80,6 +82,16 @@ impl ToSrgb {
 
     /// Converts whole pixels.
     pub fn rows<'a>(&'a mut self, data: &'a [u8]) -> &'a [u8] {
+        if let Some(curve) = &self.curve {
+            self.buffer.clear();
+            self.buffer.extend_from_slice(data);
+            let channels = self.from.channels(0);
+            let colours = if self.from.has_alpha() { channels - 1 } else { channels };
+            for pixel in self.buffer.chunks_exact_mut(channels) {
+                pixel[..colours].iter_mut().for_each(|v| *v = curve[usize::from(*v)]);
+            }
+            return &self.buffer;
+        }
         if self.transform.is_none() && self.from != Layout::Cmyk {
             return data;
         }

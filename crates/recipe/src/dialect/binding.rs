@@ -70,7 +70,7 @@ impl BindingRequest<'_> {
             Some("image/png") => FormatChoice::PngForce,
             Some("image/gif") => FormatChoice::Gif,
             Some("image/webp") => FormatChoice::WebP,
-            Some("image/avif") => FormatChoice::Avif,
+            Some("image/avif") => FormatChoice::AvifForce,
             Some("rgb") => FormatChoice::Rgb,
             Some("rgba") => FormatChoice::Rgba,
             _ => return Err(OptionError::OutputFormat),

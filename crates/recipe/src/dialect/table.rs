@@ -539,8 +539,12 @@ const FORMATS: &[(&str, FormatChoice)] = &[
 ];
 
 /// Formats that only the command line can ask for by this option.
-const MORE_FORMATS: &[(&str, FormatChoice)] =
-    &[("gif", FormatChoice::Gif), ("rgb", FormatChoice::Rgb), ("rgba", FormatChoice::Rgba)];
+const MORE_FORMATS: &[(&str, FormatChoice)] = &[
+    ("avif-force", FormatChoice::AvifForce),
+    ("gif", FormatChoice::Gif),
+    ("rgb", FormatChoice::Rgb),
+    ("rgba", FormatChoice::Rgba),
+];
 
 fn read_format(o: &mut RequestOptions, given: Given<'_>) -> Read<()> {
     let more = if given.door == Door::CommandLine { MORE_FORMATS } else { &[] };
@@ -556,7 +560,9 @@ fn write_format(o: &RequestOptions) -> Option<String> {
     let mut text = match o.output.format {
         FormatChoice::Standard => return None,
         FormatChoice::Auto { .. } => "auto".to_owned(),
-        more @ (FormatChoice::Gif | FormatChoice::Rgb | FormatChoice::Rgba) => word(MORE_FORMATS, &more),
+        more @ (FormatChoice::AvifForce | FormatChoice::Gif | FormatChoice::Rgb | FormatChoice::Rgba) => {
+            word(MORE_FORMATS, &more)
+        }
         named => word(FORMATS, &named),
     };
     if let FormatChoice::Auto { avif, webp } = o.output.format {

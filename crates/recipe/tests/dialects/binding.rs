@@ -250,7 +250,7 @@ fn output_formats() {
         ("image/png", FormatChoice::PngForce),
         ("image/gif", FormatChoice::Gif),
         ("image/webp", FormatChoice::WebP),
-        ("image/avif", FormatChoice::Avif),
+        ("image/avif", FormatChoice::AvifForce),
         ("rgb", FormatChoice::Rgb),
         ("rgba", FormatChoice::Rgba),
     ] {

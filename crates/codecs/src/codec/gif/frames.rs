@@ -1,6 +1,7 @@
 //! GIF frames: codes to indices to a canvas.
 
-use weezl::{BitOrder, LzwStatus, decode::Decoder};
+use weezl::decode::{Configuration, Decoder};
+use weezl::{BitOrder, LzwStatus};
 
 use super::blocks::{Blocks, Disposal, FrameHead, damaged};
 use crate::canvas::{Canvas, Rect};
@@ -124,12 +125,14 @@ struct Codes<'a> {
 
 impl<'a> Codes<'a> {
     fn new(blocks: &'a [u8], code_size: u8) -> Self {
-        Self { blocks, block: &[], decoder: Decoder::new(BitOrder::Lsb, code_size) }
+        // Without yielding, the decoder reads on to the end code while pixels of the code before it wait, and these are lost.
+        let decoder = Configuration::new(BitOrder::Lsb, code_size).with_yield_on_full_buffer(true).build();
+        Self { blocks, block: &[], decoder }
     }
 
     /// Decodes exactly as many indices as `row` holds.
     fn fill(&mut self, row: &mut [u8]) -> Result<(), Error> {
-        let mut done = 0;
+        let (mut done, mut idle) = (0, 0);
         while done < row.len() {
             if self.block.is_empty()
                 && let Some((&n, rest)) = self.blocks.split_first()
@@ -148,9 +151,9 @@ impl<'a> Codes<'a> {
             match result.status {
                 Err(_) => return Err(damaged("LZW codes")),
                 Ok(status) => {
-                    // Codes that were read before may give pixels without any input.
-                    let stuck = result.consumed_in == 0 && result.consumed_out == 0;
-                    if done < row.len() && (matches!(status, LzwStatus::Done) || stuck) {
+                    // Codes that were read before give pixels without any input, and one call may only make a place for them.
+                    idle = if result.consumed_in == 0 && result.consumed_out == 0 { idle + 1 } else { 0 };
+                    if done < row.len() && (matches!(status, LzwStatus::Done) || idle > 1) {
                         return Err(damaged("a frame with too few pixels"));
                     }
                 }

@@ -1,0 +1,211 @@
+//! Bugs of the pixels, one test each, through the URL door and the binding.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use codecs::{AnimationSpec, DecodeSpec, EncodeSpec, Format, Frame, codec_for};
+use support::{Form, Pixels, Server, encode, raster, solid, work};
+
+fn gif(width: u32, height: u32, frames: u32, pixel: impl Fn(u32, u32, u32) -> [u8; 4]) -> Vec<u8> {
+    let work = work();
+    let spec = AnimationSpec { width, height, loops: 0, frames, encode: EncodeSpec::default() };
+    let mut sink = codec_for(Format::Gif).unwrap().encode_frames(&spec, &work).unwrap();
+    for i in 0..frames {
+        sink.push(&Frame { image: raster(width, height, |x, y| pixel(i, x, y)), delay_ms: 50 }).unwrap();
+    }
+    sink.finish().unwrap()
+}
+
+/// Every frame of an animation, as RGBA.
+fn frames(bytes: &[u8]) -> Vec<Pixels> {
+    let probe = imaging::probe(bytes).unwrap();
+    let work = work();
+    let mut source = codec_for(probe.format).unwrap().decode_frames(bytes, &probe, &work).unwrap();
+    let mut all = vec![];
+    while let Some(frame) = source.next_frame().unwrap() {
+        let rgba = frame.image.data().as_chunks::<4>().0.to_vec();
+        all.push(Pixels { width: frame.image.width, height: frame.image.height, rgba });
+    }
+    all
+}
+
+// URL-033, URL-034: enlarging by two with a crop window on a quarter of a pixel put the first target pixel exactly on a source
+// pixel. All weights but one were zero, were left out, and the next pixel's window began before the rows: the process ended by a
+// segmentation fault, whatever the image.
+#[test]
+fn a_cover_that_enlarges_from_between_two_pixels_does_not_take_the_process() {
+    let sources: [(u32, u32, &[(u32, u32)]); 6] = [
+        (320, 180, &[(191, 360), (640, 361), (639, 360)]),
+        (64, 64, &[(156, 320), (320, 156)]),
+        (200, 50, &[(83, 100)]),
+        (100, 50, &[(16, 150)]),
+        (6, 300, &[(3, 600)]),
+        (960, 540, &[(447, 1080)]),
+    ];
+    for (w, h, targets) in sources {
+        let picture = encode(&raster(w, h, |x, y| [(x % 256) as u8, (y % 256) as u8, 90, 255]), Format::Png);
+        let s = Server::start(&[("a.png", picture)], &[]);
+        for (width, height) in targets {
+            for fit in ["cover", "crop", "aspect-crop", "pad"] {
+                let done = s.image(&format!("width={width},height={height},fit={fit},format=png"), "a.png");
+                assert_eq!(done.status, 200, "{w}×{h} → {width}×{height} {fit}");
+            }
+            let done =
+                s.image(&format!("width={width},height={height},fit=cover,format=png"), "a.png").pixels();
+            assert_eq!((done.width, done.height), (*width, *height));
+            // The colours are the place in the source: the middle of the crop is the middle of the image.
+            let middle = done.at(width / 2, height / 2);
+            assert!(
+                middle[0].abs_diff(((w / 2) % 256) as u8) <= 2,
+                "{middle:?} of {w}×{h} → {width}×{height}"
+            );
+        }
+    }
+}
+
+// URL-051, URL-053: what is cropped without being scaled is copied, not moved by half a pixel.
+#[test]
+fn a_crop_without_scaling_keeps_its_pixels() {
+    let board = raster(101, 101, |x, y| if (x + y) % 2 == 0 { [255; 4] } else { [0, 0, 0, 255] });
+    let s = Server::start(&[("board.png", encode(&board, Format::Png))], &[]);
+    for options in [
+        "width=100,height=101,fit=cover",
+        "width=100,height=101,fit=crop",
+        "width=50,height=101,fit=cover,gravity=0.3x0.5",
+        "width=101,height=34,fit=cover,gravity=bottom",
+    ] {
+        let done = s.image(&format!("{options},format=png"), "board.png").pixels();
+        assert!(done.rgba.iter().all(|p| p[0] == 0 || p[0] == 255), "{options}");
+    }
+}
+
+// A background with alpha was painted into the padding, and then once more under it.
+#[test]
+fn a_translucent_background_is_painted_once_into_padding() {
+    let s = Server::start(&[("a.png", solid(200, 100, [10, 20, 30, 255]))], &[]);
+    let colour = "background=rgba%28240%2C40%2C145%2C0.5%29";
+    let done = s.image(&format!("width=60,height=60,fit=pad,{colour},format=png"), "a.png").pixels();
+    assert_eq!(done.at(0, 0), [240, 40, 145, 128]);
+    assert_eq!(done.at(30, 30), [10, 20, 30, 255]);
+}
+
+// The order of operations: padding takes part in the effects, the background of the finished picture does not.
+#[test]
+fn effects_reach_the_padding_and_not_the_background_of_transparency() {
+    let clear = encode(&raster(40, 40, |_, _| [0; 4]), Format::Png);
+    let s = Server::start(&[("clear.png", clear), ("a.png", solid(40, 20, [200, 100, 50, 255]))], &[]);
+    let flat = s.image("background=red,brightness=0.5,format=png", "clear.png").pixels();
+    assert!(flat.is(5, 5, [255, 0, 0], 0));
+    let by_default = s.image("brightness=0.5,format=jpeg", "clear.png").pixels();
+    assert!(by_default.is(5, 5, [255; 3], 1));
+    let padded =
+        s.image("width=40,height=40,fit=pad,background=red,brightness=0.5,format=png", "a.png").pixels();
+    assert!(padded.is(0, 0, [128, 0, 0], 1) && padded.is(20, 20, [100, 50, 25], 1));
+}
+
+// A large PNG made very small was refused as needing more memory than planned: the rows that a resampler keeps grow with the
+// ratio, and the plan did not know.
+#[test]
+fn what_shrinks_a_lot_has_the_memory_that_it_needs() {
+    let s = Server::start(&[("a.png", solid(2400, 2200, [9, 8, 7, 255]))], &[]);
+    for options in
+        ["width=1", "width=16", "height=1", "width=1500,height=2,fit=squeeze", "width=30,height=3,fit=pad"]
+    {
+        assert_eq!(s.image(options, "a.png").status, 200, "{options}");
+    }
+}
+
+// A detected subject in a long image, enlarged: the whole of it was enlarged before it was cropped.
+#[test]
+fn a_subject_is_found_in_elongated_images_too() {
+    let long = [("tall.png", solid(4, 5000, [9, 8, 7, 255])), ("wide.png", solid(3000, 60, [9, 8, 7, 255]))];
+    let s = Server::start(&long, &[]);
+    for gravity in ["auto", "entropy"] {
+        for (source, size) in [("tall.png", (50, 3)), ("wide.png", (400, 400)), ("wide.png", (20, 500))] {
+            let options = format!("width={},height={},fit=cover,gravity={gravity}", size.0, size.1);
+            assert_eq!(s.image(&options, source).size(), size, "{options} of {source}");
+        }
+    }
+}
+
+// Each frame was trimmed by its own border, and the encoder met frames of other sizes than it was promised.
+#[test]
+fn the_border_of_an_animation_is_trimmed_alike_in_all_frames() {
+    // A block of 10 pixels moves from (10, 10) to the right by 10 in each frame; the second frame is blank.
+    let moving = gif(80, 40, 4, |i, x, y| {
+        let left = 10 + i * 10;
+        let inside = i != 1 && (left..left + 10).contains(&x) && (10..20).contains(&y);
+        if inside { [200, 0, 0, 255] } else { [255; 4] }
+    });
+    let s = Server::start(&[("moving.gif", moving), ("blank.gif", gif(20, 20, 2, |_, _, _| [255; 4]))], &[]);
+    let all = frames(&s.image("trim=border", "moving.gif").body);
+    assert_eq!(all.len(), 4);
+    assert!(all.iter().all(|f| (f.width, f.height) == (40, 10)), "{}×{}", all[0].width, all[0].height);
+    assert!(
+        all[0].is(5, 5, [200, 0, 0], 4) && all[3].is(35, 5, [200, 0, 0], 4) && all[1].is(5, 5, [255; 3], 4)
+    );
+    assert_eq!(s.image("trim=border", "blank.gif").error(), (403, 9413));
+}
+
+// `gravity=auto` chose a window for each frame: the picture jumped.
+#[test]
+fn the_first_frame_decides_where_an_animation_is_cropped() {
+    let moving = gif(120, 30, 4, |i, x, y| {
+        let left = i * 30;
+        let subject = (left + 5..left + 25).contains(&x) && (5..25).contains(&y);
+        if subject { [230, 30, 30, 255] } else { [120, 120, 120, 255] }
+    });
+    let s = Server::start(&[("moving.gif", moving)], &[]);
+    let all = frames(&s.image("width=30,height=30,fit=cover,gravity=auto", "moving.gif").body);
+    assert!(all[0].is(15, 15, [230, 30, 30], 8));
+    assert!(all[1..].iter().all(|f| f.is(15, 15, [120, 120, 120], 8)), "the window stays");
+}
+
+// BND-012, BND-020: the decoder says that the code stream has ended while pixels of its last code still wait, and one in fifty files
+// of a single colour was called damaged. This one is a solid 15×12, as Pillow writes it.
+#[test]
+fn a_gif_whose_last_code_is_long_is_whole() {
+    let hex = "4749463837610f000c00810000090a0b0000000000000000002c000000000f000c000008180001081c48b0a0c18308132a5cc8b0a1c38710234a4c1810003b";
+    let bytes: Vec<u8> =
+        (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect();
+    let s = Server::start(&[("solid.gif", bytes)], &[]);
+    let done = s.image("format=png", "solid.gif").pixels();
+    assert!(done.rgba.len() == 180 && done.rgba.iter().all(|p| *p == [9, 10, 11, 255]));
+}
+
+// BND-021: a picture above AVIF's limits for URLs became WebP, whose type is not the one that was asked for.
+#[test]
+fn the_binding_gives_the_type_that_was_asked_for_at_any_size() {
+    let s = Server::start(&[("wide.png", solid(1700, 40, [90, 80, 70, 255]))], &["--binding-on-tcp"]);
+    let form = Form::new().file("image", &solid(1700, 40, [90, 80, 70, 255])).text("transforms", "[]");
+    let done = s.post("/transform", &form.text("output_format", "image/avif").closed(), 65_536);
+    assert_eq!((done.header("content-type"), done.size()), (Some("image/avif"), (1700, 40)));
+    let by_url = s.image("format=avif", "wide.png");
+    assert_eq!(by_url.header("content-type"), Some("image/webp"));
+    assert!(by_url.all("warning").iter().any(|w| w.contains("too large for AVIF")));
+}
+
+// A bitmap is not made into a drawing, and does not come back as something else without a word.
+#[test]
+fn a_conversion_to_svg_is_refused() {
+    let s = Server::start(&[("a.png", solid(20, 10, [1, 2, 3, 255]))], &[]);
+    assert_eq!(s.image("format=svg", "a.png").error(), (415, 9412));
+}
+
+// `format=auto` gave an animated WebP to clients that accept AVIF alone.
+#[test]
+fn an_animation_is_webp_only_for_those_who_accept_it() {
+    let s = Server::start(&[("moving.gif", support::animation(20, 10, 3))], &[]);
+    let kind = |accept: &str| {
+        let reply = s.get_with("/cdn-cgi/image/format=auto/moving.gif", &[("accept", accept)]);
+        reply.header("content-type").unwrap().to_owned()
+    };
+    assert_eq!(kind("image/avif"), "image/gif");
+    assert_eq!(kind("image/avif,image/webp"), "image/webp");
+    let still = s.image("format=jpeg", "moving.gif");
+    assert!(still.all("warning").iter().any(|w| w.contains("first frame")), "{:?}", still.all("warning"));
+    let probe = imaging::probe(&still.body).unwrap();
+    let spec = DecodeSpec { scale: 1, planar: false };
+    assert!(codec_for(Format::Jpeg).unwrap().decode(&still.body, &probe, spec, &work()).is_ok());
+}
