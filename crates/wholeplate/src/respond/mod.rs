@@ -1,19 +1,28 @@
 //! Answers: the headers of success, of errors, of what was not modified.
 
+mod body;
+mod digest;
+mod lifetime;
+mod tag;
+
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use http_body_util::Full;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use recipe::Notice;
-use recipe::choices::{ERROR_LIFETIME, LEAST_LIFETIME, MAX_NOTICES, ONERROR_STATUS};
-use sha2::{Digest, Sha256};
+use recipe::choices::{ERROR_LIFETIME, MAX_NOTICES, ONERROR_STATUS};
 
+pub(crate) use self::body::{AnswerBody, BoxError};
+pub(crate) use self::digest::add_digest;
+pub(crate) use self::lifetime::Lifetime;
+use self::lifetime::cache_control;
+pub(crate) use self::tag::{etag, none_match};
 use crate::app::Product;
 use crate::error::Fault;
 
-/// The body of every answer: it is whole before its head is sent.
-pub(crate) type Answer = Response<Full<Bytes>>;
+/// What every door gives back.
+pub(crate) type Answer = Response<AnswerBody>;
 
 /// Engine version in `cf-resized`.
 const ENGINE_VERSION: &str = "2026.11.0";
@@ -26,7 +35,7 @@ const CSP: &str =
 pub(crate) struct Inherited {
     /// The result's own entity tag.
     pub(crate) etag: Option<String>,
-    pub(crate) cache_control: Option<String>,
+    pub(crate) lifetime: Lifetime,
     pub(crate) last_modified: Option<String>,
     pub(crate) vary: String,
     /// Time to fetch the source.
@@ -39,7 +48,7 @@ fn value(text: &str) -> HeaderValue {
 
 /// Builds an answer whose `Content-Length` is that of its body, whatever the method.
 pub(crate) fn plain(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
-    let mut answer = Response::new(Full::new(body));
+    let mut answer = Response::new(AnswerBody::Whole(body));
     *answer.status_mut() = status;
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     answer
@@ -77,7 +86,7 @@ pub(crate) fn success(product: Product, notices: &[Notice], inherited: &Inherite
     headers.insert("cf-resized", value(&resized));
     headers.insert("content-security-policy", HeaderValue::from_static(CSP));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    let (lifetime, restrictive) = cache_control(inherited.cache_control.as_deref());
+    let (lifetime, restrictive) = cache_control(&inherited.lifetime);
     headers.insert(header::CACHE_CONTROL, value(&lifetime));
     let restrictive = restrictive.then(|| Notice("cache-control is too restrictive".to_owned()));
     let mut told: Vec<&str> = Vec::new();
@@ -112,73 +121,20 @@ fn inherit(headers: &mut HeaderMap, inherited: &Inherited) {
 }
 
 pub(crate) fn not_modified(inherited: &Inherited) -> Answer {
-    let mut answer = Response::new(Full::default());
+    let mut answer = Response::new(AnswerBody::Whole(Bytes::new()));
     *answer.status_mut() = StatusCode::NOT_MODIFIED;
     let headers = answer.headers_mut();
-    headers.insert(header::CACHE_CONTROL, value(&cache_control(inherited.cache_control.as_deref()).0));
+    headers.insert(header::CACHE_CONTROL, value(&cache_control(&inherited.lifetime).0));
     headers.insert("cf-resized", HeaderValue::from_static("internal=ok/-"));
     inherit(headers, inherited);
     answer
 }
 
 pub(crate) fn redirect(location: &str) -> Answer {
-    let mut answer = Response::new(Full::default());
+    let mut answer = Response::new(AnswerBody::Whole(Bytes::new()));
     *answer.status_mut() = StatusCode::from_u16(ONERROR_STATUS).unwrap_or(StatusCode::TEMPORARY_REDIRECT);
     answer.headers_mut().insert(header::LOCATION, value(location));
     answer
-}
-
-/// The lifetime of a result: that of its source, but an hour at least unless the source insists on being asked.
-/// Also whether the source forbids keeping results at all, which is worth a warning.
-fn cache_control(source: Option<&str>) -> (String, bool) {
-    let Some(text) = source else { return (format!("public, max-age={LEAST_LIFETIME}"), false) };
-    let directives: Vec<&str> = text.split(',').map(str::trim).filter(|d| !d.is_empty()).collect();
-    let has = |name: &str| directives.iter().any(|d| d.eq_ignore_ascii_case(name));
-    if has("no-store") || has("private") || has("no-cache") {
-        return (text.to_owned(), true);
-    }
-    if has("must-revalidate") {
-        return (text.to_owned(), false);
-    }
-    let seconds = |name: &str| {
-        directives.iter().find_map(|d| {
-            let (n, v) = d.split_once('=')?;
-            n.trim().eq_ignore_ascii_case(name).then(|| v.trim().trim_matches('"').parse::<u64>().ok())?
-        })
-    };
-    match seconds("s-maxage").or_else(|| seconds("max-age")) {
-        Some(s) if s >= LEAST_LIFETIME => (text.to_owned(), false),
-        lifetime => {
-            let kept = directives.iter().filter(|d| {
-                let name = d.split('=').next().unwrap_or_default().trim();
-                !name.eq_ignore_ascii_case("max-age") && !name.eq_ignore_ascii_case("s-maxage")
-            });
-            let mut all: Vec<String> = kept.map(|d| (*d).to_owned()).collect();
-            all.push(format!("max-age={LEAST_LIFETIME}"));
-            (all.join(", "), lifetime.is_some())
-        }
-    }
-}
-
-/// The entity tag of a result: an opaque part for the options, then the source's own tag.
-pub(crate) fn etag(source: Option<&str>, options: &str) -> Option<String> {
-    let source = source?;
-    let (weak, quoted) = source.strip_prefix("W/").map_or(("", source), |rest| ("W/", rest));
-    let inner = quoted.trim_matches('"');
-    let digest = Sha256::new().chain_update(ENGINE_VERSION).chain_update(options).finalize();
-    let mut opaque = String::new();
-    for byte in digest.iter().take(8) {
-        opaque.push_str(&format!("{byte:02x}"));
-    }
-    Some(format!("{weak}\"cf-{opaque}:{inner}\""))
-}
-
-/// Whether `If-None-Match` names `etag` (weak comparison, RFC 9110 §13.1.2).
-pub(crate) fn none_match(headers: &HeaderMap, etag: Option<&str>) -> bool {
-    let Some(etag) = etag else { return false };
-    let strip = |t: &str| t.trim().strip_prefix("W/").unwrap_or(t.trim()).to_owned();
-    let listed = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|v| v.to_str().ok());
-    listed.flat_map(|v| v.split(',')).any(|tag| tag.trim() == "*" || strip(tag) == strip(etag))
 }
 
 /// Base64 with padding (RFC 4648).
@@ -187,43 +143,9 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
     base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
-/// Adds `Repr-Digest` when the client asked for one (RFC 9530).
-pub(crate) fn add_digest(request: &HeaderMap, answer: &mut Answer, body: &Bytes) {
-    let wants = |name: &str| {
-        let values = request.get_all("want-repr-digest").iter().filter_map(|v| v.to_str().ok());
-        values.flat_map(|v| v.split(',')).any(|m| {
-            let (n, weight) = m.trim().split_once('=').unwrap_or((m.trim(), "1"));
-            n.eq_ignore_ascii_case(name) && weight.trim() != "0"
-        })
-    };
-    if wants("sha-256") {
-        let digest = format!("sha-256=:{}:", base64(&Sha256::digest(body)));
-        answer.headers_mut().insert("repr-digest", value(&digest));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{cache_control, etag};
-
-    // URL-146, URL-147
-    #[test]
-    fn a_result_lives_as_long_as_its_source_and_an_hour_at_least() {
-        let of = |text: &str| cache_control(Some(text));
-        assert_eq!(of("public, max-age=31536000, immutable").0, "public, max-age=31536000, immutable");
-        assert_eq!(of("max-age=3600").0, "max-age=3600");
-        assert_eq!(of("public, max-age=60"), ("public, max-age=3600".to_owned(), true));
-        assert_eq!(of("max-age=60, must-revalidate"), ("max-age=60, must-revalidate".to_owned(), false));
-        assert_eq!(of("private, max-age=5"), ("private, max-age=5".to_owned(), true));
-        assert_eq!(cache_control(None).0, "public, max-age=3600");
-    }
-
-    // URL-144
-    #[test]
-    fn the_entity_tag_ends_with_the_sources() {
-        assert!(etag(Some("\"abc\""), "w=1").unwrap().ends_with(":abc\""));
-        assert!(etag(Some("W/\"abc\""), "w=1").unwrap().starts_with("W/\"cf-"));
-        assert_ne!(etag(Some("\"abc\""), "w=1"), etag(Some("\"abc\""), "w=2"));
-        assert_eq!(etag(None, "w=1"), None);
-    }
+/// All lines of a request or response header that is a list, as one.
+pub(crate) fn joined(headers: &HeaderMap, name: HeaderName) -> Option<Cow<'_, str>> {
+    let mut lines = headers.get_all(name).iter().filter_map(|v| v.to_str().ok());
+    let first = Cow::Borrowed(lines.next()?);
+    Some(lines.fold(first, |all, line| Cow::Owned(format!("{all}, {line}"))))
 }
