@@ -34,13 +34,20 @@ class HostedImage extends RpcTarget {
  * Needs one binding, `WHOLEPLATE`: a service that leads to the socket of `wholeplate serve --unix`.
  */
 export class ServiceEntrypoint extends WorkerEntrypoint {
-  fetch(request) {
+  async fetch(request) {
     const { pathname } = new URL(request.url);
     if (!forwarded.has(pathname)) {
       return new Response(`ERROR 9432: Bad request: ${pathname} is not a call of the Images binding\n`,
         { status: 404, headers: { "cf-images-binding": "err=9432", "content-type": "text/plain" } });
     }
-    return this.env.WHOLEPLATE.fetch(request);
+    try {
+      return await this.env.WHOLEPLATE.fetch(request);
+    } catch (error) {
+      // The runtime says "internal error" of a socket that nobody listens on; the reference is for its own log.
+      console.error(`Wholeplate: ${error.message}`);
+      return new Response("ERROR 9523: the images service cannot be reached: is `wholeplate serve` running, at the address that " +
+        "the configuration names?\n", { status: 502, headers: { "cf-images-binding": "err=9523", "content-type": "text/plain" } });
+    }
   }
 
   image(id) {

@@ -4,6 +4,7 @@ export default {
     if (request.method !== "POST") {
       return new Response("POST an image to this address: curl --data-binary @photo.jpg http://127.0.0.1:8080/ -o small.webp\n");
     }
+    if (!request.body) return new Response("The request has no body: POST an image.\n", { status: 400 });
     try {
       const result = await env.IMAGES.input(request.body).transform({ width: 400 }).output({ format: "image/webp" });
       return result.response();

@@ -197,7 +197,11 @@ where
         },
         |response| response.map(|body| Source::Service { body }),
     );
-    let limits = DrainLimits { bytes: config.request_drain_bytes, time: config.request_drain_time };
+    let limits = DrainLimits {
+        bytes: config.request_drain_bytes,
+        time: config.request_drain_time,
+        idle: config.request_drain_idle,
+    };
     if !remains.drain(limits, invited).await {
         bump(&shared.account.stats.undrained);
         if !http2 {

@@ -32,6 +32,9 @@ pub struct Config {
     pub request_drain_bytes: u64,
     /// How long to wait for the end of a request before it is answered all the same.
     pub request_drain_time: Duration,
+    /// How long no byte of such a request may arrive before it is answered all the same: a client that pauses may be
+    /// waiting for the answer.
+    pub request_drain_idle: Duration,
     /// Bounds of the lingering close, which also apply to what is read of a request after its answer.
     pub linger: Linger,
     /// Whether responses are followed on the wire. Off, only the order of closing is kept.
@@ -56,6 +59,7 @@ impl Default for Config {
             max_streams: 128,
             request_drain_bytes: 8 << 20,
             request_drain_time: Duration::from_secs(5),
+            request_drain_idle: Duration::from_secs(1),
             linger: Linger::default(),
             ledger: true,
             id_header: Some(Arc::from("x-request-id")),
@@ -77,6 +81,7 @@ impl std::fmt::Debug for Config {
             .field("max_streams", &self.max_streams)
             .field("request_drain_bytes", &self.request_drain_bytes)
             .field("request_drain_time", &self.request_drain_time)
+            .field("request_drain_idle", &self.request_drain_idle)
             .field("linger", &self.linger)
             .field("ledger", &self.ledger)
             .field("id_header", &self.id_header)

@@ -3,8 +3,8 @@
 //!
 //! Every connection is a hyper connection inside a [ledgered](ledger) stream:
 //!
-//! * A request is read to its end before its answer goes out, within bounds; past them it is answered
-//!   first. A client that half-closes after its request gets its whole answer.
+//! * A request is read to its end before its answer goes out, within bounds; past them, or when the client
+//!   pauses, it is answered first, and what still comes is read and thrown away for a while. A client that half-closes after its request gets its whole answer.
 //! * A connection is closed only when what it owes has got across: the writing side is shut down,
 //!   input is discarded for a bounded time, and the socket stays open until its queue is empty.
 //! * Where a response cannot be completed (the peer is gone, it takes no byte for too long, the drain

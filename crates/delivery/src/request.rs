@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -98,6 +98,8 @@ impl std::error::Error for BodyError {
 struct Rest {
     body: hyper::body::Incoming,
     asked: bool,
+    /// The service waited for it in vain already.
+    stalled: bool,
 }
 
 /// Where a body that is dropped leaves its rest.
@@ -109,6 +111,8 @@ pub(crate) struct Remains(Arc<Mutex<Option<Rest>>>);
 pub(crate) struct DrainLimits {
     pub(crate) bytes: u64,
     pub(crate) time: Duration,
+    /// The longest pause that is waited for.
+    pub(crate) idle: Duration,
 }
 
 impl Remains {
@@ -119,16 +123,18 @@ impl Remains {
     pub(crate) async fn drain(&self, limits: DrainLimits, invited: bool) -> bool {
         let rest = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         // Without a rest, the body was read to its end, or somebody still reads it.
-        let Some(Rest { mut body, asked }) = rest else { return true };
+        let Some(Rest { mut body, asked, stalled }) = rest else { return true };
         if body.is_end_stream() {
             return true;
         }
-        if (invited && !asked) || body.size_hint().lower() > limits.bytes {
+        if stalled || (invited && !asked) || body.size_hint().lower() > limits.bytes {
             return false;
         }
         let read = async {
             let mut left = limits.bytes;
-            while let Some(frame) = body.frame().await {
+            loop {
+                let Ok(frame) = tokio::time::timeout(limits.idle, body.frame()).await else { return false };
+                let Some(frame) = frame else { return true };
                 // After an error no more of this request can come.
                 let Ok(frame) = frame else { return true };
                 let length = frame.data_ref().map_or(0, |data| data.len() as u64);
@@ -137,7 +143,6 @@ impl Remains {
                     None => return false,
                 }
             }
-            true
         };
         tokio::time::timeout(limits.time, read).await.unwrap_or(false)
     }
@@ -152,6 +157,7 @@ impl Remains {
 pub struct Incoming {
     body: Option<hyper::body::Incoming>,
     asked: bool,
+    stalled: bool,
     remains: Remains,
     patience: Duration,
     stall: Option<Pin<Box<Sleep>>>,
@@ -160,8 +166,14 @@ pub struct Incoming {
 impl Incoming {
     pub(crate) fn new(body: hyper::body::Incoming, patience: Duration) -> (Self, Remains) {
         let remains = Remains::default();
-        let incoming =
-            Self { body: Some(body), asked: false, remains: remains.clone(), patience, stall: None };
+        let incoming = Self {
+            body: Some(body),
+            asked: false,
+            stalled: false,
+            remains: remains.clone(),
+            patience,
+            stall: None,
+        };
         (incoming, remains)
     }
 }
@@ -183,7 +195,9 @@ impl Body for Incoming {
         }
         let patience = this.patience;
         let stall = this.stall.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
-        stall.as_mut().poll(cx).map(|()| Some(Err(BodyError::Stalled)))
+        ready!(stall.as_mut().poll(cx));
+        this.stalled = true;
+        Poll::Ready(Some(Err(BodyError::Stalled)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -198,7 +212,7 @@ impl Body for Incoming {
 impl Drop for Incoming {
     fn drop(&mut self) {
         if let Some(body) = self.body.take() {
-            let rest = Rest { body, asked: self.asked };
+            let rest = Rest { body, asked: self.asked, stalled: self.stalled };
             *self.remains.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(rest);
         }
     }

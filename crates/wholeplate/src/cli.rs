@@ -114,9 +114,14 @@ pub(crate) struct Settings {
     /// Answer the Images binding on TCP too.
     #[arg(long)]
     binding_on_tcp: bool,
-    /// Request header with `request.cf` as JSON, set by a Workers runtime and by nobody else.
+    /// Request header with `request.cf` as JSON, set by a Workers runtime and by nobody else: whoever sets it has this
+    /// program fetch for them, on the TCP door too. On the Unix socket, requests without it are passed on to their origins.
     #[arg(long, value_name = "NAME")]
     cf_blob_header: Option<String>,
+    /// Request header with the scheme of the URL that a Worker fetched [default: x-forwarded-proto]; read only with
+    /// --cf-blob-header.
+    #[arg(long, value_name = "NAME")]
+    forwarded_proto_header: Option<String>,
     /// Images worked on at once [default: one for each core].
     #[arg(long, value_name = "N")]
     workers: Option<i64>,
@@ -171,7 +176,7 @@ pub(crate) struct Settings {
     /// Seconds that a connection may stay open with nothing under way [default: 75].
     #[arg(long, value_name = "SECONDS")]
     idle_timeout: Option<i64>,
-    /// Seconds without a byte of progress after which a client is given up [default: 30].
+    /// Seconds without a byte of progress after which a client, or a fetch that is passed on, is given up [default: 30].
     #[arg(long, value_name = "SECONDS")]
     stall_timeout: Option<i64>,
     /// Address of /metrics and /healthz.
@@ -195,6 +200,7 @@ impl Settings {
             ("unix-mode", &self.unix_mode),
             ("origin", &self.origin),
             ("cf-blob-header", &self.cf_blob_header),
+            ("forwarded-proto-header", &self.forwarded_proto_header),
             ("tls-cert", &self.tls_cert),
             ("tls-key", &self.tls_key),
             ("admin", &self.admin),

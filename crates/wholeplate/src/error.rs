@@ -36,6 +36,12 @@ impl From<OptionError> for Fault {
             OptionError::Source(SourceError::Loop) => Self::new(9403, 508, error.to_string()),
             OptionError::Source(_) => Self::new(9406, 403, error.to_string()),
             OptionError::OutputFormat | OptionError::Steps(_) => Self::bad_request(error),
+            // A font that cannot be fetched has one number, whatever the cause.
+            OptionError::Invalid { option, problem }
+                if option.rsplit('.').next() == Some("font") && problem.ends_with("http or https URL") =>
+            {
+                Self::new(9410, 502, format!("the font could not be fetched: {problem}"))
+            }
             _ => Self::new(9401, 400, format!("Missing or invalid resizing parameters: {error}")),
         }
     }

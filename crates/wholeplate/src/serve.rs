@@ -1,5 +1,6 @@
 //! Opens the doors, answers, and stops in good order.
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,7 +8,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use delivery::{ConnInfo, Listener, Peer, Server, UnixOptions};
 use http::{HeaderValue, Request, StatusCode};
-use http_body_util::Full;
 use tracing_subscriber::EnvFilter;
 
 use crate::app::App;
@@ -34,6 +34,7 @@ pub(crate) fn run(config: Config) -> Result<(), String> {
     let served = runtime.block_on(async {
         let config = &app.config;
         let listeners = listeners(config).await?;
+        warn_of_open_blob_header(config, &listeners);
         let mut settings = config.delivery()?;
         settings.id_header = Some(Arc::from(REQUEST_ID));
         let tls = settings.tls.is_some();
@@ -91,6 +92,17 @@ async fn listeners(config: &Config) -> Result<Vec<Listener>, String> {
     Ok(listeners)
 }
 
+/// Whoever can set the header of `cf` has this program fetch for them.
+fn warn_of_open_blob_header(config: &Config, listeners: &[Listener]) {
+    let Some(name) = &config.cf_blob_header else { return };
+    for address in listeners.iter().filter_map(Listener::tcp_address).filter(|a| !a.ip().is_loopback()) {
+        tracing::warn!(
+            "cf-blob-header: {name} is believed on {address} too, where anybody may send it; use --unix for the \
+             runtime, or see to it that nobody else reaches that address"
+        );
+    }
+}
+
 /// A listener's address as clients write it.
 fn address(listener: &Listener, tls: bool) -> String {
     match listener.tcp_address() {
@@ -115,11 +127,14 @@ async fn identified(app: Arc<App>, request: Request<delivery::Incoming>) -> Answ
     let trace = Trace::begin(app.exporter.as_ref(), timed, &request);
     let id = trace.id().unwrap_or_else(|| request_id(&request));
     let mut answer = door::answer(app, entrance, request, &trace).await;
-    if let Some(value) = trace.server_timing() {
-        answer.headers_mut().insert(trace::SERVER_TIMING, value);
-    }
-    if let Ok(value) = HeaderValue::from_str(&id) {
-        answer.headers_mut().insert(REQUEST_ID, value);
+    // What an origin answered to a plain fetch is passed on as it is.
+    if answer.body().whole().is_some() {
+        if let Some(value) = trace.server_timing() {
+            answer.headers_mut().insert(trace::SERVER_TIMING, value);
+        }
+        if let Ok(value) = HeaderValue::from_str(&id) {
+            answer.headers_mut().insert(REQUEST_ID, value);
+        }
     }
     trace.answered(&mut answer);
     let status = answer.status().as_u16();
@@ -162,7 +177,7 @@ async fn admin(app: &Arc<App>, server: &Server, address: &str) -> Result<(Server
                 respond::plain(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", text)
             }
         };
-        async move { answer.map(|body: Full<Bytes>| body) }
+        async move { answer }
     };
     Ok((Server::start(delivery::Config::default(), vec![listener], service), line))
 }
@@ -170,6 +185,8 @@ async fn admin(app: &Arc<App>, server: &Server, address: &str) -> Result<(Server
 fn start_logging(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Files and collectors of logs take colours for noise.
+    let builder = builder.with_ansi(std::io::stderr().is_terminal());
     // A subscriber that is there already is somebody else's choice.
     let _ = match format {
         LogFormat::Human => builder.try_init(),

@@ -4,28 +4,15 @@ use std::time::Instant;
 
 use http::{HeaderMap, Method, StatusCode};
 use recipe::choices::ONERROR_SUBDOMAINS;
+use recipe::dialect::ParseMode;
 use recipe::dialect::url::{self, SourceRef, UrlRequest};
-use recipe::dialect::{ClientHints, ParseMode};
 
 use crate::app::App;
 use crate::error::Fault;
+use crate::hints::Hints;
 use crate::respond::{self, Answer, Inherited};
 use crate::source::Asker;
 use crate::trace::Trace;
-
-/// What a request says about its client.
-pub(crate) fn hints(headers: &HeaderMap) -> ClientHints<'_> {
-    let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
-    ClientHints {
-        accept: text("accept"),
-        viewport_width: text("sec-ch-viewport-width"),
-        user_agent: text("user-agent"),
-        rtt: text("rtt"),
-        save_data: text("save-data"),
-        ect: text("ect"),
-        downlink: text("downlink"),
-    }
-}
 
 /// Answers a request whose target (path and query, escaped) is a transformation URL; `None` if it is not.
 pub(crate) async fn answer(
@@ -67,12 +54,12 @@ async fn transform(
     headers: &HeaderMap,
     asker: &Asker,
 ) -> Result<Answer, Fault> {
-    let resolved = request.resolve(&hints(headers));
+    let resolved = request.resolve(&Hints::new(headers).client());
     let began = Instant::now();
     let source = app.fetcher.source(&request.source, asker).await?;
     let inherited = Inherited {
         etag: respond::etag(source.etag.as_deref(), &resolved.recipe.to_string()),
-        cache_control: source.cache_control,
+        lifetime: source.lifetime,
         last_modified: source.last_modified,
         vary: resolved.varies_on.join(", "),
         fetched: began.elapsed(),
@@ -81,15 +68,14 @@ async fn transform(
         return Ok(respond::not_modified(&inherited));
     }
     let product = app.produce(resolved.recipe, &[Some(source.bytes)], asker).await?;
-    let body = product.body.clone();
     let mut answer = respond::success(product, &resolved.notices, &inherited);
-    respond::add_digest(headers, &mut answer, &body);
+    respond::add_digest(headers, &mut answer);
     Ok(answer)
 }
 
 /// `onerror=redirect`: the client is sent to the untransformed source, if that is on the same zone.
 fn on_error(request: &UrlRequest, headers: &HeaderMap, asker: &Asker, fault: &Fault) -> Answer {
-    let wanted = request.resolve(&hints(headers)).onerror_redirect;
+    let wanted = request.resolve(&Hints::new(headers).client()).onerror_redirect;
     let location = match &request.source {
         SourceRef::Relative(path) => Some(path.clone()),
         SourceRef::Absolute(url) => {

@@ -86,7 +86,7 @@ fn what_is_misconfigured_does_not_start_and_is_named() {
         (&["serve", "--origin", "nowhere"], "nowhere"),
         (&["serve", "--memory", "0"], "memory"),
         (&["serve", "--allow-origin", "https://"], "allow-origin"),
-        (&["serve", "--listen", "nonsense"], "--listen nonsense"),
+        (&["serve", "--listen", "nonsense"], "listen: 'nonsense'"),
     ];
     for (arguments, named) in cases {
         let done = run(dir.path(), arguments);
@@ -111,4 +111,47 @@ fn the_effective_configuration_can_be_used_again() {
     assert!(said(&again).0.contains("queue = 7"));
     assert!(said(&run(dir.path(), &["completions", "bash"])).0.contains("wholeplate"));
     assert!(said(&run(dir.path(), &["serve", "--help"])).0.contains("Examples:"));
+}
+
+#[test]
+fn config_and_serve_refuse_the_same_values_by_the_same_words() {
+    let dir = pictures();
+    let cases = [
+        (["--listen", "foo"], "listen: 'foo'"),
+        (["--admin", "foo"], "admin: 'foo'"),
+        (["--origin", "nope"], "origin: nope"),
+        (["--origin", "ftp://h.example/"], "origin: 'ftp://h.example/'"),
+    ];
+    for (flags, expected) in cases {
+        for command in ["config", "serve"] {
+            let done = run(dir.path(), &[&[command], &flags[..]].concat());
+            assert!(!done.status.success(), "{command} {flags:?}");
+            let (_, stderr) = said(&done);
+            assert!(stderr.contains(expected), "{command} {flags:?}: {stderr}");
+        }
+    }
+}
+
+#[test]
+fn a_header_that_strangers_could_send_is_warned_of_and_logs_have_no_colours() {
+    use std::io::{BufRead, BufReader};
+    use std::process::Stdio;
+    let warned = |listen: &str| {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_wholeplate"))
+            .args(["serve", "--listen", listen, "--cf-blob-header", "cf-blob"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(line.starts_with("listening on "), "{line}");
+        child.kill().unwrap();
+        let output = child.wait_with_output().unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let open = warned("0.0.0.0:0");
+    assert!(open.contains("WARN") && open.contains("cf-blob-header"), "{open}");
+    assert!(!open.contains('\u{1b}'), "{open:?}");
+    assert!(!warned("127.0.0.1:0").contains("WARN"));
 }

@@ -131,7 +131,7 @@ fn what_the_drain_deadline_cuts_is_told() {
 fn an_early_error_is_readable() {
     let server = Server::start_bare(&["--binding-on-tcp", "--max-input", "100000"]);
     let body = Form::new().file("image", &vec![1; 15_000_000]).closed();
-    for _ in 0..10 {
+    for _ in 0..25 {
         let mut tcp = TcpStream::connect(&server.address).unwrap();
         send(&mut tcp, "/transform", &body, 65_536);
         assert_eq!(Reply::read(&mut tcp, false).error().1, 9413);

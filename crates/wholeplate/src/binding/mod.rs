@@ -4,10 +4,9 @@ mod form;
 mod mapped;
 mod spool;
 
-use std::sync::Arc;
-
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, StatusCode, header};
+use http::request::Parts;
+use http::{HeaderValue, Method, StatusCode, header};
 use http_body::Body;
 use recipe::dialect::binding::{BindingInput, BindingRequest};
 use serde::Serialize;
@@ -19,33 +18,39 @@ use crate::respond::{self, Answer};
 use crate::source::Asker;
 use crate::trace::Trace;
 
-/// Answers a request of the binding. The request is read to its end first, so that an answer is never lost to a
-/// client that is still writing.
-pub(crate) async fn answer<B>(app: Arc<App>, request: Request<B>, trace: &Trace) -> Answer
+/// Answers a request of the binding. What it leaves of the request unread, the delivery layer reads.
+pub(crate) async fn answer<B>(app: &App, head: &Parts, body: B, trace: &Trace) -> Answer
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::error::Error + Send + Sync + 'static,
 {
-    let (head, body) = request.into_parts();
-    trace.route(&head.method, if head.uri.path() == "/info" { "/info" } else { "/transform" });
+    let is_info = head.uri.path() == "/info";
+    trace.route(&head.method, if is_info { "/info" } else { "/transform" });
+    if head.method != Method::POST {
+        let mut answer = fault(&Fault::new(9432, 405, "Bad request: only POST is possible here"));
+        answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+        return answer;
+    }
     let content_type = head.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
     let receive = trace.phase("receive");
-    let form = Form::read(&app, content_type, body).await;
+    let form = Form::read(app, content_type, body).await;
     drop(receive);
-    let done = if head.method == Method::POST {
-        match (form, head.uri.path()) {
-            (Ok(form), "/info") => info(&app, form, trace).await,
-            (Ok(form), _) => transform(&app, form, &Asker::new(&head.headers, trace).unnamed()).await,
-            (Err(fault), _) => Err(fault),
-        }
-    } else {
-        Err(Fault::new(9432, 405, "Bad request: only POST is possible here"))
+    let done = match form {
+        Ok(form) if is_info => info(app, form, trace).await,
+        Ok(form) => transform(app, form, &Asker::new(&head.headers, trace).unnamed()).await,
+        Err(fault) => Err(fault),
     };
-    done.unwrap_or_else(|f| fault(&f))
+    match done {
+        Ok(mut answer) => {
+            respond::add_digest(&head.headers, &mut answer);
+            answer
+        }
+        Err(why) => fault(&why),
+    }
 }
 
 /// An error as the binding's wrapper in the runtime reads it.
-fn fault(fault: &Fault) -> Answer {
+pub(crate) fn fault(fault: &Fault) -> Answer {
     let mut answer = respond::fault(fault);
     let headers = answer.headers_mut();
     headers.remove("cf-resized");

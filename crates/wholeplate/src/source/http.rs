@@ -2,8 +2,6 @@
 //! are whole or an error.
 
 use std::error::Error as StdError;
-use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,16 +9,19 @@ use bytes::{Bytes, BytesMut};
 use codecs::{Budget, Reservation};
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use recipe::choices::{PRIVATE_SOURCE, SOURCE_400_CODE};
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use sha2::{Digest, Sha256, Sha512};
 use url::{Host, Url};
 
 use super::address::is_public;
+use super::resolve::{NoSuchHost, NotPublic, Resolver};
 use crate::config::Config;
 use crate::error::Fault;
 
 /// The token in `Via` that tells a source that this service asks.
 pub(crate) const VIA: &str = "image-resizing";
+
+/// Who asks for sources. Plain fetches go by the name of who made them.
+const USER_AGENT: &str = concat!("wholeplate/", env!("CARGO_PKG_VERSION"));
 
 /// The only request headers that `origin-auth: share-publicly` lets through.
 pub(crate) const SHARED_HEADERS: [&str; 9] = [
@@ -74,21 +75,17 @@ impl Http {
     /// # Errors
     /// If the TLS library cannot be set up.
     pub(crate) fn new(config: &Config, budget: Budget) -> Result<Self, String> {
-        let client = |resolver: Option<Arc<PublicOnly>>| {
-            let mut builder = reqwest::Client::builder()
+        let client = |public_only: bool| {
+            let builder = reqwest::Client::builder()
                 .redirect(reqwest::redirect::Policy::none())
                 .no_proxy()
                 .connect_timeout(Duration::from_secs(config.connect_timeout))
                 .pool_max_idle_per_host(32)
-                .user_agent(concat!("wholeplate/", env!("CARGO_PKG_VERSION")));
-            if let Some(resolver) = resolver {
-                builder = builder.dns_resolver(resolver);
-            }
+                .dns_resolver(Arc::new(Resolver { public_only }));
             builder.build().map_err(|e| format!("HTTP client: {e}"))
         };
-        let trusting = client(None)?;
-        let guarded =
-            if config.allow_private_network { trusting.clone() } else { client(Some(Arc::new(PublicOnly)))? };
+        let trusting = client(false)?;
+        let guarded = if config.allow_private_network { trusting.clone() } else { client(true)? };
         Ok(Self {
             trusting,
             guarded,
@@ -129,10 +126,11 @@ impl Http {
         Err(Trouble::Fault(Fault::new(9421, 400, "the source redirected too many times")))
     }
 
-    async fn hop(&self, url: &Url, ask: &Ask<'_>) -> Result<reqwest::Response, Trouble> {
+    /// The client that may ask `url`; `trusted` is the operator's own origin.
+    pub(super) fn client(&self, url: &Url, trusted: Option<&Url>) -> Result<&reqwest::Client, Fault> {
         let same =
             |a: &Url| a.host() == url.host() && a.port_or_known_default() == url.port_or_known_default();
-        let trusted = ask.trusted.is_some_and(same);
+        let trusted = trusted.is_some_and(same);
         // The resolver is not asked about addresses.
         let address = match url.host() {
             Some(Host::Ipv4(ip)) => Some(ip.into()),
@@ -140,14 +138,19 @@ impl Http {
             _ => None,
         };
         if !trusted && !self.allow_private && address.is_some_and(|ip| !is_public(ip)) {
-            return Err(Trouble::Fault(private()));
+            return Err(private());
         }
-        let client = if trusted { &self.trusting } else { &self.guarded };
+        Ok(if trusted { &self.trusting } else { &self.guarded })
+    }
+
+    async fn hop(&self, url: &Url, ask: &Ask<'_>) -> Result<reqwest::Response, Trouble> {
+        let client = self.client(url, ask.trusted).map_err(Trouble::Fault)?;
         let via = ask.via.as_ref().map_or_else(|| VIA.to_owned(), |old| format!("{old}, {VIA}"));
         let request = client
             .get(url.clone())
             .header(header::VIA, via)
             .header(header::ACCEPT, "image/*,*/*;q=0.8")
+            .header(header::USER_AGENT, USER_AGENT)
             .headers(ask.headers.clone());
         match tokio::time::timeout(self.first_byte, request.send()).await {
             Err(_) => Err(Trouble::Fault(Fault::new(9504, 522, "the source did not answer in time"))),
@@ -245,7 +248,7 @@ fn check_digest(headers: &HeaderMap, bytes: &[u8]) -> Result<(), Trouble> {
     Ok(())
 }
 
-fn private() -> Fault {
+pub(super) fn private() -> Fault {
     let (code, status) = PRIVATE_SOURCE;
     Fault::new(code, status, "the source is not on a public address, and private ones are not allowed")
 }
@@ -259,7 +262,7 @@ fn innermost(error: &dyn StdError) -> String {
 }
 
 /// Why no answer came, from the chain of causes.
-fn unreachable_source(error: &reqwest::Error) -> Fault {
+pub(super) fn unreachable_source(error: &reqwest::Error) -> Fault {
     let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(e) = cause {
         if e.is::<NotPublic>() {
@@ -297,50 +300,6 @@ fn unreachable_source(error: &reqwest::Error) -> Fault {
         return Fault::new(9510, 523, format!("the source cannot be reached: {text}"));
     }
     Fault::new(9402, 502, format!("the source could not be fetched: {text}"))
-}
-
-/// Resolves names to public addresses only; the connection then goes to the very address that was checked.
-#[derive(Debug)]
-struct PublicOnly;
-
-#[derive(Debug)]
-struct NotPublic;
-
-#[derive(Debug)]
-struct NoSuchHost;
-
-impl fmt::Display for NotPublic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the name leads to no public address")
-    }
-}
-
-impl fmt::Display for NoSuchHost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the name does not resolve")
-    }
-}
-
-impl StdError for NotPublic {}
-impl StdError for NoSuchHost {}
-
-impl Resolve for PublicOnly {
-    fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0))
-                .await
-                .map_err(|_| Box::new(NoSuchHost) as Box<dyn StdError + Send + Sync>)?
-                .collect();
-            if found.is_empty() {
-                return Err(Box::new(NoSuchHost) as _);
-            }
-            let public: Vec<SocketAddr> = found.into_iter().filter(|a| is_public(a.ip())).collect();
-            if public.is_empty() {
-                return Err(Box::new(NotPublic) as _);
-            }
-            Ok(Box::new(public.into_iter()) as Addrs)
-        })
-    }
 }
 
 /// The headers that `origin-auth: share-publicly` lets through.

@@ -1,35 +1,34 @@
 //! Where source images come from: a directory or HTTP origins; and which of them are allowed.
 
 mod address;
+mod asker;
 mod directory;
+mod font;
+mod forward;
 mod http;
 mod pattern;
+mod resolve;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ::http::{HeaderMap, header};
+use ::http::request::Parts;
+use ::http::{Response, header};
 use bytes::Bytes;
 use codecs::{Budget, Reservation};
-use quick_cache::Weighter;
+use http_body::Body;
 use quick_cache::sync::Cache;
 use recipe::dialect::url::SourceRef;
 use url::Url;
 
+pub(crate) use self::asker::Asker;
 pub(crate) use self::directory::Directory;
+pub(crate) use self::forward::Download;
 pub(crate) use self::http::{Ask, Fetched, Http, VIA, shared_headers};
 pub(crate) use self::pattern::Pattern;
 use crate::config::Config;
 use crate::error::Fault;
-use crate::trace::Trace;
-
-/// Largest font file in bytes.
-const MAX_FONT: u64 = 20_000_000;
-/// Fonts that are kept, about, and the bytes that they may take together.
-const FONTS: usize = 64;
-const FONT_CACHE: u64 = 64 << 20;
-/// How long a font is used without asking for it again.
-const FONT_LIFETIME: Duration = Duration::from_secs(600);
+use crate::respond::{BoxError, Lifetime};
 
 /// A whole source and what its answer is to inherit from it.
 #[derive(Debug)]
@@ -37,7 +36,7 @@ pub(crate) struct Source {
     pub(crate) bytes: Bytes,
     /// The source's entity tag as it stands in a header, quotes and weakness included.
     pub(crate) etag: Option<String>,
-    pub(crate) cache_control: Option<String>,
+    pub(crate) lifetime: Lifetime,
     pub(crate) last_modified: Option<String>,
     /// The memory that `bytes` takes.
     pub(crate) held: Reservation,
@@ -51,6 +50,32 @@ enum Origin {
     Http(Url),
 }
 
+impl Origin {
+    /// # Errors
+    /// A message that names the setting: neither a directory nor a URL.
+    fn parse(text: Option<&str>) -> Result<Self, String> {
+        let Some(text) = text else { return Ok(Self::None) };
+        if text.contains("://") {
+            let url = Url::parse(text).map_err(|e| format!("origin: '{text}' is no URL: {e}"))?;
+            if !matches!(url.scheme(), "http" | "https") {
+                return Err(format!("origin: '{text}' is neither http nor https"));
+            }
+            return Ok(Self::Http(url));
+        }
+        let directory = Directory::new(text.as_ref())
+            .map_err(|e| format!("origin: {text}: {e}; give a directory or an http(s) URL"))?;
+        Ok(Self::Directory(directory))
+    }
+}
+
+/// Whether an origin can be used.
+///
+/// # Errors
+/// A message that names the setting.
+pub(crate) fn check_origin(text: Option<&str>) -> Result<(), String> {
+    Origin::parse(text).map(drop)
+}
+
 /// Fetches sources. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Fetcher {
@@ -59,84 +84,24 @@ pub(crate) struct Fetcher {
     http: Http,
     budget: Budget,
     max_source: u64,
+    /// How long a plain fetch may stand still.
+    patience: Duration,
     /// Font files by URL, with the time of their fetch.
-    fonts: Arc<Cache<String, (Bytes, Instant), FontWeight>>,
-}
-
-/// What a font takes in the cache: its bytes.
-#[derive(Debug, Clone)]
-struct FontWeight;
-
-impl Weighter<String, (Bytes, Instant)> for FontWeight {
-    fn weight(&self, url: &String, (bytes, _): &(Bytes, Instant)) -> u64 {
-        (url.len() + bytes.len()) as u64
-    }
-}
-
-/// What a request tells about itself to the fetch of its source.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Asker {
-    /// `Host` of the request: an absolute source on it is a relative one.
-    pub(crate) host: Option<String>,
-    pub(crate) via: Option<String>,
-    /// Headers for the source, with `origin-auth`.
-    pub(crate) headers: HeaderMap,
-    /// The request's W3C trace context, so that a source's trace is the client's. It names nobody.
-    context: HeaderMap,
-    pub(crate) trace: Trace,
-}
-
-impl Asker {
-    pub(crate) fn new(headers: &HeaderMap, trace: &Trace) -> Self {
-        let text = |name| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
-        let mut context = HeaderMap::new();
-        for name in ["traceparent", "tracestate"] {
-            if let Some(value) = headers.get(name) {
-                context.insert(name, value.clone());
-            }
-        }
-        Self {
-            host: text(header::HOST),
-            via: text(header::VIA),
-            headers: HeaderMap::new(),
-            context,
-            trace: trace.clone(),
-        }
-    }
-
-    /// The same request without what it says of its client.
-    pub(crate) fn unnamed(&self) -> Self {
-        Self { context: self.context.clone(), trace: self.trace.clone(), ..Self::default() }
-    }
-
-    /// Whether the request comes from this service itself, or from another one of its kind.
-    pub(crate) fn loops(&self) -> bool {
-        self.via.as_ref().is_some_and(|v| v.contains(VIA))
-    }
+    fonts: Arc<Cache<String, (Bytes, Instant), font::FontWeight>>,
 }
 
 impl Fetcher {
     /// # Errors
     /// A message that names the setting: an origin that is neither a directory nor a URL.
     pub(crate) fn new(config: &Config, budget: &Budget) -> Result<Self, String> {
-        let origin = match &config.origin {
-            None => Origin::None,
-            Some(text) if text.starts_with("http://") || text.starts_with("https://") => {
-                Origin::Http(Url::parse(text).map_err(|e| format!("origin: '{text}' is no URL: {e}"))?)
-            }
-            Some(text) => {
-                let directory = Directory::new(text.as_ref())
-                    .map_err(|e| format!("origin: {text}: {e}; give a directory or an http(s) URL"))?;
-                Origin::Directory(directory)
-            }
-        };
         Ok(Self {
-            origin,
+            origin: Origin::parse(config.origin.as_deref())?,
             allowed: config.allow_origin.iter().map(|p| Pattern::parse(p)).collect::<Result<_, _>>()?,
             http: Http::new(config, budget.clone())?,
             budget: budget.clone(),
             max_source: config.max_source,
-            fonts: Arc::new(Cache::with_weighter(FONTS, FONT_CACHE, FontWeight)),
+            patience: Duration::from_secs(config.stall_timeout),
+            fonts: Arc::new(Cache::with_weighter(font::FONTS, font::FONT_CACHE, font::FontWeight)),
         })
     }
 
@@ -160,42 +125,41 @@ impl Fetcher {
         self.source(&SourceRef::Absolute(text.to_owned()), asker).await
     }
 
-    /// A font file, by absolute URL. Fonts are named by the operator's own Workers, not by their visitors: any public
-    /// address will do. They are kept for a while.
-    ///
-    /// # Errors
-    /// 9410, whatever the cause.
-    pub(crate) async fn font(&self, text: &str, asker: &Asker) -> Result<Bytes, Fault> {
-        let fault = |f: Fault| Fault::new(9410, 502, format!("the font could not be fetched: {}", f.text));
-        if let Some((bytes, fetched)) = self.fonts.get(text)
-            && fetched.elapsed() < FONT_LIFETIME
-        {
-            return Ok(bytes);
-        }
-        let url = parse_url(text).map_err(fault)?;
-        let bytes = if is_own(&url, asker) && matches!(self.origin, Origin::Directory(_)) {
-            let path = url[url::Position::BeforePath..url::Position::AfterQuery].to_owned();
-            self.relative(&path, asker).await.map_err(fault)?.bytes
-        } else {
-            let trusted = match &self.origin {
-                Origin::Http(own) if same_host(own, &url) => Some(own),
-                _ => None,
-            };
-            self.get(&url, trusted, &asker.unnamed(), MAX_FONT).await.map_err(fault)?.bytes
-        };
-        self.fonts.insert(text.to_owned(), (bytes.clone(), Instant::now()));
-        Ok(bytes)
+    async fn absolute(&self, url: &Url, asker: &Asker, limit: u64) -> Result<Fetched, Fault> {
+        let trusted = self.allowed(url)?;
+        self.get(url, trusted, asker, limit).await
     }
 
-    async fn absolute(&self, url: &Url, asker: &Asker, limit: u64) -> Result<Fetched, Fault> {
-        let trusted = match &self.origin {
-            Origin::Http(own) if same_host(own, url) => Some(own),
-            _ => None,
-        };
-        if trusted.is_none() && !self.allowed.iter().any(|p| p.allows(url)) {
-            return Err(Fault::new(9401, 403, "Transformation origin is not in allowed origins list"));
+    /// Sends a request on as it is. `asker` is what it says of itself.
+    pub(crate) async fn forward<B>(
+        &self,
+        text: &str,
+        head: Parts,
+        body: B,
+        asker: &Asker,
+    ) -> Result<Response<Download>, Fault>
+    where
+        B: Body<Data = Bytes> + Send + Sync + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let url = parse_url(text)?;
+        let trusted = self.allowed(&url)?;
+        let mut headers = head.headers;
+        let fetch = asker.trace.ask("fetch");
+        fetch.set("url.full", || url[..url::Position::AfterPath].to_owned());
+        fetch.lead(&mut headers);
+        let done = self.http.forward(head.method, &url, headers, body, trusted, self.patience).await;
+        fetch.ends_with(&done);
+        done
+    }
+
+    /// Whether an absolute URL may be fetched, and the operator's own origin if it is on that.
+    fn allowed(&self, url: &Url) -> Result<Option<&Url>, Fault> {
+        match &self.origin {
+            Origin::Http(own) if same_host(own, url) => Ok(Some(own)),
+            _ if self.allowed.iter().any(|p| p.allows(url)) => Ok(None),
+            _ => Err(Fault::new(9401, 403, "Transformation origin is not in allowed origins list")),
         }
-        self.get(url, trusted, asker, limit).await
     }
 
     async fn relative(&self, path: &str, asker: &Asker) -> Result<Source, Fault> {
@@ -255,7 +219,7 @@ impl Fetcher {
                 return Err(Fault::new(9402, 502, "the source changed while it was read"));
             }
             let etag = Some(format!("\"{}\"", found.tag));
-            Ok(Source { bytes: bytes.into(), etag, cache_control: None, last_modified: None, held })
+            Ok(Source { bytes: bytes.into(), etag, lifetime: Lifetime::default(), last_modified: None, held })
         });
         read.await.unwrap_or_else(|_| Err(Fault::new(9523, 500, "internal error")))
     }
@@ -277,7 +241,7 @@ impl From<Fetched> for Source {
         };
         Self {
             etag: text(header::ETAG),
-            cache_control: text(header::CACHE_CONTROL),
+            lifetime: Lifetime::of(&fetched.headers),
             last_modified: text(header::LAST_MODIFIED),
             bytes: fetched.bytes,
             held: fetched.held,

@@ -105,6 +105,13 @@ impl Server {
         Reply::read(&mut stream, method == "HEAD")
     }
 
+    /// A request with these lines for a head, by the Unix socket.
+    pub fn unix(&self, lines: &[&str]) -> Reply {
+        let mut stream = UnixStream::connect(&self.socket).unwrap();
+        stream.write_all(format!("{}\r\nconnection: close\r\n\r\n", lines.join("\r\n")).as_bytes()).unwrap();
+        Reply::read(&mut stream, lines[0].starts_with("HEAD "))
+    }
+
     /// `/cdn-cgi/image/<options>/<source>`
     pub fn image(&self, options: &str, source: &str) -> Reply {
         self.get(&format!("/cdn-cgi/image/{options}/{source}"))

@@ -1,5 +1,7 @@
 //! The one configuration: flags over `WHOLEPLATE_*` environment over a TOML file, validated once.
 
+mod validate;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -35,6 +37,8 @@ pub(crate) struct Config {
     /// Request header with `request.cf` as JSON. Only a Workers runtime may be able to set it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cf_blob_header: Option<String>,
+    /// Request header with the scheme of a fetch whose request target has none. Read only beside that of `cf`.
+    pub(crate) forwarded_proto_header: String,
     /// Images worked on at once; 0 = one for each core.
     pub(crate) workers: usize,
     /// Requests that may wait for a worker.
@@ -72,7 +76,8 @@ pub(crate) struct Config {
     pub(crate) header_timeout: u64,
     /// Seconds that a connection may stay open with no request under way.
     pub(crate) idle_timeout: u64,
-    /// Seconds that a client may take no byte of its answer, or send none of its request, before it is given up.
+    /// Seconds that a client may take no byte of its answer, or send none of its request, before it is given up; the
+    /// same for an origin of a plain fetch.
     pub(crate) stall_timeout: u64,
     /// Address of `/metrics` and `/healthz`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,6 +108,7 @@ impl Default for Config {
             allow_private_network: false,
             binding_on_tcp: false,
             cf_blob_header: None,
+            forwarded_proto_header: "x-forwarded-proto".to_owned(),
             workers: 0,
             queue: 256,
             memory: 1024,
@@ -129,8 +135,13 @@ impl Default for Config {
     }
 }
 
-/// Unread bytes of a request that are read and thrown away before its answer.
+/// Unread bytes of a request that are read and thrown away before its answer, and the seconds for that.
 const MOST_UPLOAD_DRAINED: u64 = 512 << 20;
+const UPLOAD_DRAIN_TIME: Duration = Duration::from_secs(5);
+/// A client that pauses for so long may be waiting for its answer.
+const UPLOAD_DRAIN_IDLE: Duration = Duration::from_secs(1);
+/// How long an upload is read and thrown away after its answer, so that no reset overtakes the answer.
+const UPLOAD_LINGER_TIME: Duration = Duration::from_secs(15);
 
 /// Prefix of the environment variables.
 const PREFIX: &str = "WHOLEPLATE_";
@@ -173,52 +184,6 @@ impl Config {
         Ok(config)
     }
 
-    /// What types cannot say.
-    fn validate(&self) -> Result<(), String> {
-        let positive = [
-            ("memory", self.memory as u64),
-            ("queue", self.queue as u64),
-            ("compute-timeout", self.compute_timeout),
-            ("connect-timeout", self.connect_timeout),
-            ("read-timeout", self.read_timeout),
-            ("max-source", self.max_source),
-            ("max-input", self.max_input),
-            ("max-connections", self.max_connections as u64),
-            ("header-timeout", self.header_timeout),
-            ("idle-timeout", self.idle_timeout),
-            ("stall-timeout", self.stall_timeout),
-        ];
-        if let Some((name, _)) = positive.iter().find(|(_, v)| *v == 0) {
-            return Err(format!("{name}: must be above 0"));
-        }
-        if self.memory < 16 {
-            return Err("memory: at least 16 (MiB) are needed".to_owned());
-        }
-        u32::from_str_radix(&self.unix_mode, 8)
-            .ok()
-            .filter(|m| *m <= 0o777)
-            .ok_or_else(|| format!("unix-mode: '{}' is not an octal mode such as 660", self.unix_mode))?;
-        self.inputs()?;
-        for pattern in &self.allow_origin {
-            crate::source::Pattern::parse(pattern)?;
-        }
-        if let Some(name) = &self.cf_blob_header {
-            name.parse::<http::HeaderName>()
-                .map_err(|_| format!("cf-blob-header: '{name}' is not a header name"))?;
-        }
-        match (&self.tls_cert, &self.tls_key) {
-            (Some(_), None) => return Err("tls-cert: its key is missing; give tls-key too".to_owned()),
-            (None, Some(_)) => {
-                return Err("tls-key: its certificate is missing; give tls-cert too".to_owned());
-            }
-            _ => {}
-        }
-        if self.listen == "none" && self.unix.is_none() {
-            return Err("listen: 'none' leaves no door open; give --unix PATH".to_owned());
-        }
-        Ok(())
-    }
-
     /// How connections are served: the settings that concern bytes, not images.
     ///
     /// # Errors
@@ -230,9 +195,13 @@ impl Config {
         settings.idle_timeout = Duration::from_secs(self.idle_timeout);
         settings.write_stall_timeout = Duration::from_secs(self.stall_timeout);
         settings.body_stall_timeout = Duration::from_secs(self.stall_timeout);
-        // Uploads are read to their end before their answer, an early error included.
+        // Uploads are read to their end before their answer, an early error included; long ones, and those that pause,
+        // go on after it.
         settings.request_drain_bytes = MOST_UPLOAD_DRAINED;
-        settings.request_drain_time = Duration::from_secs(30);
+        settings.request_drain_time = UPLOAD_DRAIN_TIME;
+        settings.request_drain_idle = UPLOAD_DRAIN_IDLE;
+        settings.linger.discard_bytes = MOST_UPLOAD_DRAINED;
+        settings.linger.discard_time = UPLOAD_LINGER_TIME;
         if let (Some(cert), Some(key)) = (&self.tls_cert, &self.tls_key) {
             let read = |name: &str, path: &Path| {
                 std::fs::read(path).map_err(|e| format!("{name} {}: {e}", path.display()))
@@ -293,6 +262,8 @@ fn typed(key: &str, text: &str) -> toml::Value {
             .collect::<Vec<_>>()
             .into(),
         Some(toml::Value::String(_)) => text.to_owned().into(),
+        // The two that every container's manifest uses.
+        Some(toml::Value::Boolean(_)) if matches!(text, "0" | "1") => (text == "1").into(),
         _ => text
             .parse::<i64>()
             .map(toml::Value::from)
@@ -343,7 +314,22 @@ mod tests {
         assert!(error("extra-inputs = ['tga']", &[]).contains("extra-inputs: 'tga'"));
         assert!(error("tls-cert = 'a.pem'", &[]).contains("tls-key"));
         assert!(error("stall-timeout = 0", &[]).contains("stall-timeout"));
+        assert!(error("listen = 'foo'", &[]).contains("listen: 'foo'"));
+        assert!(error("listen = '127.0.0.1:port'", &[]).contains("listen: '127.0.0.1:port'"));
+        assert!(error("admin = 'foo'", &[]).contains("admin: 'foo'"));
+        assert!(error("origin = '/no/such/directory'", &[]).contains("origin: /no/such/directory"));
+        assert!(error("origin = 'ftp://h.example/'", &[]).contains("origin: 'ftp://h.example/'"));
+        assert!(error("origin = 'http://'", &[]).contains("origin: 'http://'"));
+        assert!(error("forwarded-proto-header = 'a b'", &[]).contains("forwarded-proto-header: 'a b'"));
         assert!(error("", &[("WHOLEPLATE_REFUSED_INPUTS", "avif,tiff")]).contains("refused-inputs: 'tiff'"));
+    }
+
+    #[test]
+    fn switches_of_the_environment_may_be_numbers() {
+        let strict = |text| load("", &[("WHOLEPLATE_STRICT", text)], "").map(|c| c.strict);
+        assert_eq!((strict("1"), strict("0")), (Ok(true), Ok(false)));
+        assert_eq!((strict("true"), strict("false")), (Ok(true), Ok(false)));
+        assert!(strict("2").unwrap_err().contains("WHOLEPLATE_STRICT"));
     }
 
     #[test]

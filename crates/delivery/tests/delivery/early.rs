@@ -1,0 +1,114 @@
+//! An answer that is ready before its request has ended: when it goes out. The clock is paused, so that the times are
+//! those of the deadlines.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use delivery::{Config, Connections, Incoming};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use ledger::NoProbe;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::time::Instant;
+
+const HEAD: &[u8] = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n";
+
+/// Refuses without a look at the body.
+async fn refuse(_: Request<Incoming>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from_static(b"no")));
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    response
+}
+
+/// Reads until the body fails.
+async fn read(request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let failed = request.into_body().collect().await.is_err();
+    Response::new(Full::new(Bytes::from(format!("failed: {failed}"))))
+}
+
+fn serve<F, Fut>(config: Config, service: F) -> DuplexStream
+where
+    F: Fn(Request<Incoming>) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+{
+    let (client, server) = tokio::io::duplex(64 << 10);
+    tokio::spawn(async move { Connections::new(config).serve_stream(server, &NoProbe, service).await });
+    client
+}
+
+/// The time from now to the whole answer.
+async fn answered(client: &mut DuplexStream) -> (Duration, String) {
+    let began = Instant::now();
+    let mut seen = Vec::new();
+    while !seen.ends_with(b"no") && !seen.ends_with(b"true") {
+        assert_ne!(client.read_buf(&mut seen).await.unwrap(), 0, "{:?}", String::from_utf8_lossy(&seen));
+    }
+    (began.elapsed(), String::from_utf8(seen).unwrap())
+}
+
+// DLV-004, BND-064: a client that pauses may be waiting for the answer.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_pauses_is_answered() {
+    let mut client = serve(Config::default(), refuse);
+    client.write_all(HEAD).await.unwrap();
+    let (took, answer) = answered(&mut client).await;
+    assert!(took <= Config::default().request_drain_idle + Duration::from_millis(100), "{took:?}");
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("connection: close"), "{answer}");
+    // What it sends after that is taken, and no reset overtakes the answer.
+    client.write_all(b"3\r\nabc\r\n").await.unwrap();
+    let mut rest = Vec::new();
+    assert_eq!(client.read_to_end(&mut rest).await.unwrap(), 0);
+}
+
+// DLV-004: one that never pauses and never ends is answered too.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_never_ends_is_answered() {
+    let config = Config::default();
+    let (time, idle) = (config.request_drain_time, config.request_drain_idle);
+    let client = serve(config, refuse);
+    let (mut reads, mut writes) = tokio::io::split(client);
+    writes.write_all(HEAD).await.unwrap();
+    let writing = tokio::spawn(async move {
+        while writes.write_all(b"3\r\nabc\r\n").await.is_ok() {
+            tokio::time::sleep(idle / 2).await;
+        }
+    });
+    let began = Instant::now();
+    let mut seen = Vec::new();
+    while !seen.ends_with(b"no") {
+        assert_ne!(reads.read_buf(&mut seen).await.unwrap(), 0);
+    }
+    assert!(began.elapsed() <= time + Duration::from_millis(100), "{:?}", began.elapsed());
+    // It is not read from for ever.
+    writing.await.unwrap();
+}
+
+// What the service waited for in vain is not waited for again.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_stalled_is_answered_at_once() {
+    let mut config = Config::default();
+    config.request_drain_idle = Duration::from_secs(20);
+    config.request_drain_time = Duration::from_secs(20);
+    let patience = config.body_stall_timeout;
+    let mut client = serve(config, read);
+    client.write_all(HEAD).await.unwrap();
+    let (took, answer) = answered(&mut client).await;
+    assert!(answer.ends_with("failed: true"), "{answer}");
+    assert!(took <= patience + Duration::from_millis(100), "{took:?}");
+}
+
+// A pause that is short is no reason to answer first: the connection can then go on.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_ends_after_a_short_pause_keeps_its_connection() {
+    let config = Config::default();
+    let idle = config.request_drain_idle;
+    let mut client = serve(config, refuse);
+    client.write_all(HEAD).await.unwrap();
+    for _ in 0..3 {
+        tokio::time::sleep(idle * 3 / 4).await;
+        client.write_all(b"3\r\nabc\r\n").await.unwrap();
+    }
+    client.write_all(b"0\r\n\r\n").await.unwrap();
+    let (_, answer) = answered(&mut client).await;
+    assert!(!answer.contains("connection: close"), "{answer}");
+}

@@ -1,0 +1,120 @@
+//! How long a result may be kept.
+
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, header};
+use recipe::choices::LEAST_LIFETIME;
+
+/// What a source says of its own lifetime.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Lifetime {
+    /// `Cache-Control`, all its lines.
+    pub(crate) cache_control: Option<String>,
+    /// Seconds from `Date` to `Expires`, which counts where `Cache-Control` names no age.
+    pub(crate) expires: Option<u64>,
+}
+
+impl Lifetime {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let cache_control = super::joined(headers, header::CACHE_CONTROL);
+        let date = |name| headers.get(name).and_then(|v| httpdate::parse_http_date(v.to_str().ok()?).ok());
+        let expires = headers.get(header::EXPIRES).map(|_| {
+            let now = date(header::DATE).unwrap_or_else(SystemTime::now);
+            // What is no date, such as 0, means that it has expired.
+            let left = date(header::EXPIRES).and_then(|at| at.duration_since(now).ok());
+            left.as_ref().map_or(0, Duration::as_secs)
+        });
+        Self { cache_control: cache_control.map(std::borrow::Cow::into_owned), expires }
+    }
+}
+
+/// The lifetime of a result: that of its source, but an hour at least unless the source insists on being asked.
+/// Also whether the source is too restrictive, which is worth a warning.
+pub(super) fn cache_control(source: &Lifetime) -> (String, bool) {
+    let text = source.cache_control.as_deref().unwrap_or("public");
+    let directives: Vec<&str> = text.split(',').map(str::trim).filter(|d| !d.is_empty()).collect();
+    let has = |name: &str| directives.iter().any(|d| d.eq_ignore_ascii_case(name));
+    if has("no-store") || has("private") || has("no-cache") {
+        return (text.to_owned(), true);
+    }
+    if has("must-revalidate") {
+        return (text.to_owned(), false);
+    }
+    let mut restrictive = false;
+    let mut aged = false;
+    // Each age by itself: that of shared caches says nothing about browsers.
+    let mut all: Vec<String> = directives
+        .iter()
+        .filter_map(|directive| {
+            let (name, seconds) = directive.split_once('=').unwrap_or((directive, ""));
+            let name = name.trim();
+            if !name.eq_ignore_ascii_case("max-age") && !name.eq_ignore_ascii_case("s-maxage") {
+                return Some((*directive).to_owned());
+            }
+            // An age that is no number is none.
+            let seconds: u64 = seconds.trim().trim_matches('"').parse().ok()?;
+            aged = true;
+            restrictive |= seconds < LEAST_LIFETIME;
+            Some(if seconds < LEAST_LIFETIME {
+                format!("{name}={LEAST_LIFETIME}")
+            } else {
+                (*directive).to_owned()
+            })
+        })
+        .collect();
+    if !aged {
+        let seconds = source.expires.unwrap_or(LEAST_LIFETIME);
+        restrictive = seconds < LEAST_LIFETIME;
+        all.push(format!("max-age={}", seconds.max(LEAST_LIFETIME)));
+    }
+    (all.join(", "), restrictive)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderName, HeaderValue};
+
+    use super::{Lifetime, cache_control};
+
+    fn of(headers: &[(&'static str, &'static str)]) -> (String, bool) {
+        let headers: HeaderMap =
+            headers.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect();
+        cache_control(&Lifetime::of(&headers))
+    }
+
+    // URL-146, URL-147
+    #[test]
+    fn a_result_lives_as_long_as_its_source_and_an_hour_at_least() {
+        let of = |text: &'static str| of(&[("cache-control", text)]);
+        assert_eq!(of("public, max-age=31536000, immutable").0, "public, max-age=31536000, immutable");
+        assert_eq!(of("max-age=3600").0, "max-age=3600");
+        assert_eq!(of("public, max-age=60"), ("public, max-age=3600".to_owned(), true));
+        assert_eq!(of("max-age=60, must-revalidate"), ("max-age=60, must-revalidate".to_owned(), false));
+        assert_eq!(of("private, max-age=5"), ("private, max-age=5".to_owned(), true));
+        assert_eq!(of("public"), ("public, max-age=3600".to_owned(), false));
+    }
+
+    // URL-147: what is meant for shared caches does not shorten what is meant for browsers.
+    #[test]
+    fn each_age_is_raised_by_itself() {
+        let of = |text: &'static str| of(&[("cache-control", text)]);
+        assert_eq!(of("max-age=86400, s-maxage=60"), ("max-age=86400, s-maxage=3600".to_owned(), true));
+        assert_eq!(of("max-age=60, s-maxage=86400"), ("max-age=3600, s-maxage=86400".to_owned(), true));
+        assert_eq!(of("s-maxage=7200"), ("s-maxage=7200".to_owned(), false));
+        assert_eq!(of("max-age=soon"), ("max-age=3600".to_owned(), false));
+    }
+
+    // URL-146, URL-147
+    #[test]
+    fn expires_counts_where_no_age_is_named() {
+        let date = ("date", "Thu, 26 Nov 2026 10:00:00 GMT");
+        let day = ("expires", "Fri, 27 Nov 2026 10:00:00 GMT");
+        assert_eq!(of(&[date, day]), ("public, max-age=86400".to_owned(), false));
+        assert_eq!(of(&[date, day, ("cache-control", "max-age=7200")]).0, "max-age=7200");
+        assert_eq!(of(&[date, day, ("cache-control", "immutable")]).0, "immutable, max-age=86400");
+        let minute = ("expires", "Thu, 26 Nov 2026 10:01:00 GMT");
+        assert_eq!(of(&[date, minute]), ("public, max-age=3600".to_owned(), true));
+        assert_eq!(of(&[("expires", "0")]), ("public, max-age=3600".to_owned(), true));
+        assert_eq!(of(&[]), ("public, max-age=3600".to_owned(), false));
+    }
+}

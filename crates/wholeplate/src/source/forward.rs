@@ -1,0 +1,194 @@
+//! Plain fetches: a request on its way to an origin and the answer on its way back, both streamed, neither changed.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, Method, Response, header};
+use http_body::{Body, Frame, SizeHint};
+use tokio::time::{Instant, Sleep};
+use url::Url;
+
+use super::http::{Http, unreachable_source};
+use crate::error::Fault;
+use crate::respond::BoxError;
+
+/// Headers that concern one connection and not the next, whether or not `Connection` names them (RFC 9110 §7.6.1).
+const HOP_BY_HOP: [HeaderName; 9] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// Takes away what is not for the next hop.
+fn strip(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .flat_map(|v| v.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+}
+
+impl Http {
+    /// Sends a request on and gives back the head of its answer, with the body yet to come. Redirects are answers
+    /// like any other. Neither body has a limit, but neither may stand still for `patience`.
+    pub(crate) async fn forward<B>(
+        &self,
+        method: Method,
+        url: &Url,
+        mut headers: HeaderMap,
+        body: B,
+        trusted: Option<&Url>,
+        patience: Duration,
+    ) -> Result<Response<Download>, Fault>
+    where
+        B: Body<Data = Bytes> + Send + Sync + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let client = self.client(url, trusted)?;
+        if headers.contains_key(header::TRANSFER_ENCODING) {
+            headers.remove(header::CONTENT_LENGTH);
+        }
+        strip(&mut headers);
+        // Both are told anew: the one by the URL, the other by who reads the body.
+        headers.remove(header::HOST);
+        headers.remove(header::EXPECT);
+        let mut request = client.request(method, url.clone()).headers(headers);
+        let moved = Moved::default();
+        if !body.is_end_stream() {
+            request = request.body(reqwest::Body::wrap(Upload { body, moved: moved.clone() }));
+        }
+        let mut answer = std::pin::pin!(request.send());
+        let answer = loop {
+            let due = moved.last() + patience;
+            tokio::select! {
+                answer = &mut answer => break answer,
+                () = tokio::time::sleep_until(due) => {}
+            }
+            if moved.last() + patience <= Instant::now() {
+                return Err(Fault::new(9504, 522, "the source did not answer in time"));
+            }
+        };
+        let answer: Response<reqwest::Body> = answer.map_err(|e| unreachable_source(&e))?.into();
+        let mut answer = answer.map(|body| Download { body, patience, stall: None });
+        strip(answer.headers_mut());
+        Ok(answer)
+    }
+}
+
+/// When the request last got on.
+#[derive(Debug, Clone)]
+struct Moved(Arc<Mutex<Instant>>);
+
+impl Default for Moved {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Instant::now())))
+    }
+}
+
+impl Moved {
+    fn now(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn last(&self) -> Instant {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The body of a request on its way, which tells that it moves.
+struct Upload<B> {
+    body: B,
+    moved: Moved,
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Upload<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        self.moved.now();
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The body of an answer on its way. It fails if it is not as long as was promised, or stands still.
+#[derive(Debug)]
+pub(crate) struct Download {
+    body: reqwest::Body,
+    patience: Duration,
+    stall: Option<Pin<Box<Sleep>>>,
+}
+
+impl Body for Download {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.get_mut();
+        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
+            this.stall = None;
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        let patience = this.patience;
+        let stall = this.stall.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        ready!(stall.as_mut().poll(cx));
+        Poll::Ready(Some(Err("the source's answer stands still".into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue, header};
+
+    use super::strip;
+
+    #[test]
+    fn what_concerns_one_connection_is_not_sent_on() {
+        let mut headers = HeaderMap::new();
+        headers.append(header::CONNECTION, HeaderValue::from_static("close, X-Mine"));
+        headers.append(header::CONNECTION, HeaderValue::from_static("keep-alive"));
+        for (name, value) in [("x-mine", "1"), ("keep-alive", "5"), ("te", "trailers"), ("upgrade", "h2c")] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        headers.insert("x-other", HeaderValue::from_static("2"));
+        strip(&mut headers);
+        assert_eq!(headers.keys().map(header::HeaderName::as_str).collect::<Vec<_>>(), ["x-other"]);
+    }
+}

@@ -1,0 +1,85 @@
+//! Answers that are sealed before the request has ended, to clients that wait for them.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use support::{BOUNDARY, Reply, Server};
+
+/// Far above what a pause may cost, and below the deadlines of requests that may still come.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn head(method: &str, content_type: &str) -> String {
+    format!(
+        "{method} /transform HTTP/1.1\r\nhost: js.images.cloudflare.com\r\ntransfer-encoding: chunked\r\n\
+         content-type: {content_type}\r\n\r\n"
+    )
+}
+
+fn chunk(text: &str) -> String {
+    format!("{:x}\r\n{text}\r\n", text.len())
+}
+
+fn part(name: &str, text: &str) -> String {
+    chunk(&format!("--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{text}"))
+}
+
+// BND-064, DLV-004: the client sends nothing more, and keeps its connection open.
+#[test]
+fn a_client_that_pauses_gets_the_answer_that_is_due() {
+    let server = Server::start_bare(&["--max-input", "1000"]);
+    let form = format!("multipart/form-data; boundary={BOUNDARY}");
+    let cases = [
+        ("unknown part", head("POST", &form) + &part("zzz", "abc"), (400, 9432)),
+        ("wrong content type", head("POST", "text/plain") + &chunk("abc"), (400, 9432)),
+        ("wrong content type, no body yet", head("POST", "text/plain"), (400, 9432)),
+        ("wrong method", head("PUT", &form) + &chunk("abc"), (405, 9432)),
+        ("too large", head("POST", &form) + &part("image", &"x".repeat(2000)), (413, 9413)),
+    ];
+    std::thread::scope(|scope| {
+        for (name, sent, expected) in cases {
+            let server = &server;
+            scope.spawn(move || {
+                let mut stream = UnixStream::connect(&server.socket).unwrap();
+                stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                stream.write_all(sent.as_bytes()).unwrap();
+                assert_eq!(Reply::read(&mut stream, false).error(), expected, "{name}");
+            });
+        }
+    });
+}
+
+// DLV-004: an upload without end, at the pace of a slow line.
+#[test]
+fn an_upload_without_end_is_answered() {
+    let server = Server::start_bare(&["--max-input", "1000", "--binding-on-tcp"]);
+    let mut stream = TcpStream::connect(&server.address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let form = format!("multipart/form-data; boundary={BOUNDARY}");
+    stream.write_all((head("POST", &form) + &part("image", &"x".repeat(2000))).as_bytes()).unwrap();
+    let mut writes = stream.try_clone().unwrap();
+    let writer = std::thread::spawn(move || {
+        while writes.write_all(chunk("more").as_bytes()).is_ok() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    });
+    assert_eq!(Reply::read(&mut stream, false).error(), (413, 9413));
+    drop(stream.shutdown(std::net::Shutdown::Both));
+    writer.join().unwrap();
+}
+
+// What is not decided yet is waited for as long as the operator says, and no longer.
+#[test]
+fn a_request_that_stalls_is_given_up() {
+    let server = Server::start_bare(&["--stall-timeout", "1"]);
+    let form = format!("multipart/form-data; boundary={BOUNDARY}");
+    let mut stream = UnixStream::connect(&server.socket).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all((head("POST", &form) + &part("image", "abc")).as_bytes()).unwrap();
+    assert_eq!(Reply::read(&mut stream, false).error(), (408, 9432));
+}

@@ -1,0 +1,106 @@
+// The real Workers runtime with Wholeplate for its way out: cf.image is done, every other fetch comes through as it is.
+import assert from "node:assert/strict";
+import { createServer } from "node:http";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { scene } from "../lib/inputs.mjs";
+import { decode, pipeline } from "../lib/pixels.mjs";
+import { privateFolder, startWholeplate } from "../lib/server.mjs";
+import { startWorkerd } from "../lib/workerd.mjs";
+
+// Does the fetch that it is asked for in JSON, and tells what came of it.
+const script = `export default { async fetch(request) {
+  const { url, init } = await request.json();
+  try {
+    const answer = await fetch(url, init);
+    const body = new Uint8Array(await answer.arrayBuffer());
+    return Response.json({ status: answer.status, redirected: answer.redirected, headers: [...answer.headers], body: Array.from(body) });
+  } catch (error) {
+    return Response.json({ error: error.message });
+  }
+} };`;
+
+let server, origin, at, folder, seen;
+const runtimes = {};
+before(async () => {
+  const it = await pipeline(scene(200, 100)).png().toBuffer();
+  origin = createServer(async (request, answer) => {
+    const chunks = [];
+    for await (const chunk of request) chunks.push(chunk);
+    seen = { method: request.method, url: request.url, headers: request.headers, body: Buffer.concat(chunks).toString() };
+    if (request.url === "/away") return answer.writeHead(302, { location: "/it.png" }).end();
+    if (request.url === "/cut") {
+      answer.writeHead(200, { "content-length": 1000 }).write("half");
+      return setImmediate(() => request.socket.destroy());
+    }
+    if (request.url === "/teapot") return answer.writeHead(418, { "x-origin": "1" }).end("short and stout");
+    answer.writeHead(200, { "content-type": "image/png" }).end(it);
+  });
+  await new Promise((done) => origin.listen(0, "127.0.0.1", done));
+  at = `http://app.localhost:${origin.address().port}`;
+  server = await startWholeplate({ unix: true, args: ["--cf-blob-header", "CF-Blob", "--allow-origin", "*.localhost", "--allow-private-network"] });
+  folder = await privateFolder();
+  await writeFile(join(folder.path, "app.js"), script);
+  for (const [name, style] of [["host", 'style = host, forwardedProtoHeader = "X-Forwarded-Proto", '], ["proxy", "style = proxy, "]]) {
+    await writeFile(join(folder.path, `${name}.capnp`), `using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [
+    (name = "main", worker = .app),
+    (name = "wholeplate", external = (address = "unix:${server.socket}", http = (${style}cfBlobHeader = "CF-Blob"))),
+  ],
+  sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "main")],
+);
+const app :Workerd.Worker = (
+  modules = [(name = "app", esModule = embed "app.js")],
+  compatibilityDate = "2026-11-01",
+  globalOutbound = "wholeplate",
+);`);
+    runtimes[name] = await startWorkerd(join(folder.path, `${name}.capnp`));
+  }
+});
+after(async () => {
+  await Promise.all(Object.values(runtimes).map((r) => r.close()));
+  await server?.close();
+  origin?.close();
+  await folder?.close();
+});
+
+for (const name of ["host", "proxy"]) {
+  const ask = async (path, init) => {
+    const answer = await fetch(runtimes[name].urls.http, { method: "POST", body: JSON.stringify({ url: at + path, init }) });
+    const told = await answer.json();
+    return { ...told, headers: new Headers(told.headers), body: Buffer.from(told.body ?? []) };
+  };
+  describe(`style = ${name}`, () => {
+    test("cf.image is done", async () => {
+      const told = await ask("/it.png", { cf: { image: { width: 50, format: "png" } } });
+      assert.match(told.headers.get("cf-resized"), /^internal=ok/);
+      const { width, height } = await decode(told.body);
+      assert.deepEqual([width, height], [50, 25]);
+      assert.match(seen.headers.via, /image-resizing/);
+    });
+    test("without cf.image a fetch comes through as it is", async () => {
+      for (const cf of [undefined, { cacheTtl: 5 }, { image: {} }]) {
+        const told = await ask("/teapot", { method: "PUT", body: "sugar", headers: { "x-mine": "1", authorization: "Bearer x" }, ...(cf && { cf }) });
+        assert.deepEqual([told.status, told.body.toString(), told.headers.get("x-origin")], [418, "short and stout", "1"]);
+        assert.equal(told.headers.get("cf-resized"), null);
+        assert.deepEqual([seen.method, seen.body, seen.headers["x-mine"], seen.headers.authorization], ["PUT", "sugar", "1", "Bearer x"]);
+        for (const absent of ["cf-blob", "x-forwarded-proto", "via"]) assert.equal(seen.headers[absent], undefined, absent);
+      }
+    });
+    test("the runtime follows redirects", async () => {
+      const told = await ask("/away");
+      assert.deepEqual([told.status, told.redirected], [200, true]);
+    });
+    test("what the origin cuts is an error in the Worker", async () => {
+      const told = await ask("/cut");
+      assert.ok(told.error, JSON.stringify(told));
+    });
+    test("what is not allowed is refused", async () => {
+      const answer = await fetch(runtimes[name].urls.http, { method: "POST", body: JSON.stringify({ url: "http://other.example/" }) });
+      const told = await answer.json();
+      assert.equal(told.status, 403);
+    });
+  });
+}
