@@ -12,7 +12,7 @@ use crate::ops::turn::{Turn, turn};
 use crate::output::encode_spec;
 use crate::stream::short_way;
 use crate::transform::File;
-use crate::{Error, Kind, Plan};
+use crate::{Error, Kind, Plan, face};
 
 /// The bytes of one input. They stay the caller's.
 #[derive(Debug, Clone, Copy)]
@@ -134,11 +134,12 @@ fn describe(plan: &Plan, file_size: usize) -> Description {
 fn still(plan: &Plan, inputs: &[Supply<'_>], bytes: &[u8], work: &Work) -> Result<Rendered, Error> {
     let is_file = matches!(inputs.first(), Some(Supply::Image(_)));
     let file = File { bytes, probe: &plan.probe };
-    if is_file && let Some(done) = short_way(plan, file, work)? {
+    let faces = face::Found::default();
+    if is_file && let Some(done) = short_way(plan, file, &faces, work)? {
         return Ok(done);
     }
     let began = Instant::now();
-    let image = Images::new(plan, inputs, work)?.run()?;
+    let image = Images::new(plan, inputs, &faces, work)?.run()?;
     let decode = began.elapsed();
     let mut out = encode(plan, image, work)?;
     out.timings = Timings { decode, encode: began.elapsed().saturating_sub(decode), ..Timings::default() };
@@ -225,7 +226,8 @@ fn animation(
         frames,
         encode: encode_spec(plan, format, (plan.width, plan.height)),
     };
-    let mut images = Images::new(plan, inputs, work)?;
+    let faces = face::Found::default();
+    let mut images = Images::new(plan, inputs, &faces, work)?;
     images.run_overlays()?;
     let mut source = codec.decode_frames(bytes, &plan.probe, work)?;
     let mut sink = encoder.encode_frames(&spec, work)?;
