@@ -15,7 +15,7 @@ pub(crate) fn read(level: &Level, size: (usize, usize), least: f32, found: &mut 
     for y in 0..level.class.height {
         for x in 0..level.class.width {
             let score = (logistic(level.class.at(0, x, y)) * logistic(level.sure.at(0, x, y))).sqrt();
-            if !(score >= least) {
+            if score.is_nan() || score < least {
                 continue;
             }
             let place = |channel| level.place.at(channel, x, y);

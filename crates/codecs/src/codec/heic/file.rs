@@ -126,7 +126,7 @@ impl Picture {
             ChromaFormat::Monochrome => 2,
             ChromaFormat::Yuv420 => 3,
             ChromaFormat::Yuv422 => 4,
-            _ => 6,
+            ChromaFormat::Yuv444 => 6,
         };
         let whole = self.grid.map_or(0, |g| u64::from(g.output_width) * u64::from(g.output_height));
         self.coded.saturating_add(whole).saturating_add(3 * self.largest / 2).saturating_mul(halves)

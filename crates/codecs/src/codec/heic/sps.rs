@@ -96,7 +96,7 @@ impl Sequence {
             full_range: false,
             codes: (2, 2, 2),
         };
-        if let Some(Some((full_range, codes))) = colours(&mut bits, layers) {
+        if let Some((full_range, codes)) = colours(&mut bits, layers) {
             (found.full_range, found.codes) = (full_range, codes);
         }
         Some(found)
@@ -127,16 +127,16 @@ fn profile(bits: &mut Bits<'_>, layers: u32) -> Option<()> {
     Some(())
 }
 
-/// Range and codes; the outer `None`: the unit ends, the inner one: nothing is said, or it stands behind what no still
-/// picture has (scaling lists of its own, more than one set of reference pictures).
-fn colours(bits: &mut Bits<'_>, layers: u32) -> Option<Option<(bool, (u8, u8, u8))>> {
+/// Range and codes; `None` if nothing is said, or if it stands behind what no still picture has (scaling lists of its own,
+/// more than one set of reference pictures).
+fn colours(bits: &mut Bits<'_>, layers: u32) -> Option<(bool, (u8, u8, u8))> {
     bits.number()?;
     let order = bits.number()?.checked_add(4)?;
     let each = bits.flag()?;
     bits.numbers(3 * if each { layers + 1 } else { 1 })?;
     bits.numbers(6)?;
     if bits.flag()? && bits.flag()? {
-        return Some(None);
+        return None;
     }
     bits.bits(2)?;
     if bits.flag()? {
@@ -153,7 +153,7 @@ fn colours(bits: &mut Bits<'_>, layers: u32) -> Option<Option<(bool, (u8, u8, u8
                 bits.bit()?;
             }
         }
-        _ => return Some(None),
+        _ => return None,
     }
     if bits.flag()? {
         for _ in 0..bits.number()?.min(32) {
@@ -162,7 +162,7 @@ fn colours(bits: &mut Bits<'_>, layers: u32) -> Option<Option<(bool, (u8, u8, u8
     }
     bits.bits(2)?;
     if !bits.flag()? {
-        return Some(None);
+        return None;
     }
     if bits.flag()? && bits.bits(8)? == 255 {
         bits.bits(32)?;
@@ -171,7 +171,7 @@ fn colours(bits: &mut Bits<'_>, layers: u32) -> Option<Option<(bool, (u8, u8, u8
         bits.bit()?;
     }
     if !bits.flag()? {
-        return Some(None);
+        return None;
     }
     bits.bits(3)?;
     let full_range = bits.flag()?;
@@ -181,5 +181,5 @@ fn colours(bits: &mut Bits<'_>, layers: u32) -> Option<Option<(bool, (u8, u8, u8
     } else {
         (2, 2, 2)
     };
-    Some(Some((full_range, codes)))
+    Some((full_range, codes))
 }
