@@ -87,11 +87,11 @@ impl Codec for HeicCodec {
     }
 
     fn decode_bytes(&self, probe: &Probe, spec: DecodeSpec) -> u64 {
-        // Without knowing whether it is one coded picture, and how its colours are subsampled: as much as it can be.
-        let planes = if probe.gray { 1 } else { 3 } + u64::from(probe.alpha);
-        let coded = padded(probe.width, probe.height) * planes * 2;
+        // Without knowing whether it is one coded picture: as much as it can be, two bytes a sample of 4:2:0.
+        let bytes = if probe.gray { 2 } else { 3 } + if probe.alpha { 3 } else { 0 };
+        let coded = padded(probe.width, probe.height) * bytes;
         let out = self.decoded_layout(probe, spec).bytes(probe.width, probe.height);
-        2 * coded + coded / 2 + 3 * out + 2 * probe.file_size
+        7 * coded / 2 + 3 * out + 2 * probe.file_size
     }
 
     fn decode<'a>(

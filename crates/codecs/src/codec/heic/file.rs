@@ -100,6 +100,10 @@ impl Picture {
             // Which of them is used stands in the coded picture: none may be too large.
             for set in sets.iter().filter(|set| Sequence::is_one(set)) {
                 let sequence = Sequence::read(set).ok_or_else(|| damaged("a sequence that ends early"))?;
+                // The library loses its way in such pictures, or finds other colours than there are.
+                if matches!(sequence.chroma, 2 | 3) {
+                    return Err(Error::Unsupported("HEIC: 4:2:2 and 4:4:4".to_owned()));
+                }
                 most = most.max(u64::from(sequence.width) * u64::from(sequence.height));
                 first.get_or_insert(sequence);
             }
@@ -124,9 +128,7 @@ impl Picture {
     fn bytes(&self) -> u64 {
         let halves = match self.chroma {
             ChromaFormat::Monochrome => 2,
-            ChromaFormat::Yuv420 => 3,
-            ChromaFormat::Yuv422 => 4,
-            ChromaFormat::Yuv444 => 6,
+            _ => 3,
         };
         let whole = self.grid.map_or(0, |g| u64::from(g.output_width) * u64::from(g.output_height));
         self.coded.saturating_add(whole).saturating_add(3 * self.largest / 2).saturating_mul(halves)
