@@ -3,6 +3,8 @@
 mod avif;
 mod bmp;
 mod gif;
+#[cfg(feature = "heic")]
+mod heic;
 mod jpeg;
 mod jxl;
 mod png;
@@ -205,6 +207,9 @@ pub fn codec_for(format: Format) -> Option<&'static dyn Codec> {
         Format::Tiff => Some(&tiff::Tiff),
         Format::Bmp => Some(&bmp::Bmp),
         Format::Jxl => Some(&jxl::Jxl),
+        #[cfg(feature = "heic")]
+        Format::Heic => Some(&heic::HeicCodec),
+        #[cfg(not(feature = "heic"))]
         Format::Heic => None,
     }
 }

@@ -6,7 +6,7 @@ use recipe::{Input, Step, TextSource, Transform};
 
 use crate::ops::{compose, lettering};
 use crate::transform::{File, Found, Means, detects_border, inside_border, of_file, of_raster};
-use crate::{Error, Plan, Supply};
+use crate::{Error, Plan, Supply, face};
 
 /// An image between two steps.
 enum State<'a> {
@@ -29,13 +29,19 @@ fn lettered(source: &TextSource, font: &[u8], work: &Work) -> Result<Raster, Err
 pub(crate) struct Images<'a> {
     plan: &'a Plan,
     work: &'a Work,
+    faces: &'a face::Found,
     states: Vec<State<'a>>,
     /// For each step, what pixels have decided.
     found: Vec<Found>,
 }
 
 impl<'a> Images<'a> {
-    pub(crate) fn new(plan: &'a Plan, inputs: &[Supply<'a>], work: &'a Work) -> Result<Self, Error> {
+    pub(crate) fn new(
+        plan: &'a Plan,
+        inputs: &[Supply<'a>],
+        faces: &'a face::Found,
+        work: &'a Work,
+    ) -> Result<Self, Error> {
         let needed = plan.needed();
         let states = plan
             .recipe
@@ -56,7 +62,7 @@ impl<'a> Images<'a> {
             })
             .collect::<Result<_, Error>>()?;
         let found = vec![Found::default(); plan.recipe.steps.len()];
-        Ok(Self { plan, work, states, found })
+        Ok(Self { plan, work, faces, states, found })
     }
 
     /// All steps, first to last.
@@ -166,12 +172,14 @@ impl<'a> Images<'a> {
 
     fn means(&self, index: usize) -> Means<'a> {
         let base = self.plan.bases.get(index).copied().unwrap_or_default();
-        Means { base, limits: &self.plan.limits, work: self.work }
+        Means { base, limits: &self.plan.limits, work: self.work, faces: (self.faces, index) }
     }
 
     /// Decodes an image that no step has decoded yet.
     fn load(&mut self, index: usize) -> Result<(), Error> {
-        let means = Means { base: (0, 0), limits: &self.plan.limits, work: self.work };
+        // Nothing is cropped here, so that no step is asked for faces.
+        let faces = (self.faces, usize::MAX);
+        let means = Means { base: (0, 0), limits: &self.plan.limits, work: self.work, faces };
         let work = self.work;
         let state = self.state(index)?;
         let pixels = match state {

@@ -1,13 +1,13 @@
 //! What a plan will hold in memory at its worst moment, as arithmetic.
 
 use codecs::{DecodeSpec, Format, ImageSpec, Layout, Probe, codec_for};
-use recipe::{Input, Step};
+use recipe::{Gravity, Input, Step};
 
 use crate::ops::resample::waiting_rows;
 use crate::ops::turn::Turn;
 use crate::output::encode_spec;
 use crate::transform::{Mapping, detects_focus, whole_size};
-use crate::{Kind, Plan, geometry};
+use crate::{Kind, Plan, face, geometry};
 
 /// A text is at most 4096 × 4096 pixels.
 const TEXT_BYTES: u64 = 4096 * 4096 * 4;
@@ -45,7 +45,14 @@ pub(crate) fn peak_bytes(plan: &Plan) -> u64 {
     });
     // An animation's decoder stays open while its frames are encoded; a frame is copied for each draw.
     let frames = if matches!(plan.kind, Kind::Animation { .. }) { 2 * target } else { 0 };
-    decoding + held + target + encoding + frames
+    let looking = if looks_for_faces(plan) { face::bytes() } else { 0 };
+    decoding + held + target + encoding + frames + looking
+}
+
+fn looks_for_faces(plan: &Plan) -> bool {
+    let by_face =
+        |s: &Step| matches!(s, Step::Transform { transform, .. } if transform.gravity == Some(Gravity::Face));
+    plan.recipe.steps.iter().any(by_face)
 }
 
 /// What decoding holds, with the rows that wait for the resampler of the first transform.

@@ -223,7 +223,7 @@ fn place(gravity: Gravity, full: (f64, f64), crop: (f64, f64)) -> (f64, f64) {
         Gravity::Point { x, y, mode: GravityMode::BoxCenter } => {
             ((x * full.0 - crop.0 / 2.0).clamp(0.0, fx), (y * full.1 - crop.1 / 2.0).clamp(0.0, fy))
         }
-        // Without a detector these fall back to the centre; the planner says so.
+        // Where something else is found in the pixels, the window is moved then.
         Gravity::Center | Gravity::Auto | Gravity::Face | Gravity::Entropy => (fx / 2.0, fy / 2.0),
     }
 }

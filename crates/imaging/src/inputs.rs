@@ -29,7 +29,11 @@ impl Inputs {
     ) -> Result<Self, String> {
         let mut accepted = STANDARD.to_vec();
         for name in extra {
-            let format = Format::from_name(name).filter(|&f| codec_for(f).is_some());
+            let named = Format::from_name(name);
+            if named == Some(Format::Heic) && codec_for(Format::Heic).is_none() {
+                return Err(format!("'{name}' needs a program that was built with --features heic"));
+            }
+            let format = named.filter(|&f| codec_for(f).is_some());
             let format =
                 format.ok_or_else(|| format!("'{name}' is not one of {}", Self::extras().join(", ")))?;
             if !accepted.contains(&format) {
@@ -85,8 +89,12 @@ mod tests {
                 && !some.0.contains(&Format::Avif)
                 && !some.0.contains(&Format::Bmp)
         );
-        for name in ["tga", "", "heic"] {
+        for name in ["tga", ""] {
             assert!(inputs(&[name], &[]).unwrap_err().contains("tiff"), "{name}");
+        }
+        match inputs(&["heic"], &[]) {
+            Ok(with) => assert!(cfg!(feature = "heic") && with.0.contains(&Format::Heic)),
+            Err(why) => assert!(!cfg!(feature = "heic") && why.contains("--features heic"), "{why}"),
         }
         assert!(inputs(&[], &["tiff"]).is_err());
     }

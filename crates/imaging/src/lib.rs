@@ -8,6 +8,7 @@
 mod canvas;
 mod cost;
 mod error;
+mod face;
 mod inputs;
 mod limits;
 mod output;

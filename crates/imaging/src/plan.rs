@@ -1,7 +1,7 @@
 //! From a recipe and the headers of its inputs to what will be done, how large it gets and how much it costs.
 
 use codecs::{Format, Probe};
-use recipe::{FormatChoice, Gravity, Input, Notice, Recipe, Step, Transform};
+use recipe::{FormatChoice, Input, Notice, Recipe, Step, Transform};
 
 use crate::cost::peak_bytes;
 use crate::geometry::{self, Geometry};
@@ -232,9 +232,6 @@ pub(crate) fn border_widths(transform: &Transform) -> Option<[u32; 4]> {
 fn refuse_unbuilt(transform: &Transform, notices: &mut Vec<Notice>) -> Result<(), Error> {
     if transform.segment_foreground {
         return Err(Error::Option("segment: no segmentation model is configured".to_owned()));
-    }
-    if transform.gravity == Some(Gravity::Face) {
-        notices.push(Notice("gravity=face: no face detector is available, the centre was used".to_owned()));
     }
     if transform.upscale == Some(recipe::Upscale::Generate) {
         notices.push(Notice("upscale=generate is not available, bicubic interpolation was used".to_owned()));

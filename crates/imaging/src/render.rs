@@ -14,7 +14,7 @@ use crate::ops::turn::{Turn, turn};
 use crate::output::encode_spec;
 use crate::stream::short_way;
 use crate::transform::File;
-use crate::{Error, Kind, Plan};
+use crate::{Error, Kind, Plan, face};
 
 /// The bytes of one input. They stay the caller's.
 #[derive(Debug, Clone, Copy)]
@@ -136,11 +136,12 @@ fn describe(plan: &Plan, file_size: usize) -> Description {
 fn still(plan: &Plan, inputs: &[Supply<'_>], bytes: &[u8], work: &Work) -> Result<Rendered, Error> {
     let is_file = matches!(inputs.first(), Some(Supply::Image(_)));
     let file = File { bytes, probe: &plan.probe };
-    if is_file && let Some(done) = short_way(plan, file, work)? {
+    let faces = face::Found::default();
+    if is_file && let Some(done) = short_way(plan, file, &faces, work)? {
         return Ok(done);
     }
     let began = Instant::now();
-    let image = Images::new(plan, inputs, work)?.run()?;
+    let image = Images::new(plan, inputs, &faces, work)?.run()?;
     let decode = began.elapsed();
     let mut out = encode(plan, image, work)?;
     out.timings = Timings { decode, encode: began.elapsed().saturating_sub(decode), ..Timings::default() };
@@ -220,7 +221,8 @@ fn animation(
     let codec = codec_of(plan.probe.format)?;
     let format = plan.format.unwrap_or(Format::Gif);
     let encoder = codec_of(format)?;
-    let mut images = Images::new(plan, inputs, work)?;
+    let faces = face::Found::default();
+    let mut images = Images::new(plan, inputs, &faces, work)?;
     images.run_overlays()?;
     while let Some(step) = images.step_to_survey() {
         let mut source = codec.decode_frames(bytes, &plan.probe, work)?;

@@ -8,6 +8,7 @@ use codecs::{
 };
 use recipe::{FormatChoice, Step, Transform};
 
+use crate::geometry::Geometry;
 use crate::ops::resample::Resampler;
 use crate::ops::to_srgb::ToSrgb;
 use crate::ops::turn::{Turn, turn};
@@ -15,8 +16,9 @@ use crate::output::encode_spec;
 use crate::render::{Body, Rendered, Timings, rendered};
 use crate::transform::{
     File, Mapping, decode_scale, decoded_scale, detects_border, detects_focus, in_plane, only_resizes,
+    scaled_file, turned_size,
 };
-use crate::{Error, Plan, geometry};
+use crate::{Error, Plan, face, geometry};
 
 /// How the rows of a plan can flow.
 struct Way {
@@ -29,9 +31,14 @@ struct Way {
 }
 
 /// Renders a plan that needs no more than a decoder, a resampler and an encoder; `None` for all others.
-pub(crate) fn short_way(plan: &Plan, file: File<'_>, work: &Work) -> Result<Option<Rendered>, Error> {
-    let Some(way) = way(plan, file)? else { return Ok(None) };
+pub(crate) fn short_way(
+    plan: &Plan,
+    file: File<'_>,
+    faces: &face::Found,
+    work: &Work,
+) -> Result<Option<Rendered>, Error> {
     let began = Instant::now();
+    let Some(way) = way(plan, file, faces, work)? else { return Ok(None) };
     let decode = work.stage("decode");
     let mut source = file.codec()?.decode(file.bytes, file.probe, way.decode, work)?;
     drop(decode);
@@ -95,7 +102,7 @@ pub(crate) fn short_way(plan: &Plan, file: File<'_>, work: &Work) -> Result<Opti
     }))
 }
 
-fn way(plan: &Plan, file: File<'_>) -> Result<Option<Way>, Error> {
+fn way(plan: &Plan, file: File<'_>, faces: &face::Found, work: &Work) -> Result<Option<Way>, Error> {
     let none = Transform::default();
     let transform = match plan.recipe.steps.as_slice() {
         [] => &none,
@@ -115,6 +122,9 @@ fn way(plan: &Plan, file: File<'_>) -> Result<Option<Way>, Error> {
     if pads || detects_focus(transform, &g) {
         return Ok(None);
     }
+    let look = |g: &Geometry| scaled_file(file, g, transform, work);
+    // The only step is the first.
+    let g = face::aimed(g, transform, turned_size(&g, transform), (faces, 0), work, look)?;
     let codec = file.codec()?;
     let Some(encoder) = codecs::codec_for(format) else { return Ok(None) };
     let spec = encode_spec(plan, format, (plan.width, plan.height));

@@ -11,7 +11,7 @@ use crate::ops::to_srgb::ToSrgb;
 use crate::ops::turn::{Turn, turn};
 use crate::ops::{border, flatten, focus, tone, trim_border};
 use crate::plan::{border_widths, bordered};
-use crate::{Error, Limits};
+use crate::{Error, Limits, face};
 
 /// What every transform of a request shares.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +20,8 @@ pub(crate) struct Means<'a> {
     pub(crate) base: (u32, u32),
     pub(crate) limits: &'a Limits,
     pub(crate) work: &'a Work,
+    /// What the request's steps know of faces, and the number of this one.
+    pub(crate) faces: (&'a face::Found, usize),
 }
 
 /// What was found by looking at pixels. All frames of an animation are cut alike: what the first one decides, the others follow.
@@ -94,17 +96,27 @@ pub(crate) fn of_file(file: File<'_>, transform: &Transform, means: Means<'_>) -
     }
     let oriented = file.probe.oriented_size();
     let g = geometry::resolve(transform, oriented, means.base, means.limits)?;
-    placed(&g, transform, means, &mut found, |g| {
-        let upright = Turn::from_orientation(file.probe.orientation);
-        let map = Mapping::new(g, transform, upright, oriented);
-        let scale = decode_scale(file.probe, &map);
-        let spec = DecodeSpec { scale, planar: false };
-        let decode = means.work.stage("decode");
-        let mut source = file.codec()?.decode(file.bytes, file.probe, spec, means.work)?;
-        drop(decode);
-        let raster = resampled_rows(source.as_mut(), scale, file.probe, &map, means.work)?;
-        turn(raster, map.turn, means.work)
-    })
+    let make = |g: &Geometry| scaled_file(file, g, transform, means.work);
+    let g = face::aimed(g, transform, turned_size(&g, transform), means.faces, means.work, make)?;
+    placed(&g, transform, means, &mut found, make)
+}
+
+/// Decodes an image and scales what `g` says of it, upright.
+pub(crate) fn scaled_file(
+    file: File<'_>,
+    g: &Geometry,
+    transform: &Transform,
+    work: &Work,
+) -> Result<Raster, Error> {
+    let upright = Turn::from_orientation(file.probe.orientation);
+    let map = Mapping::new(g, transform, upright, file.probe.oriented_size());
+    let scale = decode_scale(file.probe, &map);
+    let spec = DecodeSpec { scale, planar: false };
+    let decode = work.stage("decode");
+    let mut source = file.codec()?.decode(file.bytes, file.probe, spec, work)?;
+    drop(decode);
+    let raster = resampled_rows(source.as_mut(), scale, file.probe, &map, work)?;
+    turn(raster, map.turn, work)
 }
 
 /// A transform of an image that is already in memory. What `found` holds is not looked for again.
@@ -125,22 +137,15 @@ pub(crate) fn of_raster(
     } else {
         geometry::resolve(transform, size, means.base, means.limits)?
     };
-    let mut image = Some(image);
+    let look = |g: &Geometry| scaled_raster(&image, g, transform, means.work);
+    let g = face::aimed(g, transform, turned_size(&g, transform), means.faces, means.work, look)?;
     placed(&g, transform, means, found, |g| {
         let map = Mapping::new(g, transform, Turn::default(), size);
         let whole = Area { x: 0.0, y: 0.0, width: size.0.into(), height: size.1.into() };
-        let image = image.take().ok_or(Error::NoSuchImage(0))?;
         if map.area == whole && map.size == size {
             return turn(image, map.turn, means.work);
         }
-        let resize = means.work.stage("resize");
-        let plane = &image.planes[0];
-        let mut resampler =
-            Resampler::new(window_of(map.bounds), map.area, map.size, plane.channels, means.work)?;
-        resampler.push(0, &plane.data, plane.stride(), means.work)?;
-        let raster = one_plane(image.layout, resampler.finish()?);
-        drop(resize);
-        turn(raster, map.turn, means.work)
+        scaled_raster(&image, g, transform, means.work)
     })
 }
 
@@ -154,6 +159,18 @@ pub(crate) fn inside_border(
     let _trim = work.stage("trim");
     let keep = (f64::from(detect.keep) * transform.dpr.unwrap_or(1.0)).round() as u32;
     trim_border::find(image, &BorderTrim { keep, ..detect }, work)
+}
+
+/// Scales and turns what `g` says of an image that is in memory.
+fn scaled_raster(image: &Raster, g: &Geometry, transform: &Transform, work: &Work) -> Result<Raster, Error> {
+    let map = Mapping::new(g, transform, Turn::default(), (image.width, image.height));
+    let resize = work.stage("resize");
+    let plane = &image.planes[0];
+    let mut resampler = Resampler::new(window_of(map.bounds), map.area, map.size, plane.channels, work)?;
+    resampler.push(0, &plane.data, plane.stride(), work)?;
+    let raster = one_plane(image.layout, resampler.finish()?);
+    drop(resize);
+    turn(raster, map.turn, work)
 }
 
 /// Whether the transform has to see pixels before it knows what to trim.
@@ -171,7 +188,7 @@ fn crops(g: &Geometry, transform: &Transform) -> bool {
     g.area.width < f64::from(w) - 0.5 || g.area.height < f64::from(h) - 0.5
 }
 
-fn turned_size(g: &Geometry, transform: &Transform) -> (u32, u32) {
+pub(crate) fn turned_size(g: &Geometry, transform: &Transform) -> (u32, u32) {
     let w = g.window;
     if own_turn(transform).swaps_axes() { (w.height, w.width) } else { (w.width, w.height) }
 }

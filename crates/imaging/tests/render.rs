@@ -296,3 +296,20 @@ fn quality_words_are_the_numbers_of_their_format() {
         }
     }
 }
+
+/// [`render`] compares what is held with what was planned.
+#[test]
+fn looking_for_faces_keeps_to_the_plan() {
+    let face = include_bytes!("../../../conformance/sources/astronaut.jpg");
+    let large = png(&picture(900, 700));
+    for (zoom, rotate) in [(None, Rotate::None), (Some(1.0), Rotate::None), (Some(0.5), Rotate::Quarter)] {
+        let gravity = Some(Gravity::Face);
+        let transform = Transform { gravity, zoom, rotate, ..sized(Fit::Cover, 40, 90) };
+        for format in OUTPUTS {
+            for file in [&face[..], &large] {
+                let done = render(&Recipe::single(transform.clone(), output(format)), &[file]);
+                assert_eq!((done.width, done.height), (40, 90));
+            }
+        }
+    }
+}

@@ -22,6 +22,9 @@ pub const FOCUS_AS_GOOD: f64 = 0.02;
 /// How far saliency reaches beyond its place, as a part of the thumbnail's longer side: it fades towards the edge of
 /// what stands out, and a crop along it would cut the subject.
 pub const FOCUS_REACH: f64 = 0.05;
+/// How sure the detector has to be of a face, from 0 to 1. Faces that are looked for get 0.85 and more down to some 20 pixels
+/// of a thumbnail of 320; the highest of a thousand pictures without one got 0.42.
+pub const LEAST_FACE_SCORE: f32 = 0.75;
 /// Levels of luma in the histogram whose entropy `gravity=entropy` measures.
 pub const ENTROPY_LEVELS: usize = 64;
 

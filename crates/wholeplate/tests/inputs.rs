@@ -139,6 +139,37 @@ fn jpeg_xl_can_be_switched_on() {
 }
 
 #[test]
+fn heic_is_refused_unless_it_is_switched_on() {
+    let file = include_bytes!("../../codecs/tests/fixtures/grid-turned.heic").to_vec();
+    let s = Server::start(&[("a.heic", file)], &[]);
+    for options in ["format=jpeg", "format=json"] {
+        assert_eq!(s.image(options, "a.heic").error(), (415, 9412));
+    }
+    if cfg!(feature = "heic") {
+        return;
+    }
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--extra-inputs", "heic"];
+    let refused = Command::new(env!("CARGO_BIN_EXE_wholeplate")).args(serve).output().unwrap();
+    assert!(!refused.status.success());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--features heic"));
+}
+
+// URL-124
+#[cfg(feature = "heic")]
+#[test]
+fn url_124_heic_becomes_jpeg() {
+    let file = include_bytes!("../../codecs/tests/fixtures/grid-turned.heic").to_vec();
+    let pictures = [("a.heic", file.clone()), ("cut.heic", file[..file.len() - 400].to_vec())];
+    let s = Server::start(&pictures, &["--extra-inputs", "heic"]);
+    let jpeg = s.image("format=jpeg", "a.heic");
+    assert_eq!((jpeg.header("content-type"), jpeg.size()), (Some("image/jpeg"), (100, 150)));
+    assert_eq!(s.image("width=40", "a.heic").header("content-type"), Some("image/jpeg"));
+    let json = s.image("format=json", "a.heic").text();
+    assert!(json.contains("\"format\":\"image/heic\"") && json.contains("\"height\":150"), "{json}");
+    assert_eq!(s.image("width=40", "cut.heic").error(), (422, 9516));
+}
+
+#[test]
 fn the_command_line_takes_extra_formats_when_told_to() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("scan.tif"), tiff(60, 40, 1, BLUE)).unwrap();

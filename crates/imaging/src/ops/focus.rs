@@ -150,7 +150,7 @@ fn sliding<I: Iterator<Item = usize>>(
 }
 
 /// The pixels over mid-grey, where neither black nor white that is transparent stands out.
-fn rgb(thumb: &Raster) -> impl Iterator<Item = [u8; 3]> {
+pub(crate) fn rgb(thumb: &Raster) -> impl Iterator<Item = [u8; 3]> {
     let n = thumb.layout.channels(0);
     thumb.data().chunks_exact(n).map(|p| match *p {
         [g] => [g, g, g],

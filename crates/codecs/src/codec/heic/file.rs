@@ -1,0 +1,158 @@
+//! What is in a HEIC file, and whether it may be decoded: looked at before anything is allocated by what it says.
+
+use heic_rs::context::Context;
+use heic_rs::props::ItemProps;
+use heic_rs::{ChromaFormat, Grid, MatrixCoefficients, Nclx, Range, transform};
+
+use super::sps::Sequence;
+use super::{damaged, failed, padded};
+use crate::Error;
+
+/// A picture of 100 megapixels has some 400 tiles of a phone's size.
+const MOST_TILES: usize = 1024;
+
+/// A picture: one coded picture, or a grid of them.
+pub(super) struct Picture {
+    pub(super) grid: Option<Grid>,
+    /// Items, in the order of the grid.
+    pub(super) tiles: Vec<u32>,
+    pub(super) depth: u8,
+    chroma: ChromaFormat,
+    /// Samples of luma in all coded pictures, and in the largest.
+    coded: u64,
+    largest: u64,
+}
+
+/// A file that can be decoded.
+pub(super) struct Heic<'a> {
+    pub(super) context: Context<'a>,
+    /// Of the primary item.
+    pub(super) props: ItemProps<'a>,
+    pub(super) colour: Picture,
+    pub(super) alpha: Option<Picture>,
+    /// How the samples are to be read.
+    pub(super) said: Nclx,
+    /// As a viewer sees it.
+    pub(super) size: (u32, u32),
+}
+
+impl<'a> Heic<'a> {
+    pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
+        let context = Context::open(bytes).map_err(failed)?;
+        let id = context.meta.primary;
+        let props = context.props(id).map_err(failed)?;
+        if context.meta.props.unknown_essential(id).is_some() {
+            return Err(Error::Unsupported("HEIC: an essential property that is not known".to_owned()));
+        }
+        let (width, height) = context.coded_size(id, &props).map_err(failed)?;
+        if width == 0 || height == 0 {
+            return Err(damaged("no width or no height"));
+        }
+        let size = transform::transformed_size(width, height, &props.transforms).map_err(failed)?;
+        let (colour, sequence) = Picture::read(&context, id, (width, height))?;
+        let alpha = match context.alpha_item(id).map_err(failed)? {
+            Some(alpha) => Some(Picture::read(&context, alpha, (width, height))?.0),
+            None => None,
+        };
+        let mut said = props.nclx;
+        // A grid may leave it to its tiles.
+        if said.is_none()
+            && let Some(&tile) = colour.tiles.first()
+        {
+            said = context.props(tile).map_err(failed)?.nclx;
+        }
+        let said = reading(said, &sequence)?;
+        Ok(Self { context, props, colour, alpha, said, size })
+    }
+
+    /// Bytes of all samples that are held while the file is decoded.
+    pub(super) fn bytes(&self) -> u64 {
+        self.colour.bytes().saturating_add(self.alpha.as_ref().map_or(0, Picture::bytes))
+    }
+}
+
+impl Picture {
+    /// The picture of an item that is `width` × `height`, and the sequence of its first coded picture.
+    fn read(
+        context: &Context<'_>,
+        item: u32,
+        (width, height): (u32, u32),
+    ) -> Result<(Self, Sequence), Error> {
+        let (grid, tiles) = match context.grid(item).map_err(failed)? {
+            Some((grid, tiles)) => {
+                if (grid.output_width, grid.output_height) != (width, height) {
+                    return Err(damaged("a grid of another size than its picture"));
+                }
+                (Some(grid), tiles)
+            }
+            None => (None, vec![item]),
+        };
+        if tiles.len() > MOST_TILES {
+            return Err(Error::Unsupported(format!("HEIC: more than {MOST_TILES} tiles")));
+        }
+        let (mut coded, mut largest) = (0u64, 0u64);
+        let mut first = None;
+        for &tile in &tiles {
+            let props = context.props(tile).map_err(failed)?;
+            let config = props.hvcc.ok_or(heic_rs::Error::MissingBox("hvcC")).map_err(failed)?;
+            let sets = config.parameter_sets();
+            let mut most = 0;
+            // Which of them is used stands in the coded picture: none may be too large.
+            for set in sets.iter().filter(|set| Sequence::is_one(set)) {
+                let sequence = Sequence::read(set).ok_or_else(|| damaged("a sequence that ends early"))?;
+                // The library loses its way in such pictures, or finds other colours than there are.
+                if matches!(sequence.chroma, 2 | 3) {
+                    return Err(Error::Unsupported("HEIC: 4:2:2 and 4:4:4".to_owned()));
+                }
+                most = most.max(u64::from(sequence.width) * u64::from(sequence.height));
+                first.get_or_insert(sequence);
+            }
+            coded = coded.saturating_add(most);
+            largest = largest.max(most);
+        }
+        let sequence = first.ok_or_else(|| damaged("no sequence"))?;
+        if coded > padded(width, height) {
+            return Err(damaged("coded pictures that are larger than what is seen of them"));
+        }
+        let chroma =
+            ChromaFormat::from_idc(sequence.chroma).ok_or_else(|| damaged("an unknown chroma format"))?;
+        Ok((Self { grid, tiles, depth: sequence.depth, chroma, coded, largest }, sequence))
+    }
+
+    pub(super) fn is_gray(&self) -> bool {
+        self.chroma == ChromaFormat::Monochrome
+    }
+
+    /// Two bytes a sample: of all coded pictures, of the whole that a grid becomes, and, while one is decoded, its
+    /// copies for the filters.
+    fn bytes(&self) -> u64 {
+        let halves = match self.chroma {
+            ChromaFormat::Monochrome => 2,
+            _ => 3,
+        };
+        let whole = self.grid.map_or(0, |g| u64::from(g.output_width) * u64::from(g.output_height));
+        self.coded.saturating_add(whole).saturating_add(3 * self.largest / 2).saturating_mul(halves)
+    }
+}
+
+/// How the samples are to be read: as the container says, else as the coded picture does, else as BT.601.
+fn reading(said: Option<Nclx>, sequence: &Sequence) -> Result<Nclx, Error> {
+    let mut said = said.unwrap_or_else(|| {
+        let (primaries, transfer, matrix) = sequence.codes;
+        Nclx {
+            primaries: primaries.into(),
+            transfer: transfer.into(),
+            matrix: MatrixCoefficients::from_code(matrix.into()),
+            matrix_code: matrix.into(),
+            range: if sequence.full_range { Range::Full } else { Range::Limited },
+        }
+    });
+    match said.matrix {
+        MatrixCoefficients::Unspecified => said.matrix = MatrixCoefficients::Bt601,
+        MatrixCoefficients::Other(code) => {
+            return Err(Error::Unsupported(format!("HEIC: matrix coefficients {code}")));
+        }
+        _ => {}
+    }
+    Ok(said)
+}

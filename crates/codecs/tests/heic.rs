@@ -1,0 +1,113 @@
+//! HEIC, which is only read: the fixtures and what an independent decoder (libheif) sees in them are made by
+//! `fixtures/make_heic.py`.
+#![cfg(feature = "heic")]
+
+mod support;
+
+use codecs::{Budget, Codec, Colour, Error, Format, Layout, Orientation, Work};
+use proptest::prelude::*;
+use support::{RGB, codec, decode, fixture, reference, survives};
+
+const FIXTURES: [(&str, Layout, (u32, u32)); 8] = [
+    ("420.heic", Layout::Rgb, (96, 64)),
+    ("odd.heic", Layout::Rgb, (61, 47)),
+    ("10bit.heic", Layout::Rgb, (64, 48)),
+    ("gray.heic", Layout::Gray, (64, 48)),
+    ("alpha.heic", Layout::Rgba, (64, 48)),
+    ("turned.heic", Layout::Rgb, (48, 64)),
+    // As phones write them: tiles, the last ones beyond the edge. Here nothing but the coded picture says how its colours
+    // are to be read.
+    ("grid.heic", Layout::Rgb, (150, 100)),
+    ("grid-turned.heic", Layout::Rgb, (100, 150)),
+];
+
+#[test]
+fn pictures_are_those_of_an_independent_decoder() {
+    for (name, layout, size) in FIXTURES {
+        let probe = codec(Format::Heic).probe(&fixture(name)).unwrap();
+        assert_eq!(
+            (probe.width, probe.height, probe.orientation),
+            (size.0, size.1, Orientation::Upright),
+            "{name}"
+        );
+        assert_eq!(probe.colour, Colour::Srgb, "{name}");
+        let image = decode(Format::Heic, &fixture(name), RGB).unwrap();
+        assert_eq!((image.layout, image.width, image.height), (layout, size.0, size.1), "{name}");
+        let (width, height, wanted) = reference(&format!("{name}.png"));
+        assert_eq!((width, height), size, "{name}");
+        let n = layout.channels(0);
+        let pairs = || {
+            image.data().chunks_exact(n).zip(wanted.chunks_exact(4)).map(|(p, q)| match *p {
+                [v] => ([v, v, v, 255], [q[0], q[1], q[2], q[3]]),
+                [r, g, b] => ([r, g, b, 255], [q[0], q[1], q[2], q[3]]),
+                _ => ([p[0], p[1], p[2], p[3]], [q[0], q[1], q[2], q[3]]),
+            })
+        };
+        // Luma is what is coded; how half the chroma becomes all of it is each decoder's choice, and shows at edges.
+        let luma = |p: [u8; 4]| 0.299 * f64::from(p[0]) + 0.587 * f64::from(p[1]) + 0.114 * f64::from(p[2]);
+        let count = pairs().count() as f64;
+        let of_luma = pairs().map(|(p, q)| (luma(p) - luma(q)).abs()).sum::<f64>() / count;
+        assert!(of_luma < 0.5, "{name}: luma is off by {of_luma}");
+        for channel in 0..4 {
+            let off = pairs().map(|(p, q)| f64::from(p[channel].abs_diff(q[channel])));
+            let mean = off.sum::<f64>() / count;
+            let limit = match (channel, name) {
+                (3, _) | (_, "gray.heic") => 0.1,
+                _ => 5.0,
+            };
+            assert!(mean < limit, "{name}: channel {channel} is off by {mean}");
+        }
+    }
+}
+
+/// Of photographs in 4:4:4 and 4:2:2 most are errors in the library, and some have wrong colours.
+#[test]
+fn other_subsamplings_are_refused_before_they_come_out_wrong() {
+    let refused = codec(Format::Heic).probe(&fixture("444.heic"));
+    assert!(matches!(refused, Err(Error::Unsupported(_))), "{refused:?}");
+}
+
+#[test]
+fn memory_is_taken_before_it_is_used() {
+    let file = fixture("grid.heic");
+    let heic: &dyn Codec = codec(Format::Heic);
+    let probe = heic.probe(&file).unwrap();
+    let small = Work::new(Budget::new(100_000));
+    assert!(matches!(heic.decode(&file, &probe, RGB, &small), Err(Error::Budget { .. })));
+    for (name, _, _) in FIXTURES {
+        let file = fixture(name);
+        let probe = heic.probe(&file).unwrap();
+        let work = support::work();
+        drop(heic.decode(&file, &probe, RGB, &work).unwrap());
+        assert!(work.budget.peak() as u64 <= heic.decode_bytes(&probe, RGB), "{name}");
+        assert_eq!(work.budget.used(), 0);
+    }
+}
+
+#[test]
+fn a_cut_file_is_an_error_and_so_is_a_cancelled_one() {
+    let file = fixture("grid.heic");
+    for length in (0..file.len()).step_by(97) {
+        assert!(decode(Format::Heic, &file[..length], RGB).is_err(), "{length}");
+    }
+    let probe = codec(Format::Heic).probe(&file).unwrap();
+    let work = support::work();
+    work.cancel.cancel();
+    let stopped = codec(Format::Heic).decode(&file, &probe, RGB, &work).map(drop);
+    assert_eq!(stopped.unwrap_err(), Error::Cancelled);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #[test]
+    fn damaged_files_do_no_harm(
+        which in 0..FIXTURES.len(), places in prop::collection::vec((0usize..3000, any::<u8>()), 1..6),
+    ) {
+        let mut file = fixture(FIXTURES[which].0);
+        for (at, value) in places {
+            let length = file.len();
+            file[at % length] = value;
+        }
+        survives(Format::Heic, &file, 16 << 20);
+    }
+}

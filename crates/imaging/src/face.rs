@@ -1,0 +1,160 @@
+//! `gravity=face` and `zoom`: the crop window that holds the faces of a picture.
+//!
+//! The faces are looked for first, on a thumbnail of what is cropped. What comes after is done as for any other window:
+//! a picture without a face becomes what it would have become by a crop at its centre, to the byte.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use codecs::{Raster, Work};
+use recipe::choices::LEAST_FACE_SCORE;
+use recipe::{Fit, Gravity, Transform};
+
+use crate::Error;
+use crate::geometry::{Area, Geometry};
+use crate::ops::focus::rgb;
+
+/// What each step of a recipe found: the smallest box around all faces, as parts of width and height of what is
+/// cropped. Of an animation the first frame decides: a window found anew in each would jump.
+#[derive(Debug, Default)]
+pub(crate) struct Found(RefCell<HashMap<usize, Option<Area>>>);
+
+/// Bytes that looking for faces holds, the decoder of the picture not counted.
+pub(crate) fn bytes() -> u64 {
+    // The thumbnail, before and after it is turned, and as RGB.
+    let pixels = u64::from(faces::LONGEST) * u64::from(faces::LONGEST);
+    faces::bytes(faces::LONGEST, faces::LONGEST) as u64 + pixels * (4 + 4 + 3)
+}
+
+/// Whether the transform has to know where the faces are. `turned` is the size of what is cropped, upright.
+fn wants_faces(transform: &Transform, g: &Geometry, turned: (u32, u32)) -> bool {
+    let sized = transform.width.is_some() && transform.height.is_some();
+    let cuts = |full: u32, part: f64| part < f64::from(full) - 0.5;
+    let crops = cuts(turned.0, g.area.width) || cuts(turned.1, g.area.height);
+    let zooms = transform.zoom.is_some_and(|zoom| zoom > 0.0);
+    let may_zoom = match transform.fit {
+        Some(Fit::Cover | Fit::AspectCrop) => true,
+        // A picture that is smaller than what is asked for is not cropped at all.
+        Some(Fit::Crop) => g.scaled != turned,
+        _ => return false,
+    };
+    transform.gravity == Some(Gravity::Face) && sized && (crops || zooms && may_zoom)
+}
+
+/// `g` with its window where the faces are, if any are wanted and found. `look` makes the picture of a geometry;
+/// `turned` is the size of what is cropped, upright; `found` is asked and told under the number of the step.
+pub(crate) fn aimed(
+    g: Geometry,
+    transform: &Transform,
+    turned: (u32, u32),
+    (found, step): (&Found, usize),
+    work: &Work,
+    look: impl FnOnce(&Geometry) -> Result<Raster, Error>,
+) -> Result<Geometry, Error> {
+    if !wants_faces(transform, &g, turned) {
+        return Ok(g);
+    }
+    let known = found.0.borrow().get(&step).copied();
+    let faces = match known {
+        Some(faces) => faces,
+        None => {
+            let faces = look_for(&g, turned, work, look)?;
+            found.0.borrow_mut().insert(step, faces);
+            faces
+        }
+    };
+    let Some(part) = faces else { return Ok(g) };
+    let (w, h) = (f64::from(turned.0), f64::from(turned.1));
+    let faces = Area { x: part.x * w, y: part.y * h, width: part.width * w, height: part.height * h };
+    let zoom = transform.zoom.unwrap_or(0.0);
+    Ok(Geometry { area: window((w, h), (g.area.width, g.area.height), faces, zoom), ..g })
+}
+
+/// The smallest box around all faces, as parts of width and height.
+fn look_for(
+    g: &Geometry,
+    turned: (u32, u32),
+    work: &Work,
+    look: impl FnOnce(&Geometry) -> Result<Raster, Error>,
+) -> Result<Option<Area>, Error> {
+    let k = (f64::from(faces::LONGEST) / f64::from(turned.0.max(turned.1))).min(1.0);
+    let side = |full: u32| ((f64::from(full) * k).round() as u32).max(1);
+    let (w, h) = (side(turned.0), side(turned.1));
+    let area = Area { x: 0.0, y: 0.0, width: turned.0.into(), height: turned.1.into() };
+    let thumb = look(&Geometry { area, scaled: (w, h), size: (w, h), pad: None, ..*g })?;
+    let _focus = work.stage("focus");
+    let _held = work.take(w as usize * h as usize * 3)?;
+    let pixels: Vec<u8> = rgb(&thumb).flatten().collect();
+    drop(thumb);
+    let faces = faces::find(&pixels, w, h, LEAST_FACE_SCORE, work)?;
+    let around = faces
+        .iter()
+        .map(|f| [f.x, f.y, f.x + f.width, f.y + f.height].map(f64::from))
+        .reduce(|a, b| [a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])]);
+    Ok(around.map(|[x0, y0, x1, y1]| {
+        let (w, h) = (f64::from(w), f64::from(h));
+        Area { x: x0 / w, y: y0 / h, width: (x1 - x0) / w, height: (y1 - y0) / h }
+    }))
+}
+
+/// The window around `faces` inside a picture of size `full`: at `zoom` 0 as large as `largest`, at 1 the smallest of the
+/// same ratio that holds the faces (or `largest`, if that is too small for them), and between them in proportion.
+/// Its middle is that of the faces, as far as it can be without leaving the picture.
+fn window(full: (f64, f64), largest: (f64, f64), faces: Area, zoom: f64) -> Area {
+    let closest = (faces.width / largest.0).max(faces.height / largest.1).min(1.0);
+    let k = 1.0 + (closest - 1.0) * zoom.clamp(0.0, 1.0);
+    let (width, height) = (largest.0 * k, largest.1 * k);
+    let at = |start: f64, length: f64, window: f64, full: f64| {
+        (start + (length - window) / 2.0).clamp(0.0, (full - window).max(0.0))
+    };
+    Area {
+        x: at(faces.x, faces.width, width, full.0),
+        y: at(faces.y, faces.height, height, full.1),
+        width,
+        height,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Area, window};
+
+    fn holds(a: &Area, b: &Area) -> bool {
+        a.x <= b.x + 1e-6
+            && a.y <= b.y + 1e-6
+            && a.x + a.width >= b.x + b.width - 1e-6
+            && a.y + a.height >= b.y + b.height - 1e-6
+    }
+
+    proptest! {
+        /// The window stays inside, keeps its ratio, holds the faces if it can, and is inside that of a lesser zoom.
+        #[test]
+        fn more_zoom_is_a_smaller_window_inside_the_larger(
+            fw in 1.0f64..4000.0, fh in 1.0f64..4000.0, ratio in 0.1f64..10.0,
+            left in 0.0f64..0.98, top in 0.0f64..0.98, w in 0.01f64..1.0, h in 0.01f64..1.0,
+            a in 0.0f64..=1.0, b in 0.0f64..=1.0,
+        ) {
+            let largest = if fw / fh > ratio { (fh * ratio, fh) } else { (fw, fw / ratio) };
+            let (width, height) = (fw * w.min(1.0 - left), fh * h.min(1.0 - top));
+            let faces = Area { x: fw * left, y: fh * top, width, height };
+            let (far, near) = (a.min(b), a.max(b));
+            let of = |zoom| window((fw, fh), largest, faces, zoom);
+            let picture = Area { x: 0.0, y: 0.0, width: fw, height: fh };
+            for zoom in [0.0, far, near, 1.0] {
+                let window = of(zoom);
+                prop_assert!(holds(&picture, &window), "{window:?}");
+                prop_assert!((window.width / window.height / ratio - 1.0).abs() < 1e-9);
+                if width <= largest.0 && height <= largest.1 {
+                    prop_assert!(holds(&window, &faces), "{window:?} {faces:?}");
+                }
+            }
+            prop_assert!(holds(&of(far), &of(near)), "{far} {near}");
+            prop_assert!((of(0.0).width - largest.0).abs() < 1e-9);
+            let tight = of(1.0);
+            let touches = (tight.width - width).abs() < 1e-6 || (tight.height - height).abs() < 1e-6;
+            prop_assert!(touches || tight.width >= largest.0 - 1e-6);
+        }
+    }
+}
