@@ -261,3 +261,15 @@ fn a_replaced_file_keeps_its_permissions() {
     assert!(to(dir.path(), "o.png", "width=20").0);
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
 }
+
+// URL-120: its memory is planned for, as that of any image.
+#[test]
+fn a_large_drawing_passes_through() {
+    let dir = pictures();
+    let paths = "<path fill=\"#123456\" d=\"M0 0L1 1\"/>\n".repeat(170_000);
+    let drawing = format!("<svg xmlns=\"http://www.w3.org/2000/svg\">{paths}</svg>");
+    std::fs::write(dir.path().join("large.svg"), &drawing).unwrap();
+    let done = run(dir.path(), &["transform", "large.svg", "-o", "o.svg", "--options", "width=9"]);
+    assert!(done.status.success(), "{:?}", said(&done));
+    assert!(std::fs::metadata(dir.path().join("o.svg")).unwrap().len() >= drawing.len() as u64);
+}

@@ -76,9 +76,9 @@ fn inflate(bytes: &[u8]) -> Result<Vec<u8>, Error> {
 }
 
 fn utf16_units(bytes: &[u8]) -> Option<Vec<u16>> {
-    let unit: fn([u8; 2]) -> u16 = match bytes.first_chunk()? {
-        &UTF16_LE => u16::from_le_bytes,
-        &UTF16_BE => u16::from_be_bytes,
+    let unit: fn([u8; 2]) -> u16 = match *bytes.first_chunk()? {
+        UTF16_LE => u16::from_le_bytes,
+        UTF16_BE => u16::from_be_bytes,
         _ => return None,
     };
     Some(bytes[2..].chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect())

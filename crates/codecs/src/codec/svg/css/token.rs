@@ -146,9 +146,7 @@ impl<'a> Tokens<'a> {
                     match self.peek(0) {
                         // A line goes on after a backslash at its end.
                         Some(c) if is_newline(c) => {
-                            if !self.eat("\r\n") {
-                                self.bump();
-                            }
+                            let _ = self.eat("\r\n") || self.bump().is_some();
                         }
                         Some(_) => text.push(self.escaped()),
                         None => {}
