@@ -95,7 +95,7 @@ impl Format {
                 Some(Self::Jxl)
             }
             [_, _, _, _, b'f', b't', b'y', b'p', ..] => sniff_isobmff(bytes),
-            _ => sniff_svg(bytes).then_some(Self::Svg),
+            _ => sniff_svg(&crate::codec::svg::head(bytes)).then_some(Self::Svg),
         }
     }
 }
@@ -147,10 +147,15 @@ fn sniff_svg(bytes: &[u8]) -> bool {
             if let Some(open) = rest.iter().position(|&b| b == b'[' || b == b'>')
                 && rest[open] == b'['
             {
-                b"]>"
-            } else {
-                b">"
+                // White space may stand between the bracket and the end.
+                let closed =
+                    |at: &usize| rest[*at] == b']' && rest[at + 1..].trim_ascii_start().starts_with(b">");
+                match (open..rest.len()).find(closed) {
+                    Some(at) => rest = &rest[at + 1..],
+                    None => return false,
+                }
             }
+            b">"
         } else {
             break;
         };

@@ -79,13 +79,209 @@ fn embedded_pictures_stay_and_embedded_pages_do_not() {
     assert!(!out.contains("text/html"), "{out}");
 }
 
+/// Every element and attribute that a file is left with, read by a parser of XML: it must be well-formed.
+fn well_formed(svg: &str) {
+    for event in xml::EventReader::new(svg.as_bytes()) {
+        event.unwrap_or_else(|e| panic!("{e}: {svg}"));
+    }
+}
+
+fn styled(sheet: &str) -> String {
+    format!("<svg {NS}><style>{sheet}</style><rect class='ok'/></svg>")
+}
+
+// URL-121, URL-122
+#[test]
+fn attacks_leave_no_word_of_the_host_and_a_whole_document() {
+    let sheets = [
+        "@import url(\"http://evil.example/a.css\"); .ok{fill:red}",
+        "@import url(http://evil.example/a.css); .ok{fill:red}",
+        "@import url('http://evil.example/a.css') screen; .ok{fill:red}",
+        "@IMPORT \"http://evil.example/b.css\"; .ok{fill:red}",
+        "@import\"http://evil.example/c.css\";.ok{fill:red}",
+        "@\\69mport \"http://evil.example/esc.css\"; .ok{fill:red}",
+        "@namespace url(http://evil.example/ns); .ok{fill:red}",
+        "@font-face{src:url(http://evil.example/f.woff)} .ok{fill:red}",
+        ".a{fill:url(  \"http://evil.example/x\"  )} .ok{fill:red}",
+        ".a{fill:URL(http:evil.example/u)} .ok{fill:red}",
+        ".a{fill:url(\\68ttp://evil.example/u)} .ok{fill:red}",
+        ".a{fill:u\\72l(http://evil.example/u)} .ok{fill:red}",
+        ".a{fill:url(h\nttp://evil.example/u)} .ok{fill:red}",
+        ".a{b:image-set(\"http://evil.example/i.png\" 1x)} .ok{fill:red}",
+        ".a{b:src(\"http://evil.example/s\")} .ok{fill:red}",
+        ".a{content:\"\\75rl(http://evil.example)\"} .ok{fill:red}",
+        ".a{background:url('//evil.example/d')} .ok{fill:red}",
+        ".a{b:url(/**/http://evil.example/c)} .ok{fill:red}",
+        "@media all{@import 'http://evil.example/m';} .ok{fill:red}",
+        "<![CDATA[@import \"http://evil.example/cd.css\"; .ok{fill:red}]]>",
+        "@impo<g>rt \"http://evil.example/g\";</g>rt \"http://evil.example/h\"; .ok{fill:red}",
+    ];
+    for sheet in sheets {
+        let out = clean(&styled(sheet));
+        well_formed(&out);
+        assert!(!out.contains("evil") && !out.contains("mport"), "{sheet}: {out}");
+        assert!(out.contains(".ok{fill:red}"), "{sheet}: {out}");
+    }
+    for body in [
+        "<rect style='fill:url(http://evil.example/a)' fill=\"url('http://evil.example/b#p')\"/>",
+        "<rect style='fill:\\75rl(http://evil.example/a)' cursor='url(http://evil.example/c),auto'/>",
+        "<rect style='b:image-set(\"http://evil.example/a\" 1x)' filter='u\\72l(http://evil.example/f)'/>",
+        "<use><animate attributeName='href' values='javascript:evil()'/></use>",
+        "<use><set attributeName='href' to='http://evil.example/s'/></use>",
+        "<a><set attributeName='xlink:href' to='//evil.example/s'/></a>",
+        "<rect><animate attributeName='fill' from='url(http://evil.example/a)' by='java&#9;script:evil()'/></rect>",
+        "<script>evil()</script><foreignObject><p xmlns='http://www.w3.org/1999/xhtml'>evil</p></foreignObject>",
+        "<metadata><x xmlns='urn:x'>http://evil.example/meta</x></metadata>",
+        "<a href='http://evil.example/'><text>hi</text></a><feImage href='javascript:evil()'/>",
+        "<image href='data:image/svg+xml,&lt;svg onload=\"evil()\"/>'/>",
+        "<g><h:img xmlns:h='http://www.w3.org/1999/xhtml' src='http://evil.example/i' onerror='evil()'/></g>",
+    ] {
+        let out = clean(&format!("<svg {NS}>{body}<rect/></svg>"));
+        well_formed(&out);
+        assert!(!out.contains("evil") && out.contains("<rect"), "{body}: {out}");
+    }
+}
+
+// URL-122
+#[test]
+fn harmless_drawings_keep_their_looks() {
+    let out = clean(&format!(
+        "<svg {NS} viewBox='0 0 10 10'><style>.a{{fill:url(#g);stroke:#fff}} @media (min-width:3px){{.b{{fill:red}}}}</style>\
+         <linearGradient id='g'><stop offset='0' style='stop-opacity:.5;stop-color:#f00'/></linearGradient>\
+         <g clip-path='url(#c)' filter=\"url('#f')\" style='mask:url(\"#k\")' transform='rotate(3)'>\
+         <use xlink:href='#s'/><text>a &lt; b &amp; c</text><animate attributeName='opacity' values='0;1' dur='1s'/>\
+         <image href='data:image/png;base64,iVBORw0KGgo='/>\
+         <rect style='b:url(data:image/png;base64,iVBORw0KGgo=)'/></g></svg>"
+    ));
+    well_formed(&out);
+    for kept in [
+        ".a{fill:url(#g);stroke:#fff}",
+        "@media (min-width:3px){.b{fill:red}}",
+        "style=\"stop-opacity:.5;stop-color:#f00\"",
+        "clip-path=\"url(#c)\"",
+        "filter=\"url(#f)\"",
+        "style=\"mask:url(#k)\"",
+        "transform=\"rotate(3)\"",
+        "href=\"#s\"",
+        "a &lt; b &amp; c",
+        "values=\"0;1\"",
+        "href=\"data:image/png;base64,iVBORw0KGgo=\"",
+        "url(data:image/png;base64,iVBORw0KGgo=)",
+    ] {
+        assert!(out.contains(kept), "{kept} in {out}");
+    }
+}
+
+#[test]
+fn a_prefixed_root_stays_a_drawing() {
+    let svg = "<s:svg xmlns:s='http://www.w3.org/2000/svg' width='30' height='20'><s:script>evil()</s:script>\
+               <s:rect width='3' height='2'/></s:svg>";
+    let out = clean(svg);
+    assert!(out.contains("<svg xmlns=\"http://www.w3.org/2000/svg\"") && out.contains("<rect"), "{out}");
+    assert!(!out.contains("evil"), "{out}");
+    assert_eq!(size(svg), (30, 20));
+    assert_eq!(size(&out), (30, 20));
+}
+
 #[test]
 fn entity_bombs_are_refused() {
-    let bomb = "<!DOCTYPE svg [<!ENTITY a 'aaaaaaaaaa'><!ENTITY b '&a;&a;&a;&a;&a;&a;&a;&a;'>\
-        <!ENTITY c '&b;&b;&b;&b;&b;&b;&b;&b;'>]><svg xmlns='http://www.w3.org/2000/svg'><text>&c;</text></svg>";
-    assert!(matches!(sanitise(bomb.as_bytes(), &work()), Err(Error::Malformed { .. })));
-    let outside = "<!DOCTYPE svg [<!entity x SYSTEM 'file:///etc/passwd'>]><svg><text>&x;</text></svg>";
-    assert!(matches!(sanitise(outside.as_bytes(), &work()), Err(Error::Malformed { .. })));
+    let mut laughs = "<!DOCTYPE svg [<!ENTITY a0 'ha'>".to_owned();
+    let mut silence = "<!DOCTYPE svg [<!ENTITY a0 ''>".to_owned();
+    for n in 1..10 {
+        for bomb in [&mut laughs, &mut silence] {
+            bomb.push_str(&format!("<!ENTITY a{n} '{}'>", format!("&a{};", n - 1).repeat(50)));
+        }
+    }
+    let long = format!("<!DOCTYPE svg [<!ENTITY a7 '{}'>", "x".repeat(10_000));
+    let round = "<!DOCTYPE svg [<!ENTITY a7 '&a8;'><!ENTITY a8 '&a7;'>".to_owned();
+    for bomb in [laughs, silence, long, round] {
+        let uses = "&a7;".repeat(200);
+        for body in [format!("<text>{uses}</text>"), format!("<text id='{uses}'/>")] {
+            let bomb = format!("{bomb}]><svg {NS}>{body}</svg>");
+            assert!(matches!(sanitise(bomb.as_bytes(), &work()), Err(Error::Malformed { .. })));
+        }
+    }
+    for outside in ["<!ENTITY x SYSTEM 'file:///etc/passwd'>", "<!entity x 'y'>"] {
+        let outside = format!("<!DOCTYPE svg [{outside}]><svg {NS}><text>&x;</text></svg>");
+        assert!(matches!(sanitise(outside.as_bytes(), &work()), Err(Error::Malformed { .. })), "{outside}");
+    }
+}
+
+#[test]
+fn entities_that_drawing_programs_declare_are_read() {
+    let svg = "<?xml version='1.0' encoding='utf-8'?><!-- Generator -->\n\
+        <!DOCTYPE svg PUBLIC '-//W3C//DTD SVG 1.1//EN' 'http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd' [\n\
+        \t<!ENTITY ns_svg \"http://www.w3.org/2000/svg\"><!-- a > b -->\n\
+        \t<!ENTITY ns_ai 'http://ns.adobe.com/AdobeIllustrator/10.0/'>\n\
+        \t<!ATTLIST svg x CDATA #FIXED '>'><!ENTITY unused SYSTEM 'file:///etc/passwd'>\n\
+        \t<!ENTITY c 're&#x64;'><!ENTITY part '<rect fill=\"&c;\"/>'><!ENTITY quote '\"'>] >\n\
+        <svg xmlns='&ns_svg;' xmlns:i='&ns_ai;' width='5' height='6'><i:pgf>x</i:pgf>&part;\
+        <text id='a&quote;b'>&c;&amp;<![CDATA[&c;]]></text></svg>";
+    let out = clean(svg);
+    well_formed(&out);
+    assert_eq!(size(svg), (5, 6));
+    assert!(out.contains("<rect fill=\"red\"/>") && out.contains(">red&amp;&amp;c;<"), "{out}");
+    assert!(out.contains("a&quot;b") && !out.contains("ENTITY") && !out.contains("pgf"), "{out}");
+    let acting = "<!DOCTYPE svg [<!ENTITY x '<script>evil()</script>'>]>";
+    let out = clean(&format!("{acting}<svg {NS}>&x;<rect/></svg>"));
+    assert!(!out.contains("evil"), "{out}");
+}
+
+#[test]
+fn other_encodings_and_compressed_files_are_read() {
+    let svg = format!(
+        "<?xml version='1.0' encoding='UTF-16'?><svg {NS} width='7' height='8'><text>é𝄞</text></svg>"
+    );
+    let units: Vec<u16> = std::iter::once(0xFEFF).chain(svg.encode_utf16()).collect();
+    let little: Vec<u8> = units.iter().flat_map(|u| u.to_le_bytes()).collect();
+    let big: Vec<u8> = units.iter().flat_map(|u| u.to_be_bytes()).collect();
+    let packed = gzip(svg.replace("UTF-16", "UTF-8").as_bytes());
+    for bytes in [&little, &big, &packed, &gzip(&little)] {
+        assert_eq!(Format::sniff(bytes), Some(Format::Svg));
+        let probe = codec_for(Format::Svg).unwrap().probe(bytes).unwrap();
+        assert_eq!((probe.width, probe.height), (7, 8));
+        let out = String::from_utf8(sanitise(bytes, &work()).unwrap()).unwrap();
+        assert!(out.contains("é𝄞") && out.contains("encoding=\"utf-8\""), "{out}");
+    }
+    let latin = format!("<?xml version='1.0' encoding='ISO-8859-1'?><svg {NS}><text>_</text></svg>");
+    let latin: Vec<u8> = latin.bytes().map(|b| if b == b'_' { 0xE9 } else { b }).collect();
+    assert!(String::from_utf8(sanitise(&latin, &work()).unwrap()).unwrap().contains('é'));
+
+    // Cut, odd, packed beyond bounds, packed and something else.
+    for n in [packed.len() - 1, packed.len() / 2] {
+        assert!(sanitise(&packed[..n], &work()).is_err());
+    }
+    assert_eq!(sanitise(&little[..little.len() - 1], &work()), Err(Error::Truncated(Format::Svg)));
+    let blank = gzip(format!("<svg {NS}>{}</svg>", " ".repeat(MAX_BYTES)).as_bytes());
+    assert!(matches!(sanitise(&blank, &work()), Err(Error::TooLarge(_))));
+    assert_eq!(Format::sniff(&gzip(b"<html/>")), None);
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn what_cannot_be_sanitised_cannot_be_described() {
+    for (svg, reason) in [
+        (format!("<svg {NS}><rect></svg>"), "rect"),
+        (format!("<svg {NS} width='1' width='2'/>"), "width"),
+        (format!("<svg {NS}><text>\0</text></svg>"), ""),
+        (format!("<svg {NS}><x:rect/></svg>"), "x"),
+        (format!("<svg {NS}/><svg/>"), ""),
+        ("<svg width='1'/>".to_owned(), "xmlns=\"http://www.w3.org/2000/svg\""),
+        ("<svg xmlns='http://www.w3.org/1999/xhtml'/>".to_owned(), "xmlns=\"http://www.w3.org/2000/svg\""),
+    ] {
+        let probed = codec_for(Format::Svg).unwrap().probe(svg.as_bytes()).unwrap_err();
+        assert_eq!(Err(&probed), sanitise(svg.as_bytes(), &work()).as_ref(), "{svg}");
+        assert!(
+            matches!(&probed, Error::Malformed { reason: said, .. } if said.contains(reason)),
+            "{probed}"
+        );
+    }
 }
 
 #[test]
@@ -123,6 +319,7 @@ fn the_size_comes_from_attributes_or_the_view_box() {
         ("stroke-width='7'", (0, 0)),
         ("data-x='>' width='5' height='6'", (5, 6)),
         ("width='-5' height='nan'", (0, 0)),
+        ("xmlns:w='urn:w' w:width='5' height='6'", (0, 6)),
     ] {
         assert_eq!(
             size(&format!("<?xml version='1.0'?><!-- <svg width='1'> --><svg {NS} {tag}></svg>")),

@@ -243,6 +243,7 @@ fn svg(mut plan: Plan) -> Result<Plan, Error> {
     match plan.recipe.output.format {
         FormatChoice::Standard | FormatChoice::Auto { .. } | FormatChoice::Svg => {
             plan.kind = Kind::Svg;
+            plan.peak_bytes = codecs::codec::svg::peak_bytes(&plan.probe);
             plan.format = Some(Format::Svg);
         }
         FormatChoice::Json => plan.kind = Kind::Json,

@@ -1,16 +1,23 @@
-//! Font files: compressed ones are unpacked, and what is no font is refused by its first bytes.
+//! Font files: compressed ones are unpacked, and what is no whole font is refused.
 
 use cosmic_text::fontdb::{FaceInfo, ID, Language, Source, Stretch, Style, Weight};
 
-use crate::Error;
+use crate::{Error, sfnt};
 
 /// The most that a compressed font may unpack to.
 const MAX_UNPACKED: usize = 100 << 20;
 
 /// The SFNT inside a font file.
 pub(crate) fn unpack(bytes: &[u8]) -> Result<Vec<u8>, Error> {
-    let font = |e: &dyn std::fmt::Display| Error::Font(e.to_string());
+    // The unpacker does not say what it stumbled over.
+    let damaged = |kind| Error::Font(format!("its {kind} tables cannot be unpacked: the file is damaged"));
     let declared = || {
+        // Both headers tell the length of the file at byte 8.
+        let length = bytes.get(8..12).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]) as usize);
+        if length.is_none_or(|length| length > bytes.len()) {
+            let length = length.map_or_else(|| "more".to_owned(), |length| length.to_string());
+            return Err(Error::Font(format!("the file is cut: {} of {length} bytes are there", bytes.len())));
+        }
         // Both headers tell the unpacked size at byte 16.
         let size = bytes.get(16..20).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]) as usize);
         match size {
@@ -22,14 +29,15 @@ pub(crate) fn unpack(bytes: &[u8]) -> Result<Vec<u8>, Error> {
         Some(b"\0\x01\0\0" | b"OTTO" | b"true" | b"ttcf") => bytes.to_vec(),
         Some(b"wOFF") => {
             declared()?;
-            wuff::decompress_woff1(bytes).map_err(|e| font(&format!("{e:?}")))?
+            wuff::decompress_woff1(bytes).map_err(|_| damaged("WOFF"))?
         }
         Some(b"wOF2") => {
             declared()?;
-            wuff::decompress_woff2(bytes).map_err(|e| font(&format!("{e:?}")))?
+            wuff::decompress_woff2(bytes).map_err(|_| damaged("WOFF2"))?
         }
         _ => return Err(Error::Font("it is no TTF, OTF, WOFF or WOFF2 file".to_owned())),
     };
+    sfnt::check(&unpacked)?;
     Ok(unpacked)
 }
 

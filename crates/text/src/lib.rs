@@ -7,6 +7,7 @@
 
 mod font;
 mod raster;
+mod sfnt;
 
 use cosmic_text::fontdb::{Database, Source};
 use cosmic_text::{Attrs, Buffer, Family, FontSystem, Metrics, Shaping, SwashCache, Wrap};

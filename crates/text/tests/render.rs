@@ -40,10 +40,66 @@ fn what_is_no_font_is_refused() {
     {
         assert!(matches!(not(bytes), Err(Error::Font(_))), "{bytes:?}");
     }
-    let whole = font("latin.woff2");
-    for length in (0..whole.len()).step_by(whole.len() / 40) {
-        // Damaged fonts are refused or drawn with what is left of them; they never panic.
-        let _ = not(&whole[..length]);
+}
+
+fn drawn(file: &[u8]) -> Result<Raster, Error> {
+    let request = Request { fonts: &[file], text: "Whole", size: 12.0, colour: [0; 4] };
+    render(&request, &Limits::default())
+}
+
+#[test]
+fn a_cut_font_is_refused_wherever_it_is_cut() {
+    for name in ["latin.ttf", "latin.woff", "latin.woff2", "garamond.otf", "arabic.ttf", "colours.ttf"] {
+        let whole = font(name);
+        // The padding after the last table is nobody's loss.
+        let lengths = (0..whole.len() - 3).step_by(whole.len() / 40).chain([whole.len() - 4]);
+        for length in lengths {
+            let Err(Error::Font(why)) = drawn(&whole[..length]) else { panic!("{name} of {length} bytes") };
+            assert!(!why.contains("GenericError"), "{name} of {length} bytes: {why}");
+        }
+    }
+}
+
+/// Where the table `tag` of an SFNT begins.
+fn table(file: &[u8], tag: &[u8; 4]) -> usize {
+    let entry = file[12..].chunks_exact(16).find(|entry| entry.starts_with(tag)).unwrap();
+    u32::from_be_bytes(entry[8..12].try_into().unwrap()) as usize
+}
+
+#[test]
+fn a_font_that_cannot_be_measured_is_refused() {
+    for (tag, at, value) in [
+        (b"head", 18, [0, 0]),
+        (b"head", 18, [0xFF, 0xFF]),
+        (b"maxp", 4, [0, 0]),
+        (b"hhea", 34, [0, 0]),
+        (b"hhea", 34, [0xFF, 0xFF]),
+    ] {
+        let mut file = font("latin.ttf");
+        let start = table(&file, tag) + at;
+        file[start..start + 2].copy_from_slice(&value);
+        assert!(matches!(drawn(&file), Err(Error::Font(why)) if why.contains("measures")));
+    }
+    let mut file = font("garamond.otf");
+    let start = table(&file, b"CFF ");
+    file[start] = 9;
+    assert!(matches!(drawn(&file), Err(Error::Font(why)) if why.contains("outlines")));
+    // A table less, by another name.
+    let mut file = font("latin.ttf");
+    let entry = 12 + file[12..].chunks_exact(16).position(|entry| entry.starts_with(b"cmap")).unwrap() * 16;
+    file[entry..entry + 4].copy_from_slice(b"xxxx");
+    assert!(matches!(drawn(&file), Err(Error::Font(why)) if why.contains("'cmap'")));
+}
+
+#[test]
+fn damaged_fonts_never_panic() {
+    for name in ["latin.ttf", "latin.woff", "latin.woff2", "garamond.otf"] {
+        let whole = font(name);
+        for at in (0..whole.len()).step_by(whole.len() / 60) {
+            let mut file = whole.clone();
+            file[at] ^= 0xFF;
+            let _ = drawn(&file);
+        }
     }
 }
 

@@ -1,22 +1,27 @@
 //! Files on the command line: `transform` and `info`.
 
-use std::io::{IsTerminal, Read, Write};
+use std::collections::HashSet;
+use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use imaging::{Body, Format, Inputs};
+use imaging::{Body, Inputs};
 use indicatif::{ProgressBar, ProgressStyle};
 use recipe::dialect::{self, ClientHints, Door, ParseMode};
 use recipe::{FormatChoice, Notice, Output, Recipe, Transform};
 
 use crate::pool::make_here;
 
+mod target;
+
+use target::Target;
+
 /// Largest file that is read, in bytes.
 const MAX_INPUT: u64 = 1 << 30;
 
 /// An input of the command line.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Input {
     Stdin,
     File(PathBuf),
@@ -65,87 +70,13 @@ fn expand(names: &[String]) -> Result<Vec<Input>, String> {
             }
         }
     }
+    // Patterns overlap: a file that two of them match is wanted once.
+    let mut seen = HashSet::new();
+    inputs.retain(|input| *input == Input::Stdin || seen.insert(input.clone()));
     if inputs.iter().filter(|i| **i == Input::Stdin).count() > 1 {
         return Err("standard input can be given once".to_owned());
     }
     Ok(inputs)
-}
-
-/// Where a result goes.
-enum Target {
-    Stdout,
-    File(PathBuf),
-    Directory(PathBuf),
-}
-
-impl Target {
-    fn new(output: &Path, several: bool) -> Result<Self, String> {
-        if output == Path::new("-") {
-            return if several {
-                Err("several inputs need a directory: -o DIR/".to_owned())
-            } else {
-                Ok(Self::Stdout)
-            };
-        }
-        let slash = output.as_os_str().as_encoded_bytes().ends_with(b"/");
-        if several || slash || output.is_dir() {
-            std::fs::create_dir_all(output).map_err(|e| format!("{}: {e}", output.display()))?;
-            return Ok(Self::Directory(output.to_owned()));
-        }
-        Ok(Self::File(output.to_owned()))
-    }
-
-    fn write(&self, input: &Input, format: Option<Format>, json: bool, bytes: &[u8]) -> Result<(), String> {
-        let path = match self {
-            Self::Stdout => {
-                return std::io::stdout()
-                    .lock()
-                    .write_all(bytes)
-                    .map_err(|e| format!("standard output: {e}"));
-            }
-            Self::File(path) => path.clone(),
-            Self::Directory(directory) => {
-                let stem = match input {
-                    Input::Stdin => "stdin".into(),
-                    Input::File(path) => path.file_stem().unwrap_or_default().to_owned(),
-                };
-                let extension = match format {
-                    Some(format) => extension(format),
-                    None if json => "json",
-                    None => "raw",
-                };
-                let mut name = stem;
-                name.push(".");
-                name.push(extension);
-                directory.join(name)
-            }
-        };
-        // A result is there whole or not at all.
-        let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut file =
-            tempfile::NamedTempFile::new_in(parent).map_err(|e| format!("{}: {e}", path.display()))?;
-        file.write_all(bytes).map_err(|e| format!("{}: {e}", path.display()))?;
-        share(&file);
-        file.persist(&path).map(|_| ()).map_err(|e| format!("{}: {}", path.display(), e.error))
-    }
-}
-
-/// Temporary files are private; results are as readable as any new file.
-fn share(file: &tempfile::NamedTempFile) {
-    use std::os::unix::fs::PermissionsExt;
-    let _ = file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644));
-}
-
-fn extension(format: Format) -> &'static str {
-    match format {
-        Format::Jpeg => "jpg",
-        Format::Png => "png",
-        Format::WebP => "webp",
-        Format::Avif => "avif",
-        Format::Gif => "gif",
-        Format::Svg => "svg",
-        _ => "img",
-    }
 }
 
 fn accepted(extra: &[String]) -> Result<Inputs, String> {
@@ -161,11 +92,22 @@ pub(crate) fn transform(
     extra_inputs: &[String],
 ) -> Result<(), String> {
     let accepted = accepted(extra_inputs)?;
-    let parsed = dialect::parse_options(options, Door::CommandLine, ParseMode { strict })
-        .map_err(|e| format!("--options: {e}"))?;
-    let resolved = parsed.value.resolve(&ClientHints::default());
     let inputs = expand(names)?;
-    let target = Target::new(output, inputs.len() > 1)?;
+    let parse = |options: &str| {
+        dialect::parse_options(options, Door::CommandLine, ParseMode { strict })
+            .map_err(|e| format!("--options: {e}"))
+    };
+    let target = Target::new(output, &inputs)?;
+    let mut parsed = parse(options);
+    if let Some(format) = target.format()
+        && parsed.as_ref().is_ok_and(|p| p.value.output.format == FormatChoice::Standard)
+    {
+        // As if it stood in the options: the bytes are those of any door with the same ones.
+        parsed = parse(&format!("{options},format={format}"));
+    }
+    let parsed = parsed?;
+    target.prepare()?;
+    let resolved = parsed.value.resolve(&ClientHints::default());
     let warn = |text: &str| eprintln!("warning: {text}");
     let mut told = Vec::new();
     for Notice(text) in parsed.notices.iter().chain(&resolved.notices) {
@@ -185,12 +127,15 @@ pub(crate) fn transform(
                 bar.suspend(|| warn(&format!("{input}: {text}")));
             }
         }
-        let json = resolved.recipe.output.format == FormatChoice::Json;
+        let choice = resolved.recipe.output.format;
+        if let Some(doubt) = target.doubt(rendered.format, choice) {
+            warn(&doubt);
+        }
         let body = match &rendered.body {
             Body::Bytes(body) => body,
             Body::Input => &bytes,
         };
-        target.write(input, rendered.format, json, body)
+        target.write(input, rendered.format, choice == FormatChoice::Json, body)
     };
     let failed = on_all_cores(&inputs, &bar, one);
     bar.finish_and_clear();

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
     name = "wholeplate",
     version,
     about = "Cloudflare Images, self-hosted",
-    after_help = "Examples:\n  wholeplate serve --origin ./pictures\n  wholeplate transform in.jpg -o out.webp --options 'width=400,fit=cover,format=webp'\n  wholeplate info *.jpg"
+    after_help = "Examples:\n  wholeplate serve --origin ./pictures\n  wholeplate transform in.jpg -o out.webp --options 'width=400,height=400,fit=cover'\n  wholeplate info *.jpg"
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -26,13 +26,16 @@ pub(crate) enum Command {
     Serve(Box<Settings>),
     /// Transform files.
     #[command(
-        after_help = "Examples:\n  wholeplate transform in.jpg -o out.webp --options 'width=400,fit=cover,format=webp'\n  wholeplate transform 'photos/*.jpg' -o small/ --options 'width=800,format=avif'\n  cat in.png | wholeplate transform - -o - --options 'rotate=90' > out.png"
+        after_help = "Examples:\n  wholeplate transform in.jpg -o out.webp --options 'width=400,height=400,fit=cover'\n  wholeplate transform 'photos/*.jpg' -o small/ --options 'width=800,format=avif'\n  cat in.png | wholeplate transform - -o - --options 'rotate=90' > out.png"
     )]
     Transform {
         /// Files or globs; `-` is standard input.
         #[arg(required = true)]
         inputs: Vec<String>,
         /// A file, a directory (for several inputs, or with a slash at its end), or `-` for standard output.
+        ///
+        /// The extension of a file (jpg, png, webp, avif, gif, json) is the format, where the options give none.
+        /// Files appear whole or not at all; a device or FIFO is written as it is, a link is followed.
         #[arg(short, long)]
         output: PathBuf,
         /// The options of the URL interface.

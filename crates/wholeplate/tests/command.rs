@@ -155,3 +155,164 @@ fn a_header_that_strangers_could_send_is_warned_of_and_logs_have_no_colours() {
     assert!(!open.contains('\u{1b}'), "{open:?}");
     assert!(!warned("127.0.0.1:0").contains("WARN"));
 }
+
+/// The command for one small picture, and what it said on standard error.
+fn to(dir: &std::path::Path, output: &str, options: &str) -> (bool, String) {
+    let done = run(dir, &["transform", "a.png", "-o", output, "--options", options]);
+    (done.status.success(), said(&done).1)
+}
+
+fn format_of(path: &std::path::Path) -> Format {
+    imaging::probe(&std::fs::read(path).unwrap()).unwrap().format
+}
+
+#[test]
+fn a_link_stays_and_what_it_leads_to_is_replaced() {
+    let dir = pictures();
+    let at = |name: &str| dir.path().join(name);
+    std::fs::create_dir(at("real")).unwrap();
+    std::fs::write(at("real/old.png"), "old").unwrap();
+    // A link of a link, one to a file that is not there yet, and one to a device.
+    for (link, target) in [
+        ("one.png", "real/old.png"),
+        ("two.png", "one.png"),
+        ("new.png", "real/new.png"),
+        ("null.png", "/dev/null"),
+        ("loop.png", "loop.png"),
+    ] {
+        std::os::unix::fs::symlink(target, at(link)).unwrap();
+    }
+    for link in ["two.png", "new.png", "null.png"] {
+        assert_eq!(to(dir.path(), link, "width=20"), (true, String::new()), "{link}");
+        assert!(std::fs::symlink_metadata(at(link)).unwrap().is_symlink(), "{link} was replaced");
+    }
+    assert_eq!((format_of(&at("real/old.png")), format_of(&at("real/new.png"))), (Format::Png, Format::Png));
+    assert!(std::fs::symlink_metadata(at("one.png")).unwrap().is_symlink());
+    let (done, errors) = to(dir.path(), "loop.png", "width=20");
+    assert!(!done && errors.contains("loop.png"), "{errors}");
+    assert!(std::fs::symlink_metadata(at("loop.png")).unwrap().is_symlink());
+}
+
+#[test]
+fn a_fifo_is_written_and_stays_and_a_socket_is_refused() {
+    use std::os::unix::fs::FileTypeExt;
+    let dir = pictures();
+    let fifo = dir.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let reader = std::thread::spawn({
+        let fifo = fifo.clone();
+        move || std::fs::read(fifo).unwrap()
+    });
+    let (done, errors) = to(dir.path(), "pipe", "width=20,format=webp");
+    let stays = std::fs::symlink_metadata(&fifo).unwrap().file_type().is_fifo();
+    assert!(done && stays, "{errors}");
+    assert_eq!(imaging::probe(&reader.join().unwrap()).unwrap().format, Format::WebP);
+
+    let socket = dir.path().join("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let (done, errors) = to(dir.path(), "socket", "width=20");
+    assert!(!done && errors.contains("socket"), "{errors}");
+    assert!(std::fs::symlink_metadata(&socket).unwrap().file_type().is_socket());
+}
+
+#[test]
+fn standard_output_by_its_other_name_is_not_opened_anew() {
+    let dir = pictures();
+    let log = dir.path().join("log");
+    std::fs::write(&log, "before").unwrap();
+    std::os::unix::fs::symlink("/proc/self/fd/1", dir.path().join("out")).unwrap();
+    let file = std::fs::OpenOptions::new().append(true).open(&log).unwrap();
+    let done = Command::new(env!("CARGO_BIN_EXE_wholeplate"))
+        .args(["transform", "a.png", "-o", "out", "--options", "width=20,format=png"])
+        .current_dir(dir.path())
+        .stdout(file)
+        .status()
+        .unwrap();
+    assert!(done.success());
+    assert!(std::fs::read(&log).unwrap().starts_with(b"before\x89PNG"));
+}
+
+#[test]
+fn two_results_of_one_name_are_refused_before_any_work() {
+    let dir = pictures();
+    for (folder, name) in [("x", "q.jpg"), ("y", "q.jpg")] {
+        std::fs::create_dir(dir.path().join(folder)).unwrap();
+        std::fs::write(dir.path().join(folder).join(name), photo(9, 6, Format::Jpeg)).unwrap();
+    }
+    std::fs::write(dir.path().join("a.jpg"), photo(9, 6, Format::Jpeg)).unwrap();
+    for (one, other) in [("a.jpg", "a.png"), ("x/q.jpg", "y/q.jpg")] {
+        let done =
+            run(dir.path(), &["transform", one, other, "-o", "out/", "--options", "width=5,format=webp"]);
+        let (_, errors) = said(&done);
+        assert!(!done.status.success() && errors.contains(one) && errors.contains(other), "{errors}");
+        assert!(!dir.path().join("out").exists());
+    }
+    // What two patterns match is one input, not two of one name.
+    let done = run(dir.path(), &["transform", "b.*", "*.jpg", "-o", "out/", "--options", "width=5"]);
+    assert!(done.status.success(), "{:?}", said(&done));
+    assert_eq!(dir.path().join("out").read_dir().unwrap().count(), 2);
+}
+
+#[test]
+fn the_extension_of_the_output_is_its_format() {
+    let dir = pictures();
+    for (name, format) in [
+        ("o.jpg", Format::Jpeg),
+        ("o.JPEG", Format::Jpeg),
+        ("o.png", Format::Png),
+        ("o.webp", Format::WebP),
+        ("o.avif", Format::Avif),
+        ("o.gif", Format::Gif),
+    ] {
+        assert_eq!(to(dir.path(), name, "width=20"), (true, String::new()), "{name}");
+        assert_eq!(format_of(&dir.path().join(name)), format, "{name}");
+    }
+    // The same bytes as if the format had been written among the options.
+    assert!(to(dir.path(), "said", "width=20,format=webp").0);
+    let read = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
+    assert_eq!(read("said"), read("o.webp"));
+    assert!(to(dir.path(), "o.json", "width=20").0 && read("o.json").starts_with(b"{"));
+
+    // What is asked for is done, and the contradiction told.
+    for (name, options, held) in [
+        ("p.webp", "width=20,format=jpeg", "JPEG"),
+        ("p.png", "width=20,format=json", "JSON"),
+        ("p.json", "width=20,format=png", "PNG"),
+        ("p.tiff", "width=20,format=png", "PNG"),
+    ] {
+        let (done, errors) = to(dir.path(), name, options);
+        assert!(done && errors.contains("warning") && errors.contains(name), "{errors}");
+        assert!(errors.contains(held), "{errors}");
+    }
+    assert_eq!(format_of(&dir.path().join("p.webp")), Format::Jpeg);
+}
+
+#[test]
+fn errors_name_the_file_that_was_asked_for() {
+    let dir = pictures();
+    let (done, errors) = to(dir.path(), "nowhere/o.png", "width=20");
+    assert!(!done && errors.contains("nowhere/o.png: ") && !errors.contains(".tmp"), "{errors}");
+}
+
+#[test]
+fn a_replaced_file_keeps_its_permissions() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = pictures();
+    let path = dir.path().join("o.png");
+    std::fs::write(&path, "old").unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(to(dir.path(), "o.png", "width=20").0);
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+// URL-120: its memory is planned for, as that of any image.
+#[test]
+fn a_large_drawing_passes_through() {
+    let dir = pictures();
+    let paths = "<path fill=\"#123456\" d=\"M0 0L1 1\"/>\n".repeat(170_000);
+    let drawing = format!("<svg xmlns=\"http://www.w3.org/2000/svg\">{paths}</svg>");
+    std::fs::write(dir.path().join("large.svg"), &drawing).unwrap();
+    let done = run(dir.path(), &["transform", "large.svg", "-o", "o.svg", "--options", "width=9"]);
+    assert!(done.status.success(), "{:?}", said(&done));
+    assert!(std::fs::metadata(dir.path().join("o.svg")).unwrap().len() >= drawing.len() as u64);
+}

@@ -1,0 +1,236 @@
+//! Style sheets without what fetches: written anew from their tokens, so that nobody can read them otherwise than
+//! they were read here. No escapes, comments or badly formed pieces are left for another reader to see differently.
+
+mod token;
+
+use token::{Token, Tokens, in_name};
+
+/// Rules that begin with `@` and stay. The others fetch (`@import`), or change what names mean (`@namespace`).
+const KEPT: [&str; 8] =
+    ["media", "supports", "keyframes", "-webkit-keyframes", "font-face", "layer", "page", "container"];
+
+/// Functions that fetch what their strings name, beside `url`.
+const FETCHING: [&str; 6] = ["src", "image", "image-set", "-webkit-image-set", "cross-fade", "expression"];
+
+/// Images that may stand in a style sheet, as `svg-hush` lets them stand elsewhere.
+const IMAGES: [&str; 3] = ["data:image/png", "data:image/jpeg", "data:image/gif"];
+
+/// The sheet, or the declarations of a `style` attribute, with references within the drawing and embedded images
+/// only.
+pub(super) fn clean(sheet: &str) -> String {
+    let mut out = String::with_capacity(sheet.len());
+    let mut tokens = Tokens::new(sheet);
+    while let Some(token) = tokens.next() {
+        match token {
+            Token::At(name) if KEPT.iter().any(|kept| name.eq_ignore_ascii_case(kept)) => {
+                out.push('@');
+                out.push_str(&name);
+            }
+            Token::At(_) => {
+                apart(&mut out);
+                if skip_rule(&mut tokens) {
+                    out.push('}');
+                }
+            }
+            Token::Url(target) => reference(target.as_deref(), &mut out),
+            Token::Function(name) if name.eq_ignore_ascii_case("url") => {
+                reference(argument(&mut tokens).as_deref(), &mut out);
+            }
+            Token::Function(name) if FETCHING.iter().any(|f| name.eq_ignore_ascii_case(f)) => {
+                argument(&mut tokens);
+                out.push_str("none");
+            }
+            Token::Function(name) => {
+                push_name(&name, &mut out);
+                out.push('(');
+            }
+            Token::Name(name) => push_name(&name, &mut out),
+            Token::Hash(name) => {
+                out.push('#');
+                out.push_str(if name.chars().all(in_name) { &name } else { "_" });
+            }
+            Token::Number(number) => {
+                let plain = |c: char| in_name(c) || matches!(c, '.' | '+');
+                out.push_str(if number.chars().all(plain) { &number } else { "0" });
+            }
+            Token::Text(Some(text)) => push_text(&text, &mut out),
+            Token::Space => out.push(' '),
+            // What it separated must not grow together: `url<!--(`.
+            Token::Text(None) | Token::Nothing => apart(&mut out),
+            Token::Char(c) => out.push(c),
+        }
+    }
+    out
+}
+
+/// Whether a value that is no CSS, such as those that an animation runs through, leads out of the drawing or acts.
+pub(super) fn leads_out(value: &str) -> bool {
+    value.split(';').any(|part| {
+        // Readers of URLs take no notice of white space and controls amid a scheme.
+        let part: String = part.chars().filter(|c| *c > ' ').flat_map(char::to_lowercase).collect();
+        let scheme = part.find(':').is_some_and(|colon| {
+            part.starts_with(|c: char| c.is_ascii_alphabetic())
+                && part[..colon].chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+        });
+        scheme || part.contains("//") || part.contains('\\') || clean(&part) != part
+    })
+}
+
+fn apart(out: &mut String) {
+    if !out.is_empty() && !out.ends_with([' ', ';', '{', '}']) {
+        out.push_str("/**/");
+    }
+}
+
+fn push_name(name: &str, out: &mut String) {
+    // A name that only an escape can write is not written: it would name nothing that is kept.
+    let start = name.trim_start_matches('-');
+    let plain = name.chars().all(in_name)
+        && (name.starts_with("--") || start.starts_with(|c: char| !c.is_ascii_digit()));
+    out.push_str(if plain { name } else { "_" });
+}
+
+fn push_text(text: &str, out: &mut String) {
+    let lower = text.to_ascii_lowercase();
+    let odd = ["//", "\\", "@", "url(", "src(", "image(", "image-set(", "script:"];
+    let quote = if text.contains('"') { '\'' } else { '"' };
+    out.push(quote);
+    if !odd.iter().any(|o| lower.contains(o)) && !text.contains(quote) && !text.contains(char::is_control) {
+        out.push_str(text);
+    }
+    out.push(quote);
+}
+
+fn reference(target: Option<&str>, out: &mut String) {
+    let plain = |c: char| c > ' ' && !matches!(c, '"' | '\'' | '(' | ')' | '\\' | '\x7F');
+    let allowed = |target: &&str| {
+        let lower = target.get(..16).unwrap_or(target).to_ascii_lowercase();
+        target.chars().all(plain)
+            && (target.starts_with('#') || IMAGES.iter().any(|image| lower.starts_with(image)))
+    };
+    match target.map(str::trim).filter(allowed) {
+        Some(target) => {
+            out.push_str("url(");
+            out.push_str(target);
+            out.push(')');
+        }
+        None => out.push_str("none"),
+    }
+}
+
+/// What closes the bracket that a token opens.
+fn closer(token: &Token) -> Option<char> {
+    match token {
+        Token::Function(_) | Token::Char('(') => Some(')'),
+        Token::Char('{') => Some('}'),
+        Token::Char('[') => Some(']'),
+        _ => None,
+    }
+}
+
+/// Leaves out the rest of a rule: up to its semicolon, or its block. Whether it was ended by the end of the block
+/// around it instead.
+fn skip_rule(tokens: &mut Tokens<'_>) -> bool {
+    let mut open = Vec::new();
+    for token in tokens {
+        if let Some(end) = closer(&token) {
+            open.push(end);
+            continue;
+        }
+        match token {
+            Token::Char(';') if open.is_empty() => return false,
+            Token::Char('}') if open.is_empty() => return true,
+            Token::Char(c) if open.last() == Some(&c) => {
+                open.pop();
+                if open.is_empty() && c == '}' {
+                    return false;
+                }
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
+/// Takes the arguments of a function, and gives the string that is the only one.
+fn argument(tokens: &mut Tokens<'_>) -> Option<String> {
+    let (mut open, mut only, mut others) = (vec![')'], None, false);
+    for token in tokens {
+        if let Some(end) = closer(&token) {
+            open.push(end);
+            others = true;
+            continue;
+        }
+        match token {
+            Token::Char(c) if open.last() == Some(&c) => {
+                open.pop();
+                if open.is_empty() {
+                    break;
+                }
+            }
+            Token::Text(Some(text)) if only.is_none() => only = Some(text),
+            Token::Space | Token::Nothing => {}
+            _ => others = true,
+        }
+    }
+    only.filter(|_| !others)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{clean, leads_out};
+
+    #[test]
+    fn what_fetches_is_gone_and_what_is_beside_it_stays() {
+        for (sheet, expected) in [
+            ("@import url(\"http://e/a.css\"); .ok{fill:red}", " .ok{fill:red}"),
+            ("@import url(http://e/a.css);.ok{fill:red}", ".ok{fill:red}"),
+            ("@\\69mport 'http://e/b' screen; .ok{}", " .ok{}"),
+            ("@media print{@import 'http://e'}.ok{}", "@media print{}.ok{}"),
+            ("@unknown x { a{b:c} } .ok{}", " .ok{}"),
+            ("a{b:image-set(\"http://e/i.png\" 1x)}", "a{b:none}"),
+            ("a{b:src(\"http://e\")}", "a{b:none}"),
+            ("a{b:url(\\68ttp://e)}", "a{b:none}"),
+            ("a{b:u\\72l(http://e)}", "a{b:none}"),
+            ("a{b:URL(  'http://e'  ) red}", "a{b:none red}"),
+            ("a{b:url(h\nttp://e)}", "a{b:none}"),
+            ("a{b:url(x\"y)}c{}", "a{b:none}c{}"),
+            ("a{content:\"\\75rl(http://e)\"}", "a{content:\"\"}"),
+            ("a{b:url<!--(http:e)}", "a{b:url/**/(http:e)}"),
+            ("url@x;(a)", "url/**/(a)"),
+            ("a{b:\"x\n;c:d}", "a{b:/**/ ;c:d}"),
+            ("a{b:url(#g", "a{b:url(#g)"),
+            ("a{b:url(data:text/html,x)}", "a{b:none}"),
+            ("a{b:url(data:font/woff;base64,AA)}", "a{b:none}"),
+        ] {
+            assert_eq!(clean(sheet), expected, "{sheet}");
+        }
+    }
+
+    #[test]
+    fn harmless_sheets_stay_as_they_are() {
+        for sheet in [
+            ".b::after{content:\"x;y\"} @media (min-width:3px){.c{fill:red}}",
+            "@keyframes a{from{opacity:0}50.5%{opacity:.5}to{opacity:1}}",
+            ".st0{fill:#1D1D1B;stroke:rgb(1,2,3);stroke-width:1e-3px;transform:translate(-5px,+2%)}",
+            "a>b~c+d,[x=\"y\"]{--v:1;fill:var(--v)!important;filter:url(#f) drop-shadow(0 0 2px #000)}",
+            "@font-face{font-family:Größe;src:local(\"Größe\")}",
+            "a{b:url(data:image/png;base64,iVBORw0KGgo=)}",
+        ] {
+            assert_eq!(clean(sheet), sheet);
+        }
+        assert_eq!(clean(".\\62 {}.c\\:d{}"), ".b{}._{}");
+    }
+
+    #[test]
+    fn values_of_animations_that_lead_out_are_found() {
+        for out in
+            ["javascript:x", "#a; java\tscript:x", "//e/x", "http://e", "url(http://e)", "\\\\e", "data:x,y"]
+        {
+            assert!(leads_out(out), "{out}");
+        }
+        for within in ["0;1", "#a;#b", "M0 0L1,1Z", "url(#a)", "rgb(1,2,3)", "0 0;360 5 5", "red"] {
+            assert!(!leads_out(within), "{within}");
+        }
+    }
+}

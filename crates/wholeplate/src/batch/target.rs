@@ -1,0 +1,220 @@
+//! Where results go: standard output, one file, or a directory of files.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use imaging::Format;
+use recipe::FormatChoice;
+
+use super::Input;
+
+/// Links that are followed before a path is taken for a loop, as by the kernel.
+const MAX_LINKS: usize = 40;
+
+/// Where a result goes.
+pub(super) enum Target {
+    Stdout,
+    File(PathBuf),
+    Directory(PathBuf),
+}
+
+impl Target {
+    /// Touches nothing yet. Refuses what would write two results under one name.
+    pub(super) fn new(output: &Path, inputs: &[Input]) -> Result<Self, String> {
+        let several = inputs.len() > 1;
+        if output == Path::new("-") || is_stdout(output) {
+            return if several {
+                Err("several inputs need a directory: -o DIR/".to_owned())
+            } else {
+                Ok(Self::Stdout)
+            };
+        }
+        let slash = output.as_os_str().as_encoded_bytes().ends_with(b"/");
+        if several || slash || output.is_dir() {
+            let mut stems = HashMap::new();
+            for input in inputs {
+                // Extensions say nothing: they are those of the results, which may be the same for all.
+                if let Some(other) = stems.insert(stem(input), input) {
+                    return Err(format!(
+                        "{other} and {input} would both become {}.*: give them different output directories",
+                        output.join(stem(input)).display()
+                    ));
+                }
+            }
+            return Ok(Self::Directory(output.to_owned()));
+        }
+        Ok(Self::File(output.to_owned()))
+    }
+
+    /// Makes the directory, where it is one.
+    pub(super) fn prepare(&self) -> Result<(), String> {
+        match self {
+            Self::Directory(path) => fs::create_dir_all(path).map_err(|e| format!("{}: {e}", path.display())),
+            Self::Stdout | Self::File(_) => Ok(()),
+        }
+    }
+
+    /// The value of `format` that the name of the output file says.
+    pub(super) fn format(&self) -> Option<&'static str> {
+        let Self::File(path) = self else { return None };
+        if extension_of(path)? == "json" {
+            return Some("json");
+        }
+        match Format::from_name(&extension_of(path)?)? {
+            Format::Jpeg => Some("jpeg"),
+            Format::Png => Some("png"),
+            Format::WebP => Some("webp"),
+            Format::Avif => Some("avif"),
+            Format::Gif => Some("gif"),
+            _ => None,
+        }
+    }
+
+    /// What is to be told about a file whose name says another format than it holds.
+    pub(super) fn doubt(&self, format: Option<Format>, choice: FormatChoice) -> Option<String> {
+        let Self::File(path) = self else { return None };
+        let said = extension_of(path)?;
+        let right = match format {
+            _ if said == "json" => choice == FormatChoice::Json,
+            Some(format) => Format::from_name(&said).is_none_or(|named| named == format),
+            None => Format::from_name(&said).is_none(),
+        };
+        let held = match format {
+            Some(format) => format.to_string(),
+            None if choice == FormatChoice::Json => "JSON".to_owned(),
+            None => "raw pixels".to_owned(),
+        };
+        (!right).then(|| format!("{}: the name says {said}, the file holds {held}", path.display()))
+    }
+
+    pub(super) fn write(
+        &self,
+        input: &Input,
+        format: Option<Format>,
+        json: bool,
+        bytes: &[u8],
+    ) -> Result<(), String> {
+        match self {
+            Self::Stdout => io::stdout().lock().write_all(bytes).map_err(|e| format!("standard output: {e}")),
+            Self::File(path) => put(path, bytes),
+            Self::Directory(directory) => {
+                let mut name = stem(input);
+                name.push(".");
+                name.push(match format {
+                    Some(format) => extension(format),
+                    None if json => "json",
+                    None => "raw",
+                });
+                put(&directory.join(name), bytes)
+            }
+        }
+    }
+}
+
+/// The name of a result in a directory, without its extension.
+fn stem(input: &Input) -> OsString {
+    match input {
+        Input::Stdin => "stdin".into(),
+        Input::File(path) => path.file_stem().unwrap_or_default().to_owned(),
+    }
+}
+
+fn extension(format: Format) -> &'static str {
+    match format {
+        Format::Jpeg => "jpg",
+        Format::Png => "png",
+        Format::WebP => "webp",
+        Format::Avif => "avif",
+        Format::Gif => "gif",
+        Format::Svg => "svg",
+        _ => "img",
+    }
+}
+
+fn extension_of(path: &Path) -> Option<String> {
+    Some(path.extension()?.to_str()?.to_ascii_lowercase())
+}
+
+/// Writes `path`, and says what went wrong by the name that the user gave.
+fn put(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    let done = match place(path) {
+        Ok(Place::Regular(at)) => replace(&at, bytes),
+        Ok(Place::InPlace) => {
+            fs::OpenOptions::new().write(true).open(path).and_then(|mut file| file.write_all(bytes))
+        }
+        Err(e) => Err(e),
+    };
+    done.map_err(|e| format!("{}: {}", path.display(), plain(&e)))
+}
+
+/// How a path can be written.
+enum Place {
+    /// A regular file, or none yet, under its own name: no link.
+    Regular(PathBuf),
+    /// A device or a FIFO: a file put in its place would not be what was asked for, and might break the machine.
+    InPlace,
+}
+
+fn place(path: &Path) -> io::Result<Place> {
+    match fs::metadata(path) {
+        Ok(there) if there.is_file() => {
+            // A name of an open file in /proc may lead to a file that has another name now, or none.
+            let own = fs::canonicalize(path)?;
+            let same = fs::symlink_metadata(&own)
+                .is_ok_and(|found| (found.dev(), found.ino()) == (there.dev(), there.ino()));
+            if same { Ok(Place::Regular(own)) } else { Err(io::Error::other("the file has no name")) }
+        }
+        Ok(there) if there.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Ok(there) if there.file_type().is_socket() => Err(io::Error::other("a socket cannot be written")),
+        Ok(_) => Ok(Place::InPlace),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => end_of_links(path).map(Place::Regular),
+        Err(e) => Err(e),
+    }
+}
+
+/// Where a chain of links leads that ends in nothing yet.
+fn end_of_links(path: &Path) -> io::Result<PathBuf> {
+    let mut at = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        if !fs::symlink_metadata(&at).is_ok_and(|found| found.is_symlink()) {
+            return Ok(at);
+        }
+        // A relative link starts from the directory of the link; `join` lets an absolute one stand for itself.
+        let next = fs::read_link(&at)?;
+        at = at.parent().unwrap_or(Path::new("")).join(next);
+    }
+    Err(io::Error::other("too many links"))
+}
+
+/// A result is there whole or not at all: written beside its place, then renamed.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(parent)?;
+    file.write_all(bytes)?;
+    // Temporary files are private; results are as readable as what they replace, or as any new file.
+    let mode = fs::metadata(path).map_or(0o644, |old| old.mode() & 0o777);
+    let _ = file.as_file().set_permissions(fs::Permissions::from_mode(mode));
+    file.persist(path).map(|_| ()).map_err(|e| e.error)
+}
+
+/// Whether a path, such as `/dev/stdout`, leads to what standard output writes to. Opened anew, that would be written
+/// from its start, or replaced: what was there before, or comes after, would be lost.
+fn is_stdout(path: &Path) -> bool {
+    let same = || {
+        let out = fs::File::from(io::stdout().as_fd().try_clone_to_owned()?).metadata()?;
+        let named = fs::metadata(path)?;
+        io::Result::Ok((out.dev(), out.ino()) == (named.dev(), named.ino()))
+    };
+    same().unwrap_or(false)
+}
+
+/// What the system said, without the name of the temporary file behind it.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" at path \"").map_or(text.clone(), |(said, _)| said.to_owned())
+}
