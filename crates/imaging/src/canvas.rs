@@ -4,6 +4,7 @@
 use codecs::{Raster, Work};
 use recipe::{Input, Step, TextSource, Transform};
 
+use crate::models::Models;
 use crate::ops::{compose, lettering};
 use crate::transform::{File, Means, of_file, of_raster};
 use crate::{Error, Plan, Supply};
@@ -28,12 +29,18 @@ fn lettered(source: &TextSource, font: &[u8], work: &Work) -> Result<Raster, Err
 /// The numbered images of one request.
 pub(crate) struct Images<'a> {
     plan: &'a Plan,
+    models: Option<&'a dyn Models>,
     work: &'a Work,
     states: Vec<State<'a>>,
 }
 
 impl<'a> Images<'a> {
-    pub(crate) fn new(plan: &'a Plan, inputs: &[Supply<'a>], work: &'a Work) -> Result<Self, Error> {
+    pub(crate) fn new(
+        plan: &'a Plan,
+        inputs: &[Supply<'a>],
+        models: Option<&'a dyn Models>,
+        work: &'a Work,
+    ) -> Result<Self, Error> {
         let needed = plan.needed();
         let states = plan
             .recipe
@@ -53,12 +60,17 @@ impl<'a> Images<'a> {
                 })
             })
             .collect::<Result<_, Error>>()?;
-        Ok(Self { plan, work, states })
+        Ok(Self { plan, models, work, states })
     }
 
     /// All steps, first to last.
     pub(crate) fn run(&mut self) -> Result<Raster, Error> {
-        for index in 0..self.plan.recipe.steps.len() {
+        self.before(self.plan.recipe.steps.len())
+    }
+
+    /// Image 0 as it is before step `end`.
+    pub(crate) fn before(&mut self, end: usize) -> Result<Raster, Error> {
+        for index in 0..end {
             self.step(index, false)?;
         }
         self.take(0)
@@ -137,12 +149,12 @@ impl<'a> Images<'a> {
 
     fn means(&self, index: usize) -> Means<'a> {
         let base = self.plan.bases.get(index).copied().unwrap_or_default();
-        Means { base, limits: &self.plan.limits, work: self.work }
+        Means { base, limits: &self.plan.limits, models: self.models, work: self.work }
     }
 
     /// Decodes an image that no step has decoded yet.
     fn load(&mut self, index: usize) -> Result<(), Error> {
-        let means = Means { base: (0, 0), limits: &self.plan.limits, work: self.work };
+        let means = Means { base: (0, 0), limits: &self.plan.limits, models: self.models, work: self.work };
         let work = self.work;
         let state = self.state(index)?;
         let pixels = match state {

@@ -6,10 +6,11 @@ use recipe::choices::FOCUS_THUMBNAIL;
 use recipe::{Color, Gravity, Transform};
 
 use crate::geometry::{self, Area, Geometry, Window};
+use crate::models::{Models, wanted};
 use crate::ops::resample::Resampler;
 use crate::ops::to_srgb::ToSrgb;
 use crate::ops::turn::{Turn, turn};
-use crate::ops::{border, flatten, focus, tone, trim_border};
+use crate::ops::{border, enlarge, flatten, focus, foreground, tone, trim_border};
 use crate::plan::{border_widths, bordered};
 use crate::{Error, Limits};
 
@@ -19,6 +20,8 @@ pub(crate) struct Means<'a> {
     /// The size that fractions of a dimension are taken of.
     pub(crate) base: (u32, u32),
     pub(crate) limits: &'a Limits,
+    /// What [`Limits::models`] describes.
+    pub(crate) models: Option<&'a dyn Models>,
     pub(crate) work: &'a Work,
 }
 
@@ -79,11 +82,11 @@ fn area_of(w: Window) -> Area {
 
 /// Decodes an image and does the first transform on the way.
 pub(crate) fn of_file(file: File<'_>, transform: &Transform, means: Means<'_>) -> Result<Raster, Error> {
-    if detects_border(transform) {
-        return of_raster(of_file(file, &Transform::default(), means)?, transform, means);
-    }
     let oriented = file.probe.oriented_size();
     let g = geometry::resolve(transform, oriented, means.base, means.limits)?;
+    if looks_at_all(transform, &g, oriented, means.limits) {
+        return of_raster(of_file(file, &Transform::default(), means)?, transform, means);
+    }
     placed(&g, transform, means, |g| {
         let upright = Turn::from_orientation(file.probe.orientation);
         let map = Mapping::new(g, transform, upright, oriented);
@@ -100,6 +103,11 @@ pub(crate) fn of_file(file: File<'_>, transform: &Transform, means: Means<'_>) -
 /// A transform of an image that is already in memory.
 pub(crate) fn of_raster(image: Raster, transform: &Transform, means: Means<'_>) -> Result<Raster, Error> {
     let size = (image.width, image.height);
+    let image = if transform.segment_foreground {
+        foreground::keep(image, means.models, means.limits, means.work)?
+    } else {
+        image
+    };
     let g = match transform.trim.and_then(|t| t.border) {
         Some(detect) => {
             let trim = means.work.stage("trim");
@@ -112,8 +120,10 @@ pub(crate) fn of_raster(image: Raster, transform: &Transform, means: Means<'_>) 
     let mut image = Some(image);
     placed(&g, transform, means, |g| {
         let map = Mapping::new(g, transform, Turn::default(), size);
-        let whole = Area { x: 0.0, y: 0.0, width: size.0.into(), height: size.1.into() };
         let image = image.take().ok_or(Error::NoSuchImage(0))?;
+        let (image, map) =
+            enlarge::before_resize(image, map, transform, means.models, means.limits, means.work)?;
+        let whole = Area { x: 0.0, y: 0.0, width: image.width.into(), height: image.height.into() };
         if map.area == whole && map.size == size {
             return turn(image, map.turn, means.work);
         }
@@ -131,6 +141,18 @@ pub(crate) fn of_raster(image: Raster, transform: &Transform, means: Means<'_>) 
 /// Whether the transform has to see pixels before it knows what to trim.
 pub(crate) fn detects_border(transform: &Transform) -> bool {
     transform.trim.is_some_and(|t| t.border.is_some())
+}
+
+/// Whether the transform needs the whole image as pixels before it can scale any of them.
+pub(crate) fn looks_at_all(
+    transform: &Transform,
+    g: &Geometry,
+    oriented: (u32, u32),
+    limits: &Limits,
+) -> bool {
+    let enlarges = !limits.models.enlarge.is_empty()
+        && wanted(transform, &Mapping::new(g, transform, Turn::default(), oriented)).is_some();
+    detects_border(transform) || transform.segment_foreground || enlarges
 }
 
 /// Whether the transform has to see pixels before it knows what to crop.

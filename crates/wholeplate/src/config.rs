@@ -59,6 +59,11 @@ pub(crate) struct Config {
     pub(crate) extra_inputs: Vec<String>,
     /// Standard formats that are not accepted as inputs.
     pub(crate) refused_inputs: Vec<String>,
+    /// ONNX file of the model for `segment=foreground`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) segment_model: Option<PathBuf>,
+    /// ONNX files of models for `upscale=generate`: one that enlarges twice, one that enlarges four times, or both.
+    pub(crate) upscale_model: Vec<PathBuf>,
     /// Address of `/metrics` and `/healthz`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) admin: Option<String>,
@@ -101,6 +106,8 @@ impl Default for Config {
             strict: false,
             extra_inputs: Vec::new(),
             refused_inputs: Vec::new(),
+            segment_model: None,
+            upscale_model: Vec::new(),
             admin: None,
             log: LogFormat::Human,
             server_timing: false,
