@@ -114,6 +114,11 @@ pub(crate) fn is_beyond(transform: &Transform, g: &Geometry, size: (u32, u32), l
         && Pass::of(transform, &map, limits).is_none()
 }
 
+/// Whether pixels decide how small the window is that is scaled.
+pub(crate) fn zooms(transform: &Transform) -> bool {
+    transform.gravity == Some(Gravity::Face) && transform.zoom.is_some_and(|zoom| zoom > 0.0)
+}
+
 /// The largest pass that an image of `size` can need. Where pixels decide what is trimmed or cropped, all of it may be
 /// enlarged.
 pub(crate) fn planned(
@@ -124,7 +129,7 @@ pub(crate) fn planned(
 ) -> Option<Pass> {
     let map = Mapping::new(g, transform, Turn::default(), size);
     let all = Area { x: 0.0, y: 0.0, width: size.0.into(), height: size.1.into() };
-    if detects_border(transform) && transform.upscale == Some(Upscale::Generate) {
+    if (detects_border(transform) || zooms(transform)) && transform.upscale == Some(Upscale::Generate) {
         let model = limits.models.enlarge.iter().max_by_key(|m| (m.scale, m.bytes))?;
         return Some(Pass { model: *model, window: all });
     }

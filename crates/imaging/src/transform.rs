@@ -3,10 +3,10 @@
 
 use codecs::{Codec, DecodeSpec, Layout, Plane, Probe, Raster, RowSource, Work, codec_for};
 use recipe::choices::FOCUS_THUMBNAIL;
-use recipe::{Color, Gravity, Transform};
+use recipe::{Color, Gravity, Transform, Upscale};
 
 use crate::geometry::{self, Area, Geometry, Window};
-use crate::models::{Models, wanted};
+use crate::models::{Models, wanted, zooms};
 use crate::ops::resample::Resampler;
 use crate::ops::to_srgb::ToSrgb;
 use crate::ops::turn::{Turn, turn};
@@ -121,21 +121,29 @@ pub(crate) fn of_raster(image: Raster, transform: &Transform, means: Means<'_>) 
     placed(&g, transform, means, |g| {
         let map = Mapping::new(g, transform, Turn::default(), size);
         let image = image.take().ok_or(Error::NoSuchImage(0))?;
-        let (image, map) =
-            enlarge::before_resize(image, map, transform, means.models, means.limits, means.work)?;
-        let whole = Area { x: 0.0, y: 0.0, width: image.width.into(), height: image.height.into() };
-        if map.area == whole && map.size == size {
-            return turn(image, map.turn, means.work);
+        match enlarge::before_resize(&image, &map, transform, means)? {
+            Some((large, map)) => {
+                drop(image);
+                scaled(large, &map, means.work)
+            }
+            None => scaled(image, &map, means.work),
         }
-        let resize = means.work.stage("resize");
-        let plane = &image.planes[0];
-        let mut resampler =
-            Resampler::new(window_of(map.bounds), map.area, map.size, plane.channels, means.work)?;
-        resampler.push(0, &plane.data, plane.stride(), means.work)?;
-        let raster = one_plane(image.layout, resampler.finish()?);
-        drop(resize);
-        turn(raster, map.turn, means.work)
     })
+}
+
+/// Scales and turns an image that is in memory.
+fn scaled(image: Raster, map: &Mapping, work: &Work) -> Result<Raster, Error> {
+    let whole = Area { x: 0.0, y: 0.0, width: image.width.into(), height: image.height.into() };
+    if map.area == whole && map.size == (image.width, image.height) {
+        return turn(image, map.turn, work);
+    }
+    let resize = work.stage("resize");
+    let plane = &image.planes[0];
+    let mut resampler = Resampler::new(window_of(map.bounds), map.area, map.size, plane.channels, work)?;
+    resampler.push(0, &plane.data, plane.stride(), work)?;
+    let raster = one_plane(image.layout, resampler.finish()?);
+    drop(resize);
+    turn(raster, map.turn, work)
 }
 
 /// Whether the transform has to see pixels before it knows what to trim.
@@ -150,9 +158,10 @@ pub(crate) fn looks_at_all(
     oriented: (u32, u32),
     limits: &Limits,
 ) -> bool {
-    let enlarges = !limits.models.enlarge.is_empty()
-        && wanted(transform, &Mapping::new(g, transform, Turn::default(), oriented)).is_some();
-    detects_border(transform) || transform.segment_foreground || enlarges
+    let map = Mapping::new(g, transform, Turn::default(), oriented);
+    let enlarges = wanted(transform, &map).is_some() || zooms(transform);
+    let generates = transform.upscale == Some(Upscale::Generate) && !limits.models.enlarge.is_empty();
+    detects_border(transform) || transform.segment_foreground || generates && enlarges
 }
 
 /// Whether the transform has to see pixels before it knows what to crop.

@@ -3,41 +3,40 @@
 use codecs::{Layout, Raster, Work};
 use recipe::Transform;
 
+use crate::Error;
 use crate::geometry::{Area, Window};
-use crate::models::{Models, Pass};
+use crate::models::Pass;
 use crate::ops::resample::Resampler;
-use crate::transform::Mapping;
-use crate::{Error, Limits};
+use crate::transform::{Mapping, Means};
 
-/// Enlarges what the mapping looks at, if the transform asks for that and there is a model, and returns the mapping
-/// of the enlarged image. Colours come from the model, alpha is enlarged bicubically.
+/// Enlarges what the mapping looks at, if the transform asks for that and there is a model: the enlarged image and
+/// its mapping. Colours come from the model, alpha is enlarged bicubically.
 ///
 /// # Errors
 /// [`Error::Model`]; budget, deadline and cancellation.
 pub(crate) fn before_resize(
-    image: Raster,
-    map: Mapping,
+    image: &Raster,
+    map: &Mapping,
     transform: &Transform,
-    models: Option<&dyn Models>,
-    limits: &Limits,
-    work: &Work,
-) -> Result<(Raster, Mapping), Error> {
-    let Some(pass) = Pass::of(transform, &map, limits) else { return Ok((image, map)) };
-    let Some(models) = models else {
+    means: Means<'_>,
+) -> Result<Option<(Raster, Mapping)>, Error> {
+    let work = means.work;
+    let Some(pass) = Pass::of(transform, map, means.limits) else { return Ok(None) };
+    let Some(models) = means.models else {
         return Err(Error::Internal("a plan with upscale was rendered without a model".to_owned()));
     };
     let _enlarge = work.stage("enlarge");
     let scale = pass.model.scale;
     let w = pass.window;
     let window = Window { x: w.x as u32, y: w.y as u32, width: w.width as u32, height: w.height as u32 };
-    let colours = colours(&image, window, work)?;
+    let colours = colours(image, window, work)?;
     let large = models.enlarge(&colours, scale, work)?;
     drop(colours);
     if (large.layout, large.width, large.height) != (Layout::Rgb, window.width * scale, window.height * scale)
     {
         return Err(Error::Internal("the enlargement has another size than asked for".to_owned()));
     }
-    let large = if image.layout.has_alpha() { with_alpha(&large, &image, window, work)? } else { large };
+    let large = if image.layout.has_alpha() { with_alpha(&large, image, window, work)? } else { large };
     let k = f64::from(scale);
     let area = Area {
         x: (map.area.x - w.x) * k,
@@ -46,7 +45,7 @@ pub(crate) fn before_resize(
         height: map.area.height * k,
     };
     let bounds = Area { x: 0.0, y: 0.0, width: large.width.into(), height: large.height.into() };
-    Ok((large, Mapping { area, bounds, ..map }))
+    Ok(Some((large, Mapping { area, bounds, ..*map })))
 }
 
 /// A part of an image without its alpha.
