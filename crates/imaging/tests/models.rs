@@ -160,19 +160,13 @@ fn plans_hold_with_models_whatever_follows() {
     for alpha in [false, true] {
         let bytes = picture(90, 61, alpha);
         for fit in [Fit::Contain, Fit::Cover, Fit::Squeeze, Fit::Pad, Fit::ScaleUp, Fit::Crop] {
-            for (w, h) in [(95, 100), (250, 250), (800, 60), (1000, 900)] {
-                for segment_foreground in [false, true] {
-                    for rotate in [Rotate::None, Rotate::Quarter] {
-                        let t = generate(Transform { segment_foreground, rotate, ..sized(fit, w, h) });
-                        render(&t, &bytes, FormatChoice::Png, &wide);
-                        render(
-                            &Transform { gravity: Some(Gravity::Auto), ..t.clone() },
-                            &bytes,
-                            FormatChoice::WebP,
-                            &wide,
-                        );
-                        render(&Transform { trim: Some(border), ..t }, &bytes, FormatChoice::Jpeg, &wide);
-                    }
+            for (w, h) in [(95, 100), (250, 250), (500, 60)] {
+                for (segment_foreground, rotate) in [(false, Rotate::Quarter), (true, Rotate::None)] {
+                    let t = generate(Transform { segment_foreground, rotate, ..sized(fit, w, h) });
+                    render(&t, &bytes, FormatChoice::Jpeg, &wide);
+                    let auto = Transform { gravity: Some(Gravity::Auto), ..t.clone() };
+                    render(&auto, &bytes, FormatChoice::Jpeg, &wide);
+                    render(&Transform { trim: Some(border), ..t }, &bytes, FormatChoice::Jpeg, &wide);
                 }
             }
         }

@@ -94,7 +94,8 @@ fn runs_take_what_they_said_and_give_it_back() {
     assert_eq!(ability.side, 64);
     // Three channels in, one out, as 32-bit floats.
     assert!(ability.bytes >= 64 * 64 * 4 * 4);
-    assert_eq!(work.budget.peak() as u64, ability.bytes + 64 * 64);
+    assert_eq!(work.budget.peak() as u64, ability.bytes);
+    assert_eq!(work.budget.used(), 64 * 64);
     drop(mask);
     assert_eq!(work.budget.used(), 0);
     let poor = Work::new(Budget::new(ability.bytes as usize - 1));
