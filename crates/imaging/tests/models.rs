@@ -96,7 +96,7 @@ fn render(transform: &Transform, bytes: &[u8], format: FormatChoice, fake: &Fake
     let done = imaging::render_with(&plan, &[Supply::Image(bytes)], Some(fake), &work).unwrap();
     let peak = work.budget.peak() as u64;
     assert!(peak <= plan.peak_bytes, "held {peak} bytes, planned {}: {transform:?}", plan.peak_bytes);
-    if !transform.trim.is_some_and(|t| t.border.is_some()) {
+    if transform.trim.is_none_or(|t| t.border.is_none()) {
         assert_eq!((plan.width, plan.height), (done.width, done.height));
     }
     done
@@ -125,8 +125,8 @@ fn sized(fit: Fit, w: u32, h: u32) -> Transform {
     }
 }
 
-fn generate(t: Transform) -> Transform {
-    Transform { upscale: Some(Upscale::Generate), ..t }
+fn generate(t: &Transform) -> Transform {
+    Transform { upscale: Some(Upscale::Generate), ..t.clone() }
 }
 
 // URL-201
@@ -162,7 +162,7 @@ fn plans_hold_with_models_whatever_follows() {
         for fit in [Fit::Contain, Fit::Cover, Fit::Squeeze, Fit::Pad, Fit::ScaleUp, Fit::Crop] {
             for (w, h) in [(95, 100), (250, 250), (500, 60)] {
                 for (segment_foreground, rotate) in [(false, Rotate::Quarter), (true, Rotate::None)] {
-                    let t = generate(Transform { segment_foreground, rotate, ..sized(fit, w, h) });
+                    let t = generate(&Transform { segment_foreground, rotate, ..sized(fit, w, h) });
                     render(&t, &bytes, FormatChoice::Jpeg, &wide);
                     let auto = Transform { gravity: Some(Gravity::Auto), ..t.clone() };
                     render(&auto, &bytes, FormatChoice::Jpeg, &wide);
@@ -178,7 +178,7 @@ fn plans_hold_with_models_whatever_follows() {
 fn an_enlargement_is_one_pass_of_what_the_crop_shows() {
     let bytes = picture(100, 80, false);
     let pass = |fake: &Fake, t: Transform| {
-        render(&generate(t), &bytes, FormatChoice::Png, fake);
+        render(&generate(&t), &bytes, FormatChoice::Png, fake);
         std::mem::take(&mut *fake.asked.lock().unwrap())
     };
     let both = Fake::new(&[2, 4]);
@@ -200,7 +200,7 @@ fn an_enlargement_is_one_pass_of_what_the_crop_shows() {
 fn what_would_get_too_large_is_enlarged_bicubically_and_said() {
     let fake = Fake::new(&[4]);
     let bytes = picture(300, 200, false);
-    let t = generate(sized(Fit::Contain, 330, 220));
+    let t = generate(&sized(Fit::Contain, 330, 220));
     let recipe = Recipe::single(t, Output::default());
     let limits = Limits { max_pixels: 300 * 200 * 16 - 1, ..fake.limits() };
     let plan = imaging::plan(&recipe, &[Some(imaging::probe(&bytes).unwrap())], &limits).unwrap();
@@ -241,7 +241,7 @@ fn without_a_model_segmenting_is_refused_and_enlarging_warned_about() {
     let recipe = Recipe::single(segment, Output::default());
     let refused = imaging::plan(&recipe, &probes, &Limits::default()).unwrap_err();
     assert!(matches!(&refused, Error::Option(text) if text.contains("segment-model")), "{refused}");
-    let recipe = Recipe::single(generate(sized(Fit::Contain, 40, 40)), Output::default());
+    let recipe = Recipe::single(generate(&sized(Fit::Contain, 40, 40)), Output::default());
     let plan = imaging::plan(&recipe, &probes, &Limits::default()).unwrap();
     assert!(plan.notices.iter().any(|n| n.0.contains("bicubic")), "{:?}", plan.notices);
     assert!(imaging::render(&plan, &[Supply::Image(&bytes)], &work()).is_ok());
