@@ -344,7 +344,8 @@ mod with_models {
         ];
         for (setting, name, why) in cases {
             let path = files.path(name);
-            let done = run(files.0.path(), &["serve", "--listen", "127.0.0.1:0", setting, &path]);
+            // Where it may not listen, a start that should not be comes to an end too.
+            let done = run(files.0.path(), &["serve", "--listen", "nonsense", setting, &path]);
             let said = errors(&done);
             let named = said.contains(&setting[2..]) && (said.contains(&path) || why == "memory");
             assert!(!done.status.success() && named && said.contains(why), "{setting} {name}: {said}");
