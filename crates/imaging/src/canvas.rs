@@ -4,6 +4,7 @@
 use codecs::{Raster, Work};
 use recipe::{Input, Step, TextSource, Transform};
 
+use crate::models::Models;
 use crate::ops::{compose, lettering};
 use crate::transform::{File, Found, Means, detects_border, inside_border, of_file, of_raster};
 use crate::{Error, Plan, Supply, face};
@@ -28,6 +29,7 @@ fn lettered(source: &TextSource, font: &[u8], work: &Work) -> Result<Raster, Err
 /// The numbered images of one request.
 pub(crate) struct Images<'a> {
     plan: &'a Plan,
+    models: Option<&'a dyn Models>,
     work: &'a Work,
     faces: &'a face::Found,
     states: Vec<State<'a>>,
@@ -39,6 +41,7 @@ impl<'a> Images<'a> {
     pub(crate) fn new(
         plan: &'a Plan,
         inputs: &[Supply<'a>],
+        models: Option<&'a dyn Models>,
         faces: &'a face::Found,
         work: &'a Work,
     ) -> Result<Self, Error> {
@@ -62,12 +65,17 @@ impl<'a> Images<'a> {
             })
             .collect::<Result<_, Error>>()?;
         let found = vec![Found::default(); plan.recipe.steps.len()];
-        Ok(Self { plan, work, faces, states, found })
+        Ok(Self { plan, models, work, faces, states, found })
     }
 
     /// All steps, first to last.
     pub(crate) fn run(&mut self) -> Result<Raster, Error> {
-        for index in 0..self.plan.recipe.steps.len() {
+        self.before(self.plan.recipe.steps.len())
+    }
+
+    /// Image 0 as it is before step `end`.
+    pub(crate) fn before(&mut self, end: usize) -> Result<Raster, Error> {
+        for index in 0..end {
             self.step(index, false)?;
         }
         self.take(0)
@@ -172,14 +180,16 @@ impl<'a> Images<'a> {
 
     fn means(&self, index: usize) -> Means<'a> {
         let base = self.plan.bases.get(index).copied().unwrap_or_default();
-        Means { base, limits: &self.plan.limits, work: self.work, faces: (self.faces, index) }
+        let (limits, faces) = (&self.plan.limits, (self.faces, index));
+        Means { base, limits, models: self.models, work: self.work, faces }
     }
 
     /// Decodes an image that no step has decoded yet.
     fn load(&mut self, index: usize) -> Result<(), Error> {
         // Nothing is cropped here, so that no step is asked for faces.
         let faces = (self.faces, usize::MAX);
-        let means = Means { base: (0, 0), limits: &self.plan.limits, work: self.work, faces };
+        let limits = &self.plan.limits;
+        let means = Means { base: (0, 0), limits, models: self.models, work: self.work, faces };
         let work = self.work;
         let state = self.state(index)?;
         let pixels = match state {

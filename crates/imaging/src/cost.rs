@@ -1,10 +1,13 @@
 //! What a plan will hold in memory at its worst moment, as arithmetic.
 
 use codecs::{DecodeSpec, Format, ImageSpec, Layout, Probe, codec_for};
-use recipe::{Gravity, Input, Step};
+use recipe::{Gravity, Input, Step, Upscale};
 
+use crate::describe::{mask_step, mask_text_bytes};
+use crate::models;
 use crate::ops::resample::waiting_rows;
 use crate::ops::turn::Turn;
+use crate::ops::{enlarge, foreground};
 use crate::output::encode_spec;
 use crate::transform::{Mapping, detects_focus, whole_size};
 use crate::{Kind, Plan, face, geometry};
@@ -19,6 +22,7 @@ pub(crate) fn peak_bytes(plan: &Plan) -> u64 {
     let needed = plan.needed();
     let mut decoding = 0;
     let mut held = 0;
+    let mut modelled = 0;
     for (i, input) in plan.recipe.inputs.iter().enumerate() {
         if !needed.get(i).copied().unwrap_or(false) {
             continue;
@@ -27,10 +31,14 @@ pub(crate) fn peak_bytes(plan: &Plan) -> u64 {
         match (input, probe) {
             // Shaped and painted once more than it is held.
             (Input::Text(_), None) => held += 2 * TEXT_BYTES,
-            (Input::Text(_), Some(probe)) => held += 2 * largest(plan, i, probe),
+            (Input::Text(_), Some(probe)) => {
+                held += 2 * largest(plan, i, probe);
+                modelled = modelled.max(by_models(plan, i, probe));
+            }
             (_, Some(probe)) => {
                 decoding = decoding.max(decode(plan, i, probe));
                 held += largest(plan, i, probe);
+                modelled = modelled.max(by_models(plan, i, probe));
             }
             (_, None) => {}
         }
@@ -46,7 +54,7 @@ pub(crate) fn peak_bytes(plan: &Plan) -> u64 {
     // An animation's decoder stays open while its frames are encoded; a frame is copied for each draw.
     let frames = if matches!(plan.kind, Kind::Animation { .. }) { 2 * target } else { 0 };
     let looking = if looks_for_faces(plan) { face::bytes() } else { 0 };
-    decoding + held + target + encoding + frames + looking
+    decoding + held + target + encoding + frames + looking + modelled
 }
 
 fn looks_for_faces(plan: &Plan) -> bool {
@@ -84,7 +92,9 @@ fn largest(plan: &Plan, image: usize, probe: &Probe) -> u64 {
             continue;
         }
         let detects = transform.trim.is_some_and(|t| t.border.is_some());
-        if detects {
+        let generates =
+            transform.upscale == Some(Upscale::Generate) && !plan.limits.models.enlarge.is_empty();
+        if detects || generates || transform.segment_foreground {
             most = most.max(Layout::Rgba.bytes(size.0, size.1));
         }
         if let Ok(g) = geometry::resolve(transform, size, *base, &plan.limits) {
@@ -101,4 +111,33 @@ fn largest(plan: &Plan, image: usize, probe: &Probe) -> u64 {
         most = Layout::Rgba.bytes(size.0, size.1);
     }
     2 * most
+}
+
+/// The most that a model, and what goes in and comes out, holds for one step of image `image`.
+fn by_models(plan: &Plan, image: usize, probe: &Probe) -> u64 {
+    let mut size = probe.oriented_size();
+    let mut most = 0;
+    for (step, base) in plan.recipe.steps.iter().zip(&plan.bases) {
+        let Step::Transform { image: i, transform } = step else { continue };
+        if *i != image {
+            continue;
+        }
+        if transform.segment_foreground {
+            most = most.max(foreground::mask_bytes(&plan.limits, size));
+        }
+        let Ok(g) = geometry::resolve(transform, size, *base, &plan.limits) else { continue };
+        if let Some(pass) = models::planned(transform, &g, size, &plan.limits) {
+            most = most.max(enlarge::pass_bytes(&pass, size));
+        }
+        size = g.size;
+    }
+    most
+}
+
+/// The same for the mask of a description; 0 where there is none.
+pub(crate) fn mask_peak_bytes(plan: &Plan) -> u64 {
+    match mask_step(&plan.recipe) {
+        Some(_) => peak_bytes(plan) + mask_text_bytes(plan.probe.oriented_size()),
+        None => 0,
+    }
 }

@@ -26,6 +26,9 @@ pub enum Error {
     /// A font that cannot be read (9410).
     #[error("{0}")]
     Font(String),
+    /// A model gave nothing that can be used (9523).
+    #[error("the model of {option} failed: {reason}")]
+    Model { option: &'static str, reason: String },
     /// A step names an image that the recipe does not have, or whose bytes were not supplied.
     #[error("image {0} is not there")]
     NoSuchImage(usize),

@@ -7,10 +7,12 @@
 
 mod canvas;
 mod cost;
+mod describe;
 mod error;
 mod face;
 mod inputs;
 mod limits;
+mod models;
 mod output;
 mod plan;
 mod render;
@@ -24,9 +26,10 @@ pub use codecs::{Budget, Cancel, Format, Probe, Stage, Stages, Work};
 pub use error::Error;
 pub use inputs::Inputs;
 pub use limits::Limits;
+pub use models::{Abilities, Enlarging, Models, Segmenting};
 pub use ops::lettering::probe as probe_text;
 pub use plan::{Kind, Plan, plan};
-pub use render::{Body, Rendered, Supply, Timings, render};
+pub use render::{Body, Rendered, Supply, Timings, render, render_with};
 
 /// Reads the header of an image in one of the standard formats.
 ///

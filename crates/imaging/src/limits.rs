@@ -2,6 +2,8 @@
 
 use recipe::choices;
 
+use crate::models::Abilities;
+
 /// What may be asked of one request. [`Limits::default`] holds the documented figures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -20,6 +22,8 @@ pub struct Limits {
     pub max_steps: usize,
     /// Most overlays of a recipe.
     pub max_inputs: usize,
+    /// What models there are; none by default.
+    pub models: Abilities,
 }
 
 impl Default for Limits {
@@ -33,6 +37,7 @@ impl Default for Limits {
             avif_explicit_dimension: choices::AVIF_EXPLICIT_DIMENSION,
             max_steps: 1000,
             max_inputs: 100,
+            models: Abilities::default(),
         }
     }
 }

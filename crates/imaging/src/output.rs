@@ -55,7 +55,8 @@ fn may_be_transparent(plan: &Plan) -> bool {
     plan.probe.alpha
         || plan.recipe.steps.iter().any(|step| match step {
             Step::Transform { image: 0, transform } => {
-                transform.background.is_some_and(|c| !c.is_opaque())
+                transform.segment_foreground
+                    || transform.background.is_some_and(|c| !c.is_opaque())
                     || transform.border.is_some_and(|b| !b.color.is_opaque())
             }
             Step::Draw { onto: 0, draw, .. } => {

@@ -3,8 +3,9 @@
 use codecs::{Format, Probe};
 use recipe::{FormatChoice, Input, Notice, Recipe, Step, Transform};
 
-use crate::cost::peak_bytes;
+use crate::cost::{mask_peak_bytes, peak_bytes};
 use crate::geometry::{self, Geometry};
+use crate::models;
 use crate::ops::compose;
 use crate::output::output_format;
 use crate::{Error, Limits};
@@ -20,7 +21,7 @@ pub enum Kind {
     PassThrough,
     /// SVG: sanitised, not resized.
     Svg,
-    /// `format=json`: no pixels are made.
+    /// `format=json`: no pixels are made, but for the mask of `segment=foreground`.
     Json,
 }
 
@@ -71,7 +72,7 @@ pub fn plan(recipe: &Recipe, probes: &[Option<Probe>], limits: &Limits) -> Resul
     }
     for step in &recipe.steps {
         if let Step::Transform { transform, .. } = step {
-            refuse_unbuilt(transform, &mut notices)?;
+            refuse_unbuilt(transform, limits, &mut notices)?;
         }
     }
     let mut plan = Plan {
@@ -97,6 +98,7 @@ pub fn plan(recipe: &Recipe, probes: &[Option<Probe>], limits: &Limits) -> Resul
     sizes(&mut plan)?;
     if recipe.output.format == FormatChoice::Json {
         plan.kind = Kind::Json;
+        plan.peak_bytes = mask_peak_bytes(&plan);
         return Ok(plan);
     }
     if plan.probe.first_of_many && recipe.output.anim {
@@ -164,6 +166,7 @@ fn sizes(plan: &mut Plan) -> Result<(), Error> {
     let parents = parents(&plan.recipe);
     let mut bases = Vec::with_capacity(plan.recipe.steps.len());
     let mut seen = Vec::with_capacity(plan.recipe.steps.len());
+    let mut beyond_models = false;
     for step in &plan.recipe.steps {
         let mut base = (0, 0);
         let mut visible = true;
@@ -176,6 +179,7 @@ fn sizes(plan: &mut Plan) -> Result<(), Error> {
                 {
                     let base = if base == (0, 0) { before } else { base };
                     let g = geometry::resolve(transform, before, base, limits)?;
+                    beyond_models |= models::is_beyond(transform, &g, before, limits);
                     *size = Some(bordered(&g, transform));
                 }
             }
@@ -197,6 +201,10 @@ fn sizes(plan: &mut Plan) -> Result<(), Error> {
         plan.recipe.steps.retain(|_| visible.next().copied().unwrap_or(true));
         plan.recipe.prune();
         return self::sizes(plan);
+    }
+    if beyond_models {
+        let text = "upscale=generate: the image is too large for the model, bicubic interpolation was used";
+        plan.notices.push(Notice(text.to_owned()));
     }
     plan.bases = bases;
     Ok(())
@@ -229,11 +237,12 @@ pub(crate) fn border_widths(transform: &Transform) -> Option<[u32; 4]> {
 }
 
 /// What needs a model that is not there answers with its number or a notice, never with silence.
-fn refuse_unbuilt(transform: &Transform, notices: &mut Vec<Notice>) -> Result<(), Error> {
-    if transform.segment_foreground {
-        return Err(Error::Option("segment: no segmentation model is configured".to_owned()));
+fn refuse_unbuilt(transform: &Transform, limits: &Limits, notices: &mut Vec<Notice>) -> Result<(), Error> {
+    if transform.segment_foreground && limits.models.segment.is_none() {
+        let text = "segment: no segmentation model is configured; the setting segment-model names its file";
+        return Err(Error::Option(text.to_owned()));
     }
-    if transform.upscale == Some(recipe::Upscale::Generate) {
+    if transform.upscale == Some(recipe::Upscale::Generate) && limits.models.enlarge.is_empty() {
         notices.push(Notice("upscale=generate is not available, bicubic interpolation was used".to_owned()));
     }
     Ok(())

@@ -6,9 +6,10 @@ use codecs::{
     AnimationSpec, Codec, Format, Frame, FrameSink, FrameSource, ImageSpec, Layout, Raster, Work, codec_for,
 };
 use recipe::{Color, FormatChoice, Notice};
-use serde::Serialize;
 
 use crate::canvas::Images;
+use crate::describe::describe;
+use crate::models::Models;
 use crate::ops::flatten;
 use crate::ops::turn::{Turn, turn};
 use crate::output::encode_spec;
@@ -58,11 +59,24 @@ pub struct Timings {
     pub encode: Duration,
 }
 
-/// Renders a plan. `inputs[i]` belongs to input `i` of the recipe.
+/// Renders a plan that was made without models. `inputs[i]` belongs to input `i` of the recipe.
 ///
 /// # Errors
 /// Codec errors, budget, deadline, cancellation.
 pub fn render(plan: &Plan, inputs: &[Supply<'_>], work: &Work) -> Result<Rendered, Error> {
+    render_with(plan, inputs, None, work)
+}
+
+/// Renders a plan with the models whose abilities stood in its limits.
+///
+/// # Errors
+/// Codec errors, failures of a model, budget, deadline, cancellation.
+pub fn render_with(
+    plan: &Plan,
+    inputs: &[Supply<'_>],
+    models: Option<&dyn Models>,
+    work: &Work,
+) -> Result<Rendered, Error> {
     work.check()?;
     let bytes = match inputs.first() {
         Some(Supply::Image(bytes)) => *bytes,
@@ -81,12 +95,11 @@ pub fn render(plan: &Plan, inputs: &[Supply<'_>], work: &Work) -> Result<Rendere
             Ok(rendered(plan, Body::Bytes(clean), Format::Svg.mime(), Some(Format::Svg)))
         }
         Kind::Json => {
-            let json = serde_json::to_vec(&describe(plan, bytes.len()))
-                .map_err(|e| Error::Unsupported(format!("JSON: {e}")))?;
+            let json = describe(plan, inputs, bytes.len(), models, work)?;
             Ok(rendered(plan, Body::Bytes(json), "application/json", None))
         }
-        Kind::Still => still(plan, inputs, bytes, work),
-        Kind::Animation { frames } => animation(plan, inputs, bytes, frames, work),
+        Kind::Still => still(plan, inputs, bytes, models, work),
+        Kind::Animation { frames } => animation(plan, inputs, bytes, (frames, models), work),
     }
 }
 
@@ -108,32 +121,13 @@ pub(crate) fn rendered(
     }
 }
 
-/// The shape of `format=json`.
-#[derive(Debug, Serialize)]
-struct Description {
-    width: u32,
-    height: u32,
-    original: Original,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    frames: Option<u32>,
-}
-
-#[derive(Debug, Serialize)]
-struct Original {
-    file_size: usize,
-    width: u32,
-    height: u32,
-    format: &'static str,
-}
-
-fn describe(plan: &Plan, file_size: usize) -> Description {
-    let (width, height) = plan.probe.oriented_size();
-    let frames = plan.probe.animation.filter(|a| a.frames > 1 && plan.recipe.output.anim).map(|a| a.frames);
-    let original = Original { file_size, width, height, format: plan.probe.format.mime() };
-    Description { width: plan.width, height: plan.height, original, frames }
-}
-
-fn still(plan: &Plan, inputs: &[Supply<'_>], bytes: &[u8], work: &Work) -> Result<Rendered, Error> {
+fn still(
+    plan: &Plan,
+    inputs: &[Supply<'_>],
+    bytes: &[u8],
+    models: Option<&dyn Models>,
+    work: &Work,
+) -> Result<Rendered, Error> {
     let is_file = matches!(inputs.first(), Some(Supply::Image(_)));
     let file = File { bytes, probe: &plan.probe };
     let faces = face::Found::default();
@@ -141,14 +135,14 @@ fn still(plan: &Plan, inputs: &[Supply<'_>], bytes: &[u8], work: &Work) -> Resul
         return Ok(done);
     }
     let began = Instant::now();
-    let image = Images::new(plan, inputs, &faces, work)?.run()?;
+    let image = Images::new(plan, inputs, models, &faces, work)?.run()?;
     let decode = began.elapsed();
     let mut out = encode(plan, image, work)?;
     out.timings = Timings { decode, encode: began.elapsed().saturating_sub(decode), ..Timings::default() };
     Ok(out)
 }
 
-fn codec_of(format: Format) -> Result<&'static dyn Codec, Error> {
+pub(crate) fn codec_of(format: Format) -> Result<&'static dyn Codec, Error> {
     Ok(codec_for(format)
         .ok_or_else(|| codecs::Error::Unsupported(format!("{format} images can't be made")))?)
 }
@@ -214,7 +208,7 @@ fn animation(
     plan: &Plan,
     inputs: &[Supply<'_>],
     bytes: &[u8],
-    frames: u32,
+    (frames, models): (u32, Option<&dyn Models>),
     work: &Work,
 ) -> Result<Rendered, Error> {
     let began = Instant::now();
@@ -222,7 +216,7 @@ fn animation(
     let format = plan.format.unwrap_or(Format::Gif);
     let encoder = codec_of(format)?;
     let faces = face::Found::default();
-    let mut images = Images::new(plan, inputs, &faces, work)?;
+    let mut images = Images::new(plan, inputs, models, &faces, work)?;
     images.run_overlays()?;
     while let Some(step) = images.step_to_survey() {
         let mut source = codec.decode_frames(bytes, &plan.probe, work)?;

@@ -15,7 +15,7 @@ use crate::ops::turn::{Turn, turn};
 use crate::output::encode_spec;
 use crate::render::{Body, Rendered, Timings, rendered};
 use crate::transform::{
-    File, Mapping, decode_scale, decoded_scale, detects_border, detects_focus, in_plane, only_resizes,
+    File, Mapping, decode_scale, decoded_scale, detects_focus, in_plane, looks_at_all, only_resizes,
     scaled_file, turned_size,
 };
 use crate::{Error, Plan, face, geometry};
@@ -110,14 +110,16 @@ fn way(plan: &Plan, file: File<'_>, faces: &face::Found, work: &Work) -> Result<
         _ => return Ok(None),
     };
     let raw = matches!(plan.recipe.output.format, FormatChoice::Rgb | FormatChoice::Rgba);
-    let Some(format) = plan.format.filter(|_| !raw && only_resizes(transform) && !detects_border(transform))
-    else {
+    let Some(format) = plan.format.filter(|_| !raw && only_resizes(transform)) else {
         return Ok(None);
     };
     let probe = file.probe;
     let oriented = probe.oriented_size();
     let base = plan.bases.first().copied().unwrap_or_default();
     let g = geometry::resolve(transform, oriented, base, &plan.limits)?;
+    if looks_at_all(transform, &g, oriented, &plan.limits) {
+        return Ok(None);
+    }
     let pads = g.pad.is_some_and(|p| (p.width, p.height) != g.scaled);
     if pads || detects_focus(transform, &g) {
         return Ok(None);

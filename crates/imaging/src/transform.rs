@@ -3,13 +3,14 @@
 
 use codecs::{Codec, DecodeSpec, Layout, Plane, Probe, Raster, RowSource, Work, codec_for};
 use recipe::choices::FOCUS_THUMBNAIL;
-use recipe::{BorderTrim, Color, Gravity, Transform};
+use recipe::{BorderTrim, Color, Gravity, Transform, Upscale};
 
 use crate::geometry::{self, Area, Geometry, Window};
+use crate::models::{Models, wanted, zooms};
 use crate::ops::resample::Resampler;
 use crate::ops::to_srgb::ToSrgb;
 use crate::ops::turn::{Turn, turn};
-use crate::ops::{border, flatten, focus, tone, trim_border};
+use crate::ops::{border, enlarge, flatten, focus, foreground, tone, trim_border};
 use crate::plan::{border_widths, bordered};
 use crate::{Error, Limits, face};
 
@@ -19,6 +20,8 @@ pub(crate) struct Means<'a> {
     /// The size that fractions of a dimension are taken of.
     pub(crate) base: (u32, u32),
     pub(crate) limits: &'a Limits,
+    /// What [`Limits::models`] describes.
+    pub(crate) models: Option<&'a dyn Models>,
     pub(crate) work: &'a Work,
     /// What the request's steps know of faces, and the number of this one.
     pub(crate) faces: (&'a face::Found, usize),
@@ -91,11 +94,11 @@ fn area_of(w: Window) -> Area {
 /// Decodes an image and does the first transform on the way.
 pub(crate) fn of_file(file: File<'_>, transform: &Transform, means: Means<'_>) -> Result<Raster, Error> {
     let mut found = Found::default();
-    if detects_border(transform) {
-        return of_raster(of_file(file, &Transform::default(), means)?, transform, means, &mut found);
-    }
     let oriented = file.probe.oriented_size();
     let g = geometry::resolve(transform, oriented, means.base, means.limits)?;
+    if looks_at_all(transform, &g, oriented, means.limits) {
+        return of_raster(of_file(file, &Transform::default(), means)?, transform, means, &mut found);
+    }
     let make = |g: &Geometry| scaled_file(file, g, transform, means.work);
     let g = face::aimed(g, transform, turned_size(&g, transform), means.faces, means.work, make)?;
     placed(&g, transform, means, &mut found, make)
@@ -127,6 +130,11 @@ pub(crate) fn of_raster(
     found: &mut Found,
 ) -> Result<Raster, Error> {
     let size = (image.width, image.height);
+    let image = if transform.segment_foreground {
+        foreground::keep(image, means.models, means.limits, means.work)?
+    } else {
+        image
+    };
     let g = if detects_border(transform) {
         let window = match found.trim {
             Some(window) => window,
@@ -141,11 +149,13 @@ pub(crate) fn of_raster(
     let g = face::aimed(g, transform, turned_size(&g, transform), means.faces, means.work, look)?;
     placed(&g, transform, means, found, |g| {
         let map = Mapping::new(g, transform, Turn::default(), size);
-        let whole = Area { x: 0.0, y: 0.0, width: size.0.into(), height: size.1.into() };
-        if map.area == whole && map.size == size {
-            return turn(image, map.turn, means.work);
+        match enlarge::before_resize(&image, &map, transform, means)? {
+            Some((large, map)) => {
+                drop(image);
+                scaled(large, &map, means.work)
+            }
+            None => scaled(image, &map, means.work),
         }
-        scaled_raster(&image, g, transform, means.work)
     })
 }
 
@@ -164,6 +174,19 @@ pub(crate) fn inside_border(
 /// Scales and turns what `g` says of an image that is in memory.
 fn scaled_raster(image: &Raster, g: &Geometry, transform: &Transform, work: &Work) -> Result<Raster, Error> {
     let map = Mapping::new(g, transform, Turn::default(), (image.width, image.height));
+    resampled(image, &map, work)
+}
+
+/// Scales and turns an image that is in memory, and is given up.
+fn scaled(image: Raster, map: &Mapping, work: &Work) -> Result<Raster, Error> {
+    let whole = Area { x: 0.0, y: 0.0, width: image.width.into(), height: image.height.into() };
+    if map.area == whole && map.size == (image.width, image.height) {
+        return turn(image, map.turn, work);
+    }
+    resampled(&image, map, work)
+}
+
+fn resampled(image: &Raster, map: &Mapping, work: &Work) -> Result<Raster, Error> {
     let resize = work.stage("resize");
     let plane = &image.planes[0];
     let mut resampler = Resampler::new(window_of(map.bounds), map.area, map.size, plane.channels, work)?;
@@ -176,6 +199,19 @@ fn scaled_raster(image: &Raster, g: &Geometry, transform: &Transform, work: &Wor
 /// Whether the transform has to see pixels before it knows what to trim.
 pub(crate) fn detects_border(transform: &Transform) -> bool {
     transform.trim.is_some_and(|t| t.border.is_some())
+}
+
+/// Whether the transform needs the whole image as pixels before it can scale any of them.
+pub(crate) fn looks_at_all(
+    transform: &Transform,
+    g: &Geometry,
+    oriented: (u32, u32),
+    limits: &Limits,
+) -> bool {
+    let map = Mapping::new(g, transform, Turn::default(), oriented);
+    let enlarges = wanted(transform, &map).is_some() || zooms(transform);
+    let generates = transform.upscale == Some(Upscale::Generate) && !limits.models.enlarge.is_empty();
+    detects_border(transform) || transform.segment_foreground || generates && enlarges
 }
 
 /// Whether the transform has to see pixels before it knows what to crop.

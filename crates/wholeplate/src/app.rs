@@ -62,7 +62,8 @@ impl App {
     pub(crate) fn new(config: Config, exporter: Option<Exporter>) -> Result<Arc<Self>, String> {
         let inputs = Budget::new((config.memory << 20) / 2);
         let fetcher = Fetcher::new(&config, &inputs)?;
-        let pool = Pool::new(&config)?;
+        let models = crate::models::load(config.segment_model.as_deref(), &config.upscale_model)?;
+        let pool = Pool::new(&config, models)?;
         Ok(Arc::new(Self { config, fetcher, pool, inputs, exporter }))
     }
 

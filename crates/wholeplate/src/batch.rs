@@ -9,8 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use imaging::{Body, Inputs};
 use indicatif::{ProgressBar, ProgressStyle};
 use recipe::dialect::{self, ClientHints, Door, ParseMode};
-use recipe::{FormatChoice, Notice, Output, Recipe, Transform};
+use recipe::{FormatChoice, Notice, Output, Recipe, Step, Transform, Upscale};
 
+use crate::config::Config;
+use crate::models;
 use crate::pool::make_here;
 
 mod target;
@@ -90,6 +92,7 @@ pub(crate) fn transform(
     options: &str,
     strict: bool,
     extra_inputs: &[String],
+    config: &Config,
 ) -> Result<(), String> {
     let accepted = accepted(extra_inputs)?;
     let inputs = expand(names)?;
@@ -106,8 +109,9 @@ pub(crate) fn transform(
         parsed = parse(&format!("{options},format={format}"));
     }
     let parsed = parsed?;
-    target.prepare()?;
     let resolved = parsed.value.resolve(&ClientHints::default());
+    let models = models_for(&resolved.recipe, config)?;
+    target.prepare()?;
     let warn = |text: &str| eprintln!("warning: {text}");
     let mut told = Vec::new();
     for Notice(text) in parsed.notices.iter().chain(&resolved.notices) {
@@ -120,8 +124,8 @@ pub(crate) fn transform(
     let told = Mutex::new(told);
     let one = |input: &Input| -> Result<(), String> {
         let bytes = input.read()?;
-        let (rendered, notices) =
-            make_here(&resolved.recipe, &bytes, &accepted).map_err(|f| format!("{input}: {}", f.body()))?;
+        let (rendered, notices) = make_here(&resolved.recipe, &bytes, &accepted, &models)
+            .map_err(|f| format!("{input}: {}", f.body()))?;
         if let Ok(told) = told.lock() {
             for Notice(text) in notices.iter().filter(|Notice(text)| !told.contains(text)) {
                 bar.suspend(|| warn(&format!("{input}: {text}")));
@@ -140,6 +144,16 @@ pub(crate) fn transform(
     let failed = on_all_cores(&inputs, &bar, one);
     bar.finish_and_clear();
     if failed == 0 { Ok(()) } else { Err(format!("{failed} of {} inputs failed", inputs.len())) }
+}
+
+/// Loads the models that a recipe asks for. A large one takes seconds, which a plain resize should not wait for.
+fn models_for(recipe: &Recipe, config: &Config) -> Result<models::Shared, String> {
+    let asks = |what: fn(&Transform) -> bool| {
+        recipe.steps.iter().any(|step| matches!(step, Step::Transform { transform, .. } if what(transform)))
+    };
+    let segment = config.segment_model.as_deref().filter(|_| asks(|t| t.segment_foreground));
+    let generates = asks(|t| t.upscale == Some(Upscale::Generate));
+    models::load(segment, if generates { &config.upscale_model } else { &[] })
 }
 
 fn progress(length: usize) -> ProgressBar {
@@ -180,15 +194,21 @@ fn on_all_cores(
 
 /// `wholeplate info`: one JSON object for each file.
 #[allow(clippy::print_stdout)]
-pub(crate) fn info(names: &[String], extra_inputs: &[String]) -> Result<(), String> {
+pub(crate) fn info(
+    names: &[String],
+    extra_inputs: &[String],
+    segment_model: Option<&Path>,
+) -> Result<(), String> {
     let accepted = accepted(extra_inputs)?;
+    let models = models::load(segment_model, &[])?;
+    let transform = Transform { segment_foreground: segment_model.is_some(), ..Transform::default() };
     let output = Output { format: FormatChoice::Json, ..Output::default() };
-    let recipe = Recipe::single(Transform::default(), output);
+    let recipe = Recipe::single(transform, output);
     let inputs = expand(names)?;
     let mut failed = 0;
     for input in &inputs {
         let done = input.read().and_then(|bytes| {
-            make_here(&recipe, &bytes, &accepted).map_err(|f| format!("{input}: {}", f.body()))
+            make_here(&recipe, &bytes, &accepted, &models).map_err(|f| format!("{input}: {}", f.body()))
         });
         match done {
             Ok((rendered, _)) => {

@@ -47,6 +47,8 @@ pub(crate) enum Command {
         /// Formats to accept beside JPEG, PNG, GIF, WebP, AVIF and SVG: tiff, bmp, jxl. Comma-separated.
         #[arg(long, value_name = "FORMATS", value_delimiter = ',')]
         extra_inputs: Vec<String>,
+        #[command(flatten)]
+        models: ModelFiles,
     },
     /// Describe files: one JSON object a line, the shape of `format=json`.
     #[command(after_help = "Example:\n  wholeplate info photo.jpg logo.png")]
@@ -57,6 +59,9 @@ pub(crate) enum Command {
         /// Formats to accept beside JPEG, PNG, GIF, WebP, AVIF and SVG: tiff, bmp, jxl. Comma-separated.
         #[arg(long, value_name = "FORMATS", value_delimiter = ',')]
         extra_inputs: Vec<String>,
+        /// Say what this ONNX model takes for the foreground, as `segment=foreground` does with `format=json`.
+        #[arg(long, value_name = "FILE")]
+        segment_model: Option<PathBuf>,
     },
     /// Print the effective configuration as TOML.
     #[command(
@@ -82,6 +87,31 @@ pub(crate) enum Command {
         #[arg(long)]
         per_process: bool,
     },
+}
+
+/// Files of trained models. What is not given comes from the environment.
+#[derive(Debug, Args)]
+pub(crate) struct ModelFiles {
+    /// ONNX model for `segment=foreground`. See docs/models.md.
+    #[arg(long, value_name = "FILE")]
+    segment_model: Option<String>,
+    /// ONNX model for `upscale=generate` that enlarges two or four times. Repeatable, once for each.
+    #[arg(long, value_name = "FILE")]
+    upscale_model: Vec<String>,
+}
+
+impl ModelFiles {
+    /// What was given, by the names of the configuration file.
+    pub(crate) fn table(&self) -> toml::Table {
+        let mut table = toml::Table::new();
+        if let Some(path) = &self.segment_model {
+            table.insert("segment-model".to_owned(), path.clone().into());
+        }
+        if !self.upscale_model.is_empty() {
+            table.insert("upscale-model".to_owned(), self.upscale_model.clone().into());
+        }
+        table
+    }
 }
 
 /// The flags of `serve` and `config`. What is not given comes from the environment or the file.
@@ -182,6 +212,8 @@ pub(crate) struct Settings {
     /// Seconds without a byte of progress after which a client, or a fetch that is passed on, is given up [default: 30].
     #[arg(long, value_name = "SECONDS")]
     stall_timeout: Option<i64>,
+    #[command(flatten)]
+    models: ModelFiles,
     /// Address of /metrics and /healthz.
     #[arg(long, value_name = "ADDR")]
     admin: Option<String>,
@@ -196,7 +228,7 @@ pub(crate) struct Settings {
 impl Settings {
     /// What was given, by the names of the configuration file.
     pub(crate) fn table(&self) -> toml::Table {
-        let mut table = toml::Table::new();
+        let mut table = self.models.table();
         let texts = [
             ("listen", &self.listen),
             ("unix", &self.unix),

@@ -14,6 +14,7 @@ mod door;
 mod error;
 mod hints;
 mod metrics;
+mod models;
 mod outbound;
 mod pool;
 mod respond;
@@ -30,10 +31,16 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(settings) => load(&settings).and_then(serve::run),
         Command::Config(settings) => load(&settings).and_then(|config| print_config(&config)),
-        Command::Transform { inputs, output, options, strict, extra_inputs } => {
-            batch::transform(&inputs, &output, &options, strict, &extra_inputs)
+        Command::Transform { inputs, output, options, strict, extra_inputs, models } => {
+            // Settings of a service are no business of files; the models are.
+            let model = |name: &str| matches!(name, "WHOLEPLATE_SEGMENT_MODEL" | "WHOLEPLATE_UPSCALE_MODEL");
+            Config::load(None, environment().filter(|(name, _)| model(name)), models.table()).and_then(
+                |config| batch::transform(&inputs, &output, &options, strict, &extra_inputs, &config),
+            )
         }
-        Command::Info { files, extra_inputs } => batch::info(&files, &extra_inputs),
+        Command::Info { files, extra_inputs, segment_model } => {
+            batch::info(&files, &extra_inputs, segment_model.as_deref())
+        }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "wholeplate", &mut std::io::stdout());
             Ok(())
@@ -52,9 +59,11 @@ fn main() -> ExitCode {
 }
 
 fn load(settings: &Settings) -> Result<Config, String> {
-    let environment =
-        std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-    Config::load(settings.config.as_deref(), environment, settings.table())
+    Config::load(settings.config.as_deref(), environment(), settings.table())
+}
+
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
 }
 
 #[allow(clippy::print_stdout)]

@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Config;
 use crate::error::Fault;
+use crate::models::{self, Shared};
 use crate::trace::Trace;
 
 /// Memory is shared out in pieces of this many bytes.
@@ -72,6 +73,7 @@ pub(crate) struct Pool {
     total: u64,
     time: Duration,
     limits: Limits,
+    models: Shared,
     accepted: Inputs,
     pub(crate) stats: Arc<PoolStats>,
 }
@@ -95,16 +97,18 @@ impl Drop for OnDrop {
 impl Pool {
     /// # Errors
     /// A message that names the setting that cannot be used.
-    pub(crate) fn new(config: &Config) -> Result<Self, String> {
+    pub(crate) fn new(config: &Config, models: Shared) -> Result<Self, String> {
         let workers = config.workers();
         let total = (config.memory as u64) << 20;
+        models::fit(&models, total)?;
         Ok(Self {
             places: Arc::new(Semaphore::new(workers + config.queue)),
             workers: Arc::new(Semaphore::new(workers)),
             memory: Arc::new(Semaphore::new(usize::try_from(total / PIECE).unwrap_or(1).max(1))),
             total,
             time: Duration::from_secs(config.compute_timeout),
-            limits: Limits::default(),
+            limits: models::limits(&models),
+            models,
             accepted: config.inputs()?,
             stats: Arc::default(),
         })
@@ -208,6 +212,7 @@ impl Pool {
         let work =
             Work { budget, cancel, deadline: Some(Instant::now() + self.time), stages: stages.clone() };
         let stats = Arc::clone(&self.stats);
+        let models = self.models.clone();
         let render = trace.phase("render");
         on_a_thread(move || {
             // Held until the work has really ended, not only until nobody waits for it.
@@ -223,7 +228,7 @@ impl Pool {
                     (_, Some(bytes)) => Supply::Image(bytes),
                 })
                 .collect();
-            let rendered = imaging::render(&plan, &supplies, &work);
+            let rendered = imaging::render_with(&plan, &supplies, models.as_deref(), &work);
             render.stages(&stages.rows());
             drop(render);
             stats.peak_bytes.fetch_max(work.budget.peak() as u64, Ordering::Relaxed);
@@ -283,13 +288,14 @@ pub(crate) fn make_here(
     recipe: &Recipe,
     bytes: &[u8],
     accepted: &Inputs,
+    models: &Shared,
 ) -> Result<(Rendered, Vec<Notice>), Fault> {
     let attempt = AssertUnwindSafe(|| {
         let probe = accepted.probe(bytes)?;
-        let plan = imaging::plan(recipe, &[Some(probe)], &Limits::default())?;
+        let plan = imaging::plan(recipe, &[Some(probe)], &models::limits(models))?;
         let bytes_allowed = usize::try_from(plan.peak_bytes + SLACK).unwrap_or(usize::MAX);
         let work = Work::new(Budget::new(bytes_allowed));
-        let mut rendered = imaging::render(&plan, &[Supply::Image(bytes)], &work)?;
+        let mut rendered = imaging::render_with(&plan, &[Supply::Image(bytes)], models.as_deref(), &work)?;
         let mut notices = plan.notices;
         notices.append(&mut rendered.notices);
         debug_assert!(plan.kind != Kind::PassThrough || rendered.frames > 1);

@@ -2,8 +2,10 @@
 
 pub mod border;
 pub mod compose;
+pub(crate) mod enlarge;
 pub mod flatten;
 pub mod focus;
+pub mod foreground;
 pub mod gaussian;
 pub mod lettering;
 pub mod resample;

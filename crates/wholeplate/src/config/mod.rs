@@ -79,6 +79,11 @@ pub(crate) struct Config {
     /// Seconds that a client may take no byte of its answer, or send none of its request, before it is given up; the
     /// same for an origin of a plain fetch.
     pub(crate) stall_timeout: u64,
+    /// ONNX file of the model for `segment=foreground`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) segment_model: Option<PathBuf>,
+    /// ONNX files of models for `upscale=generate`: one that enlarges twice, one that enlarges four times, or both.
+    pub(crate) upscale_model: Vec<PathBuf>,
     /// Address of `/metrics` and `/healthz`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) admin: Option<String>,
@@ -128,6 +133,8 @@ impl Default for Config {
             header_timeout: 15,
             idle_timeout: 75,
             stall_timeout: 30,
+            segment_model: None,
+            upscale_model: Vec::new(),
             admin: None,
             log: LogFormat::Human,
             server_timing: false,

@@ -1,0 +1,93 @@
+//! `segment=foreground`: the background becomes transparent. Sizes and colours stay.
+
+use codecs::{Plane, Raster, Work};
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use recipe::Color;
+
+use crate::geometry::{Area, Window};
+use crate::models::Models;
+use crate::ops::flatten;
+use crate::ops::resample::Resampler;
+use crate::transform::one_plane;
+use crate::{Error, Limits};
+
+/// The foreground of an upright image as one channel of its own size, 255 = foreground. The model sees the image
+/// squeezed to its square, transparency as white.
+///
+/// # Errors
+/// [`Error::Model`]; budget, deadline and cancellation.
+pub fn mask(
+    image: &Raster,
+    models: Option<&dyn Models>,
+    limits: &Limits,
+    work: &Work,
+) -> Result<Plane, Error> {
+    let _segment = work.stage("segment");
+    let (Some(models), Some(ability)) = (models, limits.models.segment) else {
+        return Err(Error::Internal("a plan with segment was rendered without a model".to_owned()));
+    };
+    let side = ability.side;
+    let found = {
+        let bounds = Window { x: 0, y: 0, width: image.width, height: image.height };
+        let area = Area { x: 0.0, y: 0.0, width: image.width.into(), height: image.height.into() };
+        let plane = &image.planes[0];
+        let mut resampler = Resampler::new(bounds, area, (side, side), plane.channels, work)?;
+        resampler.push(0, &plane.data, plane.stride(), work)?;
+        let small = one_plane(image.layout, resampler.finish()?);
+        let small = flatten::to_rgb(small, Color::WHITE, work)?;
+        models.segment(&small, work)?
+    };
+    if (found.width, found.height, found.channels) != (side, side, 1) {
+        return Err(Error::Internal("the mask has another size than the model said".to_owned()));
+    }
+    stretched(&found, (image.width, image.height), work)
+}
+
+/// Multiplies the image's alpha by its mask.
+///
+/// # Errors
+/// Those of [`mask`].
+pub fn keep(
+    image: Raster,
+    models: Option<&dyn Models>,
+    limits: &Limits,
+    work: &Work,
+) -> Result<Raster, Error> {
+    let mask = mask(&image, models, limits, work)?;
+    let mut image = flatten::to_rgba(image, work)?;
+    for (pixel, &m) in image.data_mut().chunks_exact_mut(4).zip(&mask.data) {
+        pixel[3] = ((u32::from(pixel[3]) * u32::from(m) + 127) / 255) as u8;
+    }
+    Ok(image)
+}
+
+/// Catmull-Rom in both directions, also where it shrinks.
+fn stretched(mask: &Plane, (width, height): (u32, u32), work: &Work) -> Result<Plane, Error> {
+    work.check()?;
+    let mut out = Plane::new(width, height, 1, work)?;
+    // The rows between the two directions.
+    let _held = work.take(stretch_bytes(mask.width, (width, height)))?;
+    let wrong = |e: &dyn std::fmt::Display| Error::Internal(format!("mask: {e}"));
+    let from = ImageRef::new(mask.width, mask.height, &mask.data, PixelType::U8).map_err(|e| wrong(&e))?;
+    let mut to = Image::from_slice_u8(width, height, &mut out.data, PixelType::U8).map_err(|e| wrong(&e))?;
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom));
+    Resizer::new().resize(&from, &mut to, &options).map_err(|e| wrong(&e))?;
+    work.check()?;
+    Ok(out)
+}
+
+/// Bytes between the two directions of stretching a mask of `side` × `side` to `size`.
+fn stretch_bytes(side: u32, size: (u32, u32)) -> usize {
+    side.max(size.0) as usize * side.max(size.1) as usize
+}
+
+/// Bytes that [`mask`] holds at most, its result included, for an image of `size`.
+pub(crate) fn mask_bytes(limits: &Limits, size: (u32, u32)) -> u64 {
+    let Some(ability) = limits.models.segment else { return 0 };
+    let square = u64::from(ability.side) * u64::from(ability.side);
+    let out = u64::from(size.0) * u64::from(size.1);
+    // The square with and without alpha, its mask, and the source rows that wait in the resampler.
+    let small = square * (4 + 3 + 1) + u64::from(size.0) * 4 * u64::from(size.1.min(1024));
+    ability.bytes + small + out + stretch_bytes(ability.side, size) as u64
+}

@@ -1,0 +1,75 @@
+//! Inference for `segment=foreground` and `upscale=generate`, from ONNX model files that the operator supplies.
+//!
+//! A file is read and checked once. Its sizes are fixed then, so that the memory of a run is known beforehand; each
+//! run takes it from the request's budget, and looks between operators whether it is still wanted.
+
+#![forbid(unsafe_code)]
+
+mod enlarger;
+mod error;
+mod network;
+mod segmenter;
+
+use std::path::Path;
+
+use codecs::{Plane, Raster, Work};
+use imaging::{Abilities, Error, Models};
+
+use crate::enlarger::Enlarger;
+pub use crate::error::LoadError;
+use crate::segmenter::Segmenter;
+
+/// The models of a process. The default has none.
+#[derive(Debug, Default)]
+pub struct OnnxModels {
+    segmenter: Option<Segmenter>,
+    enlargers: Vec<Enlarger>,
+}
+
+impl OnnxModels {
+    /// Loads the model for `segment=foreground`: an input of 1×3×N×N floats, RGB, normalised by ImageNet's mean and
+    /// deviation, and a last output of 1×1×N×N logits (or probabilities, where a sigmoid is its last operator).
+    ///
+    /// # Errors
+    /// [`LoadError`].
+    pub fn load_segmenter(&mut self, path: &Path) -> Result<(), LoadError> {
+        self.segmenter = Some(Segmenter::load(path)?);
+        Ok(())
+    }
+
+    /// Loads a model for `upscale=generate`: an input of 1×3×H×W floats, RGB from 0 to 1, and a last output two or
+    /// four times as high and wide. There can be one for each of the two.
+    ///
+    /// # Errors
+    /// [`LoadError`].
+    pub fn load_enlarger(&mut self, path: &Path) -> Result<(), LoadError> {
+        let model = Enlarger::load(path)?;
+        let scale = model.ability().scale;
+        if self.enlargers.iter().any(|m| m.ability().scale == scale) {
+            return Err(LoadError::Twice { path: model.path().to_owned(), scale });
+        }
+        self.enlargers.push(model);
+        Ok(())
+    }
+}
+
+impl Models for OnnxModels {
+    fn abilities(&self) -> Abilities {
+        Abilities {
+            segment: self.segmenter.as_ref().map(Segmenter::ability),
+            enlarge: self.enlargers.iter().map(Enlarger::ability).collect(),
+        }
+    }
+
+    fn segment(&self, image: &Raster, work: &Work) -> Result<Plane, Error> {
+        let model = self.segmenter.as_ref();
+        model.ok_or_else(|| Error::Internal("there is no model for segment".to_owned()))?.run(image, work)
+    }
+
+    fn enlarge(&self, image: &Raster, scale: u32, work: &Work) -> Result<Raster, Error> {
+        let model = self.enlargers.iter().find(|m| m.ability().scale == scale);
+        model
+            .ok_or_else(|| Error::Internal(format!("there is no model that enlarges {scale} times")))?
+            .run(image, work)
+    }
+}
