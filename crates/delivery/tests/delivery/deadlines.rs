@@ -191,10 +191,8 @@ async fn a_handler_that_panics_is_answered_in_its_place() {
     let connections = Connections::new(Config::default());
     let stats = connections.stats();
     let serving = tokio::spawn(async move {
-        let answer = |_: Request<Incoming>| async {
-            if true {
-                panic!("on purpose");
-            }
+        let answer = |request: Request<Incoming>| async move {
+            assert!(request.uri().path().is_empty(), "on purpose");
             Odd::whole(0)
         };
         connections.serve_stream(server, &NoProbe, answer).await;

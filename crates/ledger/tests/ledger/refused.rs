@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex};
 use ledger::{Ledger, Linger};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::support::{Cued, CuedProbe, Verdicts, poll};
+use crate::support::{Cued, CuedProbe, Verdict, Verdicts, poll};
 
 const REFUSAL: &[u8] = b"HTTP/1.1 431 Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// The verdicts when `first` is read, `answer` written, and `rest` read and discarded by the lingering close.
-fn verdicts(first: &[u8], answer: &[u8], rest: &[u8]) -> Vec<(u64, u64, Option<ledger::Cause>)> {
+fn verdicts(first: &[u8], answer: &[u8], rest: &[u8]) -> Vec<Verdict> {
     let (cued, verdicts) = (Cued::with(first), Verdicts::default());
     cued.go();
     let returned = Arc::new(Mutex::new(None));

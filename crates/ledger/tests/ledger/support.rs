@@ -10,10 +10,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Verdicts in their order: number, body bytes taken, and the cause if it is a cut.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Verdicts(Arc<Mutex<Vec<(u64, u64, Option<Cause>)>>>);
+pub(crate) struct Verdicts(Arc<Mutex<Vec<Verdict>>>);
+
+pub(crate) type Verdict = (u64, u64, Option<Cause>);
 
 impl Verdicts {
-    pub(crate) fn list(&self) -> Vec<(u64, u64, Option<Cause>)> {
+    pub(crate) fn list(&self) -> Vec<Verdict> {
         self.0.lock().unwrap().clone()
     }
 }
