@@ -362,7 +362,11 @@ impl Connections {
             tokio::select! {
                 biased;
                 () = closing.finish(config.linger, tokio::time::sleep) => {}
-                () = deadline.deadline() => blame.set(Cause::DrainDeadline),
+                // Said before the close is dropped, which gives the last verdicts.
+                () = async {
+                    deadline.deadline().await;
+                    blame.set(Cause::DrainDeadline);
+                } => {}
             }
         }
         account.settle_http2(blame.get().unwrap_or(Cause::PeerReset));

@@ -118,7 +118,7 @@ async fn what_is_not_done_at_the_drain_deadline_is_cut_counted_and_logged() {
     assert_eq!(served.client.read_to_end(&mut rest).await.unwrap(), 0, "no tidy rest");
 }
 
-// DLV-008: a lingering close has that deadline too.
+// DLV-008
 #[tokio::test(start_paused = true)]
 async fn a_connection_without_a_request_ends_at_once_on_a_drain() {
     let served = serve(Then::Ends);
@@ -126,7 +126,8 @@ async fn a_connection_without_a_request_ends_at_once_on_a_drain() {
     let began = Instant::now();
     let report = served.connections.shutdown(DAY).await;
     assert_eq!((report.open, report.cut), (0, 0));
-    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+    // Sooner than any other deadline.
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use delivery::{Cause, Config, Connections, Incoming};
 use http::{Request, Response};
@@ -25,6 +26,9 @@ struct Cues {
     /// Attempts to shut down, pending ones included.
     shutdowns_asked: usize,
     resets: usize,
+    /// Bytes that the peer has not acknowledged.
+    queued: u64,
+    fin: bool,
     dropped: bool,
 }
 
@@ -90,15 +94,21 @@ impl AsyncWrite for Cued {
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut cues = self.0.cues();
         cues.shutdowns_asked += 1;
-        if cues.shutdown { Poll::Ready(Ok(())) } else { Poll::Pending }
+        if !cues.shutdown {
+            return Poll::Pending;
+        }
+        cues.fin = true;
+        Poll::Ready(Ok(()))
     }
 }
 
 struct CuedProbe;
 
 impl Probe<Cued> for CuedProbe {
-    fn queued(&self, _: &Cued) -> Option<u64> {
-        None
+    fn queued(&self, stream: &Cued) -> Option<u64> {
+        // With the FIN, once there is one.
+        let cues = stream.0.cues();
+        Some(cues.queued + u64::from(cues.fin))
     }
 
     fn unread(&self, stream: &Cued) -> bool {
@@ -175,4 +185,30 @@ async fn a_response_with_body_owed_is_never_shut_down() {
     let cues = shared.seen();
     assert_eq!((cues.shutdowns_asked, cues.resets, cues.dropped), (0, 1, true));
     assert_eq!(verdicts.list(), [(Some(10), 3, Some(Cause::BodyError))]);
+}
+
+// DLV-008: the lingering close ends with the drain, and says why.
+#[tokio::test(start_paused = true)]
+async fn a_lingering_close_ends_at_the_drain_deadline() {
+    let (shared, verdicts) = (Shared::default(), Verdicts::default());
+    // The peer is in the middle of another request: closing now loses what is queued.
+    shared.cues().input = [LAST, b"GET /"].concat();
+    shared.go();
+    shared.cues().queued = 50;
+    let mut config = Config::default();
+    config.observer = Some(Arc::new(verdicts.clone()));
+    config.linger.stall = Duration::from_secs(24 * 3600);
+    let connections = Connections::new(config);
+    let serving = tokio::spawn({
+        let (connections, stream) = (connections.clone(), Cued(shared.clone()));
+        async move { connections.serve_stream(stream, &CuedProbe, ten).await }
+    });
+    // It lingers: the clock only moves when all else is idle.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(shared.seen().fin && !serving.is_finished());
+    assert_eq!(verdicts.list(), []);
+    let report = connections.shutdown(Duration::from_secs(5)).await;
+    assert_eq!((report.cut, report.open), (1, 0));
+    assert_eq!(verdicts.list(), [(Some(10), 10, Some(Cause::DrainDeadline))]);
+    serving.await.unwrap();
 }

@@ -39,6 +39,9 @@ fn the_rest_of_a_refused_head_is_no_request() {
     let whole = vec![(0, 0, None)];
     assert_eq!(verdicts(b"GET / HTTP/1.1\r\nx: aaa", REFUSAL, b"aaa\r\n\r\n"), whole);
     assert_eq!(verdicts(b"GET /aaa", REFUSAL, b"aaa HTTP/1.1\r\nhost: x\r\n\r\n"), whole);
+    // Whatever the refusal says of the connection.
+    let plain = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
+    assert_eq!(verdicts(b"GET / HTTP/1.1\r\nx: aaa", plain, b"aaa\r\n\r\n"), whole);
     // Nor is what comes after it.
     assert_eq!(verdicts(b"GET / HTTP/1.1\r\nx: aaa", REFUSAL, b"\r\n\r\nGET / HTTP/1.1\r\n\r\n"), whole);
 }

@@ -110,7 +110,7 @@ async fn finishing_ends_when_a_peer_that_had_finished_resets() {
     let mut linger = Linger::default();
     linger.stall = Duration::from_secs(3600);
     let (looks, looked) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
-    let finishing = tokio::spawn({
+    let mut finishing = tokio::spawn({
         let looked = Arc::clone(&looked);
         closing.finish(linger, move |time| {
             // The first is the timer of the shutdown.
@@ -122,7 +122,10 @@ async fn finishing_ends_when_a_peer_that_had_finished_resets() {
             tokio::time::sleep(time)
         })
     });
-    looked.notified().await;
+    tokio::select! {
+        () = looked.notified() => {}
+        _ = &mut finishing => panic!("it ended with bytes in the queue: {:?}", verdicts.list()),
+    }
     assert_eq!(verdicts.list(), [], "a peer that only finished sending may still read");
     drop(client);
     finishing.await.unwrap();
@@ -148,7 +151,7 @@ async fn finishing_waits_for_a_peer_that_had_finished_and_reads() {
     drop(server);
     let closing = returned.lock().unwrap().take().unwrap();
     let (looks, looked) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
-    let finishing = tokio::spawn({
+    let mut finishing = tokio::spawn({
         let looked = Arc::clone(&looked);
         closing.finish(Linger::default(), move |time| {
             if looks.fetch_add(1, Ordering::Relaxed) == 5 {
@@ -157,7 +160,10 @@ async fn finishing_waits_for_a_peer_that_had_finished_and_reads() {
             tokio::time::sleep(time)
         })
     });
-    looked.notified().await;
+    tokio::select! {
+        () = looked.notified() => {}
+        _ = &mut finishing => panic!("it ended with bytes in the queue: {:?}", verdicts.list()),
+    }
     let mut all = Vec::new();
     client.read_to_end(&mut all).await.unwrap();
     assert_eq!(all.len(), head(LENGTH).len() + LENGTH);
