@@ -23,7 +23,7 @@ pub enum Closing {
 pub enum LastChunk {
     /// In one write with the rest of the body.
     Together,
-    /// In the next write, at once: a race with the server's reading.
+    /// In the next write, soon: a race with the server's reading.
     Separate,
     /// In a later write.
     Late(Duration),
@@ -56,8 +56,12 @@ pub enum Runner {
 pub enum Expected {
     Never,
     Always,
-    /// A race: at least one.
+    /// At least three in four: over TCP, on a busy machine, the server may come back for more later than the last chunk.
+    Mostly,
+    /// At least one.
     Some,
+    /// A race, which each side wins at times: at least one, and not all.
+    Race,
     /// So rare that a short run may see none.
     Rarely,
 }
@@ -143,7 +147,7 @@ pub const CASES: [Case; 14] = [
         closing: Closing::Server,
         order: "/boundary/keep/held/15000000",
         runner: connections(Script { last_chunk: LastChunk::Separate, ..PLAIN }, 100),
-        expected: [Expected::Some, Expected::Some, Expected::Some, Expected::Never, Expected::Never],
+        expected: [Expected::Race, Expected::Race, Expected::Race, Expected::Never, Expected::Never],
     },
     Case {
         letter: 'F',
@@ -227,7 +231,7 @@ pub const CASES: [Case; 14] = [
         closing: Closing::Server,
         order: "/boundary/keep/held/15000000",
         runner: connections(Script { last_chunk: LastChunk::Late(Duration::from_millis(5)), ..PLAIN }, 25),
-        expected: [Expected::Always, Expected::Always, Expected::Always, Expected::Some, Expected::Some],
+        expected: [Expected::Mostly, Expected::Mostly, Expected::Mostly, Expected::Some, Expected::Some],
     },
     Case {
         letter: 'N',
@@ -237,7 +241,7 @@ pub const CASES: [Case; 14] = [
         closing: Closing::Ledger,
         order: "/boundary/keep/held/15000000",
         runner: connections(Script { last_chunk: LastChunk::Late(Duration::from_millis(5)), ..PLAIN }, 25),
-        expected: UNFIXED_ALWAYS,
+        expected: [Expected::Mostly, Expected::Mostly, Expected::Mostly, Expected::Never, Expected::Never],
     },
 ];
 
@@ -271,7 +275,9 @@ impl Expected {
         match self {
             Self::Never => cut == 0,
             Self::Always => cut == runs,
+            Self::Mostly => cut * 4 >= runs * 3,
             Self::Some => cut > 0,
+            Self::Race => cut > 0 && cut < runs,
             Self::Rarely => cut * 100 < runs,
         }
     }
@@ -280,7 +286,9 @@ impl Expected {
         match self {
             Self::Never => "never",
             Self::Always => "always",
+            Self::Mostly => "mostly",
             Self::Some => "some",
+            Self::Race => "some and not all",
             Self::Rarely => "rarely",
         }
     }

@@ -124,7 +124,7 @@ fn connections(
                             return Ok(());
                         }
                         let id = format!("{}-{run}", case.letter);
-                        let arrived = converse(address, case.order, &id, script, expected)?;
+                        let arrived = converse(address, case.order, &id, run, script, expected)?;
                         tally.lock().expect("no holder panics").add(id, arrived);
                     }
                 })

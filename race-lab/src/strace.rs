@@ -42,7 +42,7 @@ fn trace(version: &str, case: &Case, flags: &[&str], folder: &Folder) -> io::Res
     let server = Server::start(&program, &tracer, case, folder.path()).map_err(|error| {
         io::Error::other(format!("{error}; is strace installed, and is tracing allowed here?"))
     })?;
-    let arrived = converse(&server.address, case.order, "trace", &script, &pattern(15_000_000))?;
+    let arrived = converse(&server.address, case.order, "trace", 0, &script, &pattern(15_000_000))?;
     server.finish()?;
     let text = String::from_utf8_lossy(&std::fs::read(folder.path().join("trace"))?).into_owned();
     let start = text.find("accept4(").map_or(0, |at| text[..at].rfind('\n').map_or(0, |end| end + 1));

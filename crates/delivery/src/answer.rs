@@ -5,7 +5,6 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -36,7 +35,6 @@ pub(crate) struct Shared {
     pub(crate) blame: Blame,
     pub(crate) connection: u64,
     pub(crate) tls: bool,
-    pub(crate) requests: AtomicU64,
 }
 
 /// One request from its head to the end of its response. Dropping it is the end.
@@ -59,10 +57,8 @@ struct Flight {
 
 impl Flight {
     fn begin(shared: Arc<Shared>, http2: bool) -> Self {
-        let number = shared.requests.fetch_add(1, Ordering::Relaxed);
+        let number = shared.account.request_begins();
         shared.watch.request_begins();
-        bump(&shared.account.stats.requests_total);
-        bump(&shared.account.stats.requests_open);
         Self {
             shared,
             number,
@@ -85,8 +81,7 @@ impl Flight {
             receipt => self.receipt = receipt,
         }
         self.status = Some(response.status().as_u16());
-        let bodiless =
-            head_only || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let bodiless = bodiless(head_only, response.status());
         let length = response.headers().get(CONTENT_LENGTH);
         self.promised = match length.and_then(|value| value.to_str().ok()).and_then(|v| v.parse().ok()) {
             _ if bodiless => Some(0),
@@ -153,7 +148,7 @@ impl Drop for Flight {
         } else {
             self.tell(None);
         }
-        self.shared.account.stats.requests_open.fetch_sub(1, Ordering::Relaxed);
+        self.shared.account.body_over();
         self.shared.watch.request_ends();
     }
 }
@@ -209,7 +204,35 @@ where
         }
     }
     flight.answer_begins(&mut response, head_only);
+    if http2 && bodiless(head_only, response.status()) {
+        response = without_body(response);
+    }
     response.map(|source| Outgoing { source, rest: Bytes::new(), flight })
+}
+
+/// Whether a response has no body, whatever its fields say (RFC 9110, 6.4.1).
+fn bodiless(head_only: bool, status: StatusCode) -> bool {
+    head_only || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+/// Drops a body that must not be sent. On HTTP/1 the connection sees to that; on HTTP/2 it would send any body that is
+/// given to it, which the peer has to take for a protocol error.
+///
+/// The answer to `HEAD` says how long the body would be, as on HTTP/1. 204 has no length, and that of 304 would be the
+/// length of a representation, which its own body is not (RFC 9110, 8.6).
+fn without_body<B>(mut response: Response<Source<B>>) -> Response<Source<B>>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    let bodiless_by_status = bodiless(false, response.status());
+    if !bodiless_by_status
+        && !response.body().is_end_stream()
+        && let Some(length) = response.body().size_hint().exact()
+    {
+        response.headers_mut().entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
+    }
+    response.map(|_| Source::Fixed { data: Bytes::new() })
 }
 
 pin_project_lite::pin_project! {

@@ -20,10 +20,21 @@ pub(crate) struct Account {
     ended: AtomicU64,
     /// Of HTTP/1 responses that are under way.
     pub(crate) receipts: Receipts,
+    /// Whether the wire is followed, so that there are verdicts.
+    followed: bool,
+    /// Requests handed to the service.
+    begun: AtomicU64,
+    /// Those of them without a verdict.
+    open: AtomicU64,
 }
 
 impl Account {
-    pub(crate) fn new(stats: Arc<Stats>, peer: Peer, observer: Option<Arc<dyn Observer>>) -> Self {
+    pub(crate) fn new(
+        stats: Arc<Stats>,
+        peer: Peer,
+        observer: Option<Arc<dyn Observer>>,
+        followed: bool,
+    ) -> Self {
         Self {
             stats,
             peer,
@@ -31,7 +42,45 @@ impl Account {
             given: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             receipts: Receipts::default(),
+            followed,
+            begun: AtomicU64::new(0),
+            open: AtomicU64::new(0),
         }
+    }
+
+    /// A request was handed to the service. Returns its number on the connection.
+    pub(crate) fn request_begins(&self) -> u64 {
+        bump(&self.stats.requests_total);
+        bump(&self.stats.requests_open);
+        bump(&self.open);
+        self.begun.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The response body was given away or dropped. With the wire not being followed there will be no other verdict.
+    pub(crate) fn body_over(&self) {
+        if !self.followed {
+            self.judged(1);
+        }
+    }
+
+    /// So many requests have got their verdict, as far as there are so many.
+    fn judged(&self, count: u64) {
+        let left = |open: u64| Some(open.saturating_sub(count));
+        if let Ok(open) = self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left) {
+            self.stats.requests_open.fetch_sub(open.min(count), Ordering::Relaxed);
+        }
+    }
+
+    /// On HTTP/1 a response may also be the HTTP layer's own, to a head that it refused: no request was begun for that.
+    fn judged_http1(&self, entry: &Entry) {
+        if entry.number < self.begun.load(Ordering::Relaxed) {
+            self.judged(1);
+        }
+    }
+
+    /// Whether more responses wait for their verdict than bodies are under way.
+    pub(crate) fn awaits_verdict(&self, under_way: usize) -> bool {
+        self.open.load(Ordering::Relaxed) > under_way as u64
     }
 
     /// An HTTP/2 body was handed over to its end. With the wire not being followed that has to do.
@@ -45,6 +94,9 @@ impl Account {
 
     /// An HTTP/2 body was dropped before its end.
     pub(crate) fn body_cut(&self, entry: &BodyEntry<'_>, cause: Cause) {
+        if self.followed {
+            self.judged(1);
+        }
         if entry.status.is_none() && matches!(cause, Cause::PeerReset | Cause::PeerClosed) {
             bump(&self.stats.abandoned);
             return;
@@ -75,6 +127,13 @@ impl Account {
     }
 }
 
+impl Drop for Account {
+    /// The connection is over, and so are its streams: what has no verdict by now gets none.
+    fn drop(&mut self) {
+        self.judged(u64::MAX);
+    }
+}
+
 fn outcome(entry: &Entry, cut: Option<Cause>) -> Outcome {
     Outcome { promised: entry.promised, delivered: entry.taken, cut }
 }
@@ -93,7 +152,9 @@ impl Observer for Account {
         bump(&self.stats.whole);
         if entry.protocol == Protocol::Http2 {
             bump(&self.ended);
+            self.judged(1);
         } else {
+            self.judged_http1(entry);
             self.receipts.tell(entry.number, &outcome(entry, None));
         }
         if let Some(observer) = &self.observer {
@@ -102,6 +163,9 @@ impl Observer for Account {
     }
 
     fn cut(&self, entry: &Entry, cause: Cause) {
+        if entry.protocol != Protocol::Http2 {
+            self.judged_http1(entry);
+        }
         if entry.protocol == Protocol::Http2 {
             // Counted at the body, or as lost on the way when the connection is over.
         } else if entry.status.is_none() && matches!(cause, Cause::PeerReset | Cause::PeerClosed) {

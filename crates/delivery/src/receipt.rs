@@ -61,11 +61,6 @@ impl Receipts {
         waiting.push_back((number, receipt));
     }
 
-    /// Whether anybody waits for a verdict.
-    pub(crate) fn waiting(&self) -> bool {
-        !self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-    }
-
     pub(crate) fn tell(&self, number: u64, outcome: &Outcome) {
         let found = {
             let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);

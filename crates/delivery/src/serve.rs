@@ -273,7 +273,7 @@ impl Connections {
         B::Error: Into<BoxError>,
     {
         let config = &self.inner.config;
-        let account = Arc::new(Account::new(self.stats(), peer, config.observer.clone()));
+        let account = Arc::new(Account::new(self.stats(), peer, config.observer.clone(), config.ledger));
         let watch = Arc::new(Watch::new());
         let sentinel = Arc::new(Sentinel::default());
         let mut books = Ledger::new(Arc::clone(&account)).buffered(W::buffered()).follow(config.ledger);
@@ -294,7 +294,6 @@ impl Connections {
             blame: blame.clone(),
             connection: self.inner.next.fetch_add(1, Ordering::Relaxed),
             tls,
-            requests: AtomicU64::new(0),
         });
         let service = service_fn(move |request| {
             let answer = answer(Arc::clone(&shared), service.clone(), request);
@@ -363,7 +362,11 @@ impl Connections {
             tokio::select! {
                 biased;
                 () = closing.finish(config.linger, tokio::time::sleep) => {}
-                () = deadline.deadline() => blame.set(Cause::DrainDeadline),
+                // Said before the close is dropped, which gives the last verdicts.
+                () = async {
+                    deadline.deadline().await;
+                    blame.set(Cause::DrainDeadline);
+                } => {}
             }
         }
         account.settle_http2(blame.get().unwrap_or(Cause::PeerReset));
@@ -386,10 +389,12 @@ enum Step<E> {
     Look,
 }
 
-/// When to look at a connection again. A receipt may wait for the peer's acknowledgement, of which no poll tells.
+/// When to look at a connection again. A response may wait for the peer's acknowledgement, of which no poll tells.
 fn due(watch: &Watch, account: &Account, config: &Config) -> Due {
     match watch.due(config) {
-        Due::At(at) if account.receipts.waiting() => Due::At(at.min(Instant::now() + HANG_UP_INTERVAL)),
+        Due::At(at) if account.awaits_verdict(watch.under_way()) => {
+            Due::At(at.min(Instant::now() + HANG_UP_INTERVAL))
+        }
         due => due,
     }
 }

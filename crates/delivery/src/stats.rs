@@ -56,7 +56,7 @@ impl Stats {
         hang_ups,
         /// Requests handed to the service.
         requests_total,
-        /// Requests whose response is not complete.
+        /// Requests whose response has no verdict yet: it is made, written, or waits to be acknowledged.
         requests_open,
         /// Handlers that panicked.
         handler_panics,
@@ -97,7 +97,7 @@ impl Stats {
         write("idle_closes_total", "counter", "Idle connections closed.", self.idle_closes());
         write("hang_ups_total", "counter", "Peers gone while working.", self.hang_ups());
         write("requests_total", "counter", "Requests served.", self.requests_total());
-        write("requests_open", "gauge", "Requests under way.", self.requests_open());
+        write("requests_open", "gauge", "Requests whose response has no verdict yet.", self.requests_open());
         write("handler_panics_total", "counter", "Handlers that panicked.", self.handler_panics());
         write("undrained_total", "counter", "Requests answered before their end.", self.undrained());
         write("responses_whole_total", "counter", "Responses sent whole.", self.whole());

@@ -142,6 +142,10 @@ impl<W: Wire + HasSocket> Probe<Guarded<W>> for SocketProbe {
             Stream::Unix(_) => false,
         }
     }
+
+    fn failed(&self, stream: &Guarded<W>) -> bool {
+        socket::failed(stream.inner.socket().as_fd())
+    }
 }
 
 /// A transport that ends in a socket.
@@ -208,6 +212,10 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Probe<Guarded<Foreign<S
 
     fn reset_on_close(&self, stream: &Guarded<Foreign<S>>) -> bool {
         stream.inner.probe.reset_on_close(&stream.inner.inner)
+    }
+
+    fn failed(&self, stream: &Guarded<Foreign<S>>) -> bool {
+        stream.inner.probe.failed(&stream.inner.inner)
     }
 }
 

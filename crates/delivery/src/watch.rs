@@ -134,6 +134,11 @@ impl Watch {
         self.with(|state| state.unanswered > 0)
     }
 
+    /// Requests whose response body is not given away yet.
+    pub(crate) fn under_way(&self) -> usize {
+        self.with(|state| state.under_way)
+    }
+
     pub(crate) fn due(&self, config: &Config) -> Due {
         let now = Instant::now();
         let Config { header_timeout, idle_timeout, write_stall_timeout, .. } = *config;

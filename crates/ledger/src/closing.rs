@@ -2,6 +2,7 @@
 //! socket stays open until its queue has got across, so that no reset can overtake the answer.
 
 use std::future::Future;
+use std::io;
 use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
@@ -85,6 +86,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Closing<S> {
                     break;
                 }
                 discarding += pause;
+            }
+            if left > 0 && core.probe.failed(&core.inner) {
+                // Nobody reads any more once the peer has ended, so no read would tell.
+                core.book.blame().set(Cause::PeerReset);
+                core.book.failed(&io::ErrorKind::ConnectionReset.into());
+                break;
             }
             if left < outstanding {
                 outstanding = left;

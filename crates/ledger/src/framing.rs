@@ -112,6 +112,8 @@ struct Fields {
     /// A transfer coding whose last member is not `chunked`.
     other_coding: bool,
     malformed: bool,
+    /// `Connection: close`.
+    closes: bool,
     id: Option<Box<str>>,
 }
 
@@ -131,6 +133,9 @@ impl Fields {
             let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
             self.chunked = last.eq_ignore_ascii_case(b"chunked");
             self.other_coding = !self.chunked;
+        } else if name.eq_ignore_ascii_case(b"connection") {
+            self.closes |=
+                value.split(|byte| *byte == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(b"close"));
         } else if id_name.is_some_and(|id| name.eq_ignore_ascii_case(id.as_bytes())) {
             let kept = &value[..value.len().min(ID_LIMIT)];
             self.id = Some(String::from_utf8_lossy(kept).into_owned().into_boxed_str());
@@ -243,6 +248,10 @@ struct Requests {
     /// Methods of requests whose head is complete and which have no final response yet.
     waiting: VecDeque<Method>,
     begun: bool,
+    /// The head that is arriving has its answer already: the server refused it before its end.
+    refused: bool,
+    /// The server has said that it closes: heads that still come are nobody's.
+    unwanted: bool,
 }
 
 /// The line that opens an HTTP/2 connection; it looks like a request line on purpose.
@@ -257,6 +266,8 @@ impl Requests {
             method: Method::Other,
             waiting: VecDeque::new(),
             begun: false,
+            refused: false,
+            unwanted: false,
         }
     }
 
@@ -319,7 +330,9 @@ impl Requests {
             self.state = State::Lost;
             return;
         }
-        self.waiting.push_back(self.method);
+        if !std::mem::take(&mut self.refused) && !self.unwanted {
+            self.waiting.push_back(self.method);
+        }
         self.state = match (&self.fields, self.method) {
             // What follows a CONNECT depends on its answer; a server reads no further until then.
             (_, Method::Connect) => State::Tunnel,
@@ -328,6 +341,17 @@ impl Requests {
             (Fields { length: Some(length), .. }, _) if *length > 0 => State::Body(Body::Length(*length)),
             _ => State::Start,
         };
+    }
+}
+
+impl Requests {
+    /// Part of a head has arrived, and its end has not.
+    fn in_head(&self) -> bool {
+        match self.state {
+            State::Headers => true,
+            State::Start => self.lines.started,
+            _ => false,
+        }
     }
 }
 
@@ -530,7 +554,14 @@ impl Framing {
         out.count += 1;
         out.begun = false;
         out.state = State::Start;
-        self.requests.waiting.pop_front();
+        if self.requests.waiting.pop_front().is_none() && self.requests.in_head() {
+            self.requests.refused = true;
+        }
+        if out.fields.closes {
+            // RFC 9112, 9.6: what the peer sent after that request is not answered, and was told so.
+            self.requests.unwanted = true;
+            self.requests.waiting.clear();
+        }
         let entry = std::mem::replace(&mut out.entry, Entry::unanswered(number + 1));
         on(Event::Written { entry, tail });
     }

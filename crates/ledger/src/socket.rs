@@ -96,10 +96,22 @@ pub fn reset_on_close(fd: BorrowedFd<'_>) -> io::Result<()> {
 /// shut down only its writing side is *not* gone. A TCP peer that closed without a reset cannot be told
 /// from that until it is written to. Does not block.
 pub fn hung_up(fd: BorrowedFd<'_>) -> bool {
+    happened(fd, libc::POLLHUP | libc::POLLERR)
+}
+
+/// Whether the connection has failed, as by a reset: what is still queued will not get across. Other than
+/// [`hung_up`] it stays `false` for a peer that only finished sending, even when our own writing side is shut
+/// down as well (Linux calls that state `POLLHUP`, and the peer may still be reading). Does not block, and
+/// leaves the error to the next call that reads or writes.
+pub fn failed(fd: BorrowedFd<'_>) -> bool {
+    happened(fd, libc::POLLERR)
+}
+
+fn happened(fd: BorrowedFd<'_>, events: libc::c_short) -> bool {
     let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: 0, revents: 0 };
     // SAFETY: one pollfd, live for the call; a timeout of zero returns at once.
     let ready = unsafe { libc::poll(&raw mut poll, 1, 0) };
-    ready > 0 && poll.revents & (libc::POLLHUP | libc::POLLERR) != 0
+    ready > 0 && poll.revents & events != 0
 }
 
 /// What a ledger asks the transport under a stream. Implement it to look through a wrapper (TLS, a
@@ -111,6 +123,12 @@ pub trait Probe<S: ?Sized>: Send + Sync {
     fn unread(&self, stream: &S) -> bool;
     /// Makes the next close a reset. `false` if there is no such thing here.
     fn reset_on_close(&self, stream: &S) -> bool;
+    /// Whether the connection has failed, so that what is queued will not get across. A transport that cannot
+    /// tell says `false`, and is then given up when nothing moves for too long.
+    fn failed(&self, stream: &S) -> bool {
+        let _ = stream;
+        false
+    }
 }
 
 /// For streams about which nothing can be asked: accepted counts as received.
@@ -146,6 +164,10 @@ impl<S: AsFd> Probe<S> for TcpProbe {
 
     fn reset_on_close(&self, stream: &S) -> bool {
         reset_on_close(stream.as_fd()).is_ok()
+    }
+
+    fn failed(&self, stream: &S) -> bool {
+        failed(stream.as_fd())
     }
 }
 

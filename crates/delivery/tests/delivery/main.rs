@@ -1,6 +1,11 @@
 //! The delivery layer through its public doors. Test names and comments carry the numbers of the
 //! delivery statements (DLV-nnn) that they cover.
 
+mod deadlines;
 mod early;
+mod http2;
 mod model;
+mod open;
+mod sockets;
+mod steps;
 mod support;

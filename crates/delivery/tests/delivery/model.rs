@@ -57,6 +57,10 @@ async fn run(seed: u64) -> Result<(), String> {
     })
     .await;
     let verdicts = verdicts.list();
+    let open = connections.stats().requests_open();
+    if open > 0 {
+        return Err(format!("seed {seed}: {open} requests open after their connection"));
+    }
     judge(&schedule, Claim::Delivered, &sighting, &verdicts)
         .map_err(|why| format!("seed {seed}: {why}\n{schedule:?}\n{sighting:?}\n{verdicts:?}"))
 }

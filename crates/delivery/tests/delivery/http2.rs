@@ -1,0 +1,185 @@
+//! HTTP/2: answers without a body, and those that are cut.
+
+use std::future::poll_fn;
+use std::time::Duration;
+
+use bytes::Bytes;
+use delivery::{Cause, Config, Connections, Incoming, Stats};
+use h2::client::{Builder, SendRequest};
+use http::{Method, Request, Response, StatusCode};
+use ledger::NoProbe;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::task::JoinHandle;
+
+use crate::support::{Odd, Then, Verdicts};
+
+const LONG: Duration = Duration::from_secs(24 * 3600);
+
+/// `/<status>/<length>`: a body of that length; `/wait/<length>`: it does not go on after its first half.
+async fn answer(request: Request<Incoming>) -> Response<Odd> {
+    let mut parts = request.uri().path().split('/').skip(1);
+    let what = parts.next().unwrap();
+    let length: usize = parts.next().unwrap().parse().unwrap();
+    if what == "wait" {
+        return Odd::answer(length as u64, length / 2, Then::Waits);
+    }
+    let mut response = Odd::whole(length);
+    *response.status_mut() = what.parse().unwrap();
+    response
+}
+
+struct Client {
+    send: SendRequest<Bytes>,
+    driver: JoinHandle<()>,
+    serving: JoinHandle<()>,
+    connections: Connections,
+    verdicts: Verdicts,
+}
+
+impl Client {
+    /// A client whose streams start with a window of `window` bytes.
+    async fn new(window: u32) -> Self {
+        let (client, server) = tokio::io::duplex(1 << 20);
+        let verdicts = Verdicts::default();
+        let mut config = Config::default();
+        config.observer = Some(std::sync::Arc::new(verdicts.clone()));
+        let connections = Connections::new(config);
+        let serving = tokio::spawn({
+            let connections = connections.clone();
+            async move { connections.serve_stream(server, &NoProbe, answer).await }
+        });
+        let (send, connection) = Builder::new().initial_window_size(window).handshake(client).await.unwrap();
+        let driver = tokio::spawn(async move {
+            let _ = connection.await;
+        });
+        Self { send, driver, serving, connections, verdicts }
+    }
+
+    async fn ask(&mut self, method: Method, path: &str) -> Response<h2::RecvStream> {
+        let request = Request::builder().method(method).uri(format!("http://x{path}")).body(()).unwrap();
+        poll_fn(|cx| self.send.poll_ready(cx)).await.unwrap();
+        let (response, _) = self.send.send_request(request, true).unwrap();
+        response.await.unwrap()
+    }
+
+    fn stats(&self) -> std::sync::Arc<Stats> {
+        self.connections.stats()
+    }
+
+    /// Waits until the server is done with the connection, if it is within a day of its clock.
+    async fn served(self) {
+        tokio::time::timeout(LONG, self.serving).await.expect("the connection ends").unwrap();
+    }
+}
+
+fn length(response: &Response<h2::RecvStream>) -> Option<&str> {
+    response.headers().get("content-length").map(|value| value.to_str().unwrap())
+}
+
+// RFC 9113, 8.1.1: DATA in the answer to HEAD is a malformed response.
+#[tokio::test(start_paused = true)]
+async fn the_answer_to_head_tells_its_length_and_has_no_body() {
+    let mut client = Client::new(65_535).await;
+    let mut response = client.ask(Method::HEAD, "/200/200000").await;
+    assert_eq!((response.status(), length(&response)), (StatusCode::OK, Some("200000")));
+    assert!(response.body().is_end_stream(), "HEADERS carry END_STREAM");
+    assert!(response.body_mut().data().await.is_none());
+    // The connection goes on.
+    let response = client.ask(Method::GET, "/200/10").await;
+    assert_eq!(length(&response), Some("10"));
+    let response = client.ask(Method::HEAD, "/404/7").await;
+    assert_eq!((response.status().as_u16(), length(&response)), (404, Some("7")));
+    assert!(response.body().is_end_stream());
+    let stats = client.stats();
+    drop(client.send);
+    tokio::time::timeout(LONG, client.serving).await.unwrap().unwrap();
+    assert_eq!((stats.whole(), stats.cut(), stats.abandoned(), stats.requests_open()), (3, 0, 0, 0));
+    assert_eq!(client.verdicts.list(), [(None, 0, None), (None, 10, None), (None, 0, None)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_without_content_have_no_body() {
+    let mut client = Client::new(65_535).await;
+    for path in ["/204/5", "/304/5"] {
+        let response = client.ask(Method::GET, path).await;
+        assert!(response.body().is_end_stream(), "{path}");
+        assert_eq!(length(&response), None, "{path}: five is not the length of a representation");
+    }
+    let stats = client.stats();
+    drop(client.send);
+    tokio::time::timeout(LONG, client.serving).await.unwrap().unwrap();
+    assert_eq!((stats.whole(), stats.cut()), (2, 0));
+}
+
+// DLV-002: the peer's flow control holds the answer, and the transport is free.
+#[tokio::test(start_paused = true)]
+async fn a_stream_without_window_is_cut_as_a_stall() {
+    let mut client = Client::new(65_535).await;
+    let response = client.ask(Method::GET, "/200/500000").await;
+    let stats = client.stats();
+    let began = tokio::time::Instant::now();
+    client.served().await;
+    assert!(began.elapsed() < 2 * Config::default().write_stall_timeout, "{:?}", began.elapsed());
+    assert_eq!((stats.cuts(Cause::WriteStall), stats.cut(), stats.whole()), (1, 1, 0));
+    assert_eq!(stats.requests_open(), 0);
+    drop(response);
+}
+
+// DLV-002
+#[tokio::test(start_paused = true)]
+async fn a_stream_reset_by_its_peer_is_a_cut() {
+    let mut client = Client::new(65_535).await;
+    let response = client.ask(Method::GET, "/200/500000").await;
+    let stats = client.stats();
+    drop(response);
+    // Seen from another stream, behind the reset.
+    client.ask(Method::HEAD, "/200/1").await;
+    assert_eq!((stats.cuts(Cause::PeerReset), stats.cut()), (1, 1));
+    drop(client.send);
+    tokio::time::timeout(LONG, client.serving).await.unwrap().unwrap();
+    assert_eq!((stats.cut(), stats.whole(), stats.requests_open()), (1, 1, 0));
+}
+
+// DLV-002
+#[tokio::test(start_paused = true)]
+async fn streams_of_a_dropped_connection_are_cuts() {
+    let mut client = Client::new(65_535).await;
+    let held = client.ask(Method::GET, "/200/500000").await;
+    let waiting = client.ask(Method::GET, "/wait/1000").await;
+    let stats = client.stats();
+    assert_eq!(stats.requests_open(), 2);
+    client.driver.abort();
+    client.served().await;
+    assert_eq!((stats.cuts(Cause::PeerReset), stats.cut(), stats.whole()), (2, 2, 0));
+    assert_eq!(stats.requests_open(), 0);
+    drop((held, waiting));
+}
+
+// DLV-002: the service's part is done and the connection has all of the body, which is more than the peer's window.
+#[tokio::test(start_paused = true)]
+async fn an_answer_lost_between_the_service_and_the_wire_is_a_cut() {
+    let mut client = Client::new(1000).await;
+    let response = client.ask(Method::GET, "/200/10000").await;
+    let stats = client.stats();
+    assert_eq!((stats.whole(), stats.cut(), stats.requests_open()), (0, 0, 1));
+    client.driver.abort();
+    client.served().await;
+    assert_eq!((stats.cuts(Cause::PeerReset), stats.cut(), stats.whole()), (1, 1, 0));
+    assert_eq!(stats.requests_open(), 0);
+    drop(response);
+}
+
+// A malformed connection is nobody's request.
+#[tokio::test(start_paused = true)]
+async fn a_preface_alone_is_no_request() {
+    let (mut client, server): (DuplexStream, DuplexStream) = tokio::io::duplex(1 << 16);
+    let connections = Connections::new(Config::default());
+    let stats = connections.stats();
+    let serving = tokio::spawn(async move { connections.serve_stream(server, &NoProbe, answer).await });
+    client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\xff\xff\xff\xff\xff\xff").await.unwrap();
+    let mut all = Vec::new();
+    client.read_to_end(&mut all).await.unwrap();
+    drop(client);
+    tokio::time::timeout(LONG, serving).await.unwrap().unwrap();
+    assert_eq!((stats.requests_total(), stats.whole(), stats.cut(), stats.abandoned()), (0, 0, 0, 0));
+}

@@ -1,0 +1,113 @@
+//! The gauge of open requests, and heads that no request came of.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use delivery::{Config, Connections, Incoming, Listener, Server};
+use http::{Request, Response};
+use ledger::NoProbe;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::{Odd, Verdicts};
+
+async fn answer(request: Request<Incoming>) -> Response<Odd> {
+    Odd::whole(request.uri().path().trim_start_matches('/').parse().unwrap())
+}
+
+async fn until(mut holds: impl FnMut() -> bool) {
+    while !holds() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// On TCP a response is open until the peer's kernel has it, though the connection took it all long before.
+#[tokio::test]
+async fn a_request_is_open_until_its_verdict() {
+    const LENGTH: u64 = 300_000;
+    for keep_alive in [true, false] {
+        let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.tcp_address().unwrap();
+        let server = Server::start(Config::default(), vec![listener], answer);
+        let stats = server.stats();
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let close = if keep_alive { "" } else { "connection: close\r\n" };
+        client
+            .write_all(format!("GET /{LENGTH} HTTP/1.1\r\nhost: x\r\n{close}\r\n").as_bytes())
+            .await
+            .unwrap();
+        until(|| stats.bytes() > LENGTH).await;
+        assert_eq!((stats.requests_open(), stats.whole()), (1, 0));
+        let mut all = Vec::new();
+        while !all.windows(4).any(|w| w == b"\r\n\r\n") {
+            assert_ne!(client.read_buf(&mut all).await.unwrap(), 0);
+        }
+        let head = all.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4;
+        let mut rest = vec![0; usize::try_from(LENGTH).unwrap() + head - all.len()];
+        client.read_exact(&mut rest).await.unwrap();
+        // It is noticed without another byte in either direction.
+        until(|| stats.whole() == 1).await;
+        assert_eq!((stats.requests_open(), stats.whole(), stats.cut()), (0, 1, 0));
+        drop(client);
+        server.shutdown(Duration::from_secs(5)).await;
+        assert_eq!(stats.requests_open(), 0);
+    }
+}
+
+/// Without a ledger the end of the body is all that is known.
+#[tokio::test(start_paused = true)]
+async fn without_a_ledger_a_request_is_open_until_its_body_is_given() {
+    let mut config = Config::default();
+    config.ledger = false;
+    let connections = Connections::new(config);
+    let stats = connections.stats();
+    let (mut client, server) = tokio::io::duplex(1 << 16);
+    let serving = tokio::spawn(async move { connections.serve_stream(server, &NoProbe, answer).await });
+    client.write_all(b"GET /10 HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut seen = Vec::new();
+    while !seen.ends_with(b"\r\n\r\nxxxxxxxxxx") {
+        assert_ne!(client.read_buf(&mut seen).await.unwrap(), 0);
+    }
+    assert_eq!((stats.requests_total(), stats.requests_open()), (1, 0));
+    drop(client);
+    serving.await.unwrap();
+    assert_eq!(stats.requests_open(), 0);
+}
+
+/// A head that is refused before its end is answered once and counted once, whatever comes after it.
+#[tokio::test(start_paused = true)]
+async fn a_refused_head_is_one_whole_response_and_no_request() {
+    let large = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(300_000));
+    let twice = format!("{large}{large}");
+    let requests = [
+        (&*large, "431"),
+        (&*twice, "431"),
+        ("GET / HTTP/1.1\r\nbad header\r\n\r\nGET / HTTP/1.1\r\n\r\n", "400"),
+        ("nonsense\r\n\r\nGET / HTTP/1.1\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\ncontent-length: x\r\n\r\n", "400"),
+    ];
+    for (request, status) in requests {
+        let verdicts = Verdicts::default();
+        let mut config = Config::default();
+        config.observer = Some(Arc::new(verdicts.clone()));
+        let connections = Connections::new(config);
+        let stats = connections.stats();
+        let (client, server) = tokio::io::duplex(1 << 16);
+        let serving = tokio::spawn(async move { connections.serve_stream(server, &NoProbe, answer).await });
+        let (mut reads, mut writes) = tokio::io::split(client);
+        let request = request.to_owned();
+        let writing = tokio::spawn(async move {
+            let _ = writes.write_all(request.as_bytes()).await;
+            writes
+        });
+        let mut all = Vec::new();
+        reads.read_to_end(&mut all).await.unwrap();
+        let text = String::from_utf8_lossy(&all).into_owned();
+        assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{text:?}");
+        drop((reads, writing.await.unwrap()));
+        serving.await.unwrap();
+        let counted = (stats.whole(), stats.abandoned(), stats.cut());
+        assert_eq!(counted, (1, 0, 0), "{text:?} {:?}", verdicts.list());
+        assert_eq!((stats.requests_total(), stats.requests_open()), (0, 0));
+    }
+}
