@@ -149,14 +149,24 @@ pub(crate) fn of_raster(
     let g = face::aimed(g, transform, turned_size(&g, transform), means.faces, means.work, look)?;
     placed(&g, transform, means, found, |g| {
         let map = Mapping::new(g, transform, Turn::default(), size);
-        match enlarge::before_resize(&image, &map, transform, means)? {
-            Some((large, map)) => {
-                drop(image);
-                scaled(large, &map, means.work)
-            }
-            None => scaled(image, &map, means.work),
-        }
+        generated_or_scaled(image, &map, transform, means)
     })
+}
+
+/// Scales and turns an image that is in memory; where it is enlarged, by a model if that is wanted and there.
+fn generated_or_scaled(
+    image: Raster,
+    map: &Mapping,
+    transform: &Transform,
+    means: Means<'_>,
+) -> Result<Raster, Error> {
+    match enlarge::before_resize(&image, map, transform, means)? {
+        Some((large, map)) => {
+            drop(image);
+            scaled(large, &map, means.work)
+        }
+        None => scaled(image, map, means.work),
+    }
 }
 
 /// What `trim=border` leaves; `None` where all is border.
@@ -281,7 +291,9 @@ fn placed(
         found.focus = Some(window);
         let cut = crop(&image, window, work)?;
         drop(image);
-        if size == g.scaled { cut } else { resized(&cut, g.scaled, work)? }
+        let all = Area { x: 0.0, y: 0.0, width: cut.width.into(), height: cut.height.into() };
+        let map = Mapping { bounds: all, area: all, size: g.scaled, turn: Turn::default() };
+        generated_or_scaled(cut, &map, transform, means)?
     } else {
         make(g)?
     };
