@@ -56,8 +56,6 @@ pub enum Runner {
 pub enum Expected {
     Never,
     Always,
-    /// At least three in four: over TCP, on a busy machine, the server may come back for more later than the last chunk.
-    Mostly,
     /// At least one.
     Some,
     /// A race, which each side wins at times: at least one, and not all.
@@ -231,7 +229,7 @@ pub const CASES: [Case; 14] = [
         closing: Closing::Server,
         order: "/boundary/keep/held/15000000",
         runner: connections(Script { last_chunk: LastChunk::Late(Duration::from_millis(5)), ..PLAIN }, 25),
-        expected: [Expected::Mostly, Expected::Mostly, Expected::Mostly, Expected::Some, Expected::Some],
+        expected: [Expected::Always, Expected::Always, Expected::Always, Expected::Some, Expected::Some],
     },
     Case {
         letter: 'N',
@@ -241,7 +239,7 @@ pub const CASES: [Case; 14] = [
         closing: Closing::Ledger,
         order: "/boundary/keep/held/15000000",
         runner: connections(Script { last_chunk: LastChunk::Late(Duration::from_millis(5)), ..PLAIN }, 25),
-        expected: [Expected::Mostly, Expected::Mostly, Expected::Mostly, Expected::Never, Expected::Never],
+        expected: UNFIXED_ALWAYS,
     },
 ];
 
@@ -275,7 +273,6 @@ impl Expected {
         match self {
             Self::Never => cut == 0,
             Self::Always => cut == runs,
-            Self::Mostly => cut * 4 >= runs * 3,
             Self::Some => cut > 0,
             Self::Race => cut > 0 && cut < runs,
             Self::Rarely => cut * 100 < runs,
@@ -286,7 +283,6 @@ impl Expected {
         match self {
             Self::Never => "never",
             Self::Always => "always",
-            Self::Mostly => "mostly",
             Self::Some => "some",
             Self::Race => "some and not all",
             Self::Rarely => "rarely",
