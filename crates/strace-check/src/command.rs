@@ -33,7 +33,8 @@ pub enum Format {
 /// ```
 ///
 /// # Errors
-/// As [`check`](crate::check), and [`Error::Write`] when `out` fails: then reading stops.
+/// As [`check`](crate::check), [`Error::Write`] when `out` fails: then reading stops; and [`Error::NotATrace`] when strace has
+/// not written the input.
 pub fn report(
     reader: impl BufRead,
     out: &mut dyn Write,
@@ -48,6 +49,9 @@ pub fn report(
         return Err(Error::Write(error));
     }
     let summary = followed?;
+    if summary.recognised == 0 {
+        return Err(Error::NotATrace { lines: summary.lines });
+    }
     output.summary(&summary).map_err(Error::Write)?;
     Ok(summary)
 }

@@ -37,8 +37,10 @@
 //! * A body without a visible length of which the server never offered the rest to the kernel.
 
 mod command;
+mod evidence;
 mod framing;
 mod line;
+mod prefix;
 mod report;
 mod value;
 mod watch;
@@ -46,6 +48,7 @@ mod watch;
 use std::io::{self, BufRead};
 
 pub use command::{Format, report};
+pub use evidence::Doubt;
 pub use report::{Cut, Ending, HEADER, Peer, Short, Summary};
 
 /// Which processes share their descriptors.
@@ -88,6 +91,11 @@ pub enum Error {
         /// The line, from 1.
         line: u64,
     },
+    /// Not one line is strace's. Only [`report`] says so; [`check`] gives a summary with nothing recognised.
+    NotATrace {
+        /// Lines read.
+        lines: u64,
+    },
 }
 
 impl std::fmt::Display for Error {
@@ -98,6 +106,14 @@ impl std::fmt::Display for Error {
             Self::TooMuchOpen { line } => {
                 write!(f, "too many descriptors are open at line {line}: this is no trace")
             }
+            Self::NotATrace { lines: 0 } => f.write_str(
+                "this is empty: expected is the output of strace, as from `strace -f -tt -o FILE -p PID`",
+            ),
+            Self::NotATrace { lines } => write!(
+                f,
+                "none of {lines} lines is a system call: expected is the output of strace, as from \
+                 `strace -f -tt -o FILE -p PID`"
+            ),
         }
     }
 }
@@ -106,7 +122,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Read(error) | Self::Write(error) => Some(error),
-            Self::TooMuchOpen { .. } => None,
+            Self::TooMuchOpen { .. } | Self::NotATrace { .. } => None,
         }
     }
 }

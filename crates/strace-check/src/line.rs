@@ -1,17 +1,7 @@
 //! One line of strace output: who, when, and what happened, whatever options strace was given.
 
+use crate::prefix::{Prefix, Stamp, number};
 use crate::value::{Value, arguments};
-
-/// When a line was printed, in microseconds of whatever clock strace used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Stamp {
-    /// `-t` and `-tt`: time of day.
-    OfDay(u64),
-    /// `-ttt`: since 1970.
-    Epoch(u64),
-    /// `-r`: since the line before.
-    Since(u64),
-}
 
 /// What a system call returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,78 +47,30 @@ pub(crate) struct Line {
     pub(crate) time: Option<String>,
     pub(crate) stamp: Option<Stamp>,
     pub(crate) said: Said,
+    /// Nobody but strace writes such a line.
+    pub(crate) recognised: bool,
 }
 
 impl Line {
     pub(crate) fn parse(line: &[u8]) -> Self {
         let line = line.trim_ascii();
-        let (pid, rest) = pid(line);
-        let (time, stamp, rest) = time(rest);
-        Self { pid, time, stamp, said: said(rest) }
+        let (Prefix { pid, time, stamp }, rest) = Prefix::parse(line);
+        let said = said(rest);
+        let recognised = match &said {
+            Said::Call { .. } => has_outcome(rest),
+            Said::Unfinished { .. } | Said::Resumed { .. } | Said::Gone => true,
+            Said::Other => rest.starts_with(b"--- SIG") || rest.starts_with(b"--- stopped"),
+        };
+        Self { pid, time, stamp, said, recognised }
     }
 }
 
-/// `[pid 12] `, or `12 ` at the start of a line with something that is not a number behind it.
-fn pid(line: &[u8]) -> (Option<u32>, &[u8]) {
-    if let Some(rest) = line.strip_prefix(b"[pid ") {
-        let rest = rest.trim_ascii_start();
-        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        if rest.get(digits) == Some(&b']') {
-            return (number(&rest[..digits]), rest[digits + 1..].trim_ascii_start());
-        }
-    }
-    let digits = line.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    if digits > 0 && line.get(digits) == Some(&b' ') {
-        return (number(&line[..digits]), line[digits..].trim_ascii_start());
-    }
-    (None, line)
-}
-
-fn number<N: std::str::FromStr>(digits: &[u8]) -> Option<N> {
-    std::str::from_utf8(digits).ok()?.parse().ok()
-}
-
-/// `12:34:56`, `12:34:56.123456`, `1700000000.123456` and `0.000123`, and with `-r` beside another the relative one
-/// alone counts for nothing: the first is the one that is kept.
-fn time(line: &[u8]) -> (Option<String>, Option<Stamp>, &[u8]) {
-    let length = line.iter().take_while(|byte| byte.is_ascii_digit() || matches!(byte, b':' | b'.')).count();
-    let word = &line[..length];
-    if length == 0 || line.get(length) != Some(&b' ') {
-        return (None, None, line);
-    }
-    let Some(stamp) = stamp(word) else { return (None, None, line) };
-    let mut rest = line[length..].trim_ascii_start();
-    // `-r` together with `-t` prints `(+     0.000123)`.
-    if rest.starts_with(b"(+")
-        && let Some(end) = rest.iter().position(|byte| *byte == b')')
-    {
-        rest = rest[end + 1..].trim_ascii_start();
-    }
-    (Some(String::from_utf8_lossy(word).into_owned()), Some(stamp), rest)
-}
-
-fn stamp(word: &[u8]) -> Option<Stamp> {
-    let (whole, fraction) = match word.iter().position(|byte| *byte == b'.') {
-        Some(dot) => (&word[..dot], &word[dot + 1..]),
-        None => (word, &[][..]),
-    };
-    let micros =
-        fraction.iter().chain(std::iter::repeat(&b'0')).take(6).try_fold(0_u64, |sum, digit| {
-            digit.is_ascii_digit().then(|| sum * 10 + u64::from(digit - b'0'))
-        })?;
-    let mut parts = whole.split(|byte| *byte == b':');
-    let numbers: Vec<u64> = parts.by_ref().take(4).map(number).collect::<Option<_>>()?;
-    match numbers[..] {
-        [hours, minutes, seconds] if hours < 48 && minutes < 60 && seconds < 61 => {
-            Some(Stamp::OfDay((hours * 3600 + minutes * 60 + seconds) * 1_000_000 + micros))
-        }
-        // A number alone is a time only with its fraction; `-r` counts in small ones.
-        [seconds] if !fraction.is_empty() && seconds < 100_000_000 => {
-            Some(Stamp::Since(seconds * 1_000_000 + micros))
-        }
-        [seconds] if !fraction.is_empty() => Some(Stamp::Epoch(seconds.checked_mul(1_000_000)? + micros)),
-        _ => None,
-    }
+/// `name(` to begin with, and `) = ` with a result behind it.
+fn has_outcome(rest: &[u8]) -> bool {
+    let ends = |at: usize| rest[..at].trim_ascii_end().ends_with(b")");
+    let marks = rest.iter().enumerate().filter(|(_, byte)| **byte == b'=').map(|(at, _)| at);
+    let result = |rest: &[u8]| matches!(rest.trim_ascii_start(), [b'0'..=b'9' | b'?', ..] | [b'-', b'1', ..]);
+    marks.rev().any(|at| ends(at) && result(&rest[at + 1..]))
 }
 
 fn said(rest: &[u8]) -> Said {
@@ -151,6 +93,24 @@ fn said(rest: &[u8]) -> Said {
     call(rest)
 }
 
+/// `strace: Process 12 attached`
+pub(crate) fn attached(text: &[u8]) -> Option<u32> {
+    let rest = text.strip_prefix(b"strace: Process ")?;
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    rest[digits..].starts_with(b" attached").then(|| number(&rest[..digits]))?
+}
+
+/// On its standard error strace breaks a line off to say that it follows a new process. Returns what came before,
+/// and that process.
+pub(crate) fn broken_off(line: &[u8]) -> Option<(&[u8], u32)> {
+    const MARK: &[u8] = b"strace: Process ";
+    // The message stands at the end, and is short.
+    let from = line.len().saturating_sub(48);
+    let at = from + line[from..].windows(MARK.len()).position(|window| window == MARK)?;
+    let child = attached(&line[at..])?;
+    (at > 0).then_some((&line[..at], child))
+}
+
 fn text_of(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -167,8 +127,15 @@ pub(crate) fn call(text: &[u8]) -> Said {
         let (arguments, _) = arguments(&open[name + 1..]);
         return Said::Unfinished { name: called, arguments, text: open.to_vec() };
     }
-    let (arguments, rest) = arguments(&text[name + 1..]);
-    Said::Call { name: called, arguments, outcome: outcome(rest) }
+    let (mut values, rest) = arguments(&text[name + 1..]);
+    let outcome = outcome(rest);
+    // What a poll found stands behind its result: read as one argument more.
+    if matches!(called.as_str(), "poll" | "ppoll")
+        && let Some(at) = rest.iter().position(|byte| *byte == b'(')
+    {
+        values.extend(arguments(&rest[at + 1..]).0);
+    }
+    Said::Call { name: called, arguments: values, outcome }
 }
 
 /// `= 12`, `= 7<socket:[9]>`, `= -1 EAGAIN (...)`, `= ?`, each perhaps with `<0.000012>` behind.
@@ -177,7 +144,18 @@ fn outcome(rest: &[u8]) -> Outcome {
     let Some(value) = text.trim_start().strip_prefix('=') else { return Outcome::Unknown };
     let value = value.trim_start();
     if let Some(error) = value.strip_prefix("-1 ") {
-        return Outcome::Error(error.split_whitespace().next().unwrap_or_default().to_owned());
+        let name = match error.trim_start_matches("(errno ").split([' ', ')']).next() {
+            Some("11") => "EAGAIN",
+            Some("32") => "EPIPE",
+            Some("104") => "ECONNRESET",
+            name => name.unwrap_or_default(),
+        };
+        return Outcome::Error(name.to_owned());
+    }
+    if let Some(hex) = value.strip_prefix("0x") {
+        let digits = hex.bytes().take_while(u8::is_ascii_hexdigit).count();
+        return u64::from_str_radix(&hex[..digits], 16)
+            .map_or(Outcome::Unknown, |number| Outcome::Number(number, None));
     }
     let digits = value.bytes().take_while(u8::is_ascii_digit).count();
     let Ok(number) = value[..digits].parse() else { return Outcome::Unknown };

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::Doubt;
+
 /// What ended the response before its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -39,7 +41,7 @@ pub enum Peer {
     Waiting,
     /// It had shut its writing side down, or closed.
     Ended,
-    /// It was gone: a write or a read failed with `EPIPE` or `ECONNRESET`.
+    /// It was gone: a call failed with `EPIPE`, `ECONNRESET` or the like, or `epoll` or `poll` reported a hang-up.
     Gone,
 }
 
@@ -185,17 +187,31 @@ pub struct Summary {
     pub whole: u64,
     /// Responses that were cut.
     pub cut: u64,
+    /// Those of them whose peer had gone away before, which is no fault of the server.
+    pub peer_gone: u64,
     /// Responses still under way when the trace ended.
     pub open: u64,
     /// Connections whose beginning is not in the trace and that ended with bytes left: HTTP or not cannot be told.
     pub unjudged: u64,
+    /// Connections whose bytes are TLS.
+    pub tls: u64,
+    /// Connections whose bytes are HTTP/2.
+    pub http2: u64,
+    /// Lines that strace has written: calls, signals, ends of processes.
+    pub recognised: u64,
+    /// Why the absence of cuts may mean nothing.
+    pub doubts: Vec<Doubt>,
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let gone = match self.peer_gone {
+            0 => String::new(),
+            gone => format!(" ({gone} after the peer was gone)"),
+        };
         write!(
             f,
-            "{} cut, {} whole, {} under way at the end, on {} connections in {} lines",
+            "{} cut{gone}, {} whole, {} under way at the end, on {} connections in {} lines",
             self.cut, self.whole, self.open, self.connections, self.lines
         )?;
         if self.unjudged > 0 {
@@ -219,11 +235,24 @@ impl Summary {
             "cut": self.cut,
             "open": self.open,
             "unjudged": self.unjudged,
+            "peer_gone": self.peer_gone,
+            "tls": self.tls,
+            "http2": self.http2,
+            "warnings": self
+                .doubts
+                .iter()
+                .map(|doubt| json!({ "name": doubt.name(), "text": doubt.to_string() }))
+                .collect::<Vec<_>>(),
         }})
     }
 
-    /// The exit status that belongs to it: 1 when a response was cut, else 0. (2 is for a trace that cannot be read.)
+    /// The exit status that belongs to it: 1 when a response was cut, 2 when none was and the trace could not have shown
+    /// it, else 0. (2 is also for a trace that cannot be read.)
     pub fn exit_status(&self) -> u8 {
-        u8::from(self.cut > 0)
+        match (self.cut, self.is_blind()) {
+            (0, true) => 2,
+            (0, false) => 0,
+            _ => 1,
+        }
     }
 }

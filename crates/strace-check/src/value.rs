@@ -36,6 +36,19 @@ impl Value {
         }
     }
 
+    pub(crate) fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Text { bytes, .. } => Some(bytes),
+            Self::List { .. } | Self::Fields(_) | Self::Word(_) => None,
+        }
+    }
+
+    /// A constant: by its name, by its number (`-X raw`), or by both (`-X verbose`).
+    pub(crate) fn is(&self, name: &str, number: u64) -> bool {
+        let mut words = self.word().split([' ', '|']);
+        self.number() == Some(number) || words.any(|word| word == name)
+    }
+
     pub(crate) fn field(&self, name: &str) -> Option<&Self> {
         let Self::Fields(fields) = self else { return None };
         fields.iter().find(|(field, _)| field == name).map(|(_, value)| value)
@@ -55,7 +68,12 @@ impl Descriptor {
             Some((number, about)) => (number, Some(about.strip_suffix('>').unwrap_or(about).to_owned())),
             None => (word, None),
         };
-        Some(Self { number: number.trim().parse().ok()?, about })
+        let number = number.trim();
+        let number = match number.strip_prefix("0x") {
+            Some(hex) => i64::from_str_radix(hex, 16).ok()?,
+            None => number.parse().ok()?,
+        };
+        Some(Self { number, about })
     }
 }
 
@@ -76,6 +94,14 @@ fn field_name(text: &[u8]) -> Option<(&[u8], usize)> {
         end += usize::from(text.get(end) == Some(&b')'));
     }
     (name > 0 && text.get(end) == Some(&b'=')).then_some((&text[..name], end + 1))
+}
+
+/// How many bytes a name takes in front of an argument. `flags=` stays: older versions print it with some calls only.
+fn argument_name(text: &[u8]) -> usize {
+    match field_name(text) {
+        Some((name, used)) if name != b"flags" => used,
+        _ => 0,
+    }
 }
 
 struct Reader<'a> {
@@ -116,6 +142,10 @@ impl Reader<'_> {
                 }
                 Some(_) => {
                     let before = self.at;
+                    // `strace -N` names the arguments of calls.
+                    if depth == 0 {
+                        self.at += argument_name(&self.text[self.at..]);
+                    }
                     let value = self.value(depth);
                     items.push(value);
                     // A stray closing byte of another kind: passed over, so that reading always ends.

@@ -3,73 +3,21 @@
 //! strace shows the beginning of each buffer and the length of all of it. What is visible is followed like a parser
 //! would; where the view ends, the lengths that the server asked the kernel to take remain as evidence.
 
+mod chunk;
+mod head;
+mod piece;
+
+use std::collections::VecDeque;
+
+use chunk::Chunk;
+pub(crate) use head::{Response, begins_response};
+use head::{head_end, method};
+use piece::Part;
+pub(crate) use piece::Piece;
+use piece::slice;
+
 /// How much of a head is kept.
 const MOST_HEAD: usize = 64 << 10;
-
-/// One buffer of a write: its length, and the beginning of it that strace printed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Piece {
-    pub(crate) length: u64,
-    pub(crate) visible: Vec<u8>,
-}
-
-impl Piece {
-    /// What can be seen of the part between two offsets.
-    fn part(&self, from: u64, to: u64) -> Part<'_> {
-        let seen = self.visible.len();
-        let clamp = |at: u64| usize::try_from(at).map_or(seen, |at| at.min(seen));
-        Part { length: to - from, visible: &self.visible[clamp(from)..clamp(to)] }
-    }
-}
-
-/// A part of a [`Piece`], seen in place.
-#[derive(Clone, Copy, Debug)]
-struct Part<'a> {
-    length: u64,
-    visible: &'a [u8],
-}
-
-/// The part of a write from one offset to another, with no more of its bytes than a head needs.
-fn slice(pieces: &[Piece], from: u64, to: u64) -> Vec<Piece> {
-    let mut parts = Vec::new();
-    let mut start = 0;
-    for piece in pieces {
-        let end = start + piece.length;
-        let (a, b) = (from.max(start), to.min(end));
-        if a < b {
-            let part = piece.part(a - start, b - start);
-            let kept = part.visible.len().min(KEPT_VISIBLE);
-            parts.push(Piece { length: part.length, visible: part.visible[..kept].to_vec() });
-        }
-        start = end;
-    }
-    parts
-}
-
-/// What is known of one response.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Response {
-    pub(crate) method: Option<String>,
-    pub(crate) status: Option<u16>,
-    pub(crate) promised: Option<u64>,
-    pub(crate) chunked: bool,
-    /// Bytes of the head, once its end is known.
-    pub(crate) head: Option<u64>,
-    /// Bytes of all kinds that the kernel took.
-    pub(crate) taken: u64,
-}
-
-impl Response {
-    /// Body bytes that the kernel took, chunk framing included; all bytes while the head's end is not known.
-    pub(crate) fn sent(&self) -> u64 {
-        self.taken - self.head.unwrap_or(0).min(self.taken)
-    }
-
-    fn has_body(&self) -> bool {
-        self.method.as_deref() != Some("HEAD")
-            && !self.status.is_some_and(|status| status < 200 || status == 204 || status == 304)
-    }
-}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
@@ -82,17 +30,10 @@ enum State {
     Chunked(Chunk),
     /// In a response whose end cannot be seen coming.
     Unknown,
-    /// Not HTTP/1, or no longer.
+    /// Not HTTP/1, or bytes that belong to no response.
     Opaque,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Chunk {
-    Size(Vec<u8>),
-    /// Data and its line end.
-    Data(u64),
-    /// After the last chunk: trailers up to an empty line.
-    Trailer(Vec<u8>),
+    /// The connection was handed to another protocol.
+    Tunnel,
 }
 
 /// What the framing says of a response whose connection ends now.
@@ -116,19 +57,21 @@ pub(crate) struct Outgoing {
     /// Complete responses so far.
     pub(crate) responses: u64,
     /// Methods of the requests that were read and not yet answered, oldest first.
-    methods: std::collections::VecDeque<String>,
+    methods: VecDeque<String>,
     /// What the last write offered and the kernel did not take.
     rest: Vec<Piece>,
     /// Counted over the whole connection: bytes taken, and how far the server has ever tried to get.
     taken: u64,
     offered: u64,
+    /// What is left of a file that the kernel was asked to send. Not in `offered`: whatever the server does next on
+    /// the connection says that the file was at its end.
+    file: u64,
+    /// A read went on behind the last request that could be seen.
+    hidden: bool,
 }
 
 /// More requests than this are not waiting on any connection.
 const MOST_WAITING: usize = 1024;
-/// What is kept of a buffer that the kernel did not take.
-const KEPT_VISIBLE: usize = 16 << 10;
-const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
 
 impl Outgoing {
     pub(crate) fn new() -> Self {
@@ -137,10 +80,12 @@ impl Outgoing {
             response: Response::default(),
             middle: false,
             responses: 0,
-            methods: std::collections::VecDeque::new(),
+            methods: VecDeque::new(),
             rest: Vec::new(),
             taken: 0,
             offered: 0,
+            file: 0,
+            hidden: false,
         }
     }
 
@@ -160,39 +105,42 @@ impl Outgoing {
     pub(crate) fn under_way(&self) -> bool {
         match self.state {
             State::Between => self.left_over() > 0,
-            State::Opaque => false,
+            State::Opaque | State::Tunnel => false,
             State::Unknown => self.began(),
             State::Head(_) | State::Counted(_) | State::Chunked(_) => true,
         }
     }
 
-    /// Something was read: the methods of the requests that can be seen in it.
-    pub(crate) fn read(&mut self, visible: &[u8]) {
+    /// Something was read: the methods of the requests that can be seen in it, of `length` bytes.
+    pub(crate) fn read(&mut self, visible: &[u8], length: u64) {
         let mut rest = visible;
-        while let Some(method) = METHODS.iter().find(|method| {
-            rest.strip_prefix(method.as_bytes()).is_some_and(|rest| rest.first() == Some(&b' '))
-        }) {
+        while let Some(method) = method(rest) {
             if self.methods.len() < MOST_WAITING {
-                self.methods.push_back((*method).to_owned());
+                self.methods.push_back(method);
             }
             // Another request directly behind a head without a body: pipelining.
-            match find(rest, b"\r\n\r\n") {
-                Some(end) => rest = &rest[end + 4..],
+            match head_end(rest, 0) {
+                Some(end) => rest = &rest[end..],
                 None => break,
             }
         }
+        self.hidden = !rest.is_empty() || length > visible.len() as u64;
     }
 
     /// The server offered `pieces` and the kernel took the first `taken` bytes of them.
     pub(crate) fn wrote(&mut self, pieces: &[Piece], taken: u64) {
         let length: u64 = pieces.iter().map(|piece| piece.length).sum();
         let taken = taken.min(length);
+        self.file = 0;
+        let begins =
+            self.offered <= self.taken && pieces.first().is_some_and(|piece| begins_response(&piece.visible));
         // A body whose end is out of sight has ended when the next write begins another response.
-        if self.state == State::Unknown
-            && self.offered <= self.taken
-            && pieces.first().is_some_and(|piece| begins_response(&piece.visible))
-        {
+        if self.state == State::Unknown && begins {
             self.complete();
+        }
+        // More bytes than the last response had room for are a fault, but no other protocol.
+        if self.state == State::Opaque && begins && self.responses > 0 {
+            self.state = State::Between;
         }
         let mut start = 0;
         for (nth, piece) in pieces.iter().enumerate() {
@@ -202,15 +150,16 @@ impl Outgoing {
             self.follow(piece, piece.length.min(taken - start), nth + 1 < pieces.len());
             start += piece.length;
         }
-        self.offered = self.offered.max(self.taken + length);
-        self.taken += taken;
+        self.offered = self.offered.max(self.taken.saturating_add(length));
+        self.taken = self.taken.saturating_add(taken);
         self.rest = slice(pieces, taken, length);
     }
 
-    /// Bytes moved by calls that show none of them. What such a call asks for is often "as much as there is", so
-    /// only what was taken counts.
-    pub(crate) fn moved(&mut self, taken: u64) {
+    /// Bytes moved by calls that show none of them. `rest` is what is known to be left of what was asked for: mostly
+    /// that is "as much as there is", and says nothing.
+    pub(crate) fn moved(&mut self, taken: u64, rest: u64) {
         self.wrote(&[Piece { length: taken, visible: Vec::new() }], taken);
+        self.file = rest;
     }
 
     /// Follows the first `length` bytes of a piece.
@@ -220,11 +169,12 @@ impl Outgoing {
             let left = length - at;
             let here = piece.part(at, length);
             let used = match &mut self.state {
-                State::Opaque | State::Unknown => left,
+                State::Opaque | State::Tunnel | State::Unknown => left,
                 State::Between => {
                     if here.visible.is_empty() || begins_response(here.visible) {
-                        self.response =
-                            Response { method: self.methods.front().cloned(), ..Response::default() };
+                        let method = self.methods.front().cloned();
+                        let perhaps_bodiless = method.is_none() && self.hidden;
+                        self.response = Response { method, perhaps_bodiless, ..Response::default() };
                         self.state = State::Head(Vec::new());
                     } else {
                         self.state = State::Opaque;
@@ -254,7 +204,7 @@ impl Outgoing {
         let State::Head(text) = &mut self.state else { return 0 };
         let before = text.len();
         text.extend_from_slice(piece.visible);
-        let Some(end) = find(text, b"\r\n\r\n") else {
+        let Some(end) = head_end(text, before.saturating_sub(2)) else {
             let out_of_sight = piece.length > piece.visible.len() as u64;
             if out_of_sight || text.len() > MOST_HEAD {
                 let text = std::mem::take(text);
@@ -262,9 +212,9 @@ impl Outgoing {
             }
             return piece.length;
         };
-        let used = end + 4 - before;
-        let head = text[..end + 2].to_vec();
-        self.read_head(&head);
+        let used = end - before;
+        let head = std::mem::take(text);
+        self.response.read(&head[..end]);
         self.response.head = Some(self.response.taken + used as u64);
         self.begin_body();
         used as u64
@@ -272,12 +222,14 @@ impl Outgoing {
 
     /// The end of the head is not visible. A length may be, and servers like to give the head a buffer of its own.
     fn head_out_of_sight(&mut self, text: &[u8], length: u64, more_pieces: bool) {
-        self.read_head(text);
+        self.response.read(text);
         if more_pieces {
             self.response.head = Some(self.response.taken + length);
         }
         self.state = State::Unknown;
-        if self.response.head.is_some() && self.response.promised.is_some() {
+        if self.tunnel() {
+            self.state = State::Tunnel;
+        } else if self.response.head.is_some() && self.response.promised.is_some() {
             self.begin_body();
         }
         if self.response.status.is_some_and(|status| status < 200 && status != 101) {
@@ -286,30 +238,18 @@ impl Outgoing {
         }
     }
 
-    /// Takes what the complete lines of a head say.
-    fn read_head(&mut self, text: &[u8]) {
-        let last = find_last(text, b"\r\n").map_or(0, |end| end + 2);
-        let text_of = String::from_utf8_lossy(text);
-        self.response.status = text_of.get(9..12).and_then(|status| status.parse().ok());
-        for line in text[..last].split(|byte| *byte == b'\n').skip(1) {
-            let line = String::from_utf8_lossy(line);
-            let Some((name, value)) = line.split_once(':') else { continue };
-            let value = value.trim();
-            if name.eq_ignore_ascii_case("content-length") {
-                self.response.promised = value.parse().ok();
-            } else if name.eq_ignore_ascii_case("transfer-encoding") {
-                self.response.chunked = value.to_ascii_lowercase().ends_with("chunked");
-            }
-        }
+    /// The head hands the connection to another protocol.
+    fn tunnel(&self) -> bool {
+        let status = self.response.status;
+        status == Some(101)
+            || (self.response.method.as_deref() == Some("CONNECT")
+                && status.is_some_and(|status| (200..300).contains(&status)))
     }
 
     fn begin_body(&mut self) {
         let status = self.response.status;
-        let tunnel = status == Some(101)
-            || (self.response.method.as_deref() == Some("CONNECT")
-                && status.is_some_and(|status| (200..300).contains(&status)));
-        self.state = if tunnel {
-            State::Opaque
+        self.state = if self.tunnel() {
+            State::Tunnel
         } else if status.is_some_and(|status| status < 200) {
             State::Between
         } else if !self.response.has_body() {
@@ -323,55 +263,6 @@ impl Outgoing {
         };
     }
 
-    /// Reads on in a chunked body; returns how many bytes were used.
-    fn chunks(&mut self, piece: Part<'_>) -> u64 {
-        let State::Chunked(chunk) = &mut self.state else { return 0 };
-        match chunk {
-            Chunk::Data(missing) => {
-                let used = piece.length.min(*missing);
-                *missing -= used;
-                if *missing == 0 {
-                    *chunk = Chunk::Size(Vec::new());
-                }
-                used
-            }
-            Chunk::Size(line) | Chunk::Trailer(line) => {
-                let Some(byte) = piece.visible.first() else {
-                    // The framing is out of sight from here on.
-                    self.state = State::Unknown;
-                    return 0;
-                };
-                line.push(*byte);
-                if line.ends_with(b"\r\n") && line.len() > 2 || line.len() > 256 {
-                    self.chunk_line();
-                }
-                1
-            }
-        }
-    }
-
-    fn chunk_line(&mut self) {
-        let State::Chunked(chunk) = &mut self.state else { return };
-        *chunk = match chunk {
-            Chunk::Size(line) => {
-                let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-                let size = std::str::from_utf8(&line[..digits])
-                    .ok()
-                    .and_then(|digits| u64::from_str_radix(digits, 16).ok());
-                match size.map(|size| size.checked_add(2)) {
-                    Some(Some(2)) => Chunk::Trailer(Vec::new()),
-                    Some(Some(size)) => Chunk::Data(size),
-                    _ => {
-                        self.state = State::Unknown;
-                        return;
-                    }
-                }
-            }
-            Chunk::Trailer(_) => Chunk::Trailer(Vec::new()),
-            Chunk::Data(left) => Chunk::Data(*left),
-        };
-    }
-
     fn complete(&mut self) {
         self.responses += u64::from(!self.middle);
         self.middle = false;
@@ -381,14 +272,14 @@ impl Outgoing {
 
     /// The connection ends here.
     pub(crate) fn end(&mut self) -> End {
-        let left: u64 = self.offered.saturating_sub(self.taken);
+        let left = self.left_over();
         let cut = |response: &Response, missing: u64, exact: bool| End::Cut {
             response: Box::new(response.clone()),
             missing,
             exact,
         };
         match &self.state {
-            State::Opaque => End::Nothing,
+            State::Opaque | State::Tunnel => End::Nothing,
             State::Between if left == 0 => End::Nothing,
             State::Between => {
                 // The kernel took nothing of it; what it would have been stands in what was offered.
@@ -410,13 +301,21 @@ impl Outgoing {
                 }
             }
             State::Head(text) => {
-                let mut peek = self.clone();
-                peek.read_head(text);
-                cut(&peek.response, left.max(1), false)
+                let mut response = self.response.clone();
+                response.read(text);
+                cut(&response, left.max(1), false)
+            }
+            // The answer to a request out of sight: what looks like a body not sent may be one not asked for.
+            State::Counted(missing)
+                if self.response.perhaps_bodiless
+                    && left == 0
+                    && self.response.promised == Some(*missing) =>
+            {
+                End::Whole
             }
             State::Counted(missing) => cut(&self.response, *missing, true),
             State::Chunked(_) => cut(&self.response, left.max(1), false),
-            State::Unknown if left > 0 => cut(&self.response, left, false),
+            State::Unknown if left.max(self.file) > 0 => cut(&self.response, left.max(self.file), false),
             // The length may be visible and the end of the head not: then all bytes together may be fewer than the body.
             State::Unknown => match self.response.promised.filter(|_| self.response.has_body()) {
                 Some(promised) if self.response.taken < promised => {
@@ -431,19 +330,4 @@ impl Outgoing {
     pub(crate) fn left_over(&self) -> u64 {
         self.offered.saturating_sub(self.taken)
     }
-}
-
-/// Whether this is the beginning of a response, as far as it goes.
-pub(crate) fn begins_response(visible: &[u8]) -> bool {
-    const START: &[u8] = b"HTTP/1.";
-    let length = visible.len().min(START.len());
-    length > 0 && visible[..length] == START[..length]
-}
-
-fn find(text: &[u8], what: &[u8]) -> Option<usize> {
-    text.windows(what.len()).position(|window| window == what)
-}
-
-fn find_last(text: &[u8], what: &[u8]) -> Option<usize> {
-    text.windows(what.len()).rposition(|window| window == what)
 }

@@ -1,0 +1,64 @@
+//! Chunked bodies, as long as their framing can be seen.
+
+use super::piece::Part;
+use super::{Outgoing, State};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Chunk {
+    Size(Vec<u8>),
+    /// Data and its line end.
+    Data(u64),
+    /// After the last chunk: trailers up to an empty line.
+    Trailer(Vec<u8>),
+}
+
+impl Outgoing {
+    /// Reads on in a chunked body; returns how many bytes were used.
+    pub(super) fn chunks(&mut self, piece: Part<'_>) -> u64 {
+        let State::Chunked(chunk) = &mut self.state else { return 0 };
+        match chunk {
+            Chunk::Data(missing) => {
+                let used = piece.length.min(*missing);
+                *missing -= used;
+                if *missing == 0 {
+                    *chunk = Chunk::Size(Vec::new());
+                }
+                used
+            }
+            Chunk::Size(line) | Chunk::Trailer(line) => {
+                let Some(byte) = piece.visible.first() else {
+                    // The framing is out of sight from here on.
+                    self.state = State::Unknown;
+                    return 0;
+                };
+                line.push(*byte);
+                if line.ends_with(b"\r\n") && line.len() > 2 || line.len() > 256 {
+                    self.chunk_line();
+                }
+                1
+            }
+        }
+    }
+
+    fn chunk_line(&mut self) {
+        let State::Chunked(chunk) = &mut self.state else { return };
+        *chunk = match chunk {
+            Chunk::Size(line) => {
+                let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+                let size = std::str::from_utf8(&line[..digits])
+                    .ok()
+                    .and_then(|digits| u64::from_str_radix(digits, 16).ok());
+                match size.map(|size| size.checked_add(2)) {
+                    Some(Some(2)) => Chunk::Trailer(Vec::new()),
+                    Some(Some(size)) => Chunk::Data(size),
+                    _ => {
+                        self.state = State::Unknown;
+                        return;
+                    }
+                }
+            }
+            Chunk::Trailer(_) => Chunk::Trailer(Vec::new()),
+            Chunk::Data(left) => Chunk::Data(*left),
+        };
+    }
+}

@@ -1,0 +1,76 @@
+//! Heads of responses and requests, as far as they can be seen.
+
+/// What is known of one response.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Response {
+    pub(crate) method: Option<String>,
+    pub(crate) status: Option<u16>,
+    pub(crate) promised: Option<u64>,
+    pub(crate) chunked: bool,
+    /// Bytes of the head, once its end is known.
+    pub(crate) head: Option<u64>,
+    /// Bytes of all kinds that the kernel took.
+    pub(crate) taken: u64,
+    /// Its request was out of sight, behind others in one read: it may have been `HEAD`.
+    pub(super) perhaps_bodiless: bool,
+}
+
+impl Response {
+    /// Body bytes that the kernel took, chunk framing included; all bytes while the head's end is not known.
+    pub(crate) fn sent(&self) -> u64 {
+        self.taken - self.head.unwrap_or(0).min(self.taken)
+    }
+
+    pub(super) fn has_body(&self) -> bool {
+        self.method.as_deref() != Some("HEAD")
+            && !self.status.is_some_and(|status| status < 200 || status == 204 || status == 304)
+    }
+}
+
+/// Whether this is the beginning of a response, as far as it goes.
+pub(crate) fn begins_response(visible: &[u8]) -> bool {
+    const START: &[u8] = b"HTTP/1.";
+    let length = visible.len().min(START.len());
+    length > 0 && visible[..length] == START[..length]
+}
+
+/// Where the head that `text` begins with ends, its empty line included, looking from `from` on. Some servers write bare
+/// line feeds, and every client reads them.
+pub(super) fn head_end(text: &[u8], from: usize) -> Option<usize> {
+    (from..text.len()).filter(|at| text[*at] == b'\n').find_map(|at| match text[at + 1..] {
+        [b'\n', ..] => Some(at + 2),
+        [b'\r', b'\n', ..] => Some(at + 3),
+        _ => None,
+    })
+}
+
+/// The method of the request that `visible` begins with.
+pub(super) fn method(visible: &[u8]) -> Option<String> {
+    let length = visible.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
+    let target = matches!(visible.get(length..)?, [b' ', b'/' | b'*' | b'h' | b'H' | b'0'..=b'9' | b'[', ..]);
+    // A server's name behind CONNECT begins with any letter.
+    let connect = visible.starts_with(b"CONNECT ");
+    let known = (3..=20).contains(&length) && (target || connect);
+    known.then(|| String::from_utf8_lossy(&visible[..length]).into_owned())
+}
+
+impl Response {
+    /// Takes what the complete lines of a head say.
+    pub(super) fn read(&mut self, text: &[u8]) {
+        let last = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        self.status = text
+            .get(9..12)
+            .and_then(|status| std::str::from_utf8(status).ok())
+            .and_then(|status| status.parse().ok());
+        for line in text[..last].split(|byte| *byte == b'\n').skip(1) {
+            let line = String::from_utf8_lossy(line);
+            let Some((name, value)) = line.split_once(':') else { continue };
+            let value = value.trim();
+            if name.eq_ignore_ascii_case("content-length") {
+                self.promised = value.parse().ok();
+            } else if name.eq_ignore_ascii_case("transfer-encoding") {
+                self.chunked = value.to_ascii_lowercase().ends_with("chunked");
+            }
+        }
+    }
+}

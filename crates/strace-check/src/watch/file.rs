@@ -1,0 +1,70 @@
+//! Files that are sent by `sendfile`: how much of them there is to send.
+
+use crate::line::Outcome;
+use crate::value::Value;
+
+/// A count from here on is "as much as there is", as servers write it who do not know how much that is.
+const ALL: u64 = 1 << 30;
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct File {
+    size: Option<u64>,
+    /// Where a call without an offset goes on.
+    position: u64,
+}
+
+impl File {
+    /// What `fstat` and its like printed.
+    pub(super) fn described(&mut self, arguments: &[Value]) {
+        let regular = |about: &&Value| {
+            about
+                .field("st_mode")
+                .or_else(|| about.field("stx_mode"))
+                .is_some_and(|mode| mode.word().starts_with("S_IFREG"))
+        };
+        let size = arguments
+            .iter()
+            .find(regular)
+            .and_then(|about| about.field("st_size").or_else(|| about.field("stx_size")))
+            .and_then(Value::number);
+        self.size = size.or(self.size);
+    }
+
+    pub(super) fn read(&mut self, bytes: u64) {
+        self.position = self.position.saturating_add(bytes);
+    }
+
+    pub(super) fn sought(&mut self, position: u64) {
+        self.position = position;
+    }
+
+    /// What a `sendfile` from it wanted to send, and how much of that the socket did not take. A short count alone may
+    /// mean either end: the socket's or the file's.
+    pub(super) fn sent(&mut self, arguments: &[Value], outcome: &Outcome) -> (u64, u64) {
+        let offset = match arguments.get(2) {
+            Some(Value::List { items, .. }) => items.first().and_then(Value::number),
+            Some(word) if word.word() == "NULL" => Some(self.position),
+            _ => None,
+        };
+        let count = arguments.last().and_then(Value::number).unwrap_or(0);
+        let in_file = self.size.zip(offset).map(|(size, offset)| size.saturating_sub(offset));
+        let asked = in_file.map_or(count, |left| left.min(count));
+        let known = in_file.is_some() || count < ALL;
+        match outcome {
+            Outcome::Number(taken, _) => {
+                if arguments.get(2).is_some_and(|offset| offset.word() == "NULL") {
+                    self.read(*taken);
+                }
+                let rest = if known && *taken > 0 { asked.saturating_sub(*taken) } else { 0 };
+                (asked, rest)
+            }
+            // With the file at its end there would be nothing to wait for.
+            Outcome::Error(error)
+                if matches!(error.as_str(), "EAGAIN" | "EPIPE" | "ECONNRESET" | "EINTR") =>
+            {
+                (asked, if known { asked } else { 1 })
+            }
+            Outcome::Error(_) | Outcome::Unknown => (asked, 0),
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The processes of a trace, their descriptors, and the connections behind them.
+
+mod calls;
+mod clock;
+mod connection;
+mod descriptors;
+mod file;
+mod offer;
+mod processes;
+mod ready;
+
+use std::collections::{HashMap, HashSet};
+
+use crate::evidence::Evidence;
+use crate::line::{Line, Outcome, Said, attached, broken_off, call};
+use crate::report::{Cut, Summary};
+use crate::value::{Descriptor, Value};
+use crate::{Error, Tables};
+use connection::Connection;
+use descriptors::Slot;
+use offer::{WRITES, offered};
+use processes::shares_descriptors;
+
+/// Open descriptors and unfinished calls that are kept. A real trace stays far below.
+const MOST: usize = 1 << 20;
+
+/// Calls that take effect before they return.
+const AT_ONCE: [&str; 5] = ["close", "shutdown", "close_range", "exit_group", "exit"];
+
+type Table = u64;
+
+/// The line that is being read.
+#[derive(Clone, Debug)]
+struct Now {
+    line: u64,
+    time: Option<String>,
+    clock: Option<u64>,
+    /// As the line says.
+    pid: Option<u32>,
+    /// Under which number the process is kept.
+    who: u32,
+}
+
+/// Follows a trace line by line.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    tables_mode: Tables,
+    tables: HashMap<u32, Table>,
+    next_table: Table,
+    next_connection: u64,
+    /// The process that the lines without a number meant, once it has got one.
+    first: Option<u32>,
+    /// What strace said that it follows, since the first line without a number.
+    attached: HashSet<u32>,
+    descriptors: HashMap<(Table, i64), Slot>,
+    connections: HashMap<u64, Connection>,
+    /// Where programs will hear of their connections.
+    registrations: HashMap<ready::Key, u64>,
+    unfinished: HashMap<u32, Vec<u8>>,
+    /// The process whose line was broken off by a message; the next line goes on with it.
+    broken: Option<u32>,
+    /// Tables of parents that are in a `fork` whose child has not been seen.
+    forking: Vec<Table>,
+    clock: Option<u64>,
+    evidence: Evidence,
+    pub(crate) summary: Summary,
+}
+
+impl Watch {
+    pub(crate) fn new(tables_mode: Tables) -> Self {
+        Self {
+            tables_mode,
+            tables: HashMap::new(),
+            next_table: 1,
+            next_connection: 0,
+            first: None,
+            attached: HashSet::new(),
+            descriptors: HashMap::new(),
+            connections: HashMap::new(),
+            registrations: HashMap::new(),
+            unfinished: HashMap::new(),
+            broken: None,
+            forking: Vec::new(),
+            clock: None,
+            evidence: Evidence::default(),
+            summary: Summary::default(),
+        }
+    }
+
+    pub(crate) fn line(&mut self, text: &[u8], sink: &mut dyn FnMut(Cut)) -> Result<(), Error> {
+        self.summary.lines += 1;
+        if let Some((text, child)) = broken_off(text) {
+            let mut text = text.to_vec();
+            text.extend_from_slice(b" <unfinished ...>");
+            self.parsed(Line::parse(&text), sink)?;
+            self.attached.insert(child);
+            return Ok(());
+        }
+        let broken = self.broken.take();
+        if let Some(who) = broken.filter(|_| matches!(text.trim_ascii_start(), [b',' | b')', ..]))
+            && let Some(mut begun) = self.unfinished.remove(&who)
+        {
+            // The clock has not moved since.
+            begun.extend_from_slice(text);
+            let now = Now { line: self.summary.lines, time: None, clock: self.clock, pid: None, who };
+            self.finished(&now, &begun, sink);
+            return Ok(());
+        }
+        self.attached.extend(attached(text.trim_ascii()));
+        self.parsed(Line::parse(text), sink)
+    }
+
+    fn parsed(&mut self, line: Line, sink: &mut dyn FnMut(Cut)) -> Result<(), Error> {
+        self.summary.recognised += u64::from(line.recognised);
+        self.evidence.named |= line.pid.is_some();
+        self.tick(line.stamp.as_ref());
+        let who = self.who(line.pid, &line.said);
+        let now = Now { line: self.summary.lines, time: line.time, clock: self.clock, pid: line.pid, who };
+        match line.said {
+            Said::Call { name, arguments, outcome } => self.call(&now, &name, &arguments, &outcome, sink),
+            Said::Unfinished { name, arguments, text } => {
+                self.unfinished(&now, &name, &arguments, sink);
+                self.unfinished.insert(who, text);
+                self.broken = Some(who);
+            }
+            Said::Resumed { name, rest } => {
+                if let Some(mut text) = self.unfinished.remove(&who)
+                    && text.starts_with(name.as_bytes())
+                {
+                    text.extend_from_slice(&rest);
+                    self.finished(&now, &text, sink);
+                }
+            }
+            Said::Gone => self.gone(&now, sink),
+            Said::Other => {}
+        }
+        let most = [
+            self.descriptors.len(),
+            self.unfinished.len(),
+            self.tables.len(),
+            self.registrations.len(),
+            self.attached.len(),
+            self.forking.len(),
+        ];
+        if most.into_iter().any(|open| open > MOST) {
+            return Err(Error::TooMuchOpen { line: self.summary.lines });
+        }
+        Ok(())
+    }
+
+    /// A call of which both halves are there.
+    fn finished(&mut self, now: &Now, text: &[u8], sink: &mut dyn FnMut(Cut)) {
+        let Said::Call { name, arguments, outcome } = call(text) else { return };
+        // These took effect when they were called.
+        if !AT_ONCE.contains(&name.as_str()) {
+            self.call(now, &name, &arguments, &outcome, sink);
+        }
+    }
+
+    /// A line too long to be kept.
+    pub(crate) fn leave_out(&mut self) {
+        self.summary.lines += 1;
+        self.summary.lines_left_out += 1;
+    }
+
+    /// A call that has begun: what takes effect at once, and what would be lost if it never returned.
+    fn unfinished(&mut self, now: &Now, name: &str, arguments: &[Value], sink: &mut dyn FnMut(Cut)) {
+        match name {
+            name if AT_ONCE.contains(&name) => {
+                self.call(now, name, arguments, &Outcome::Number(0, None), sink);
+            }
+            name if WRITES.contains(&name) => {
+                let table = self.table(now.who);
+                if let Some(at) = arguments.first().and_then(|first| Descriptor::parse(first.word())) {
+                    self.at(table, &at).in_flight = Some(offered(name, arguments, &Outcome::Unknown).0);
+                }
+            }
+            "fork" | "vfork" | "clone" | "clone3" => {
+                self.evidence.cloned = true;
+                if !shares_descriptors(name, arguments) {
+                    let table = self.table(now.who);
+                    self.forking.push(table);
+                }
+            }
+            _ => {}
+        }
+    }
+}

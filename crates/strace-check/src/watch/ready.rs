@@ -1,0 +1,120 @@
+//! What `epoll`, `poll` and `getsockopt` say about the peer of a connection.
+
+use super::{Now, Table, Watch};
+use crate::value::{Descriptor, Value};
+
+/// A registration: the table, the epoll instance in it, and the word that the program chose.
+pub(super) type Key = (Table, i64, u64);
+
+/// More registrations of one connection are not kept. Servers have one, those with a set for each direction two.
+const MOST_SETS: usize = 4;
+
+/// What is said about a connection.
+#[derive(Clone, Copy, Debug, Default)]
+struct Events {
+    /// Both directions are at an end: with our own still open, the peer has closed or reset the connection.
+    hung_up: bool,
+    /// The peer has shut its writing side down.
+    ended: bool,
+}
+
+impl Events {
+    fn of(value: Option<&Value>) -> Self {
+        let Some(value) = value else { return Self::default() };
+        let word = value.word();
+        let number = value.number().unwrap_or(0);
+        // An error without the other word may be no more than the report on a zero-copy write.
+        Self {
+            hung_up: word.split(['|', ' ']).any(|flag| matches!(flag, "EPOLLHUP" | "POLLHUP"))
+                || number & 0x10 != 0,
+            ended: word.contains("POLLRDHUP") || number & 0x2000 != 0,
+        }
+    }
+}
+
+impl Watch {
+    /// Notes under which word the program will hear of a descriptor.
+    pub(super) fn register(&mut self, now: &Now, arguments: &[Value]) {
+        let table = self.table(now.who);
+        let [set, operation, at, event, ..] = arguments else { return };
+        let (Some(set), Some(at)) = (Descriptor::parse(set.word()), Descriptor::parse(at.word())) else {
+            return;
+        };
+        let Some(data) = event.field("data").and_then(word) else { return };
+        if operation.is("EPOLL_CTL_DEL", 2) {
+            return;
+        }
+        let id = self.identity(table, &at);
+        let key = (table, set.number, data);
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        if !connection.registered.contains(&key) {
+            if connection.registered.len() >= MOST_SETS {
+                let oldest = connection.registered.remove(0);
+                self.registrations.remove(&oldest);
+            }
+            connection.registered.push(key);
+        }
+        self.registrations.insert(key, id);
+    }
+
+    /// What a set has to say.
+    pub(super) fn heard(&mut self, now: &Now, arguments: &[Value]) {
+        let table = self.table(now.who);
+        let [set, Value::List { items, .. }, ..] = arguments else { return };
+        let Some(set) = Descriptor::parse(set.word()) else { return };
+        for item in items {
+            let events = Events::of(item.field("events"));
+            let id = item
+                .field("data")
+                .and_then(word)
+                .and_then(|data| self.registrations.get(&(table, set.number, data)).copied());
+            if let Some(id) = id {
+                self.note(id, events);
+            }
+        }
+    }
+
+    /// What `poll` has to say: descriptors with what happened to them.
+    pub(super) fn polled(&mut self, now: &Now, arguments: &[Value]) {
+        let table = self.table(now.who);
+        let Some(Value::List { items, .. }) = arguments.last() else { return };
+        for item in items {
+            let events = Events::of(item.field("revents"));
+            let fd = item.field("fd").and_then(|fd| Descriptor::parse(fd.word()));
+            if let Some(id) = fd.and_then(|fd| self.descriptors.get(&(table, fd.number)).map(|slot| slot.id))
+            {
+                self.note(id, events);
+            }
+        }
+    }
+
+    fn note(&mut self, id: u64, events: Events) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        if events.hung_up {
+            connection.failed("ECONNRESET");
+        } else if events.ended {
+            connection.peer_ended();
+        }
+    }
+
+    /// The error that a socket holds, asked for by `SO_ERROR`.
+    pub(super) fn held_error(&mut self, now: &Now, arguments: &[Value]) {
+        let table = self.table(now.who);
+        let [at, _, option, Value::List { items, .. }, ..] = arguments else { return };
+        if let (Some(at), true) = (Descriptor::parse(at.word()), option.is("SO_ERROR", 4)) {
+            let error = items.first().map_or("", Value::word).to_owned();
+            let error = match error.as_str() {
+                "32" => "EPIPE",
+                "104" => "ECONNRESET",
+                "110" => "ETIMEDOUT",
+                other => other,
+            };
+            self.at(table, &at).failed(error);
+        }
+    }
+}
+
+/// `{u32=7, u64=7}`, or the number alone.
+fn word(data: &Value) -> Option<u64> {
+    data.field("u64").unwrap_or(data).number()
+}

@@ -1,0 +1,112 @@
+//! Peers that went away: their answers are cut, and not by the server.
+
+use strace_check::{Cut, Options, Peer, Summary, check};
+
+fn read(trace: &str) -> (Vec<Cut>, Summary) {
+    let mut cuts = Vec::new();
+    let summary = check(trace.as_bytes(), &mut |cut| cuts.push(cut), &Options::default()).expect("a trace");
+    (cuts, summary)
+}
+
+/// What is said of the peer when this happens between a short write and the end.
+#[track_caller]
+fn peer(happens: &str) -> Peer {
+    let (cuts, summary) = read(&format!(
+        "accept4(3, NULL, NULL, SOCK_CLOEXEC|SOCK_NONBLOCK) = 7\n\
+         epoll_ctl(4, EPOLL_CTL_ADD, 7, {{events=EPOLLIN|EPOLLOUT|EPOLLRDHUP|EPOLLET, data={{u32=2, u64=94285}}}}) = 0\n\
+         read(7, \"GET / HTTP/1.1\\r\\n\\r\\n\", 8192) = 18\n\
+         write(7, \"HTTP/1.1 200 OK\\r\\n\"..., 1000) = 400\n{happens}close(7) = 0\n"
+    ));
+    assert_eq!((cuts.len(), cuts[0].missing), (1, 600), "{happens}");
+    let gone = u64::from(cuts[0].peer == Peer::Gone);
+    assert_eq!(summary.to_json()["summary"]["peer_gone"].as_u64(), Some(gone), "{happens}");
+    assert_eq!(summary.to_string().contains("(1 after the peer was gone)"), gone == 1, "{summary}");
+    cuts[0].peer
+}
+
+#[test]
+fn a_hang_up_that_epoll_reports_is_the_peers_doing() {
+    for events in ["EPOLLIN|EPOLLOUT|EPOLLERR|EPOLLHUP", "EPOLLHUP", "EPOLLIN|EPOLLHUP|EPOLLRDHUP", "0x201d"]
+    {
+        for call in ["epoll_wait(4, ", "epoll_pwait(4, "] {
+            let line = format!("{call}[{{events={events}, data={{u32=2, u64=94285}}}}], 1024, -1) = 1\n");
+            assert_eq!(peer(&line), Peer::Gone, "{line}");
+        }
+    }
+    // Newer versions print the word alone.
+    let modify = "epoll_ctl(4, EPOLL_CTL_MOD, 7, {events=EPOLLIN, data=0x1234}) = 0\n";
+    assert_eq!(
+        peer(&format!("{modify}epoll_wait(4, [{{events=EPOLLHUP, data=0x1234}}], 1024, -1) = 1\n")),
+        Peer::Gone
+    );
+    // In two halves.
+    assert_eq!(
+        peer(
+            "epoll_wait(4,  <unfinished ...>\n\
+             <... epoll_wait resumed>[{events=EPOLLERR|EPOLLHUP, data={u32=2, u64=94285}}], 1024, -1) = 1\n"
+        ),
+        Peer::Gone
+    );
+}
+
+#[test]
+fn what_epoll_says_of_others_or_of_half_an_end_is_not_a_hang_up() {
+    for (line, is) in [
+        ("epoll_wait(4, [{events=EPOLLHUP, data={u32=3, u64=3}}], 1024, -1) = 1\n", Peer::Waiting),
+        ("epoll_wait(9, [{events=EPOLLHUP, data={u32=2, u64=94285}}], 1024, -1) = 1\n", Peer::Waiting),
+        ("epoll_wait(4, [{events=EPOLLOUT, data={u32=2, u64=94285}}], 1024, -1) = 1\n", Peer::Waiting),
+        // The report on a zero-copy write looks like this.
+        ("epoll_wait(4, [{events=EPOLLERR, data={u32=2, u64=94285}}], 1024, -1) = 1\n", Peer::Waiting),
+        (
+            "epoll_wait(4, [{events=EPOLLIN|EPOLLRDHUP, data={u32=2, u64=94285}}], 1024, -1) = 1\n",
+            Peer::Ended,
+        ),
+    ] {
+        assert_eq!(peer(line), is, "{line}");
+    }
+}
+
+#[test]
+fn a_hang_up_that_poll_reports_is_the_peers_doing() {
+    for (line, is) in [
+        (
+            "poll([{fd=7, events=POLLOUT}], 1, 1000) = 1 ([{fd=7, revents=POLLOUT|POLLERR|POLLHUP}])\n",
+            Peer::Gone,
+        ),
+        ("ppoll([{fd=7, events=POLLOUT}], 1, NULL, NULL, 8) = 1 ([{fd=7, revents=POLLHUP}])\n", Peer::Gone),
+        ("poll([{fd=8, events=POLLOUT}], 1, 1000) = 1 ([{fd=8, revents=POLLHUP}])\n", Peer::Waiting),
+        ("poll([{fd=7, events=POLLOUT}], 1, 1000) = 0 (Timeout)\n", Peer::Waiting),
+    ] {
+        assert_eq!(peer(line), is, "{line}");
+    }
+}
+
+#[test]
+fn errors_that_only_a_lost_peer_brings_are_the_peers_doing() {
+    for line in [
+        "read(7, 0x7f00, 8192) = -1 ECONNRESET (Connection reset by peer)\n",
+        "read(7, 0x7f00, 8192) = -1 ETIMEDOUT (Connection timed out)\n",
+        "recvmsg(7, {msg_namelen=0}, 0) = -1 ECONNRESET (Connection reset by peer)\n",
+        "write(7, \"abc\"..., 600) = -1 ECONNRESET (Connection reset by peer)\n",
+        "writev(7, [{iov_base=\"abc\"..., iov_len=600}], 1) = -1 EPIPE (Broken pipe)\n",
+        "shutdown(7, SHUT_WR) = -1 ENOTCONN (Transport endpoint is not connected)\n",
+        "getsockopt(7, SOL_SOCKET, SO_ERROR, [ECONNRESET], [4]) = 0\n",
+        "getsockopt(7, SOL_SOCKET, SO_ERROR, [104], [4]) = 0\n",
+    ] {
+        assert_eq!(peer(line), Peer::Gone, "{line}");
+    }
+    assert_eq!(peer("getsockopt(7, SOL_SOCKET, SO_ERROR, [0], [4]) = 0\n"), Peer::Waiting);
+}
+
+#[test]
+fn a_word_that_another_connection_has_taken_over_is_not_the_first_ones() {
+    // The server uses descriptors as words, and the descriptor is used again.
+    let (cuts, _) = read(
+        "accept4(3, NULL, NULL, 0) = 7\n\
+         epoll_ctl(4, EPOLL_CTL_ADD, 7, {events=EPOLLIN, data={u32=7, u64=7}}) = 0\nclose(7) = 0\n\
+         accept4(3, NULL, NULL, 0) = 7\n\
+         epoll_wait(4, [{events=EPOLLIN|EPOLLHUP, data={u32=7, u64=7}}], 1024, -1) = 1\n\
+         write(7, \"HTTP/1.1 200 OK\\r\\n\"..., 1000) = 400\nclose(7) = 0\n",
+    );
+    assert_eq!(cuts[0].peer, Peer::Waiting);
+}
