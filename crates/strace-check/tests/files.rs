@@ -63,6 +63,19 @@ fn a_sendfile_that_finds_the_socket_full_counts() {
 }
 
 #[test]
+fn a_count_that_reaches_beyond_the_end_claims_no_more_than_was_left() {
+    // As asyncio does, with the size of the file out of sight.
+    let first = "sendfile(5, 3, [0] => [3932160], 5000000) = 3932160\n";
+    assert_missing(
+        &format!(
+            "{first}sendfile(5, 3, [3932160], 5000000) = -1 EAGAIN (Resource temporarily unavailable)\n"
+        ),
+        1_067_840,
+    );
+    assert_whole(&format!("{first}sendfile(5, 3, [3932160] => [5000000], 5000000) = 1067840\n"));
+}
+
+#[test]
 fn the_end_of_the_file_is_no_cut() {
     // Asked until nothing comes.
     assert_whole(

@@ -158,3 +158,20 @@ fn the_parent_may_return_from_its_fork_under_its_new_number() {
     );
     assert_eq!((cuts.len(), summary.whole), (0, 1), "{cuts:#?}");
 }
+
+#[test]
+fn the_process_that_strace_was_attached_to_is_no_child() {
+    let (cuts, summary) = read(
+        "strace: Process 5440 attached\n\
+         accept4(3, NULL, NULL, SOCK_CLOEXEC) = 4\n\
+         clone(child_stack=NULL, flags=CLONE_CHILD_CLEARTID|SIGCHLD, child_tidptr=0x7f00) = 5441\n\
+         strace: Process 5441 attached\n\
+         [pid  5441] write(4, \"HTTP/1.1 200 OK\\r\\n\"..., 1000) = 400\n\
+         [pid  5440] close(4) = 0\n\
+         [pid  5441] write(4, \"abc\"..., 600) = 500\n\
+         [pid  5441] +++ exited with 0 +++\n\
+         epoll_wait(3, [], 1024, 0) = 0\n",
+    );
+    assert_eq!((cuts.len(), summary.whole, summary.open), (1, 0, 0), "{cuts:#?}");
+    assert_eq!((cuts[0].pid, cuts[0].missing, cuts[0].ending), (Some(5441), 100, Ending::Exit));
+}

@@ -11,6 +11,8 @@ pub(super) struct File {
     size: Option<u64>,
     /// Where a call without an offset goes on.
     position: u64,
+    /// What the call before left.
+    left: u64,
 }
 
 impl File {
@@ -48,23 +50,33 @@ impl File {
         };
         let count = arguments.last().and_then(Value::number).unwrap_or(0);
         let in_file = self.size.zip(offset).map(|(size, offset)| size.saturating_sub(offset));
-        let asked = in_file.map_or(count, |left| left.min(count));
+        let asked = match in_file {
+            Some(in_file) => in_file.min(count),
+            // Some go on with the count they began with, which reaches beyond the end by then.
+            None if self.left > 0 => self.left.min(count),
+            None => count,
+        };
         let known = in_file.is_some() || count < ALL;
-        match outcome {
+        let rest = match outcome {
             Outcome::Number(taken, _) => {
                 if arguments.get(2).is_some_and(|offset| offset.word() == "NULL") {
                     self.read(*taken);
                 }
-                let rest = if known && *taken > 0 { asked.saturating_sub(*taken) } else { 0 };
-                (asked, rest)
+                if known && *taken > 0 { asked.saturating_sub(*taken) } else { 0 }
             }
             // With the file at its end there would be nothing to wait for.
             Outcome::Error(error)
                 if matches!(error.as_str(), "EAGAIN" | "EPIPE" | "ECONNRESET" | "EINTR") =>
             {
-                (asked, if known { asked } else { 1 })
+                if known {
+                    asked
+                } else {
+                    1
+                }
             }
-            Outcome::Error(_) | Outcome::Unknown => (asked, 0),
-        }
+            Outcome::Error(_) | Outcome::Unknown => 0,
+        };
+        self.left = rest;
+        (asked, rest)
     }
 }

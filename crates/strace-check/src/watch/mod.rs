@@ -93,7 +93,7 @@ impl Watch {
             let mut text = text.to_vec();
             text.extend_from_slice(b" <unfinished ...>");
             self.parsed(Line::parse(&text), sink)?;
-            self.attached.insert(child);
+            self.follows(Some(child));
             return Ok(());
         }
         let broken = self.broken.take();
@@ -106,7 +106,7 @@ impl Watch {
             self.finished(&now, &begun, sink);
             return Ok(());
         }
-        self.attached.extend(attached(text.trim_ascii()));
+        self.follows(attached(text.trim_ascii()));
         self.parsed(Line::parse(text), sink)
     }
 

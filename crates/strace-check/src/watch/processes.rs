@@ -39,6 +39,13 @@ impl Watch {
         pid
     }
 
+    /// strace says that it follows a process. The one it was attached to it names before the first line, and is no child.
+    pub(super) fn follows(&mut self, pid: Option<u32>) {
+        if self.tables.contains_key(&UNNAMED) {
+            self.attached.extend(pid);
+        }
+    }
+
     pub(super) fn table(&mut self, pid: u32) -> Table {
         if let Some(table) = self.tables.get(&pid) {
             return *table;
