@@ -164,14 +164,14 @@ fn the_process_that_strace_was_attached_to_is_no_child() {
     let (cuts, summary) = read(
         "strace: Process 5440 attached\n\
          accept4(3, NULL, NULL, SOCK_CLOEXEC) = 4\n\
-         clone(child_stack=NULL, flags=CLONE_CHILD_CLEARTID|SIGCHLD, child_tidptr=0x7f00) = 5441\n\
-         strace: Process 5441 attached\n\
-         [pid  5441] write(4, \"HTTP/1.1 200 OK\\r\\n\"..., 1000) = 400\n\
-         [pid  5440] close(4) = 0\n\
-         [pid  5441] write(4, \"abc\"..., 600) = 500\n\
-         [pid  5441] +++ exited with 0 +++\n\
+         write(4, \"HTTP/1.1 200 OK\\r\\n\"..., 1000) = 400\n\
+         clone(child_stack=NULL, flags=CLONE_CHILD_CLEARTID|SIGCHLDstrace: Process 5441 attached\n\
+         \x20<unfinished ...>\n\
+         [pid  5441] close(4) = 0\n\
+         [pid  5440] <... clone resumed>, child_tidptr=0x7f00) = 5441\n\
+         [pid  5440] +++ killed by SIGKILL +++\n\
          epoll_wait(3, [], 1024, 0) = 0\n",
     );
     assert_eq!((cuts.len(), summary.whole, summary.open), (1, 0, 0), "{cuts:#?}");
-    assert_eq!((cuts[0].pid, cuts[0].missing, cuts[0].ending), (Some(5441), 100, Ending::Exit));
+    assert_eq!((cuts[0].pid, cuts[0].missing, cuts[0].ending), (Some(5440), 600, Ending::Exit));
 }
