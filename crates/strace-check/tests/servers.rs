@@ -130,3 +130,32 @@ fn several_messages_in_one_call_are_read() {
     );
     assert_eq!((cuts.len(), cuts[0].missing), (1, 600));
 }
+
+#[test]
+fn an_answer_in_one_write_with_its_interim_answer_is_not_lost() {
+    // The head of the interim answer is longer than what strace shows, and so is all that follows it.
+    let hints = r"HTTP/1.1 103 Early Hints\r\nLink: <";
+    let begin = "accept(3, NULL, NULL) = 7\n";
+    let (cuts, _) = read(&format!(
+        "{begin}write(7, \"{hints}\"..., 5000170) = 219264\n\
+         write(7, \"xxx\"..., 4780906) = -1 EAGAIN (Resource temporarily unavailable)\nclose(7) = 0\n"
+    ));
+    assert_eq!(cuts.iter().map(|cut| (cut.missing, cut.status)).collect::<Vec<_>>(), [(4_780_906, None)]);
+    assert_eq!(
+        nothing_cut(&format!("{begin}write(7, \"{hints}\"..., 5000170) = 5000170\nclose(7) = 0\n")).whole,
+        1
+    );
+    // With a buffer of its own.
+    let (cuts, _) = read(&format!(
+        "{begin}writev(7, [{{iov_base=\"{hints}\"..., iov_len=69}}, {{iov_base=\"HTTP/1.1 200 OK\\r\\nServer: testser\"..., iov_len=1000}}], 2) = 469\n\
+         close(7) = 0\n"
+    ));
+    assert_eq!(cuts.iter().map(|cut| (cut.missing, cut.status)).collect::<Vec<_>>(), [(600, Some(200))]);
+    // In a write of its own it is no answer.
+    let alone = format!("{begin}write(7, \"{hints}\"..., 69) = 69\n");
+    let summary = nothing_cut(&format!(
+        "{alone}write(7, \"HTTP/1.1 200 OK\\r\\nServer: testser\"..., 900) = 900\nclose(7) = 0\n"
+    ));
+    assert_eq!(summary.whole, 1);
+    assert_eq!(nothing_cut(&format!("{alone}close(7) = 0\n")).whole, 0);
+}

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 use strace_check::{Error, Format, Options, Tables, report};
 
-/// Exit status: 0 when every response was whole, 1 when one was cut, 2 when the trace could not be read.
+/// Exit status: 0 when every response was whole, 1 when one was cut, 2 when the trace could not be read, or could not have
+/// shown a cut.
 pub(crate) fn run(file: &Path, json: bool, per_process: bool) -> ExitCode {
     let format = if json { Format::JsonLines } else { Format::Table };
     let mut options = Options::default();
@@ -24,7 +25,13 @@ pub(crate) fn run(file: &Path, json: bool, per_process: bool) -> ExitCode {
         }
     };
     match outcome {
-        Ok(summary) => ExitCode::from(summary.exit_status()),
+        Ok(summary) => {
+            // Beside the report, so that what reads the report sees the same as before.
+            for doubt in &summary.doubts {
+                eprintln!("wholeplate: {}: warning: {doubt}", file.display());
+            }
+            ExitCode::from(summary.exit_status())
+        }
         Err(error) => {
             let cause =
                 std::error::Error::source(&error).map_or_else(String::new, |cause| format!(": {cause}"));

@@ -21,6 +21,12 @@ impl Response {
         self.taken - self.head.unwrap_or(0).min(self.taken)
     }
 
+    /// An interim answer with its end out of sight and, to judge by its length, nothing behind it.
+    pub(super) fn interim_alone(&self) -> bool {
+        const LONGEST: u64 = 2048;
+        self.status.is_some_and(|status| status < 200 && status != 101) && self.taken <= LONGEST
+    }
+
     pub(super) fn has_body(&self) -> bool {
         self.method.as_deref() != Some("HEAD")
             && !self.status.is_some_and(|status| status < 200 || status == 204 || status == 304)

@@ -136,7 +136,11 @@ impl Outgoing {
             self.offered <= self.taken && pieces.first().is_some_and(|piece| begins_response(&piece.visible));
         // A body whose end is out of sight has ended when the next write begins another response.
         if self.state == State::Unknown && begins {
-            self.complete();
+            if self.response.interim_alone() {
+                self.state = State::Between;
+            } else {
+                self.complete();
+            }
         }
         // More bytes than the last response had room for are a fault, but no other protocol.
         if self.state == State::Opaque && begins && self.responses > 0 {
@@ -146,6 +150,13 @@ impl Outgoing {
         for (nth, piece) in pieces.iter().enumerate() {
             if start >= taken {
                 break;
+            }
+            // An interim answer and the answer have a buffer each.
+            if self.state == State::Unknown
+                && self.response.interim_alone()
+                && begins_response(&piece.visible)
+            {
+                self.state = State::Between;
             }
             self.follow(piece, piece.length.min(taken - start), nth + 1 < pieces.len());
             start += piece.length;
@@ -232,10 +243,6 @@ impl Outgoing {
         } else if self.response.head.is_some() && self.response.promised.is_some() {
             self.begin_body();
         }
-        if self.response.status.is_some_and(|status| status < 200 && status != 101) {
-            // An interim answer comes alone, and the response is still to come.
-            self.state = State::Between;
-        }
     }
 
     /// The head hands the connection to another protocol.
@@ -315,7 +322,13 @@ impl Outgoing {
             }
             State::Counted(missing) => cut(&self.response, *missing, true),
             State::Chunked(_) => cut(&self.response, left.max(1), false),
-            State::Unknown if left.max(self.file) > 0 => cut(&self.response, left.max(self.file), false),
+            State::Unknown if left.max(self.file) > 0 => {
+                let mut response = self.response.clone();
+                // Behind an interim answer comes another, and that is the one that was cut.
+                response.status = response.status.filter(|status| *status >= 200);
+                cut(&response, left.max(self.file), false)
+            }
+            State::Unknown if self.response.interim_alone() => End::Nothing,
             // The length may be visible and the end of the head not: then all bytes together may be fewer than the body.
             State::Unknown => match self.response.promised.filter(|_| self.response.has_body()) {
                 Some(promised) if self.response.taken < promised => {
