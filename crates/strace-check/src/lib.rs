@@ -86,7 +86,8 @@ pub enum Error {
     Read(io::Error),
     /// Writing the report failed.
     Write(io::Error),
-    /// More descriptors or calls are open at this line than any real process has: this is no trace.
+    /// More descriptors or calls are open at this line than any real process has, or calls with more text than any real trace:
+    /// this is no trace.
     TooMuchOpen {
         /// The line, from 1.
         line: u64,
@@ -144,7 +145,7 @@ fn follow(
     options: &Options,
     stopped: &dyn Fn() -> bool,
 ) -> Result<Summary, Error> {
-    let mut watch = watch::Watch::new(options.tables);
+    let mut watch = watch::Watch::new(options.tables, options.longest_line);
     let mut line = Vec::new();
     while !stopped() {
         line.clear();

@@ -1,7 +1,7 @@
 //! Input that nobody wrote in good faith: whatever the bytes are, reading ends, and nothing panics.
 
 use proptest::prelude::*;
-use strace_check::{Format, Options, Tables, check, report};
+use strace_check::{Error, Format, Options, Tables, check, report};
 
 /// Lines of every kind that has a meaning, to be put together in any order, and damaged.
 const LINES: [&str; 46] = [
@@ -73,6 +73,23 @@ fn read(bytes: &[u8]) {
         let told = report(bytes, &mut Vec::new(), Format::JsonLines, &options);
         assert_eq!(told.is_err(), summary.recognised == 0);
     }
+}
+
+#[test]
+fn calls_that_never_return_do_not_fill_the_memory() {
+    let mut options = Options::default();
+    options.longest_line = 2000;
+    let text = "a".repeat(900);
+    let line = |pid: u32| format!("{pid} write(7, \"{text}\", 900 <unfinished ...>\n");
+    let many: String = (1..2000).map(line).collect();
+    let error = check(many.as_bytes(), &mut |_| {}, &options).expect_err("too much");
+    assert!(matches!(error, Error::TooMuchOpen { line: 1000..1300 }), "{error:?}");
+    // What has returned is forgotten.
+    let one: String =
+        (1..2000).map(|pid| format!("{}{pid} <... write resumed>) = 900\n", line(pid))).collect();
+    check(one.as_bytes(), &mut |_| {}, &options).expect("a trace");
+    // So is what the same process began before.
+    check(line(1).repeat(2000).as_bytes(), &mut |_| {}, &options).expect("a trace");
 }
 
 fn damaged() -> impl Strategy<Value = Vec<u8>> {

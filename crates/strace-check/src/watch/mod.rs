@@ -57,6 +57,9 @@ pub(crate) struct Watch {
     /// Where programs will hear of their connections.
     registrations: HashMap<ready::Key, u64>,
     unfinished: HashMap<u32, Vec<u8>>,
+    /// Bytes of these, and the most that are kept.
+    held: usize,
+    most_held: usize,
     /// The process whose line was broken off by a message; the next line goes on with it.
     broken: Option<u32>,
     /// Tables of parents that are in a `fork` whose child has not been seen.
@@ -67,7 +70,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn new(tables_mode: Tables) -> Self {
+    pub(crate) fn new(tables_mode: Tables, longest_line: usize) -> Self {
         Self {
             tables_mode,
             tables: HashMap::new(),
@@ -79,6 +82,8 @@ impl Watch {
             connections: HashMap::new(),
             registrations: HashMap::new(),
             unfinished: HashMap::new(),
+            held: 0,
+            most_held: longest_line.saturating_mul(16).max(1 << 20),
             broken: None,
             forking: Vec::new(),
             clock: None,
@@ -98,7 +103,7 @@ impl Watch {
         }
         let broken = self.broken.take();
         if let Some(who) = broken.filter(|_| matches!(text.trim_ascii_start(), [b',' | b')', ..]))
-            && let Some(mut begun) = self.unfinished.remove(&who)
+            && let Some(mut begun) = self.let_go(who)
         {
             // The clock has not moved since.
             begun.extend_from_slice(text);
@@ -120,11 +125,11 @@ impl Watch {
             Said::Call { name, arguments, outcome } => self.call(&now, &name, &arguments, &outcome, sink),
             Said::Unfinished { name, arguments, text } => {
                 self.unfinished(&now, &name, &arguments, sink);
-                self.unfinished.insert(who, text);
+                self.hold(who, text);
                 self.broken = Some(who);
             }
             Said::Resumed { name, rest } => {
-                if let Some(mut text) = self.unfinished.remove(&who)
+                if let Some(mut text) = self.let_go(who)
                     && text.starts_with(name.as_bytes())
                 {
                     text.extend_from_slice(&rest);
@@ -142,10 +147,22 @@ impl Watch {
             self.attached.len(),
             self.forking.len(),
         ];
-        if most.into_iter().any(|open| open > MOST) {
+        if most.into_iter().any(|open| open > MOST) || self.held > self.most_held {
             return Err(Error::TooMuchOpen { line: self.summary.lines });
         }
         Ok(())
+    }
+
+    fn hold(&mut self, who: u32, text: Vec<u8>) {
+        self.held += text.len();
+        let before = self.unfinished.insert(who, text);
+        self.held -= before.map_or(0, |before| before.len());
+    }
+
+    fn let_go(&mut self, who: u32) -> Option<Vec<u8>> {
+        let text = self.unfinished.remove(&who)?;
+        self.held -= text.len();
+        Some(text)
     }
 
     /// A call of which both halves are there.

@@ -7,6 +7,9 @@ use crate::value::Value;
 /// No call moves more. Larger numbers stand in no real trace, and sums of these do not overflow.
 const MOST_BYTES: u64 = 1 << 40;
 
+/// The kernel takes no more buffers in one call.
+const MOST_PIECES: usize = 1024;
+
 /// Calls that show the bytes which go out.
 pub(super) const WRITES: [&str; 6] = ["write", "send", "sendto", "writev", "sendmsg", "sendmmsg"];
 /// Calls that show the bytes which come in.
@@ -106,7 +109,7 @@ pub(super) fn piece(length: u64, mut visible: Vec<u8>) -> Piece {
 /// `[{iov_base="...", iov_len=1}]`, and the older `[{"...", 1}]`.
 fn vectors(list: Option<&Value>) -> Vec<Piece> {
     let Some(Value::List { items, .. }) = list else { return Vec::new() };
-    items
+    let mut pieces: Vec<Piece> = items
         .iter()
         .filter_map(|item| {
             let Value::Fields(fields) = item else { return None };
@@ -115,5 +118,10 @@ fn vectors(list: Option<&Value>) -> Vec<Piece> {
                 item.field("iov_len").or_else(|| fields.get(1).map(|(_, length)| length))?.number()?;
             Some(piece(length, visible.map_or_else(Vec::new, <[u8]>::to_vec)))
         })
-        .collect()
+        .collect();
+    if pieces.len() > MOST_PIECES {
+        let rest = pieces.drain(MOST_PIECES..).fold(0, |sum: u64, piece| sum.saturating_add(piece.length));
+        pieces.push(piece(rest, Vec::new()));
+    }
+    pieces
 }

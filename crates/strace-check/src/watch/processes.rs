@@ -117,8 +117,8 @@ impl Watch {
 
     pub(super) fn gone(&mut self, now: &Now, sink: &mut dyn FnMut(Cut)) {
         self.attached.remove(&now.who);
+        self.let_go(now.who);
         let Some(table) = self.tables.remove(&now.who) else { return };
-        self.unfinished.remove(&now.who);
         if !self.tables.values().any(|other| *other == table) {
             self.release_all(now, table, |_| true, Ending::Exit, sink);
         }
