@@ -20,6 +20,8 @@ pub enum Doubt {
     NoBuffers,
     /// No call succeeds: `strace -Z`.
     OnlyFailures,
+    /// No call fails, from the start of a program on: `strace -z`.
+    OnlySuccesses,
     /// Threads or processes were started and none was followed: `strace` without `-f`.
     NotFollowed,
     /// Connections speak TLS: their bytes cannot be read.
@@ -38,12 +40,16 @@ impl Doubt {
             Self::NoStrings => "no_strings",
             Self::NoBuffers => "no_buffers",
             Self::OnlyFailures => "only_failures",
+            Self::OnlySuccesses => "only_successes",
             Self::NotFollowed => "not_followed",
             Self::Tls => "tls",
             Self::Http2 => "http2",
         }
     }
 }
+
+/// A trace of a program from its start has more calls than this before the first connection.
+const FULL: u64 = 50;
 
 /// What to give to strace when it is left to choose, named in every advice.
 const CALLS: &str = "-e trace=network,desc,process,read,write";
@@ -78,6 +84,9 @@ impl fmt::Display for Doubt {
             Self::OnlyFailures => f.write_str(
                 "no call succeeds in this trace: trace without -Z and -e status=failed",
             ),
+            Self::OnlySuccesses => f.write_str(
+                "no call fails in this trace: a full socket is told by a failure (EAGAIN). Trace without -z and -e status",
+            ),
             Self::NotFollowed => f.write_str(
                 "threads or processes are started in this trace and none of them is followed: trace with -f",
             ),
@@ -94,6 +103,9 @@ impl fmt::Display for Doubt {
 pub(crate) struct Evidence {
     pub(crate) succeeded: u64,
     pub(crate) failed: u64,
+    /// A program was started under strace, and mapped its memory.
+    pub(crate) started: bool,
+    pub(crate) mapped: bool,
     pub(crate) accepted: u64,
     /// Requests, or parts of them, that were read from what may be a connection.
     pub(crate) requests: u64,
@@ -120,6 +132,9 @@ impl Evidence {
         let unanswered = self.requests > 0 || self.plain_writes == 0;
         let no_writes = self.accepted > 0 && self.sent == 0 && unanswered;
         let nothing = self.accepted == 0 && responses == 0 && self.sent == 0 && foreign == 0;
+        // No program starts without a failure: the loader alone looks in vain for files.
+        let only_successes =
+            self.failed == 0 && self.succeeded >= FULL && self.started && self.mapped && self.accepted > 0;
         [
             (Doubt::NothingSeen, nothing),
             (Doubt::NoWrites, no_writes && foreign == 0),
@@ -127,6 +142,7 @@ impl Evidence {
             (Doubt::NoStrings, self.strings == 0 && self.empty_strings > 0),
             (Doubt::NoBuffers, self.addresses > 0),
             (Doubt::OnlyFailures, self.succeeded == 0 && self.failed > 1),
+            (Doubt::OnlySuccesses, only_successes),
             (Doubt::NotFollowed, self.cloned && !self.named),
             (Doubt::Tls, summary.tls > 0),
             (Doubt::Http2, summary.http2 > 0),
@@ -142,9 +158,12 @@ impl Summary {
     pub fn is_blind(&self) -> bool {
         let responses = self.whole + self.cut + self.open;
         self.doubts.iter().any(|doubt| match doubt {
-            Doubt::NoWrites | Doubt::NoEnds | Doubt::NoStrings | Doubt::NoBuffers | Doubt::OnlyFailures => {
-                true
-            }
+            Doubt::NoWrites
+            | Doubt::NoEnds
+            | Doubt::NoStrings
+            | Doubt::NoBuffers
+            | Doubt::OnlyFailures
+            | Doubt::OnlySuccesses => true,
             Doubt::NotFollowed | Doubt::Tls | Doubt::Http2 => responses == 0,
             Doubt::NothingSeen => false,
         })

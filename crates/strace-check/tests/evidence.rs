@@ -134,6 +134,15 @@ fn a_trace_of_failures_alone_is_warned_about() {
 }
 
 #[test]
+fn a_trace_of_successes_alone_is_warned_about() {
+    let start = "7 execve(\"/usr/bin/server\", [\"server\"], 0x7f00 /* 9 vars */) = 0\n";
+    let maps = "7 mmap(NULL, 8192, PROT_READ, MAP_PRIVATE, 3, 0) = 0x7f6ea7081000\n".repeat(60);
+    assert_verdict(&format!("{start}{maps}{WHOLE}"), 2, &["only_successes"]);
+    let preload = "7 access(\"/etc/ld.so.preload\", R_OK) = -1 ENOENT (No such file or directory)\n";
+    assert_verdict(&format!("{start}{preload}{maps}{WHOLE}"), 0, &[]);
+}
+
+#[test]
 fn threads_that_were_not_followed_are_warned_about() {
     let clone = "clone3({flags=CLONE_VM|CLONE_FS|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD, child_tid=0x7f00} => {parent_tid=[12]}, 88) = 12\n";
     assert_verdict(&format!("{clone}epoll_wait(3, [], 1024, 0) = 0\n"), 2, &["nothing_seen", "not_followed"]);

@@ -171,7 +171,11 @@ impl Watch {
                     self.born(table, child, shares);
                 }
             }
-            ("execve" | "execveat", Outcome::Number(..)) => self.executed(now, sink),
+            ("execve" | "execveat", Outcome::Number(..)) => {
+                self.evidence.started = true;
+                self.executed(now, sink);
+            }
+            ("mmap" | "mmap2", Outcome::Number(..)) => self.evidence.mapped = true,
             ("exit_group", _) => {
                 self.evidence.ends += 1;
                 self.release_all(now, table, |_| true, Ending::Exit, sink);
