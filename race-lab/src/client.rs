@@ -182,11 +182,20 @@ pub fn converse(
             sleep(late);
             refused = socket.write_all(END).is_err();
         }
+        LastChunk::AfterHead(_) => socket.write_all(&request)?,
     }
     if script.half_closes {
         socket.half_close()?;
     }
-    let mut arrived = Answers::new(socket).next(script.stall, expected).0;
+    let mut answers = Answers::new(socket);
+    answers.pace = script.pace;
+    let (mut arrived, _) = answers.next(expected, |socket| {
+        if let LastChunk::AfterHead(late) = script.last_chunk {
+            sleep(late);
+            refused = socket.write_all(END).is_err();
+        }
+        sleep(script.stall);
+    });
     if refused && arrived.ending == Ending::EndOfStream {
         arrived.ending = Ending::Reset;
     }
@@ -200,11 +209,13 @@ pub struct Answers {
     buffer: Vec<u8>,
     /// Bytes of the buffer that hold something.
     filled: usize,
+    /// The wait before each read of a body with a `Content-Length`.
+    pace: Duration,
 }
 
 impl Answers {
     pub fn new(socket: Socket) -> Self {
-        Self { socket, buffer: vec![0; 256 << 10], filled: 0 }
+        Self { socket, buffer: vec![0; 256 << 10], filled: 0, pace: Duration::ZERO }
     }
 
     /// Asks for one more small answer on the same connection.
@@ -213,8 +224,8 @@ impl Answers {
             .write_all(format!("GET {order} HTTP/1.1\r\nhost: lab\r\nx-lab-id: {id}\r\n\r\n").as_bytes())
     }
 
-    /// The next answer, and whether the connection can carry another.
-    pub fn next(&mut self, stall: Duration, expected: &[u8]) -> (Arrived, bool) {
+    /// The next answer, and whether the connection can carry another. `behind_head` is called when the head is there.
+    pub fn next(&mut self, expected: &[u8], behind_head: impl FnOnce(&mut Socket)) -> (Arrived, bool) {
         let mut arrived = Arrived { promised: None, received: 0, ending: Ending::Complete, intact: true };
         let head = loop {
             let start = &self.buffer[..self.filled];
@@ -230,7 +241,7 @@ impl Answers {
         let chunked = text.contains("transfer-encoding: chunked");
         let length = text.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok());
         self.consume(head);
-        sleep(stall);
+        behind_head(&mut self.socket);
         let ending = match length {
             Some(length) if !chunked => {
                 arrived.promised = Some(length);
@@ -250,6 +261,7 @@ impl Answers {
             if arrived.received == length {
                 return Ok(());
             }
+            sleep(self.pace);
             self.fill(usize::MAX)?;
         }
     }

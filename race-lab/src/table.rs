@@ -20,13 +20,13 @@ fn expected(measured: &Measured) -> Option<crate::case::Expected> {
 /// One line while the lab runs.
 pub fn progress(measured: &Measured) -> String {
     let mut line = format!(
-        "{} hyper {:8} cut by client {}/{}, by ledger {}, {}, {:.1} s",
+        "{} hyper {:8} cut by client {}/{}, by ledger {}, agree {}, {:.1} s",
         measured.case.letter,
         measured.version,
         measured.cut_by_client,
         measured.runs,
         measured.cut_by_ledger,
-        if measured.case.leaves_doubt() { verdict(measured) } else { format!("agree {}", percent(measured)) },
+        percent(measured),
         measured.took.as_secs_f64()
     );
     if let Some(example) = &measured.example {
@@ -36,7 +36,7 @@ pub fn progress(measured: &Measured) -> String {
         let _ = write!(line, "; {number} {cause}");
     }
     for (what, ids) in [
-        (if measured.case.leaves_doubt() { "in doubt" } else { "FALSE ALARM" }, &measured.false_alarms),
+        ("FALSE ALARM", &measured.false_alarms),
         ("MISSED", &measured.missed),
         ("other byte counts", &measured.counts_differ),
     ] {
@@ -54,16 +54,6 @@ fn percent(measured: &Measured) -> String {
     // Rounded down, so that 100 % means all.
     let tenths = measured.agreeing() * 1000 / measured.runs.max(1);
     if tenths == 1000 { "100 %".to_owned() } else { format!("{}.{} %", tenths / 10, tenths % 10) }
-}
-
-/// What the last part of a cell says: where the kernel throws away what it had accepted there is no right or wrong about
-/// what was under way at that moment, and an agreement would be a claim that nobody can keep.
-fn verdict(measured: &Measured) -> String {
-    match measured.false_alarms.len() {
-        _ if !measured.case.leaves_doubt() => percent(measured),
-        0 => "none in doubt".to_owned(),
-        doubtful => format!("{doubtful} in doubt"),
-    }
 }
 
 /// The table in Markdown: in each cell, cut for the client / answers, then the ledger's number, then the agreement.
@@ -90,34 +80,21 @@ pub fn human(rows: &[Vec<Measured>]) -> String {
                 measured.cut_by_client,
                 measured.runs,
                 measured.cut_by_ledger,
-                verdict(measured)
+                percent(measured)
             );
         }
         text.push('\n');
     }
     let all = || rows.iter().flatten();
-    let sum = |what: fn(&Measured) -> usize, doubt: bool| -> usize {
-        all().filter(|measured| measured.case.leaves_doubt() == doubt).map(what).sum()
-    };
+    let sum = |what: fn(&Measured) -> usize| -> usize { all().map(what).sum() };
     let _ = writeln!(
         text,
-        "\nThe ledger agrees with the client in {} of {} answers{}: {} false alarms, {} cuts missed.",
-        sum(Measured::agreeing, false),
-        sum(|measured| measured.runs, false),
-        if all().any(|measured| measured.case.leaves_doubt()) { " of all rows but M" } else { "" },
-        sum(|measured| measured.false_alarms.len(), false),
-        sum(|measured| measured.missed.len(), false),
+        "\nThe ledger agrees with the client in {} of {} answers: {} false alarms, {} cuts missed.",
+        sum(Measured::agreeing),
+        sum(|measured| measured.runs),
+        sum(|measured| measured.false_alarms.len()),
+        sum(|measured| measured.missed.len()),
     );
-    if all().any(|measured| measured.case.leaves_doubt()) {
-        let _ = writeln!(
-            text,
-            "Row M makes no such claim, since the kernel throws away what it had accepted: of {} answers {} cuts were missed; \
-             {} in doubt arrived although the peer's kernel had not acknowledged them when the connection was reset.",
-            sum(|measured| measured.runs, true),
-            sum(|measured| measured.missed.len(), true),
-            sum(|measured| measured.false_alarms.len(), true),
-        );
-    }
     for measured in all().filter(|measured| !as_published(measured)) {
         let _ = writeln!(
             text,
@@ -145,9 +122,7 @@ pub fn json(rows: &[Vec<Measured>]) -> Value {
                 "cut_by_client": measured.cut_by_client,
                 "cut_by_ledger": measured.cut_by_ledger,
                 "agreeing": measured.agreeing(),
-                "false_alarms": if measured.case.leaves_doubt() { &[][..] } else { &measured.false_alarms[..] },
-                "in_doubt": if measured.case.leaves_doubt() { &measured.false_alarms[..] } else { &[][..] },
-                "leaves_doubt": measured.case.leaves_doubt(),
+                "false_alarms": measured.false_alarms,
                 "missed": measured.missed,
                 "other_byte_counts": measured.counts_differ,
                 "every_response_seen": measured.complete,
