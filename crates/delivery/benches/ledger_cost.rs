@@ -4,7 +4,8 @@
 //!
 //! Two processes serve bytes that are ready in memory, as a cache does: 53 kB and 16 MB. One client, keep-alive. The two
 //! are asked in turns, so that what else the machine does meets both; each turn gives one ratio of CPU times, which a server
-//! tells of itself, and the medians of all turns are printed.
+//! tells of itself. Where a process happens to have its bytes makes it faster or slower than its twin by more than the
+//! ledger does, for as long as it lives; so there are many pairs of processes, and the medians of all turns are printed.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -19,8 +20,10 @@ use delivery::{Config, Incoming, Listener, Server, UnixOptions};
 use http::{Request, Response};
 use http_body_util::Full;
 
-/// Body bytes of an answer, answers of one turn, turns.
-const CASES: [(usize, usize, usize); 2] = [(53_000, 3000, 31), (16_000_000, 40, 31)];
+/// Body bytes of an answer, answers of one turn, turns of a pair of processes.
+const CASES: [(usize, usize, usize); 2] = [(53_000, 2000, 4), (16_000_000, 20, 4)];
+/// Pairs of processes.
+const PAIRS: usize = 25;
 /// The path that answers with the server's CPU time in nanoseconds.
 const CPU: &str = "/cpu";
 
@@ -118,23 +121,32 @@ fn main() {
     {
         return serve(&PathBuf::from(socket), which == "on");
     }
-    let dir = tempfile::tempdir().unwrap();
-    let mut on = Side::start(&dir.path().join("on"), true);
-    let mut off = Side::start(&dir.path().join("off"), false);
     println!("{:>12} {:>14} {:>14} {:>8}", "body bytes", "on, CPU µs", "off, CPU µs", "ratio");
     for (bytes, requests, turns) in CASES {
         let path = format!("/{bytes}");
         let (mut with, mut without, mut ratios) = (vec![], vec![], vec![]);
-        for turn in 0..=turns {
-            // Who comes first changes: the second finds the caches warm.
-            let first = if turn % 2 == 0 { on.turn(&path, requests) } else { 0.0 };
-            let b = off.turn(&path, requests);
-            let a = if turn % 2 == 0 { first } else { on.turn(&path, requests) };
-            // The first turn only warms up.
-            if turn > 0 {
-                with.push(a);
-                without.push(b);
-                ratios.push(a / b);
+        for pair in 0..PAIRS {
+            let dir = tempfile::tempdir().unwrap();
+            let side =
+                |ledger: bool| Side::start(&dir.path().join(if ledger { "on" } else { "off" }), ledger);
+            let (mut on, mut off) = if pair % 2 == 0 {
+                let on = side(true);
+                (on, side(false))
+            } else {
+                let off = side(false);
+                (side(true), off)
+            };
+            for turn in 0..=turns {
+                // Who comes first changes: the second finds the caches warm.
+                let first = if turn % 2 == 0 { on.turn(&path, requests) } else { 0.0 };
+                let b = off.turn(&path, requests);
+                let a = if turn % 2 == 0 { first } else { on.turn(&path, requests) };
+                // The first turn only warms up.
+                if turn > 0 {
+                    with.push(a);
+                    without.push(b);
+                    ratios.push(a / b);
+                }
             }
         }
         println!(
