@@ -12,6 +12,7 @@ use futures_util::FutureExt;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::{Either, Full};
 use ledger::{Blame, Cause};
 
 use crate::config::Config;
@@ -185,12 +186,12 @@ where
     let mut response = called.map_or_else(
         |_| {
             bump(&shared.account.stats.handler_panics);
-            let mut response = Response::new(Source::Fixed { data: Bytes::from_static(b"internal error\n") });
+            let mut response = Response::new(Source::Right(Full::from("internal error\n")));
             *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
             response
         },
-        |response| response.map(|body| Source::Service { body }),
+        |response| response.map(Source::Left),
     );
     let limits = DrainLimits {
         bytes: config.request_drain_bytes,
@@ -232,51 +233,11 @@ where
     {
         response.headers_mut().entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
     }
-    response.map(|_| Source::Fixed { data: Bytes::new() })
+    response.map(|_| Source::Right(Full::default()))
 }
 
-pin_project_lite::pin_project! {
-    /// Where the bytes of a body come from.
-    #[project = SourceProj]
-    pub(crate) enum Source<B> {
-        Service { #[pin] body: B },
-        Fixed { data: Bytes },
-    }
-}
-
-impl<B> Body for Source<B>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-{
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match self.project() {
-            SourceProj::Service { body } => body.poll_frame(cx).map_err(Into::into),
-            SourceProj::Fixed { data } if data.is_empty() => Poll::Ready(None),
-            SourceProj::Fixed { data } => Poll::Ready(Some(Ok(Frame::data(std::mem::take(data))))),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Service { body } => body.is_end_stream(),
-            Self::Fixed { data } => data.is_empty(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Service { body } => body.size_hint(),
-            Self::Fixed { data } => SizeHint::with_exact(data.len() as u64),
-        }
-    }
-}
+/// Where the bytes of a body come from: the service, or a text of ours.
+pub(crate) type Source<B> = Either<B, Full<Bytes>>;
 
 pin_project_lite::pin_project! {
     /// The body of a response on its way to the connection.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ledger::{Cause, Ledger, Linger, socket};
+use ledger::{Cause, Closing, Ledger, Linger, socket};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -89,9 +89,8 @@ async fn accepted_is_not_received() {
     assert_eq!(verdicts.list(), [(0, LENGTH as u64, Some(Cause::UnackedAtReset))]);
 }
 
-/// The same after the peer had finished sending: no read tells of the reset then.
-#[tokio::test]
-async fn finishing_ends_when_a_peer_that_had_finished_resets() {
+/// A peer that has finished sending, and the connection that its server has dropped after an answer larger than the queue.
+async fn answered_after_the_peer_finished() -> (TcpStream, Verdicts, Closing<TcpStream>) {
     let (mut client, server) = pair().await;
     let verdicts = Verdicts::default();
     let returned = Arc::new(Mutex::new(None));
@@ -107,6 +106,13 @@ async fn finishing_ends_when_a_peer_that_had_finished_resets() {
     server.write_all(&vec![b'x'; LENGTH]).await.unwrap();
     drop(server);
     let closing = returned.lock().unwrap().take().unwrap();
+    (client, verdicts, closing)
+}
+
+/// The same after the peer had finished sending: no read tells of the reset then.
+#[tokio::test]
+async fn finishing_ends_when_a_peer_that_had_finished_resets() {
+    let (client, verdicts, closing) = answered_after_the_peer_finished().await;
     let mut linger = Linger::default();
     linger.stall = Duration::from_secs(3600);
     let (looks, looked) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
@@ -135,21 +141,7 @@ async fn finishing_ends_when_a_peer_that_had_finished_resets() {
 /// A peer that has finished sending, and reads slowly, gets all.
 #[tokio::test]
 async fn finishing_waits_for_a_peer_that_had_finished_and_reads() {
-    let (mut client, server) = pair().await;
-    let verdicts = Verdicts::default();
-    let returned = Arc::new(Mutex::new(None));
-    let mut server = Ledger::new(verdicts.clone()).wrap_socket(server).reclaim({
-        let returned = Arc::clone(&returned);
-        move |closing| *returned.lock().unwrap() = Some(closing)
-    });
-    client.write_all(REQUEST).await.unwrap();
-    client.shutdown().await.unwrap();
-    read_request(&mut server).await;
-    assert_eq!(server.read(&mut [0; 8]).await.unwrap(), 0, "the peer has finished");
-    server.write_all(&head(LENGTH)).await.unwrap();
-    server.write_all(&vec![b'x'; LENGTH]).await.unwrap();
-    drop(server);
-    let closing = returned.lock().unwrap().take().unwrap();
+    let (mut client, verdicts, closing) = answered_after_the_peer_finished().await;
     let (looks, looked) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
     let mut finishing = tokio::spawn({
         let looked = Arc::clone(&looked);
