@@ -56,6 +56,14 @@ pub enum Error {
     Empty,
 }
 
+/// Whether a file can be used as a font.
+///
+/// # Errors
+/// [`Error::Font`] says what is wrong with it.
+pub fn check(font: &[u8]) -> Result<(), Error> {
+    font::unpack(font).map(drop)
+}
+
 /// Renders a text on a transparent ground.
 ///
 /// # Errors

@@ -61,7 +61,8 @@ pub(crate) fn bounds(glyphs: &[Glyph], width: i32, height: i32) -> Bounds {
     })
 }
 
-/// Paints the glyphs over each other.
+/// Paints the glyphs over each other, opaque; then the whole takes the alpha of the colour. Glyphs that touch or overlap,
+/// as joined letters do, would else be darker there.
 pub(crate) fn paint(glyphs: &[Glyph], bounds: Bounds, colour: [u8; 4]) -> Raster {
     let (width, height) = (bounds.width(), bounds.height());
     let mut rgba = vec![0u8; width as usize * height as usize * 4];
@@ -80,15 +81,20 @@ pub(crate) fn paint(glyphs: &[Glyph], bounds: Bounds, colour: [u8; 4]) -> Raster
             let target = rgba[start..start + w * 4].chunks_exact_mut(4);
             for (t, p) in target.zip(line.chunks_exact(bytes)) {
                 let source = match p {
-                    [coverage] => [colour[0], colour[1], colour[2], scale(*coverage, colour[3])],
+                    [coverage] => [colour[0], colour[1], colour[2], *coverage],
                     [r, g, b, a] if glyph.image.content == SwashContent::Color => {
                         let straight = |c: u8| if premultiplied { unscale(c, *a) } else { c };
-                        [straight(*r), straight(*g), straight(*b), scale(*a, colour[3])]
+                        [straight(*r), straight(*g), straight(*b), *a]
                     }
-                    _ => [colour[0], colour[1], colour[2], scale(p.get(1).copied().unwrap_or(0), colour[3])],
+                    _ => [colour[0], colour[1], colour[2], p.get(1).copied().unwrap_or(0)],
                 };
                 over(t, source);
             }
+        }
+    }
+    if colour[3] < 255 {
+        for pixel in rgba.chunks_exact_mut(4) {
+            pixel[3] = scale(pixel[3], colour[3]);
         }
     }
     Raster { width, height, rgba }

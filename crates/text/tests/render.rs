@@ -226,3 +226,20 @@ fn the_golden_text() {
     let mean = off as f64 / expected.len() as f64;
     assert!(mean < 2.0, "{mean}");
 }
+
+// Letters that touch were darker where they do: the alpha of the colour was laid on glyph by glyph.
+#[test]
+fn a_translucent_text_is_an_opaque_one_seen_through() {
+    let file = font("arabic.ttf");
+    let made = |alpha| {
+        let request =
+            Request { fonts: &[&file], text: "السلام", size: 80.0, colour: [200, 0, 0, alpha] };
+        render(&request, &Limits::default()).unwrap()
+    };
+    let (opaque, translucent) = (made(255), made(128));
+    for (a, b) in opaque.rgba.chunks_exact(4).zip(translucent.rgba.chunks_exact(4)) {
+        let wanted = (u32::from(a[3]) * 128 + 127) / 255;
+        assert_eq!((u32::from(b[3]), &b[..3]), (wanted, &a[..3]));
+    }
+    assert!(opaque.rgba.chunks_exact(4).any(|p| p[3] == 255));
+}
