@@ -25,6 +25,8 @@ pub const FOCUS_REACH: f64 = 0.05;
 /// How sure the detector has to be of a face, from 0 to 1. Faces that are looked for get 0.85 and more down to some 20 pixels
 /// of a thumbnail of 320; the highest of a thousand pictures without one got 0.42.
 pub const LEAST_FACE_SCORE: f32 = 0.75;
+/// Light in nits that becomes white when a picture for HDR screens (PQ, HLG) becomes sRGB: reference white by ITU-R BT.2408.
+pub const HDR_WHITE_NITS: f64 = 203.0;
 /// Levels of luma in the histogram whose entropy `gravity=entropy` measures.
 pub const ENTROPY_LEVELS: usize = 64;
 
@@ -183,7 +185,7 @@ pub const MAX_NOTICES: usize = 8;
 // Limits of what one request may say.
 
 /// A recipe has at most this many images, the canvas included.
-pub const MAX_IMAGES: usize = 64;
+pub const MAX_IMAGES: usize = 256;
 /// The binding's list of steps is at most this long.
 pub const MAX_STEPS: usize = 512;
 /// Overlays may themselves have overlays, this deep.

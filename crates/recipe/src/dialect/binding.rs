@@ -10,6 +10,7 @@ use super::{
     layer::{TextReader, check_offsets, named, read_draw},
     request::{ParseMode, Parsed, Reader, notice},
     table::Door,
+    well_formed,
 };
 use crate::{
     Draw, FormatChoice, Input, Notice, OptionError, Output, Recipe, Step, TextSource,
@@ -103,7 +104,7 @@ pub fn parse_text(json: &str) -> Result<TextSource, OptionError> {
     if json.len() > MAX_JSON_BYTES {
         return Err(fail("too long"));
     }
-    let json: Json = serde_json::from_str(json).map_err(|_| fail("not JSON"))?;
+    let json: Json = well_formed::parse(json.as_bytes()).map_err(|_| fail("not JSON"))?;
     let given = Given::json(&json, Door::BindingStep);
     let mut text = TextReader::default();
     for (name, member) in given.members().ok_or_else(|| fail("not an object"))? {
@@ -124,7 +125,7 @@ fn read_steps(
     if text.len() > MAX_JSON_BYTES {
         return fail("transforms is too long".into());
     }
-    let elements = match serde_json::from_str(text) {
+    let elements = match well_formed::parse(text.as_bytes()) {
         Ok(Json::Array(elements)) => elements,
         Ok(_) => return fail("transforms is not an array".into()),
         Err(_) => return fail("transforms is not JSON".into()),

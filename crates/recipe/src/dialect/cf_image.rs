@@ -10,6 +10,7 @@ use super::{
     layer::{TextReader, check_offsets, named, read_draw, web_url},
     request::{ClientHints, ParseMode, Reader, notice},
     table::Door,
+    well_formed,
 };
 use crate::{
     Draw, Input, Notice, OptionError, Recipe, Step,
@@ -38,7 +39,7 @@ pub fn parse(cf: &[u8], hints: &ClientHints<'_>, mode: ParseMode) -> Result<Opti
     if cf.len() > MAX_JSON_BYTES {
         return Err(problem("too long"));
     }
-    match serde_json::from_slice(cf) {
+    match well_formed::parse(cf) {
         Ok(Json::Object(cf)) => cf.get("image").map_or(Ok(None), |image| parse_image(image, hints, mode)),
         Ok(_) => Err(problem("not an object")),
         Err(_) => Err(problem("not JSON")),

@@ -163,11 +163,16 @@ impl<'a> Given<'a> {
     pub(crate) fn length(&self) -> Read<Length> {
         let number = self.number()?;
         let decimal = self.text().map_or(number.fract() != 0.0, |text| text.contains('.'));
-        if decimal && (0.0..=1.0).contains(&number) {
-            Ok(Length::Fraction(number + 0.0))
-        } else {
-            self.whole(0, u32::MAX).map(Length::Pixels)
+        if !decimal {
+            return self.whole(0, u32::MAX).map(Length::Pixels);
         }
+        if (0.0..=1.0).contains(&number) {
+            return Ok(Length::Fraction(number + 0.0));
+        }
+        invalid(format!(
+            "{} is neither a whole number of pixels nor a fraction between 0 and 1",
+            self.shown()
+        ))
     }
 
     pub(crate) fn quality(&self) -> Read<Quality> {

@@ -12,6 +12,7 @@ mod layer;
 mod request;
 mod table;
 pub mod url;
+mod well_formed;
 
 pub(crate) use request::notice;
 pub use request::{ClientHints, ParseMode, Parsed, RequestOptions, Resolved, parse_options};

@@ -198,7 +198,7 @@ fn overlay_options_have_ranges() {
     assert_eq!(invalid_option(overlay(json!({"url": null, "text": "x"}))), "draw[0].text");
     assert_eq!(invalid_option(json!({"draw": {"url": "https://x/"}})), "draw");
     assert_eq!(invalid_option(json!({"draw": [5]})), "draw[0]");
-    assert_eq!(invalid_option(json!({"draw": vec![json!({"url": "https://x/"}); 64]})), "draw");
+    assert_eq!(invalid_option(json!({"draw": vec![json!({"url": "https://x/"}); 256]})), "draw");
     let repeat = |value: Value| match recipe(overlay(json!({ "repeat": value }))).steps[0] {
         Step::Draw { draw, .. } => draw.repeat,
         Step::Transform { .. } => panic!("not a draw"),
