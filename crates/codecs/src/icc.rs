@@ -142,19 +142,37 @@ impl<'a> Curve<'a> {
     }
 }
 
+/// From sRGB's encoding to linear light, both 0–1 (IEC 61966-2-1).
+#[must_use]
+pub fn linear(encoded: f64) -> f64 {
+    if encoded <= 0.040_45 { encoded / 12.92 } else { ((encoded + 0.055) / 1.055).powf(2.4) }
+}
+
 /// Linear light to sRGB's encoding, both 0–1 (IEC 61966-2-1).
-fn encoded(linear: f64) -> f64 {
+#[must_use]
+pub fn encoded(linear: f64) -> f64 {
     if linear <= 0.003_130_8 { linear * 12.92 } else { 1.055 * linear.powf(1.0 / 2.4) - 0.055 }
 }
 
+/// CIE lightness to luminance, both 0–1 (CIE 15:2004 §8.2.1).
+fn luminance(lightness: f64) -> f64 {
+    let l = lightness * 100.0;
+    if l > 8.0 { ((l + 16.0) / 116.0).powi(3) } else { l * 27.0 / 24389.0 }
+}
+
 /// What each 8-bit sample of a grey profile is in sRGB; `None` where `profile` is no grey profile with a curve. The
-/// curve leads to luminance relative to white (ICC.1:2022 §8.5.2, F.2), which is the same in any white point.
+/// curve leads to luminance relative to white (ICC.1:2022 §8.5.2, F.2), which is the same in any white point; in a profile that
+/// connects by CIELAB, to lightness.
 #[must_use]
 pub fn gray_to_srgb(profile: &[u8]) -> Option<[u8; 256]> {
     let curve = Curve::read(tag(profile, *b"kTRC").filter(|_| space(profile) == Some(Space::Gray))?)?;
+    let by_lightness = profile.get(20..24)? == b"Lab ";
     let mut table = [0; 256];
     for (i, entry) in table.iter_mut().enumerate() {
-        let linear = curve.at(i as f64 / 255.0).clamp(0.0, 1.0);
+        let mut linear = curve.at(i as f64 / 255.0).clamp(0.0, 1.0);
+        if by_lightness {
+            linear = luminance(linear);
+        }
         *entry = (encoded(linear) * 255.0).round() as u8;
     }
     Some(table)
@@ -253,6 +271,13 @@ mod tests {
         steep.extend_from_slice(&(3_u16 << 8).to_be_bytes());
         let steep = gray_to_srgb(&gray(&steep)).unwrap();
         assert!(steep[64] < 64 && steep[0] == 0 && steep[255] == 255);
+        // Lightness in equal steps: samples 32, 64, 128 and 192, as Little CMS has them.
+        let mut lightness = gray(b"curv\0\0\0\0\0\0\0\0");
+        lightness[20..24].copy_from_slice(b"Lab ");
+        let lightness = gray_to_srgb(&lightness).unwrap();
+        for (sample, wanted) in [(0, 0), (32, 33), (64, 60), (128, 119), (192, 185), (255, 255)] {
+            assert!(lightness[sample].abs_diff(wanted) <= 1, "{sample}: {}", lightness[sample]);
+        }
         assert_eq!(gray_to_srgb(&gray(b"mAB \0\0\0\0")), None);
         assert_eq!(gray_to_srgb(b"no profile"), None);
     }

@@ -3,12 +3,13 @@
 use codecs::{DecodeSpec, Format, ImageSpec, Layout, Probe, codec_for};
 use recipe::{Gravity, Input, Step, Upscale};
 
-use crate::describe::{mask_step, mask_text_bytes};
+use crate::describe::{mask_step, mask_text_bytes, measures};
 use crate::models;
 use crate::ops::resample::waiting_rows;
 use crate::ops::turn::Turn;
 use crate::ops::{enlarge, foreground};
 use crate::output::encode_spec;
+use crate::stream::flow;
 use crate::transform::{Mapping, detects_focus, whole_size};
 use crate::{Kind, Plan, face, geometry};
 
@@ -19,6 +20,15 @@ const DECODED_ROWS: u64 = 128;
 
 /// An upper estimate of the buffers, decoders and encoders that are held at once, inputs not counted.
 pub(crate) fn peak_bytes(plan: &Plan) -> u64 {
+    let looking = if looks_for_faces(plan) { face::bytes() } else { 0 };
+    if plan.kind == Kind::Still
+        && plan.recipe.inputs.first().is_some_and(|input| !matches!(input, Input::Text(_)))
+        && let Ok(Some(flow)) = flow(plan)
+    {
+        // No bitmap is held; the file grows by doubling, and is seldom larger than its pixels in planes.
+        let file = Layout::Rgb.bytes(plan.width.max(1), plan.height.max(1)) / 2;
+        return decode(plan, 0, &plan.probe) + flow.bytes(plan) + file + looking;
+    }
     let needed = plan.needed();
     let mut decoding = 0;
     let mut held = 0;
@@ -53,7 +63,6 @@ pub(crate) fn peak_bytes(plan: &Plan) -> u64 {
     });
     // An animation's decoder stays open while its frames are encoded; a frame is copied for each draw.
     let frames = if matches!(plan.kind, Kind::Animation { .. }) { 2 * target } else { 0 };
-    let looking = if looks_for_faces(plan) { face::bytes() } else { 0 };
     decoding + held + target + encoding + frames + looking + modelled
 }
 
@@ -134,10 +143,9 @@ fn by_models(plan: &Plan, image: usize, probe: &Probe) -> u64 {
     most
 }
 
-/// The same for the mask of a description; 0 where there is none.
-pub(crate) fn mask_peak_bytes(plan: &Plan) -> u64 {
-    match mask_step(&plan.recipe) {
-        Some(_) => peak_bytes(plan) + mask_text_bytes(plan.probe.oriented_size()),
-        None => 0,
-    }
+/// The same for a description; 0 where the headers tell all.
+pub(crate) fn describe_peak_bytes(plan: &Plan) -> u64 {
+    let mask = mask_step(&plan.recipe).map_or(0, |_| mask_text_bytes(plan.probe.oriented_size()));
+    let frames = 2 * Layout::Rgba.bytes(plan.width.max(1), plan.height.max(1));
+    if mask > 0 || measures(&plan.recipe) { peak_bytes(plan) + frames + mask } else { 0 }
 }

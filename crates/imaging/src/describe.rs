@@ -9,8 +9,8 @@ use serde::Serialize;
 use crate::canvas::Images;
 use crate::models::Models;
 use crate::ops::foreground;
-use crate::render::codec_of;
-use crate::transform::one_plane;
+use crate::render::{codec_of, next_frame, survey};
+use crate::transform::{detects_border, one_plane};
 use crate::{Error, Plan, Supply, face};
 
 /// The shape of `format=json`.
@@ -48,7 +48,37 @@ pub(crate) fn mask_step(recipe: &Recipe) -> Option<usize> {
     )
 }
 
-/// The answer to `format=json`. Pixels are made for a mask only.
+/// Whether the size of the result depends on pixels: a border of image 0 has to be found.
+pub(crate) fn measures(recipe: &Recipe) -> bool {
+    recipe
+        .steps
+        .iter()
+        .any(|step| matches!(step, Step::Transform { image: 0, transform } if detects_border(transform)))
+}
+
+/// The size of the picture that would have been made, by making it; of an animation, its first frame.
+fn measured(
+    plan: &Plan,
+    inputs: &[Supply<'_>],
+    models: Option<&dyn Models>,
+    work: &Work,
+) -> Result<(u32, u32), Error> {
+    let faces = face::Found::default();
+    let mut images = Images::new(plan, inputs, models, &faces, work)?;
+    let animated = plan.probe.animation.is_some_and(|a| a.frames > 1) && plan.recipe.output.anim;
+    let image = match inputs.first() {
+        Some(Supply::Image(bytes)) if animated => {
+            survey(&mut images, plan, bytes, work)?;
+            let mut source = codec_of(plan.probe.format)?.decode_frames(bytes, &plan.probe, work)?;
+            let frame = next_frame(source.as_mut(), plan, work)?;
+            images.run_frame(frame.ok_or(codecs::Error::Truncated(plan.probe.format))?.image)?
+        }
+        _ => images.run()?,
+    };
+    Ok((image.width, image.height))
+}
+
+/// The answer to `format=json`. Pixels are made for a mask and for a border only.
 pub(crate) fn describe(
     plan: &Plan,
     inputs: &[Supply<'_>],
@@ -67,10 +97,15 @@ pub(crate) fn describe(
         }
         None => None,
     };
+    let size = if plan.probe.format != Format::Svg && measures(&plan.recipe) {
+        measured(plan, inputs, models, work)?
+    } else {
+        (plan.width, plan.height)
+    };
     let (width, height) = plan.probe.oriented_size();
     let frames = plan.probe.animation.filter(|a| a.frames > 1 && plan.recipe.output.anim).map(|a| a.frames);
     let original = Original { file_size, width, height, format: plan.probe.format.mime() };
-    let description = Description { width: plan.width, height: plan.height, original, frames, segment };
+    let description = Description { width: size.0, height: size.1, original, frames, segment };
     serde_json::to_vec(&description).map_err(|e| Error::Unsupported(format!("JSON: {e}")))
 }
 

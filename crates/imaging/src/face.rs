@@ -67,7 +67,8 @@ pub(crate) fn aimed(
     let (w, h) = (f64::from(turned.0), f64::from(turned.1));
     let faces = Area { x: part.x * w, y: part.y * h, width: part.width * w, height: part.height * h };
     let zoom = transform.zoom.unwrap_or(0.0);
-    Ok(Geometry { area: window((w, h), (g.area.width, g.area.height), faces, zoom), ..g })
+    let area = window((w, h), (g.area.width, g.area.height), faces, zoom);
+    Ok(Geometry { area: on_pixels(area, g.scaled, (w, h)), ..g })
 }
 
 /// The smallest box around all faces, as parts of width and height.
@@ -113,6 +114,15 @@ fn window(full: (f64, f64), largest: (f64, f64), faces: Area, zoom: f64) -> Area
         width,
         height,
     }
+}
+
+/// The window begins on a pixel of what it is scaled to, as every crop does: without scaling no pixel changes.
+fn on_pixels(area: Area, scaled: (u32, u32), full: (f64, f64)) -> Area {
+    let at = |at: f64, length: f64, scaled: u32, full: f64| {
+        let k = f64::from(scaled) / length;
+        ((at * k).round() / k).clamp(0.0, (full - length).max(0.0))
+    };
+    Area { x: at(area.x, area.width, scaled.0, full.0), y: at(area.y, area.height, scaled.1, full.1), ..area }
 }
 
 #[cfg(test)]

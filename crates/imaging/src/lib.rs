@@ -27,7 +27,7 @@ pub use error::Error;
 pub use inputs::Inputs;
 pub use limits::Limits;
 pub use models::{Abilities, Enlarging, Models, Segmenting};
-pub use ops::lettering::probe as probe_text;
+pub use ops::lettering::{check as check_font, probe as probe_text};
 pub use plan::{Kind, Plan, plan};
 pub use render::{Body, Rendered, Supply, Timings, render, render_with};
 

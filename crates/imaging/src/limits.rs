@@ -36,7 +36,7 @@ impl Default for Limits {
             avif_auto_dimension: choices::AVIF_AUTO_DIMENSION,
             avif_explicit_dimension: choices::AVIF_EXPLICIT_DIMENSION,
             max_steps: 1000,
-            max_inputs: 100,
+            max_inputs: recipe::choices::MAX_IMAGES,
             models: Abilities::default(),
         }
     }

@@ -25,7 +25,12 @@ pub(crate) fn output_format(plan: &mut Plan, animated: bool) -> Option<Format> {
         {
             Some(Format::Avif)
         }
-        FormatChoice::Standard => fallback,
+        FormatChoice::Standard => {
+            if fallback.is_none() || !matches!(plan.probe.format, Format::Jpeg | Format::Png) {
+                plan.notices.push(Notice("JPEG vs PNG selection is automatic".to_owned()));
+            }
+            fallback
+        }
         FormatChoice::Auto { webp, .. } if animated => Some(if webp { Format::WebP } else { Format::Gif }),
         FormatChoice::Auto { avif: true, webp } => {
             if longest <= plan.limits.avif_auto_dimension {

@@ -3,7 +3,7 @@
 use codecs::{Format, Probe};
 use recipe::{FormatChoice, Input, Notice, Recipe, Step, Transform};
 
-use crate::cost::{mask_peak_bytes, peak_bytes};
+use crate::cost::{describe_peak_bytes, peak_bytes};
 use crate::geometry::{self, Geometry};
 use crate::models;
 use crate::ops::compose;
@@ -21,7 +21,7 @@ pub enum Kind {
     PassThrough,
     /// SVG: sanitised, not resized.
     Svg,
-    /// `format=json`: no pixels are made, but for the mask of `segment=foreground`.
+    /// `format=json`: no pixels are made, but for the mask of `segment=foreground` and for a border that has to be found.
     Json,
 }
 
@@ -96,9 +96,18 @@ pub fn plan(recipe: &Recipe, probes: &[Option<Probe>], limits: &Limits) -> Resul
     }
     plan.recipe.prune();
     sizes(&mut plan)?;
+    let animated = plan.probe.animation.filter(|a| a.frames > 1 && recipe.output.anim);
     if recipe.output.format == FormatChoice::Json {
         plan.kind = Kind::Json;
-        plan.peak_bytes = mask_peak_bytes(&plan);
+        if let Some(animation) = animated
+            && passes_through(&plan, animation.frames)?
+        {
+            // What would be delivered is the source, so that is what is described.
+            plan.recipe.steps.clear();
+            plan.bases.clear();
+            (plan.width, plan.height) = plan.probe.oriented_size();
+        }
+        plan.peak_bytes = describe_peak_bytes(&plan);
         return Ok(plan);
     }
     if plan.probe.first_of_many && recipe.output.anim {
@@ -106,7 +115,6 @@ pub fn plan(recipe: &Recipe, probes: &[Option<Probe>], limits: &Limits) -> Resul
         plan.notices
             .push(Notice(format!("animated {format} images are not supported, the first frame was used")));
     }
-    let animated = plan.probe.animation.filter(|a| a.frames > 1 && recipe.output.anim);
     plan.format = output_format(&mut plan, animated.is_some());
     if animated.is_some()
         && let Some(format) = plan.format.filter(|f| !matches!(f, Format::Gif | Format::WebP))
@@ -116,23 +124,35 @@ pub fn plan(recipe: &Recipe, probes: &[Option<Probe>], limits: &Limits) -> Resul
     if let Some(animation) = animated
         && matches!(plan.format, Some(Format::Gif | Format::WebP))
     {
-        let area = u64::from(plan.probe.width) * u64::from(plan.probe.height);
-        let total = area * u64::from(animation.frames);
-        if total > limits.max_animation_pixels {
-            let most = limits.max_animation_pixels / area.max(1);
-            return Err(Error::TooLarge(format!(
-                "The animation is too large: {}×{} with {} frames; at this size at most {most} frames are allowed",
-                plan.probe.width, plan.probe.height, animation.frames
-            )));
-        }
-        plan.kind = Kind::Animation { frames: animation.frames };
-        if total > limits.passthrough_animation_pixels {
+        if passes_through(&plan, animation.frames)? {
+            if !plan.recipe.steps.is_empty() || plan.format != Some(plan.probe.format) {
+                let text = "the animation is too large to be transformed, it was passed through as it is";
+                plan.notices.push(Notice(text.to_owned()));
+            }
             plan.kind = Kind::PassThrough;
             return Ok(plan);
         }
+        plan.kind = Kind::Animation { frames: animation.frames };
     }
     plan.peak_bytes = peak_bytes(&plan);
     Ok(plan)
+}
+
+/// Whether an animation is delivered as it is, for its size.
+///
+/// # Errors
+/// [`Error::TooLarge`] where it is not delivered at all.
+fn passes_through(plan: &Plan, frames: u32) -> Result<bool, Error> {
+    let Probe { width, height, .. } = plan.probe;
+    let area = u64::from(width) * u64::from(height);
+    let total = area * u64::from(frames);
+    if total > plan.limits.max_animation_pixels {
+        let most = plan.limits.max_animation_pixels / area.max(1);
+        return Err(Error::TooLarge(format!(
+            "The animation is too large: {width}×{height} with {frames} frames; at this size at most {most} frames are allowed"
+        )));
+    }
+    Ok(total > plan.limits.passthrough_animation_pixels)
 }
 
 /// Follows the sizes of all images through the steps, refuses what is too large, and removes draws that

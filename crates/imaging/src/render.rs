@@ -217,16 +217,7 @@ fn animation(
     let encoder = codec_of(format)?;
     let faces = face::Found::default();
     let mut images = Images::new(plan, inputs, models, &faces, work)?;
-    images.run_overlays()?;
-    while let Some(step) = images.step_to_survey() {
-        let mut source = codec.decode_frames(bytes, &plan.probe, work)?;
-        while let Some(frame) = next_frame(source.as_mut(), plan, work)? {
-            images.survey(step, frame.image)?;
-        }
-        if images.step_to_survey() == Some(step) {
-            return Err(Error::Empty);
-        }
-    }
+    survey(&mut images, plan, bytes, work)?;
     let mut source = codec.decode_frames(bytes, &plan.probe, work)?;
     // The first result tells the size, which may depend on pixels.
     let mut sink: Option<Box<dyn FrameSink>> = None;
@@ -269,8 +260,30 @@ fn animation(
     Ok(Rendered { frames: made, timings, width: size.0, height: size.1, ..done })
 }
 
+/// What is done before the first frame of an animation: its overlays, and a look at all frames for borders to be trimmed.
+///
+/// # Errors
+/// [`Error::Empty`] where all frames are nothing but border.
+pub(crate) fn survey(images: &mut Images<'_>, plan: &Plan, bytes: &[u8], work: &Work) -> Result<(), Error> {
+    images.run_overlays()?;
+    while let Some(step) = images.step_to_survey() {
+        let mut source = codec_of(plan.probe.format)?.decode_frames(bytes, &plan.probe, work)?;
+        while let Some(frame) = next_frame(source.as_mut(), plan, work)? {
+            images.survey(step, frame.image)?;
+        }
+        if images.step_to_survey() == Some(step) {
+            return Err(Error::Empty);
+        }
+    }
+    Ok(())
+}
+
 /// The next frame of an animation, upright.
-fn next_frame(source: &mut dyn FrameSource, plan: &Plan, work: &Work) -> Result<Option<Frame>, Error> {
+pub(crate) fn next_frame(
+    source: &mut dyn FrameSource,
+    plan: &Plan,
+    work: &Work,
+) -> Result<Option<Frame>, Error> {
     work.stages.at_step(None);
     let decode = work.stage("decode");
     let Some(frame) = source.next_frame()? else { return Ok(None) };

@@ -4,7 +4,8 @@
 use std::time::Instant;
 
 use codecs::{
-    Colour, DecodeSpec, EncodeSpec, Format, ImageSpec, Layout, PlaneRows, Raster, RowSource, Rows, Work,
+    Colour, DecodeSpec, EncodeSpec, Format, ImageSpec, Layout, PlaneRows, Probe, Raster, RowSource, Rows,
+    Work,
 };
 use recipe::{FormatChoice, Step, Transform};
 
@@ -102,18 +103,66 @@ pub(crate) fn short_way(
     }))
 }
 
+/// What the rows of a plan flow through, as far as headers tell.
+pub(crate) struct Flow<'a> {
+    /// The only transform, if there is one.
+    transform: Option<&'a Transform>,
+    geometry: Geometry,
+    format: Format,
+    spec: EncodeSpec,
+    /// Y Cb Cr planes, rather than interleaved sRGB.
+    planar: bool,
+    /// What the encoder takes.
+    pub(crate) layout: Layout,
+}
+
+impl Flow<'_> {
+    fn mapping(&self, probe: &Probe, g: &Geometry) -> Mapping {
+        let none = Transform::default();
+        let transform = self.transform.unwrap_or(&none);
+        Mapping::new(g, transform, Turn::from_orientation(probe.orientation), probe.oriented_size())
+    }
+
+    /// Bytes of the encoder, and of the bitmaps that a turn takes.
+    pub(crate) fn bytes(&self, plan: &Plan) -> u64 {
+        let (width, height) = self.geometry.scaled;
+        let turns = !self.mapping(&plan.probe, &self.geometry).turn.is_identity();
+        let bitmaps = if turns { 2 * self.layout.bytes(width, height) } else { 0 };
+        let image = ImageSpec { layout: self.layout, width: plan.width, height: plan.height };
+        codecs::codec_for(self.format).map_or(0, |c| c.encode_bytes(image, &self.spec)) + bitmaps
+    }
+}
+
 fn way(plan: &Plan, file: File<'_>, faces: &face::Found, work: &Work) -> Result<Option<Way>, Error> {
+    let Some(flow) = flow(plan)? else { return Ok(None) };
     let none = Transform::default();
-    let transform = match plan.recipe.steps.as_slice() {
-        [] => &none,
-        [Step::Transform { image: 0, transform }] => transform,
+    let transform = flow.transform.unwrap_or(&none);
+    let look = |g: &Geometry| scaled_file(file, g, transform, work);
+    // The only step is the first.
+    let turned = turned_size(&flow.geometry, transform);
+    let g = face::aimed(flow.geometry, transform, turned, (faces, 0), work, look)?;
+    let map = flow.mapping(file.probe, &g);
+    let decode = DecodeSpec { scale: decode_scale(file.probe, &map), planar: flow.planar };
+    let Flow { format, spec, layout, .. } = flow;
+    Ok(Some(Way { map, format, spec, decode, layout }))
+}
+
+/// The short way of a plan; `None` where it needs a bitmap.
+///
+/// # Errors
+/// What the geometry refuses.
+pub(crate) fn flow(plan: &Plan) -> Result<Option<Flow<'_>>, Error> {
+    let none = Transform::default();
+    let (only, transform) = match plan.recipe.steps.as_slice() {
+        [] => (None, &none),
+        [Step::Transform { image: 0, transform }] => (Some(transform), transform),
         _ => return Ok(None),
     };
     let raw = matches!(plan.recipe.output.format, FormatChoice::Rgb | FormatChoice::Rgba);
     let Some(format) = plan.format.filter(|_| !raw && only_resizes(transform)) else {
         return Ok(None);
     };
-    let probe = file.probe;
+    let probe = &plan.probe;
     let oriented = probe.oriented_size();
     let base = plan.bases.first().copied().unwrap_or_default();
     let g = geometry::resolve(transform, oriented, base, &plan.limits)?;
@@ -124,39 +173,34 @@ fn way(plan: &Plan, file: File<'_>, faces: &face::Found, work: &Work) -> Result<
     if pads || detects_focus(transform, &g) {
         return Ok(None);
     }
-    let look = |g: &Geometry| scaled_file(file, g, transform, work);
-    // The only step is the first.
-    let g = face::aimed(g, transform, turned_size(&g, transform), (faces, 0), work, look)?;
-    let codec = file.codec()?;
-    let Some(encoder) = codecs::codec_for(format) else { return Ok(None) };
+    let (Some(codec), Some(encoder)) = (codecs::codec_for(probe.format), codecs::codec_for(format)) else {
+        return Ok(None);
+    };
     let spec = encode_spec(plan, format, (plan.width, plan.height));
-    let map = Mapping::new(&g, transform, Turn::from_orientation(probe.orientation), oriented);
-    let scale = decode_scale(probe, &map);
-    let planar = DecodeSpec { scale, planar: true };
-    let plain = DecodeSpec { scale, planar: false };
+    let flow = |planar, layout, spec| Flow { transform: only, geometry: g, format, spec, planar, layout };
     let is_srgb = match &probe.colour {
         Colour::Srgb => true,
         Colour::Icc(icc) => codecs::icc::is_srgb(icc),
         Colour::Cicp { .. } => false,
     };
-    let planes = codec.decoded_layout(probe, planar);
+    // The layout does not depend on the scale.
+    let planes = codec.decoded_layout(probe, DecodeSpec { scale: 1, planar: true });
     if is_srgb && matches!(planes, Layout::Ycc(_) | Layout::Gray) {
         let offered = if planes == Layout::Gray { planes } else { Layout::Ycc(spec.subsampling) };
         let layout = encoder.encoded_layout(offered, &spec);
         if layout == offered {
-            return Ok(Some(Way { map, format, spec, decode: planar, layout }));
+            return Ok(Some(flow(true, layout, spec)));
         }
     }
     // Interleaved: nothing may be left between the resampler and the encoder.
-    let stored = codec.decoded_layout(probe, plain);
-    let Ok(colours) = ToSrgb::new(&probe.colour, stored) else { return Ok(None) };
-    let layout = colours.layout();
+    let stored = codec.decoded_layout(probe, DecodeSpec { scale: 1, planar: false });
+    let Ok(layout) = ToSrgb::yields(stored) else { return Ok(None) };
     let flattens =
         layout.has_alpha() && (transform.background.is_some() || plan.recipe.output.background.is_some());
     if flattens || encoder.encoded_layout(layout, &spec) != layout {
         return Ok(None);
     }
-    Ok(Some(Way { map, format, spec, decode: plain, layout }))
+    Ok(Some(flow(false, layout, spec)))
 }
 
 /// Pixels for each sample of plane `index`, along and across.

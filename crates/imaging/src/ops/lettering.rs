@@ -21,6 +21,14 @@ fn rendered(source: &TextSource, font: &[u8]) -> Result<text::Raster, Error> {
     })
 }
 
+/// Whether a file can be used as a font.
+///
+/// # Errors
+/// [`Error::Font`].
+pub fn check(font: &[u8]) -> Result<(), Error> {
+    text::check(font).map_err(|e| Error::Font(e.to_string()))
+}
+
 /// What the header of a text would say if it were a file: a transparent image of the size that it takes with this
 /// font.
 ///

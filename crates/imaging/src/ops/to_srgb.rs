@@ -3,11 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
+use codecs::icc::{encoded, linear};
 use codecs::{Colour, Layout};
 use moxcms::{
     CicpColorPrimaries, CicpProfile, ColorProfile, DataColorSpace, Layout as CmsLayout, MatrixCoefficients,
-    TransferCharacteristics, TransformExecutor, TransformOptions,
+    ToneReprCurve, TransferCharacteristics, TransformExecutor, TransformOptions,
 };
+use recipe::choices::HDR_WHITE_NITS;
 
 use crate::Error;
 
@@ -16,6 +18,7 @@ pub struct ToSrgb {
     from: Layout,
     to: Layout,
     transform: Option<Arc<dyn TransformExecutor<u8> + Send + Sync>>,
+    inks: Option<Inks>,
     /// Grey samples by a curve of their own; grey may be stored as three equal channels, beside alpha.
     curve: Option<Box<[u8; 256]>>,
     buffer: Vec<u8>,
@@ -34,19 +37,15 @@ impl ToSrgb {
     /// # Errors
     /// [`Error::Unsupported`] for planar rows, which have no interleaved form here.
     pub fn new(colour: &Colour, layout: Layout) -> Result<Self, Error> {
-        let to = match layout {
-            Layout::Rgba => Layout::Rgba,
-            Layout::Gray => Layout::Gray,
-            Layout::Rgb | Layout::Cmyk => Layout::Rgb,
-            Layout::Ycc(_) => return Err(Error::Unsupported("planar rows".to_owned())),
-        };
+        let to = Self::yields(layout)?;
         let profile = match colour {
             Colour::Srgb => None,
             Colour::Icc(icc) => ColorProfile::new_from_slice(icc).ok(),
             Colour::Cicp { primaries, transfer } => cicp(*primaries, *transfer),
         };
         let space = profile.as_ref().map(|p| p.color_space);
-        let mut result = Self { from: layout, to, transform: None, curve: None, buffer: Vec::new() };
+        let mut result =
+            Self { from: layout, to, transform: None, inks: None, curve: None, buffer: Vec::new() };
         if let Colour::Icc(icc) = colour
             && layout != Layout::Cmyk
         {
@@ -56,6 +55,10 @@ impl ToSrgb {
             return Ok(result);
         }
         let Some(profile) = profile else { return Ok(result) };
+        if layout == Layout::Cmyk && space == Some(DataColorSpace::Cmyk) {
+            result.inks = Inks::new(&profile);
+            return Ok(result);
+        }
         let srgb = ColorProfile::new_srgb();
         let options = TransformOptions::default();
         result.transform = match (layout, space) {
@@ -65,13 +68,22 @@ impl ToSrgb {
             (Layout::Rgba, Some(DataColorSpace::Rgb)) => {
                 profile.create_transform_8bit(CmsLayout::Rgba, &srgb, CmsLayout::Rgba, options).ok()
             }
-            (Layout::Cmyk, Some(DataColorSpace::Cmyk)) => {
-                // moxcms calls four-channel samples RGBA whatever they mean.
-                profile.create_transform_8bit(CmsLayout::Rgba, &srgb, CmsLayout::Rgb, options).ok()
-            }
             _ => None,
         };
         Ok(result)
+    }
+
+    /// What rows of `layout` become.
+    ///
+    /// # Errors
+    /// As [`ToSrgb::new`].
+    pub fn yields(layout: Layout) -> Result<Layout, Error> {
+        match layout {
+            Layout::Rgba => Ok(Layout::Rgba),
+            Layout::Gray => Ok(Layout::Gray),
+            Layout::Rgb | Layout::Cmyk => Ok(Layout::Rgb),
+            Layout::Ycc(_) => Err(Error::Unsupported("planar rows".to_owned())),
+        }
     }
 
     /// What [`ToSrgb::rows`] yields.
@@ -97,7 +109,11 @@ impl ToSrgb {
         }
         let pixels = data.len() / self.from.channels(0);
         self.buffer.resize(pixels * self.to.channels(0), 0);
-        let done = self.transform.as_ref().is_some_and(|t| t.transform(data, &mut self.buffer).is_ok());
+        let done = match (&self.transform, &mut self.inks) {
+            (Some(transform), _) => transform.transform(data, &mut self.buffer).is_ok(),
+            (None, Some(inks)) => inks.rows(data, &mut self.buffer),
+            (None, None) => false,
+        };
         if !done {
             if self.from == Layout::Cmyk {
                 naive_cmyk(data, &mut self.buffer);
@@ -119,8 +135,103 @@ fn naive_cmyk(cmyk: &[u8], rgb: &mut [u8]) {
     }
 }
 
+/// CMYK by a profile, with black point compensation: the darkest that the inks can print becomes black, and all else
+/// is scaled with it in linear light (Adobe's "Black Point Compensation", 2006; Little CMS does the same for the perceptual
+/// intent). In 16 bits, since it spreads the shadows.
+struct Inks {
+    transform: Arc<dyn TransformExecutor<u16> + Send + Sync>,
+    /// From 16 bits before to 8 bits after.
+    compensated: Box<[u8]>,
+    inks: Vec<u16>,
+    colours: Vec<u16>,
+}
+
+/// A black point lighter than this (L* = 50) is taken for this: such a profile does not tell of ink on paper.
+const LIGHTEST_BLACK: f64 = 0.184_19;
+
+impl Inks {
+    fn new(profile: &ColorProfile) -> Option<Self> {
+        // moxcms calls four-channel samples RGBA whatever they mean.
+        let srgb = ColorProfile::new_srgb();
+        let options = TransformOptions::default();
+        let transform =
+            profile.create_transform_16bit(CmsLayout::Rgba, &srgb, CmsLayout::Rgb, options).ok()?;
+        let mut darkest = [0; 3];
+        transform.transform(&[u16::MAX; 4], &mut darkest).ok()?;
+        let [r, g, b] = darkest.map(|v| linear(f64::from(v) / 65535.0));
+        let black = (0.2126 * r + 0.7152 * g + 0.0722 * b).clamp(0.0, LIGHTEST_BLACK);
+        let compensated = (0..=u16::MAX).map(|v| {
+            let light = (linear(f64::from(v) / 65535.0) - black) / (1.0 - black);
+            (encoded(light.clamp(0.0, 1.0)) * 255.0).round() as u8
+        });
+        Some(Self { transform, compensated: compensated.collect(), inks: Vec::new(), colours: Vec::new() })
+    }
+
+    /// Converts whole pixels of C M Y K, 255 = full ink, to R G B.
+    fn rows(&mut self, cmyk: &[u8], rgb: &mut [u8]) -> bool {
+        self.inks.clear();
+        self.inks.extend(cmyk.iter().map(|v| u16::from(*v) * 257));
+        self.colours.resize(rgb.len(), 0);
+        let done = self.transform.transform(&self.inks, &mut self.colours).is_ok();
+        for (to, from) in rgb.iter_mut().zip(&self.colours) {
+            *to = self.compensated[usize::from(*from)];
+        }
+        done
+    }
+}
+
+/// Light for a sample of an HDR curve, both 0–1, where 1 is [`HDR_WHITE_NITS`]: what is brighter is white. `None` for
+/// other curves.
+fn hdr_light(transfer: u8, sample: f64) -> Option<f64> {
+    let nits = match transfer {
+        // SMPTE ST 2084: absolute, up to 10,000 nits.
+        16 => {
+            const M1: f64 = 2610.0 / 16384.0;
+            const M2: f64 = 2523.0 / 4096.0 * 128.0;
+            const C1: f64 = 3424.0 / 4096.0;
+            const C2: f64 = 2413.0 / 4096.0 * 32.0;
+            const C3: f64 = 2392.0 / 4096.0 * 32.0;
+            let v = sample.powf(1.0 / M2);
+            10_000.0 * ((v - C1).max(0.0) / (C2 - C3 * v)).powf(1.0 / M1)
+        }
+        // ITU-R BT.2100 HLG on a display of 1000 nits, whose gamma of 1.2 is taken for each channel by itself.
+        18 => {
+            const A: f64 = 0.178_832_77;
+            const B: f64 = 0.284_668_92;
+            const C: f64 = 0.559_910_73;
+            let scene =
+                if sample <= 0.5 { sample * sample / 3.0 } else { (((sample - C) / A).exp() + B) / 12.0 };
+            1_000.0 * scene.powf(1.2)
+        }
+        _ => return None,
+    };
+    Some((nits / HDR_WHITE_NITS).clamp(0.0, 1.0))
+}
+
+/// A profile of these primaries with a HDR curve that ends at white.
+fn hdr(color_primaries: CicpColorPrimaries, transfer: u8) -> Option<ColorProfile> {
+    hdr_light(transfer, 0.0)?;
+    let mut profile = ColorProfile::new_from_cicp(CicpProfile {
+        color_primaries,
+        transfer_characteristics: TransferCharacteristics::Linear,
+        matrix_coefficients: MatrixCoefficients::Identity,
+        full_range: true,
+    });
+    let sample = |i: u32| hdr_light(transfer, f64::from(i) / 4095.0).unwrap_or(0.0);
+    let curve: Vec<u16> = (0..4096).map(|i| (sample(i) * 65535.0).round() as u16).collect();
+    // What stands in the curves counts, not the code points that the profile was made from.
+    profile.cicp = None;
+    for channel in [&mut profile.red_trc, &mut profile.green_trc, &mut profile.blue_trc] {
+        *channel = Some(ToneReprCurve::Lut(curve.clone()));
+    }
+    Some(profile)
+}
+
 fn cicp(primaries: u8, transfer: u8) -> Option<ColorProfile> {
     let color_primaries = CicpColorPrimaries::try_from(primaries).ok()?;
+    if let Some(profile) = hdr(color_primaries, transfer) {
+        return Some(profile);
+    }
     let transfer_characteristics = TransferCharacteristics::try_from(transfer).ok()?;
     Some(ColorProfile::new_from_cicp(CicpProfile {
         color_primaries,
@@ -128,4 +239,39 @@ fn cicp(primaries: u8, transfer: u8) -> Option<ColorProfile> {
         matrix_coefficients: MatrixCoefficients::Identity,
         full_range: true,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use codecs::{Colour, Layout};
+
+    use super::{ToSrgb, hdr_light};
+
+    fn grey(primaries: u8, transfer: u8, sample: u8) -> [u8; 3] {
+        let mut to = ToSrgb::new(&Colour::Cicp { primaries, transfer }, Layout::Rgb).unwrap();
+        to.rows(&[sample; 3]).try_into().unwrap()
+    }
+
+    // Pictures for HDR screens were scaled so that 10,000 nits are white, which left them nearly black. Reference white is 203
+    // nits (ITU-R BT.2408): code 148 of 255 in PQ, and 75 % of the signal in HLG.
+    #[test]
+    fn reference_white_is_white() {
+        for (transfer, white, black) in [(16, 149, 0), (18, 192, 0)] {
+            for primaries in [1, 9, 12] {
+                let made = grey(primaries, transfer, white);
+                assert!(made.iter().all(|v| *v >= 253), "{transfer} {primaries}: {made:?}");
+                assert!(grey(primaries, transfer, black).iter().all(|v| *v <= 1));
+                assert!(grey(primaries, transfer, 255).iter().all(|v| *v == 255));
+                let mut last = 0_u8;
+                for sample in 0..=255 {
+                    let now = grey(primaries, transfer, sample)[1];
+                    assert!(now >= last.saturating_sub(1), "{transfer} {sample}");
+                    last = now;
+                }
+            }
+        }
+        // A sixth of white is a middle grey.
+        assert!((hdr_light(16, 0.4).unwrap() - 0.16).abs() < 0.01, "{:?}", hdr_light(16, 0.4));
+        assert_eq!(hdr_light(13, 0.5), None);
+    }
 }
