@@ -76,7 +76,7 @@ export const plugins = {
         {
           name: worker(binding.name),
           worker: {
-            compatibilityDate: "2026-07-01",
+            compatibilityDate: "2025-04-01",
             modules: [{ name: "entrypoint.js", esModule: entrypoint }],
             bindings: [{ name: "WHOLEPLATE", service: { name: external(binding.name) } }],
           },

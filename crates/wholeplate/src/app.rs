@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use codecs::{Budget, Reservation};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use imaging::{Body, Rendered};
 use recipe::{Input, Notice, Recipe};
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::config::Config;
 use crate::error::Fault;
+use crate::memory::{Share, Shares};
 use crate::pool::{Given, Made, Pool};
 use crate::source::{Asker, Fetcher};
 use crate::trace::Exporter;
@@ -26,7 +25,7 @@ pub(crate) struct App {
     pub(crate) fetcher: Fetcher,
     pub(crate) pool: Pool,
     /// Memory for the inputs of all requests.
-    pub(crate) inputs: Budget,
+    pub(crate) inputs: Share,
     /// Where spans go, if anywhere.
     pub(crate) exporter: Option<Exporter>,
 }
@@ -44,26 +43,14 @@ pub(crate) struct Product {
     pub(crate) fetched: Duration,
 }
 
-/// A result and the memory that was granted for it.
-struct Held {
-    bytes: Vec<u8>,
-    _memory: OwnedSemaphorePermit,
-}
-
-impl AsRef<[u8]> for Held {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
 impl App {
     /// # Errors
     /// A message that names the setting that cannot be used.
     pub(crate) fn new(config: Config, exporter: Option<Exporter>) -> Result<Arc<Self>, String> {
-        let inputs = Budget::new((config.memory << 20) / 2);
+        let Shares { inputs, pixels } = Shares::of(config.memory << 20);
         let fetcher = Fetcher::new(&config, &inputs)?;
         let models = crate::models::load(config.segment_model.as_deref(), &config.upscale_model)?;
-        let pool = Pool::new(&config, models)?;
+        let pool = Pool::new(&config, pixels, models)?;
         Ok(Arc::new(Self { config, fetcher, pool, inputs, exporter }))
     }
 
@@ -82,28 +69,20 @@ impl App {
             let used = used.get(i).copied().unwrap_or(false);
             let supplied = supplied.get(i).cloned().flatten();
             async move {
-                Ok::<(Given, Option<Reservation>), Fault>(match (input, supplied) {
-                    _ if !used => (Given::Nothing, None),
-                    (Input::Supplied, Some(bytes)) => (Given::Bytes(bytes), None),
+                Ok::<Given, Fault>(match (input, supplied) {
+                    _ if !used => Given::Nothing,
+                    (Input::Supplied, Some(bytes)) => Given::Bytes(bytes),
                     (Input::Supplied, None) => {
                         return Err(Fault::bad_request(format_args!("image {i} is missing")));
                     }
-                    (Input::Url(url), _) => {
-                        let source = self.fetcher.overlay(url, asker).await?;
-                        (Given::Bytes(source.bytes), Some(source.held))
-                    }
-                    (Input::Text(text), _) => {
-                        let font = self.fetcher.font(&text.font_url, asker).await?;
-                        (Given::Bytes(font), None)
-                    }
+                    (Input::Url(url), _) => Given::Bytes(self.fetcher.overlay(url, asker).await?.bytes),
+                    (Input::Text(text), _) => Given::Bytes(self.fetcher.font(&text.font_url, asker).await?),
                 })
             }
         });
         let wanted: Vec<_> = wanted.collect();
-        let inputs: Vec<(Given, Option<Reservation>)> =
-            stream::iter(wanted).buffered(FETCHES_AT_ONCE).try_collect().await?;
+        let given: Vec<Given> = stream::iter(wanted).buffered(FETCHES_AT_ONCE).try_collect().await?;
         let fetched = began.elapsed();
-        let (given, _held): (Vec<Given>, Vec<Option<Reservation>>) = inputs.into_iter().unzip();
         let first = match given.first() {
             Some(Given::Bytes(bytes)) => bytes.clone(),
             _ => Bytes::new(),
@@ -117,7 +96,7 @@ impl App {
             }
         }
         let body = match std::mem::replace(&mut rendered.body, Body::Input) {
-            Body::Bytes(bytes) => Bytes::from_owner(Held { bytes, _memory: held }),
+            Body::Bytes(bytes) => held.tie(bytes),
             Body::Input => first,
         };
         Ok(Product { body, rendered, queued, notices, fetched })

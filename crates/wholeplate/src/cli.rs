@@ -161,7 +161,7 @@ pub(crate) struct Settings {
     /// Requests that may wait for a worker [default: 256].
     #[arg(long, value_name = "N")]
     queue: Option<i64>,
-    /// Memory for pixels in MiB [default: 1024].
+    /// Memory of the whole service in MiB, inputs and results that are read slowly included [default: 2048].
     #[arg(long, value_name = "MIB")]
     memory: Option<i64>,
     /// Seconds that an image may be computed [default: 30].

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
+mod allocator;
 mod app;
 mod batch;
 mod binding;
@@ -13,6 +14,7 @@ mod config;
 mod door;
 mod error;
 mod hints;
+mod memory;
 mod metrics;
 mod models;
 mod outbound;
@@ -28,6 +30,7 @@ use crate::cli::{Cli, Command, Settings};
 use crate::config::Config;
 
 fn main() -> ExitCode {
+    allocator::give_back_large_buffers();
     let outcome = match Cli::parse().command {
         Command::Serve(settings) => load(&settings).and_then(serve::run),
         Command::Config(settings) => load(&settings).and_then(|config| print_config(&config)),

@@ -9,15 +9,14 @@ use bytes::Bytes;
 use codecs::{Budget, Cancel, Work};
 use imaging::{Inputs, Kind, Limits, Plan, Rendered, Supply};
 use recipe::{Input, Notice, Recipe};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::config::Config;
 use crate::error::Fault;
+use crate::memory::{Hold, Share};
 use crate::models::{self, Shared};
 use crate::trace::Trace;
 
-/// Memory is shared out in pieces of this many bytes.
-const PIECE: u64 = 64 << 10;
 /// What a plan cannot foresee: growing outputs, tables.
 const SLACK: u64 = 8 << 20;
 /// How long a planned image may wait for memory.
@@ -50,7 +49,7 @@ pub(crate) struct Made {
     /// Time from the request's arrival to its first instruction.
     pub(crate) queued: Duration,
     /// The memory of the result, to be held until it is delivered.
-    pub(crate) held: OwnedSemaphorePermit,
+    pub(crate) held: Hold,
 }
 
 /// Figures of the pool since its start.
@@ -69,8 +68,7 @@ pub(crate) struct PoolStats {
 pub(crate) struct Pool {
     places: Arc<Semaphore>,
     workers: Arc<Semaphore>,
-    memory: Arc<Semaphore>,
-    total: u64,
+    memory: Share,
     time: Duration,
     limits: Limits,
     models: Shared,
@@ -97,15 +95,13 @@ impl Drop for OnDrop {
 impl Pool {
     /// # Errors
     /// A message that names the setting that cannot be used.
-    pub(crate) fn new(config: &Config, models: Shared) -> Result<Self, String> {
+    pub(crate) fn new(config: &Config, memory: Share, models: Shared) -> Result<Self, String> {
         let workers = config.workers();
-        let total = (config.memory as u64) << 20;
-        models::fit(&models, total)?;
+        models::fit(&models, memory.total() as u64)?;
         Ok(Self {
             places: Arc::new(Semaphore::new(workers + config.queue)),
             workers: Arc::new(Semaphore::new(workers)),
-            memory: Arc::new(Semaphore::new(usize::try_from(total / PIECE).unwrap_or(1).max(1))),
-            total,
+            memory,
             time: Duration::from_secs(config.compute_timeout),
             limits: models::limits(&models),
             models,
@@ -116,7 +112,7 @@ impl Pool {
 
     /// Bytes of memory that nobody holds.
     pub(crate) fn free_bytes(&self) -> u64 {
-        self.memory.available_permits() as u64 * PIECE
+        self.memory.free() as u64
     }
 
     /// Reads the header of an image off the async threads.
@@ -182,42 +178,41 @@ impl Pool {
         })
         .await?;
 
-        let wanted = plan.peak_bytes.saturating_add(SLACK);
-        if wanted > self.total {
+        let wanted = usize::try_from(plan.peak_bytes.saturating_add(SLACK)).unwrap_or(usize::MAX);
+        if wanted > self.memory.total() {
             self.stats.refused.fetch_add(1, Ordering::Relaxed);
             let text = format!(
-                "the image needs {} MiB of memory, and {} are configured",
+                "the image needs {} MiB of memory, and the configured memory has {} for pixels",
                 wanted >> 20,
-                self.total >> 20
+                self.memory.total() >> 20
             );
             return Err(Fault::new(9527, 503, text));
         }
         // Memory may be held by results that slow clients read. Nobody waits for it with a worker in hand.
-        let memory = Arc::clone(&self.memory);
-        let (memory, worker) = match Arc::clone(&memory).try_acquire_many_owned(pieces(wanted)) {
+        let (memory, worker) = match self.memory.try_take(wanted) {
             Ok(held) => (held, worker),
             Err(_) => {
                 drop(worker);
                 let _queue = trace.phase("queue");
-                let held = tokio::time::timeout(MEMORY_WAIT, memory.acquire_many_owned(pieces(wanted))).await;
+                let held = self.memory.take(wanted, MEMORY_WAIT).await;
                 let held = held.map_err(|_| Fault::new(9522, 503, "too busy, try again"))?;
                 let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| closing())?;
-                (held.map_err(|_| closing())?, worker)
+                (held, worker)
             }
         };
         let queued = arrived.elapsed();
 
-        let budget = Budget::new(usize::try_from(wanted).unwrap_or(usize::MAX));
+        let budget = Budget::new(wanted);
         let stages = trace.stages();
         let work =
             Work { budget, cancel, deadline: Some(Instant::now() + self.time), stages: stages.clone() };
         let stats = Arc::clone(&self.stats);
         let models = self.models.clone();
         let render = trace.phase("render");
+        let mut held = memory;
         on_a_thread(move || {
             // Held until the work has really ended, not only until nobody waits for it.
             let _busy = (place, worker);
-            let mut memory = memory;
             let supplies: Vec<Supply<'_>> = recipe
                 .inputs
                 .iter()
@@ -234,23 +229,17 @@ impl Pool {
             stats.peak_bytes.fetch_max(work.budget.peak() as u64, Ordering::Relaxed);
             let mut rendered = rendered.map_err(Fault::from)?;
             let result = match &rendered.body {
-                imaging::Body::Bytes(bytes) => bytes.capacity() as u64,
+                imaging::Body::Bytes(bytes) => bytes.capacity(),
                 imaging::Body::Input => 0,
             };
             // Only the result is left: the rest is free for others.
-            let keep = (pieces(result) as usize).min(memory.num_permits());
-            let held = memory.split(keep).ok_or_else(closing)?;
+            held.shrink_to(result);
             let mut notices = plan.notices;
             notices.append(&mut rendered.notices);
             Ok(Made { rendered, notices, queued, held })
         })
         .await
     }
-}
-
-/// Pieces of memory for so many bytes.
-fn pieces(bytes: u64) -> u32 {
-    u32::try_from(bytes.div_ceil(PIECE)).unwrap_or(u32::MAX)
 }
 
 fn closing() -> Fault {

@@ -19,13 +19,16 @@ use crate::trace::{self, Exporter, Trace};
 
 /// Name of the header that identifies a response, in logs as on the wire.
 const REQUEST_ID: &str = "x-request-id";
+/// Files that are open whatever comes in, with room.
+const OTHER_FILES: u64 = 64;
 /// How long the last spans may take on their way to the collector.
 const LAST_SPANS: Duration = Duration::from_secs(5);
 
-/// Serves until SIGTERM or SIGINT, then drains.
+/// Serves until SIGTERM or SIGINT, then drains; a second signal ends that at once.
 #[allow(clippy::print_stdout)]
 pub(crate) fn run(config: Config) -> Result<(), String> {
     start_logging(config.log);
+    raise_open_files(config.max_connections);
     // The TLS library asks for a process-wide provider; the first one wins.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Runtime::new().map_err(|e| e.to_string())?;
@@ -45,7 +48,7 @@ pub(crate) fn run(config: Config) -> Result<(), String> {
             move |request| identified(Arc::clone(&app), request)
         };
         // Asked for before the first line is printed: who reads it may stop us at once.
-        let stop = Stop::new()?;
+        let mut stop = Stop::new()?;
         let server = Server::start(settings, listeners, service);
         let admin = match &config.admin {
             Some(address) => Some(admin(&app, &server, address).await?),
@@ -59,8 +62,18 @@ pub(crate) fn run(config: Config) -> Result<(), String> {
         }
         stop.wait().await;
         let deadline = Duration::from_secs(config.drain_timeout);
-        tracing::info!(seconds = config.drain_timeout, "stopping; responses under way are finished");
-        let report = server.shutdown(deadline).await;
+        tracing::info!(
+            seconds = config.drain_timeout,
+            "stopping; responses under way are finished; a second signal cuts them"
+        );
+        let report = tokio::select! {
+            report = server.shutdown(deadline) => report,
+            report = async {
+                stop.wait().await;
+                tracing::warn!("asked again to stop: what is under way is cut");
+                server.shutdown(Duration::ZERO).await
+            } => report,
+        };
         if report.cut > 0 || report.open > 0 {
             tracing::warn!("stopped: {report}");
             return Err(format!("stopped: {report}"));
@@ -89,7 +102,31 @@ async fn listeners(config: &Config) -> Result<Vec<Listener>, String> {
             Listener::unix(path, options).map_err(|e| format!("--unix {}: {e}", path.display()))?;
         listeners.push(listener);
     }
+    if listeners.is_empty() {
+        return Err("listen: 'none' leaves no door open; give --unix PATH, or inherit a socket".to_owned());
+    }
     Ok(listeners)
+}
+
+/// A connection takes a file, and may take another for its source and one for each spooled input. What a process gets
+/// without asking, often 1024, is less than the connections that it admits.
+fn raise_open_files(connections: usize) {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    let wanted = 3 * connections as u64 + OTHER_FILES;
+    let before = limit.current.unwrap_or(u64::MAX);
+    if before >= wanted {
+        return;
+    }
+    let possible = limit.maximum.map_or(wanted, |most| most.min(wanted));
+    limit.current = Some(possible);
+    let now = if setrlimit(Resource::Nofile, limit).is_ok() { possible } else { before };
+    if now < connections as u64 + OTHER_FILES {
+        tracing::warn!(
+            "{now} open files are allowed, and {connections} connections (--max-connections) may need more; raise the \
+             limit (ulimit -n, LimitNOFILE=)"
+        );
+    }
 }
 
 /// Whoever can set the header of `cf` has this program fetch for them.
@@ -210,7 +247,7 @@ impl Stop {
         })
     }
 
-    async fn wait(mut self) {
+    async fn wait(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

@@ -121,7 +121,11 @@ pub(crate) async fn plain_file(app: &App, method: &Method, target: &str) -> Answ
     }
     let path = target.split('?').next().unwrap_or_default();
     let wanted = if path == "/" { "/index.html" } else { path };
-    let Some(source) = app.fetcher.plain_file(wanted).await else { return missing() };
+    let source = match app.fetcher.plain_file(wanted).await {
+        Ok(Some(source)) => source,
+        Ok(None) => return missing(),
+        Err(fault) => return respond::fault(&fault),
+    };
     let extension = wanted.rsplit_once('.').map(|(_, e)| e.to_ascii_lowercase());
     let kind = match extension.as_deref() {
         Some("html" | "htm") => "text/html; charset=utf-8",

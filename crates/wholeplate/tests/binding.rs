@@ -432,3 +432,44 @@ fn fonts_are_not_fetched_from_private_addresses() {
     assert_eq!(reply.error().1, 9410);
     assert!(origin.asked().is_empty());
 }
+
+// A part's headers, and what stands before the first delimiter, were gathered without a bound: 200 MB of them took half a
+// gigabyte, beside all limits.
+#[test]
+fn heads_of_parts_have_a_bound() {
+    let server = Server::start_bare(&[]);
+    let image = solid(4, 4, [1, 2, 3, 255]);
+    let whole = Form::new()
+        .file("image", &image)
+        .text("transforms", "[]")
+        .text("output_format", "image/png")
+        .closed();
+    assert_eq!(server.post("/transform", &whole, 65_536).status, 200);
+    let filler = vec![b'a'; 20_000_000];
+    let preamble = [&filler[..], b"\r\n", &whole].concat();
+    let end_of_line = whole.windows(2).position(|w| w == b"\r\n").unwrap() + 2;
+    let header = [&whole[..end_of_line], b"x-h: ", &filler, b"\r\n", &whole[end_of_line..]].concat();
+    for body in [preamble, header] {
+        let reply = server.post("/transform", &body, 65_536);
+        assert_eq!(reply.error(), (400, 9432), "{}", reply.text());
+        assert!(reply.text().contains("too long"), "{}", reply.text());
+    }
+    assert_eq!(server.post("/transform", &whole, 65_536).status, 200);
+}
+
+// BND-021, URL-116: a large animation is passed through, and says so; draws and formats were left out in silence.
+#[test]
+fn an_animation_that_is_passed_through_says_so() {
+    let server = Server::start_bare(&[]);
+    let large = animation(1000, 1000, 51);
+    let reply = transform(
+        &server,
+        Form::new().file("image", &large),
+        r#"[{"imageIndex":0,"width":100}]"#,
+        "image/webp",
+    );
+    assert!(reply.status == 200 && reply.body == large);
+    assert!(reply.header("warning").unwrap().contains("passed through"), "{:?}", reply.header("warning"));
+    let untouched = transform(&server, Form::new().file("image", &large), "[]", "image/gif");
+    assert!(untouched.header("warning").is_none() && untouched.body == large);
+}

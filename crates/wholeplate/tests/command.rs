@@ -81,8 +81,9 @@ fn info_is_one_object_a_line() {
 fn what_is_misconfigured_does_not_start_and_is_named() {
     let dir = pictures();
     std::fs::write(dir.path().join("bad.toml"), "quue = 3\n").unwrap();
-    let cases: [(&[&str], &str); 5] = [
+    let cases: [(&[&str], &str); 6] = [
         (&["serve", "--config", "bad.toml"], "quue"),
+        (&["serve", "--listen", "none"], "listen: 'none'"),
         (&["serve", "--origin", "nowhere"], "nowhere"),
         (&["serve", "--memory", "0"], "memory"),
         (&["serve", "--allow-origin", "https://"], "allow-origin"),

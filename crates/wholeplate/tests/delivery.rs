@@ -137,3 +137,90 @@ fn an_early_error_is_readable() {
         assert_eq!(Reply::read(&mut tcp, false).error().1, 9413);
     }
 }
+
+/// Waits for the end of the server for a minute.
+fn ended(server: &mut Server) -> Option<std::process::ExitStatus> {
+    let since = Instant::now();
+    while since.elapsed() < Duration::from_secs(60) {
+        if let Some(status) = server.ended() {
+            return Some(status);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    None
+}
+
+// DLV-002, DLV-008: the second signal was ignored, and a service with a reader that had stopped went on for all of its time.
+#[test]
+fn a_second_signal_ends_the_drain_and_tells_what_it_cut() {
+    let mut server = Server::start_bare(&["--drain-timeout", "600", "--stall-timeout", "600"]);
+    let mut stream = UnixStream::connect(&server.socket).unwrap();
+    send(&mut stream, "/transform", &large(1900), 65_536);
+    let mut first = [0; 1];
+    stream.read_exact(&mut first).unwrap();
+    server.terminate();
+    let asked = Instant::now();
+    while UnixStream::connect(&server.socket).is_ok() {
+        assert!(asked.elapsed() < Duration::from_secs(20), "still listening");
+        std::thread::yield_now();
+    }
+    server.terminate();
+    let status = ended(&mut server).expect("it has ended");
+    assert!(!status.success(), "a response was cut");
+    let (promised, received) = promised_and_received(&[&first[..], &rest(&mut stream)].concat());
+    assert!(received < promised, "{received} of {promised}");
+}
+
+// Files as they are were no part of the account: any number of slow readers could hold any number of them.
+#[test]
+fn a_file_that_is_read_slowly_holds_its_memory() {
+    let noise: Vec<u8> = (0..12_000_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    // Of 64 MiB a quarter is for sources: there is room for one of these, and none for the larger.
+    let larger = [&noise[..], &noise[..]].concat();
+    let files = [("noise.bin", noise.clone()), ("larger.bin", larger)];
+    let server = Server::start(&files, &["--memory", "64"]);
+    let reply = server.get("/larger.bin");
+    assert_eq!(reply.status, 503);
+    assert!(String::from_utf8_lossy(&reply.body).contains("the configured memory"), "{:?}", reply.body);
+
+    let ask = || {
+        let mut stream = TcpStream::connect(&server.address).unwrap();
+        stream.write_all(b"GET /noise.bin HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        stream
+    };
+    let mut slow = ask();
+    let mut first = [0; 1];
+    slow.read_exact(&mut first).unwrap();
+    let mut second = ask();
+    second.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    assert!(second.read(&mut [0; 1]).is_err(), "both are in memory");
+    second.set_read_timeout(None).unwrap();
+    let all = [&first[..], &rest(&mut slow)].concat();
+    assert_eq!(promised_and_received(&all), (noise.len(), noise.len()));
+    let all = rest(&mut second);
+    assert_eq!(promised_and_received(&all), (noise.len(), noise.len()));
+    assert!(all.ends_with(&noise));
+}
+
+// A connection takes a file, and the 1024 that a process mostly gets are less than the connections that are admitted.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_limit_on_open_files_is_raised() {
+    let mut child = std::process::Command::new("sh")
+        .args(["-c", "ulimit -Sn 256 && exec \"$0\" serve --listen 127.0.0.1:0"])
+        .arg(env!("CARGO_BIN_EXE_wholeplate"))
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().unwrap()), &mut line)
+        .unwrap();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", child.id()));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(line.starts_with("listening on "), "{line}");
+    let limits = limits.unwrap();
+    let line = limits.lines().find(|l| l.starts_with("Max open files")).unwrap();
+    let soft: u64 = line.split_whitespace().nth(3).unwrap().parse().unwrap();
+    assert!(soft > 256, "{line}");
+}

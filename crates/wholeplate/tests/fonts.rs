@@ -38,3 +38,24 @@ fn a_font_that_cannot_be_fetched_has_one_number() {
     assert_eq!(refused.error().1, 9410);
     assert!(refused.text().contains("--allow-private-network"), "{}", refused.text());
 }
+
+// BND-076: what came in place of a font once was taken for it for ten minutes, and a font for that long whatever its origin said.
+#[test]
+fn what_is_no_font_is_not_kept_and_a_font_only_as_long_as_it_may() {
+    let font = include_bytes!("../../text/tests/fonts/latin.ttf");
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    let origin = Origin::start(move |request| match request.target.as_str() {
+        "/late.ttf" if asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0 => {
+            answer(200, &[], b"<p>back in a minute</p>")
+        }
+        "/fleeting.ttf" => answer(200, &[("cache-control", "no-store")], font),
+        _ => answer(200, &[("cache-control", "max-age=60")], font),
+    });
+    let server = Server::start_bare(&["--allow-private-network"]);
+    assert_eq!(text(&server, &origin.url("/late.ttf")).error().1, 9410);
+    for name in ["/late.ttf", "/late.ttf", "/fleeting.ttf", "/fleeting.ttf", "/kept.ttf", "/kept.ttf"] {
+        assert_eq!(text(&server, &origin.url(name)).status, 200, "{name}");
+    }
+    let fetches = |name: &str| origin.asked().iter().filter(|asked| asked.target == name).count();
+    assert_eq!([fetches("/late.ttf"), fetches("/fleeting.ttf"), fetches("/kept.ttf")], [2, 2, 1]);
+}

@@ -345,7 +345,10 @@ mod with_models {
         for (setting, name, why) in cases {
             let path = files.path(name);
             // Where it cannot listen (an address that no machine has), a start that should not be comes to an end too.
-            let done = run(files.0.path(), &["serve", "--listen", "192.0.2.1:1", setting, &path]);
+            let done = run(
+                files.0.path(),
+                &["serve", "--listen", "192.0.2.1:1", "--memory", "1024", setting, &path],
+            );
             let said = errors(&done);
             let named = said.contains(&setting[2..]) && (said.contains(&path) || why == "memory");
             assert!(!done.status.success() && named && said.contains(why), "{setting} {name}: {said}");

@@ -4,7 +4,7 @@
 
 mod support;
 
-use codecs::{EncodeSpec, Format, ImageSpec, JpegMode, Raster, Subsampling, codec_for};
+use codecs::{AnimationSpec, EncodeSpec, Format, Frame, ImageSpec, JpegMode, Raster, Subsampling, codec_for};
 use support::{Pixels, Server, demo, encode, raster, work};
 
 /// What a frame of `around` pixels holds.
@@ -128,4 +128,42 @@ fn pictures_that_are_all_frame_are_an_error_with_a_number() {
     assert_eq!(server.image("trim.border.color=red,format=png", "white.png").size(), (90, 60));
     let photo = Server::start(&[("lake.jpg", demo("lake.jpg"))], &[]);
     assert_eq!(photo.image("trim=border,width=100,format=png", "lake.jpg").size().0, 100);
+}
+
+// URL-111: the description told the size with the frame, which nobody would have been sent.
+#[test]
+fn a_description_tells_the_size_inside_the_frame() {
+    let frame = framed([255, 255, 255, 255]);
+    let moving = |from: u32| {
+        raster(60, 40, move |x, y| {
+            let inside = (from..from + 20).contains(&x) && (10..30).contains(&y);
+            if inside { [200, 30, 60, 255] } else { [255; 4] }
+        })
+    };
+    let work = work();
+    let spec = AnimationSpec { width: 60, height: 40, loops: 0, frames: 2, encode: EncodeSpec::default() };
+    let mut gif = codec_for(Format::Gif).unwrap().encode_frames(&spec, &work).unwrap();
+    for from in [10, 20] {
+        gif.push(&Frame { image: moving(from), delay_ms: 100 }).unwrap();
+    }
+    let gif = gif.finish().unwrap();
+    let pictures = [
+        ("framed.png", encode(&frame, Format::Png)),
+        ("blank.png", encode(&raster(20, 20, |_, _| [9, 9, 9, 255]), Format::Png)),
+        ("moving.gif", gif),
+    ];
+    let server = Server::start(&pictures, &[]);
+    for options in
+        ["trim=border", "trim=border,width=100", "trim.border.color=white", "trim=border,anim=false"]
+    {
+        for source in ["framed.png", "moving.gif"] {
+            let told: serde_json::Value =
+                serde_json::from_slice(&server.image(&format!("{options},format=json"), source).body)
+                    .unwrap();
+            let size = server.image(options, source).size();
+            let told = (told["width"].as_u64(), told["height"].as_u64());
+            assert_eq!(told, (Some(size.0.into()), Some(size.1.into())), "{options} {source}");
+        }
+    }
+    assert_eq!(server.image("trim=border,format=json", "blank.png").error().1, 9413);
 }

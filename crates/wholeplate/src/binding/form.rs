@@ -1,20 +1,29 @@
 //! The parts of a request: images are spooled as they arrive, one counter runs over both kinds of overlays.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use bytes::Bytes;
 use delivery::BodyError;
+use futures_util::{Stream, StreamExt};
 use http_body::Body;
 use http_body_util::BodyDataStream;
 use multer::{Field, Multipart};
 use recipe::choices::{MAX_IMAGES, MAX_JSON_BYTES};
 
-use super::spool::{Spool, Spooled};
+use super::spool::Spool;
 use crate::app::App;
 use crate::error::Fault;
+use crate::respond::BoxError;
+
+/// Bytes that may come before they are a part, or a piece of one. Text parts are at most [`MAX_JSON_BYTES`] long, and are gathered
+/// by pieces.
+const MOST_UNSPENT: usize = 4 << 20;
 
 /// One image or text, in the order of their numbers.
 #[derive(Debug)]
 pub(super) enum FormInput {
-    Image(Spooled),
+    Image(Bytes),
     /// JSON.
     Text(String),
 }
@@ -39,26 +48,31 @@ impl Form {
         B::Error: std::error::Error + Send + Sync + 'static,
     {
         match content_type.map(multer::parse_boundary) {
-            Some(Ok(boundary)) => Self::parts(app, Multipart::new(BodyDataStream::new(body), boundary)).await,
+            Some(Ok(boundary)) => {
+                let unspent = Unspent::default();
+                let multipart = Multipart::new(unspent.watch(BodyDataStream::new(body)), boundary);
+                Self::parts(app, multipart, &unspent).await
+            }
             _ => Err(Fault::bad_request("the request is not multipart/form-data with a boundary")),
         }
     }
 
-    async fn parts(app: &App, mut multipart: Multipart<'_>) -> Result<Self, Fault> {
+    async fn parts(app: &App, mut multipart: Multipart<'_>, unspent: &Unspent) -> Result<Self, Fault> {
         let mut form = Self::default();
         let mut canvas = None;
         while let Some(field) = multipart.next_field().await.map_err(|e| broken(&e))? {
+            unspent.spent();
             let name = field.name().unwrap_or_default().to_owned();
             match name.as_str() {
                 "image" | "text_input" if canvas.is_some() => {
                     return Err(Fault::bad_request("more than one canvas"));
                 }
-                "image" => canvas = Some(FormInput::Image(image(app, field).await?)),
+                "image" => canvas = Some(FormInput::Image(image(app, field, unspent).await?)),
                 "text_input" => canvas = Some(FormInput::Text(text(field).await?)),
                 "draw_image" | "draw_text" if form.inputs.len() + 1 >= MAX_IMAGES => {
                     return Err(Fault::bad_request(format!("more than {MAX_IMAGES} images")));
                 }
-                "draw_image" => form.inputs.push(FormInput::Image(image(app, field).await?)),
+                "draw_image" => form.inputs.push(FormInput::Image(image(app, field, unspent).await?)),
                 "draw_text" => form.inputs.push(FormInput::Text(text(field).await?)),
                 "transforms" => form.transforms = Some(text(field).await?),
                 "output_format" => form.output_format = Some(text(field).await?),
@@ -73,6 +87,36 @@ impl Form {
         Ok(form)
     }
 }
+
+/// Bytes of a request that have come since a part, or a piece of one, was last complete. Headers of parts and what stands
+/// before the first delimiter are gathered whole by the parser, which sets no bound to them.
+#[derive(Debug, Clone, Default)]
+struct Unspent(Arc<AtomicUsize>);
+
+impl Unspent {
+    fn spent(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    /// Passes a request's bytes on, and breaks off where too many of them lead to nothing.
+    fn watch<S, E>(&self, bytes: S) -> impl Stream<Item = Result<Bytes, BoxError>> + Send + 'static
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send + 'static,
+        E: Into<BoxError> + 'static,
+    {
+        let unspent = Arc::clone(&self.0);
+        bytes.map(move |chunk| {
+            let chunk = chunk.map_err(Into::into)?;
+            let before = unspent.fetch_add(chunk.len(), Ordering::Relaxed);
+            if before > MOST_UNSPENT { Err(TooMuchHead.into()) } else { Ok(chunk) }
+        })
+    }
+}
+
+/// The head of a part, or what comes before the first, is too long.
+#[derive(Debug, thiserror::Error)]
+#[error("the headers of a part, or what comes before the first part, are too long")]
+struct TooMuchHead;
 
 /// At most a few visible characters of what a client sent.
 fn printable(text: &str) -> String {
@@ -92,13 +136,15 @@ fn broken(error: &multer::Error) -> Fault {
         {
             Fault::new(9432, 408, "Bad request: the request did not arrive in time")
         }
+        multer::Error::StreamReadFailed(why) if why.is::<TooMuchHead>() => Fault::bad_request(why),
         other => Fault::bad_request(other),
     }
 }
 
-async fn image(app: &App, mut field: Field<'_>) -> Result<Spooled, Fault> {
+async fn image(app: &App, mut field: Field<'_>, unspent: &Unspent) -> Result<Bytes, Fault> {
     let mut spool = Spool::new(&app.inputs, app.config.max_input)?;
     while let Some(chunk) = field.chunk().await.map_err(|e| broken(&e))? {
+        unspent.spent();
         spool.push(chunk).await?;
     }
     spool.finish()

@@ -78,9 +78,8 @@ async fn info(app: &App, form: Form, trace: &Trace) -> Result<Answer, Fault> {
     let Some(FormInput::Image(image)) = form.inputs.into_iter().next() else {
         return Err(Fault::bad_request("the image part is missing"));
     };
-    let bytes = image.bytes();
-    let size = bytes.len();
-    let probe = app.pool.probe(bytes, trace).await?;
+    let size = image.len();
+    let probe = app.pool.probe(image, trace).await?;
     let format = probe.format.mime();
     let (width, height) = probe.oriented_size();
     let info = if probe.format == codecs::Format::Svg {
@@ -112,7 +111,7 @@ async fn transform(app: &App, form: Form, asker: &Asker) -> Result<Answer, Fault
         .inputs
         .iter()
         .map(|input| match input {
-            FormInput::Image(image) => Some(image.bytes()),
+            FormInput::Image(image) => Some(image.clone()),
             FormInput::Text(_) => None,
         })
         .collect();

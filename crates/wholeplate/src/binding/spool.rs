@@ -4,11 +4,11 @@ use std::fs::File;
 use std::io::Write;
 
 use bytes::{Bytes, BytesMut};
-use codecs::{Budget, Reservation};
 use recipe::choices::BINDING_TOO_LARGE;
 
 use super::mapped;
 use crate::error::Fault;
+use crate::memory::{Hold, Share};
 
 /// An input above this many bytes goes to a file.
 const SPILL_BYTES: usize = 8 << 20;
@@ -21,22 +21,8 @@ pub(super) struct Spool {
 }
 
 enum Place {
-    Memory(BytesMut, Reservation),
+    Memory(BytesMut, Hold),
     File(File),
-}
-
-/// One whole input.
-#[derive(Debug)]
-pub(super) struct Spooled {
-    bytes: Bytes,
-    /// The memory that it takes; none for a file.
-    _held: Option<Reservation>,
-}
-
-impl Spooled {
-    pub(super) fn bytes(&self) -> Bytes {
-        self.bytes.clone()
-    }
 }
 
 fn disk(error: &std::io::Error) -> Fault {
@@ -44,8 +30,8 @@ fn disk(error: &std::io::Error) -> Fault {
 }
 
 impl Spool {
-    pub(super) fn new(budget: &Budget, limit: u64) -> Result<Self, Fault> {
-        let held = budget.take(0).map_err(|_| Fault::new(9522, 503, "too busy, try again"))?;
+    pub(super) fn new(memory: &Share, limit: u64) -> Result<Self, Fault> {
+        let held = memory.try_take(0).map_err(|_| Fault::new(9522, 503, "too busy, try again"))?;
         let place = Place::Memory(BytesMut::new(), held);
         Ok(Self { place, length: 0, limit })
     }
@@ -88,11 +74,12 @@ impl Spool {
         }
     }
 
-    pub(super) fn finish(self) -> Result<Spooled, Fault> {
-        Ok(match self.place {
-            Place::Memory(bytes, held) => Spooled { bytes: bytes.freeze(), _held: Some(held) },
-            Place::File(file) => Spooled { bytes: mapped::map(&file).map_err(|e| disk(&e))?, _held: None },
-        })
+    /// The whole input, which holds its memory until the last clone is gone.
+    pub(super) fn finish(self) -> Result<Bytes, Fault> {
+        match self.place {
+            Place::Memory(bytes, held) => Ok(held.tie(bytes)),
+            Place::File(file) => mapped::map(&file).map_err(|e| disk(&e)),
+        }
     }
 
     #[cfg(test)]
@@ -103,15 +90,14 @@ impl Spool {
 
 #[cfg(test)]
 mod tests {
-    use codecs::Budget;
-
     use super::Spool;
+    use crate::memory::Shares;
 
     #[tokio::test]
     async fn bytes_come_back_from_memory_and_from_a_file() {
-        for (budget, pieces, memory) in [(1 << 30, 20, true), (1 << 30, 200, false), (1 << 20, 20, false)] {
-            let budget = Budget::new(budget);
-            let mut spool = Spool::new(&budget, 100 << 20).unwrap();
+        for (total, pieces, memory) in [(1 << 30, 20, true), (1 << 30, 200, false), (4 << 20, 20, false)] {
+            let share = Shares::of(total).inputs;
+            let mut spool = Spool::new(&share, 100 << 20).unwrap();
             let mut all = Vec::new();
             for i in 0..pieces {
                 let chunk = vec![i as u8; 65_537];
@@ -120,17 +106,17 @@ mod tests {
             }
             assert_eq!(spool.in_memory(), memory);
             let spooled = spool.finish().unwrap();
-            assert!(spooled.bytes() == all);
+            assert!(spooled == all);
             drop(spooled);
-            assert_eq!(budget.used(), 0);
+            assert_eq!(share.used(), 0);
         }
     }
 
     // BND-057
     #[tokio::test]
     async fn an_input_above_the_limit_is_refused() {
-        let budget = Budget::new(1 << 20);
-        let mut spool = Spool::new(&budget, 1000).unwrap();
+        let share = Shares::of(1 << 20).inputs;
+        let mut spool = Spool::new(&share, 1000).unwrap();
         assert!(spool.push(vec![0; 1000].into()).await.is_ok());
         assert_eq!(spool.push(vec![0].into()).await.unwrap_err().code, 9413);
     }

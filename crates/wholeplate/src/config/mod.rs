@@ -116,7 +116,7 @@ impl Default for Config {
             forwarded_proto_header: "x-forwarded-proto".to_owned(),
             workers: 0,
             queue: 256,
-            memory: 1024,
+            memory: 2048,
             compute_timeout: 30,
             connect_timeout: 10,
             read_timeout: 15,
@@ -198,6 +198,10 @@ impl Config {
     pub(crate) fn delivery(&self) -> Result<delivery::Config, String> {
         let mut settings = delivery::Config::default();
         settings.max_connections = self.max_connections;
+        if self.cf_blob_header.is_some() {
+            // The options of `cf.image` come in a header, with the URL of every overlay.
+            settings.max_header_bytes += recipe::choices::MAX_JSON_BYTES;
+        }
         settings.header_timeout = Duration::from_secs(self.header_timeout);
         settings.idle_timeout = Duration::from_secs(self.idle_timeout);
         settings.write_stall_timeout = Duration::from_secs(self.stall_timeout);

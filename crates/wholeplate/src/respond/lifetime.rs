@@ -26,6 +26,20 @@ impl Lifetime {
         });
         Self { cache_control: cache_control.map(std::borrow::Cow::into_owned), expires }
     }
+
+    /// Seconds that what was fetched may be used without asking again; `None` if nothing is said.
+    pub(crate) fn seconds(&self) -> Option<u64> {
+        let mut age = None;
+        for directive in self.cache_control.as_deref().unwrap_or_default().split(',').map(str::trim) {
+            let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
+            match name.trim().to_ascii_lowercase().as_str() {
+                "no-store" | "no-cache" => return Some(0),
+                "max-age" => age = value.trim().trim_matches('"').parse().ok(),
+                _ => {}
+            }
+        }
+        age.or(self.expires)
+    }
 }
 
 /// The lifetime of a result: that of its source, but an hour at least unless the source insists on being asked.
@@ -75,6 +89,22 @@ mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue};
 
     use super::{Lifetime, cache_control};
+
+    // Fonts were used for ten minutes whatever their origin said of them.
+    #[test]
+    fn what_is_fetched_is_used_as_long_as_its_origin_says() {
+        let seconds = |text: &str| {
+            let cache_control = Some(text.to_owned()).filter(|t| !t.is_empty());
+            Lifetime { cache_control, expires: None }.seconds()
+        };
+        assert_eq!(seconds(""), None);
+        assert_eq!(seconds("public"), None);
+        assert_eq!(seconds("public, max-age=30"), Some(30));
+        assert_eq!(seconds("Max-Age = \"7\""), Some(7));
+        assert_eq!(seconds("max-age=30, no-cache"), Some(0));
+        assert_eq!(seconds("No-Store"), Some(0));
+        assert_eq!(Lifetime { cache_control: None, expires: Some(5) }.seconds(), Some(5));
+    }
 
     fn of(headers: &[(&'static str, &'static str)]) -> (String, bool) {
         let headers: HeaderMap =

@@ -50,6 +50,7 @@ impl Asker {
 
     /// How many services of this kind it came through.
     pub(crate) fn turns(&self) -> usize {
-        self.via.as_ref().map_or(0, |v| v.matches(VIA).count())
+        let words = self.via.iter().flat_map(|via| via.split([',', ' ', '\t']));
+        words.filter(|word| word.eq_ignore_ascii_case(VIA)).count()
     }
 }

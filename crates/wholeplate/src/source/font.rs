@@ -6,7 +6,7 @@ use bytes::Bytes;
 use quick_cache::Weighter;
 use recipe::choices::PRIVATE_SOURCE;
 
-use super::{Asker, Fetcher, Origin, is_own, parse_url, same_host};
+use super::{Asker, Fetcher, Origin, Source, is_own, parse_url, same_host};
 use crate::error::Fault;
 
 /// Largest font file in bytes.
@@ -14,8 +14,8 @@ const MAX_FONT: u64 = 20_000_000;
 /// Fonts that are kept, about, and the bytes that they may take together.
 pub(super) const FONTS: usize = 64;
 pub(super) const FONT_CACHE: u64 = 64 << 20;
-/// How long a font is used without asking for it again.
-const FONT_LIFETIME: Duration = Duration::from_secs(600);
+/// How long a font is used without asking for it again, in seconds; less if its origin says so.
+const FONT_LIFETIME: u64 = 600;
 
 /// What a font takes in the cache: its bytes.
 #[derive(Debug, Clone)]
@@ -29,28 +29,36 @@ impl Weighter<String, (Bytes, Instant)> for FontWeight {
 
 impl Fetcher {
     /// A font file, by absolute URL. Fonts are named by the operator's own Workers, not by their visitors: any public
-    /// address will do. They are kept for a while.
+    /// address will do. They are kept for a while, if they are fonts.
     ///
     /// # Errors
     /// 9410, whatever the cause.
     pub(crate) async fn font(&self, text: &str, asker: &Asker) -> Result<Bytes, Fault> {
-        if let Some((bytes, fetched)) = self.fonts.get(text)
-            && fetched.elapsed() < FONT_LIFETIME
+        if let Some((bytes, until)) = self.fonts.get(text)
+            && Instant::now() < until
         {
             return Ok(bytes);
         }
         let url = parse_url(text).map_err(|f| font_fault(&f))?;
-        let bytes = if is_own(&url, asker) && matches!(self.origin, Origin::Directory(_)) {
+        let source = if is_own(&url, asker) && matches!(self.origin, Origin::Directory(_)) {
             let path = url[url::Position::BeforePath..url::Position::AfterQuery].to_owned();
-            self.relative(&path, asker).await.map_err(|f| font_fault(&f))?.bytes
+            self.relative(&path, asker).await.map_err(|f| font_fault(&f))?
         } else {
             let trusted = match &self.origin {
                 Origin::Http(own) if same_host(own, &url) => Some(own),
                 _ => None,
             };
-            self.get(&url, trusted, &asker.unnamed(), MAX_FONT).await.map_err(|f| font_fault(&f))?.bytes
+            self.get(&url, trusted, &asker.unnamed(), MAX_FONT).await.map_err(|f| font_fault(&f))?.into()
         };
-        self.fonts.insert(text.to_owned(), (bytes.clone(), Instant::now()));
+        let Source { bytes, lifetime, .. } = source;
+        let seconds = lifetime.seconds().unwrap_or(FONT_LIFETIME).min(FONT_LIFETIME);
+        // An error page that came with a 200 is not what the next text is to be written with.
+        let checked = bytes.clone();
+        let usable = tokio::task::spawn_blocking(move || imaging::check_font(&checked).is_ok());
+        if seconds > 0 && usable.await.unwrap_or(false) {
+            let until = Instant::now() + Duration::from_secs(seconds);
+            self.fonts.insert(text.to_owned(), (bytes.clone(), until));
+        }
         Ok(bytes)
     }
 }

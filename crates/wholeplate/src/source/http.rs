@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use codecs::{Budget, Reservation};
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use recipe::choices::{PRIVATE_SOURCE, SOURCE_400_CODE};
 use sha2::{Digest, Sha256, Sha512};
@@ -14,8 +13,10 @@ use url::{Host, Url};
 
 use super::address::is_public;
 use super::resolve::{NoSuchHost, NotPublic, Resolver};
+use super::{MEMORY_WAIT, crowded};
 use crate::config::Config;
 use crate::error::Fault;
+use crate::memory::Share;
 
 /// The token in `Via` that tells a source that this service asks.
 pub(crate) const VIA: &str = "image-resizing";
@@ -36,12 +37,12 @@ pub(crate) const SHARED_HEADERS: [&str; 9] = [
     "cf-access-client-secret",
 ];
 
-/// What was fetched. The memory of its body is given back when it is dropped.
+/// What was fetched.
 #[derive(Debug)]
 pub(crate) struct Fetched {
+    /// Holds its memory until the last clone is gone.
     pub(crate) bytes: Bytes,
     pub(crate) headers: HeaderMap,
-    pub(crate) held: Reservation,
 }
 
 /// Fetches by HTTP. Cheap to clone.
@@ -56,7 +57,7 @@ pub(crate) struct Http {
     pause: Duration,
     redirects: usize,
     /// For the bodies of all requests.
-    budget: Budget,
+    memory: Share,
 }
 
 /// How one fetch differs from another.
@@ -74,7 +75,7 @@ pub(crate) struct Ask<'a> {
 impl Http {
     /// # Errors
     /// If the TLS library cannot be set up.
-    pub(crate) fn new(config: &Config, budget: Budget) -> Result<Self, String> {
+    pub(crate) fn new(config: &Config, memory: Share) -> Result<Self, String> {
         let client = |public_only: bool| {
             let builder = reqwest::Client::builder()
                 .redirect(reqwest::redirect::Policy::none())
@@ -93,7 +94,7 @@ impl Http {
             first_byte: Duration::from_secs(config.connect_timeout),
             pause: Duration::from_secs(config.read_timeout),
             redirects: config.max_redirects,
-            budget,
+            memory,
         })
     }
 
@@ -150,6 +151,8 @@ impl Http {
             .get(url.clone())
             .header(header::VIA, via)
             .header(header::ACCEPT, "image/*,*/*;q=0.8")
+            // Bytes are taken as they are: a coding would have to be undone.
+            .header(header::ACCEPT_ENCODING, "identity")
             .header(header::USER_AGENT, USER_AGENT)
             .headers(ask.headers.clone());
         match tokio::time::timeout(self.first_byte, request.send()).await {
@@ -162,13 +165,13 @@ impl Http {
     async fn body(&self, mut response: reqwest::Response, limit: u64) -> Result<Fetched, Trouble> {
         let too_large =
             || Trouble::Fault(Fault::new(9402, 413, format!("the source is larger than {limit} bytes")));
-        let busy = |_| Trouble::Fault(Fault::new(9522, 503, "too many sources are in memory, try again"));
         let announced = response.content_length();
         if announced.is_some_and(|n| n > limit) {
             return Err(too_large());
         }
         let first = usize::try_from(announced.unwrap_or(64 << 10)).unwrap_or(usize::MAX);
-        let mut held = self.budget.take(first).map_err(busy)?;
+        let busy = |size| move |full| Trouble::Fault(crowded(&self.memory, size, full));
+        let mut held = self.memory.take(first, MEMORY_WAIT).await.map_err(busy(first))?;
         let mut bytes = BytesMut::with_capacity(first);
         loop {
             let chunk = match tokio::time::timeout(self.pause, response.chunk()).await {
@@ -185,7 +188,7 @@ impl Http {
             }
             if length > held.bytes() {
                 // Growing by half keeps the copies few.
-                held.grow_to(length + length / 2).map_err(busy)?;
+                held.grow_to(length + length / 2).map_err(busy(length))?;
                 bytes.reserve(held.bytes() - bytes.len());
             }
             bytes.extend_from_slice(&chunk);
@@ -195,7 +198,7 @@ impl Http {
             return Err(Trouble::Cut(format!("the source sent {} of {announced:?} bytes", bytes.len())));
         }
         check_digest(&headers, &bytes)?;
-        Ok(Fetched { bytes: bytes.freeze(), headers, held })
+        Ok(Fetched { bytes: held.tie(bytes), headers })
     }
 }
 

@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 use ::http::request::Parts;
 use ::http::{Response, header};
 use bytes::Bytes;
-use codecs::{Budget, Reservation};
 use http_body::Body;
 use quick_cache::sync::Cache;
 use recipe::dialect::url::SourceRef;
@@ -28,18 +27,21 @@ pub(crate) use self::http::{Ask, Fetched, Http, VIA, shared_headers};
 pub(crate) use self::pattern::Pattern;
 use crate::config::Config;
 use crate::error::Fault;
+use crate::memory::{Full, Share};
 use crate::respond::{BoxError, Lifetime};
+
+/// How long a source may wait for memory before it is fetched.
+const MEMORY_WAIT: Duration = Duration::from_secs(30);
 
 /// A whole source and what its answer is to inherit from it.
 #[derive(Debug)]
 pub(crate) struct Source {
+    /// Holds its memory until the last clone is gone.
     pub(crate) bytes: Bytes,
     /// The source's entity tag as it stands in a header, quotes and weakness included.
     pub(crate) etag: Option<String>,
     pub(crate) lifetime: Lifetime,
     pub(crate) last_modified: Option<String>,
-    /// The memory that `bytes` takes.
-    pub(crate) held: Reservation,
 }
 
 /// What relative sources resolve against.
@@ -82,26 +84,30 @@ pub(crate) struct Fetcher {
     origin: Origin,
     allowed: Vec<Pattern>,
     http: Http,
-    budget: Budget,
+    memory: Share,
     max_source: u64,
     /// How long a plain fetch may stand still.
     patience: Duration,
-    /// Font files by URL, with the time of their fetch.
+    /// Font files by URL, and until when they are used.
     fonts: Arc<Cache<String, (Bytes, Instant), font::FontWeight>>,
 }
 
 impl Fetcher {
     /// # Errors
     /// A message that names the setting: an origin that is neither a directory nor a URL.
-    pub(crate) fn new(config: &Config, budget: &Budget) -> Result<Self, String> {
+    pub(crate) fn new(config: &Config, memory: &Share) -> Result<Self, String> {
         Ok(Self {
             origin: Origin::parse(config.origin.as_deref())?,
             allowed: config.allow_origin.iter().map(|p| Pattern::parse(p)).collect::<Result<_, _>>()?,
-            http: Http::new(config, budget.clone())?,
-            budget: budget.clone(),
+            http: Http::new(config, memory.clone())?,
+            memory: memory.clone(),
             max_source: config.max_source,
             patience: Duration::from_secs(config.stall_timeout),
-            fonts: Arc::new(Cache::with_weighter(font::FONTS, font::FONT_CACHE, font::FontWeight)),
+            fonts: Arc::new(Cache::with_weighter(
+                font::FONTS,
+                font::FONT_CACHE.min(memory.total() as u64 / 2),
+                font::FontWeight,
+            )),
         })
     }
 
@@ -202,33 +208,38 @@ impl Fetcher {
     }
 
     async fn file(&self, directory: &Directory, path: &str) -> Result<Source, Fault> {
+        let internal = |_| Fault::new(9523, 500, "internal error");
         let (directory, path) = (directory.clone(), path.to_owned());
-        let (budget, limit) = (self.budget.clone(), self.max_source);
+        let found = tokio::task::spawn_blocking(move || directory.find(&path)).await.map_err(internal)?;
+        let found = found.ok_or_else(|| Fault::new(9404, 404, "the source image was not found"))?;
+        let limit = self.max_source;
+        if found.size > limit {
+            return Err(Fault::new(9402, 413, format!("the source is larger than {limit} bytes")));
+        }
+        let size = usize::try_from(found.size).unwrap_or(usize::MAX);
+        let held =
+            self.memory.take(size, MEMORY_WAIT).await.map_err(|full| crowded(&self.memory, size, full))?;
         let read = tokio::task::spawn_blocking(move || {
-            let missing = || Fault::new(9404, 404, "the source image was not found");
-            let found = directory.find(&path).ok_or_else(missing)?;
-            if found.size > limit {
-                return Err(Fault::new(9402, 413, format!("the source is larger than {limit} bytes")));
-            }
-            let held = budget
-                .take(usize::try_from(found.size).unwrap_or(usize::MAX))
-                .map_err(|_| Fault::new(9522, 503, "too many sources are in memory, try again"))?;
             let bytes = std::fs::read(&found.path)
                 .map_err(|e| Fault::new(9402, 502, format!("the source could not be read: {}", e.kind())))?;
             if bytes.len() as u64 != found.size {
                 return Err(Fault::new(9402, 502, "the source changed while it was read"));
             }
             let etag = Some(format!("\"{}\"", found.tag));
-            Ok(Source { bytes: bytes.into(), etag, lifetime: Lifetime::default(), last_modified: None, held })
+            let bytes = held.tie(bytes);
+            Ok(Source { bytes, etag, lifetime: Lifetime::default(), last_modified: None })
         });
-        read.await.unwrap_or_else(|_| Err(Fault::new(9523, 500, "internal error")))
+        read.await.map_err(internal)?
     }
 
     /// A file of the origin directory as it is, for browsing; `None` if there is none, or no directory.
-    pub(crate) async fn plain_file(&self, path: &str) -> Option<Source> {
+    pub(crate) async fn plain_file(&self, path: &str) -> Result<Option<Source>, Fault> {
         match &self.origin {
-            Origin::Directory(directory) => self.file(directory, path).await.ok(),
-            _ => None,
+            Origin::Directory(directory) => match self.file(directory, path).await {
+                Err(fault) if fault.code == 9404 => Ok(None),
+                done => done.map(Some),
+            },
+            _ => Ok(None),
         }
     }
 }
@@ -244,9 +255,18 @@ impl From<Fetched> for Source {
             lifetime: Lifetime::of(&fetched.headers),
             last_modified: text(header::LAST_MODIFIED),
             bytes: fetched.bytes,
-            held: fetched.held,
         }
     }
+}
+
+/// Why there is no memory for a source of `size` bytes.
+fn crowded(memory: &Share, size: usize, _: Full) -> Fault {
+    if size > memory.total() {
+        let (needs, has) = (size >> 20, memory.total() >> 20);
+        let text = format!("the source takes {needs} MiB, and the configured memory has {has} for sources");
+        return Fault::new(9527, 503, text);
+    }
+    Fault::new(9522, 503, "too many sources are in memory, try again")
 }
 
 fn parse_url(text: &str) -> Result<Url, Fault> {

@@ -83,6 +83,11 @@ impl Server {
         self.child.wait().unwrap()
     }
 
+    /// How it has ended, if it has.
+    pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
     pub fn get(&self, target: &str) -> Reply {
         self.get_with(target, &[])
     }
