@@ -4,21 +4,25 @@
 
 /// Buffers of so many bytes and more are mapped, and go back to the system when they are freed.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-const MAPPED: i32 = 1 << 20;
+const MAPPED: i32 = 256 << 10;
 /// Free bytes at the end of an arena that are kept.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-const KEPT: i32 = 4 << 20;
+const KEPT: i32 = 1 << 20;
+/// Arenas: threads share them, of which most wait most of the time.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const ARENAS: i32 = 4;
 
 /// Fixes what glibc would otherwise learn: after the first free of a mapped buffer it keeps buffers of that size, up to
 /// 32 MiB, in its arenas, one for each of many threads. Pictures are of that size, and a service that has met a burst of them
 /// would hold several times what it uses, for good. Call this before there are threads.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub(crate) fn give_back_large_buffers() {
-    // SAFETY: both are documented parameters, set while there is one thread only. A refusal, which is a result of 0, leaves
+    // SAFETY: these are documented parameters, set while there is one thread only. A refusal, which is a result of 0, leaves
     // the defaults.
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, MAPPED);
         libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT);
+        libc::mallopt(libc::M_ARENA_MAX, ARENAS);
     }
 }
 

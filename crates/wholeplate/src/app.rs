@@ -54,12 +54,12 @@ impl App {
         Ok(Arc::new(Self { config, fetcher, pool, inputs, exporter }))
     }
 
-    /// Carries out a recipe. `supplied[i]` are the bytes of input `i`, where the door has them; overlays by URL
+    /// Carries out a recipe. `supplied[i]` is input `i`, where the door has it; overlays by URL
     /// and fonts are fetched here, but only those that can be seen in the result.
     pub(crate) async fn produce(
         &self,
         mut recipe: Recipe,
-        supplied: &[Option<Bytes>],
+        supplied: &[Given],
         asker: &Asker,
     ) -> Result<Product, Fault> {
         recipe.prune();
@@ -67,14 +67,14 @@ impl App {
         let began = Instant::now();
         let wanted = recipe.inputs.iter().enumerate().map(|(i, input)| {
             let used = used.get(i).copied().unwrap_or(false);
-            let supplied = supplied.get(i).cloned().flatten();
+            let supplied = supplied.get(i).cloned().unwrap_or(Given::Nothing);
             async move {
                 Ok::<Given, Fault>(match (input, supplied) {
                     _ if !used => Given::Nothing,
-                    (Input::Supplied, Some(bytes)) => Given::Bytes(bytes),
-                    (Input::Supplied, None) => {
+                    (Input::Supplied, Given::Nothing) => {
                         return Err(Fault::bad_request(format_args!("image {i} is missing")));
                     }
+                    (Input::Supplied, supplied) => supplied,
                     (Input::Url(url), _) => Given::Bytes(self.fetcher.overlay(url, asker).await?.bytes),
                     (Input::Text(text), _) => Given::Bytes(self.fetcher.font(&text.font_url, asker).await?),
                 })
@@ -83,10 +83,7 @@ impl App {
         let wanted: Vec<_> = wanted.collect();
         let given: Vec<Given> = stream::iter(wanted).buffered(FETCHES_AT_ONCE).try_collect().await?;
         let fetched = began.elapsed();
-        let first = match given.first() {
-            Some(Given::Bytes(bytes)) => bytes.clone(),
-            _ => Bytes::new(),
-        };
+        let first = given.first().cloned();
         let mut notices = recipe.notices();
         let Made { mut rendered, notices: more, queued, held } =
             self.pool.make(recipe, given, &asker.trace).await?;
@@ -97,7 +94,7 @@ impl App {
         }
         let body = match std::mem::replace(&mut rendered.body, Body::Input) {
             Body::Bytes(bytes) => held.tie(bytes),
-            Body::Input => first,
+            Body::Input => first.map(|first| first.open()).transpose()?.flatten().unwrap_or_default(),
         };
         Ok(Product { body, rendered, queued, notices, fetched })
     }

@@ -13,6 +13,7 @@ use crate::door::Entrance;
 use crate::error::Fault;
 use crate::hints::Hints;
 use crate::outbound;
+use crate::pool::Given;
 use crate::respond::{self, Answer, Inherited};
 use crate::source::{Asker, shared_headers};
 use crate::trace::Trace;
@@ -86,7 +87,7 @@ async fn transform(app: &App, head: &Parts, wanted: CfImage, trace: &Trace) -> R
     if respond::none_match(headers, inherited.etag.as_deref()) {
         return Ok(respond::not_modified(&inherited));
     }
-    let product = app.produce(wanted.recipe, &[Some(source.bytes)], &asker).await?;
+    let product = app.produce(wanted.recipe, &[Given::Bytes(source.bytes)], &asker).await?;
     let mut answer = respond::success(product, &wanted.notices, &inherited);
     respond::add_digest(headers, &mut answer);
     Ok(answer)

@@ -14,6 +14,7 @@ mod config;
 mod door;
 mod error;
 mod hints;
+mod mapped;
 mod memory;
 mod metrics;
 mod models;

@@ -1,5 +1,6 @@
 //! The CPU pool: a bounded queue, a worker for each core, and memory that is taken by what a plan says it needs.
 
+use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +14,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::Config;
 use crate::error::Fault;
+use crate::mapped;
 use crate::memory::{Hold, Share};
 use crate::models::{self, Shared};
 use crate::trace::Trace;
@@ -22,20 +24,27 @@ const SLACK: u64 = 8 << 20;
 /// How long a planned image may wait for memory.
 const MEMORY_WAIT: Duration = Duration::from_secs(120);
 
-/// The bytes of one input of a recipe.
+/// One input of a recipe.
 #[derive(Debug, Clone)]
 pub(crate) enum Given {
     /// An image file or a font file.
     Bytes(Bytes),
+    /// An image that waits on disk. It is mapped while it is looked at and no longer: what is mapped counts as the
+    /// process's memory, and hundreds may wait.
+    File(Arc<File>),
     /// The recipe does not need it.
     Nothing,
 }
 
 impl Given {
-    fn bytes(&self) -> Option<&[u8]> {
+    /// The bytes, if it has any.
+    pub(crate) fn open(&self) -> Result<Option<Bytes>, Fault> {
         match self {
-            Self::Bytes(bytes) => Some(bytes),
-            Self::Nothing => None,
+            Self::Bytes(bytes) => Ok(Some(bytes.clone())),
+            Self::File(file) => mapped::map(file)
+                .map(Some)
+                .map_err(|e| Fault::new(9523, 500, format!("an input could not be read back: {}", e.kind()))),
+            Self::Nothing => Ok(None),
         }
     }
 }
@@ -115,8 +124,8 @@ impl Pool {
         self.memory.free() as u64
     }
 
-    /// Reads the header of an image off the async threads.
-    pub(crate) async fn probe(&self, bytes: Bytes, trace: &Trace) -> Result<imaging::Probe, Fault> {
+    /// Reads the header of an image off the async threads; gives it with the size of the file.
+    pub(crate) async fn probe(&self, image: Given, trace: &Trace) -> Result<(imaging::Probe, usize), Fault> {
         let queue = trace.phase("queue");
         let _place = Arc::clone(&self.places)
             .try_acquire_owned()
@@ -127,7 +136,8 @@ impl Pool {
         let probe = trace.phase("probe");
         on_a_thread(move || {
             let _probe = probe;
-            Ok(accepted.probe(&bytes)?)
+            let bytes = image.open()?.unwrap_or_default();
+            Ok((accepted.probe(&bytes)?, bytes.len()))
         })
         .await
     }
@@ -213,11 +223,12 @@ impl Pool {
         on_a_thread(move || {
             // Held until the work has really ended, not only until nobody waits for it.
             let _busy = (place, worker);
+            let opened: Vec<Option<Bytes>> = inputs.iter().map(Given::open).collect::<Result<_, _>>()?;
             let supplies: Vec<Supply<'_>> = recipe
                 .inputs
                 .iter()
-                .zip(&inputs)
-                .map(|(input, given)| match (input, given.bytes()) {
+                .zip(&opened)
+                .map(|(input, bytes)| match (input, bytes) {
                     (_, None) => Supply::Nothing,
                     (Input::Text(_), Some(bytes)) => Supply::Font(bytes),
                     (_, Some(bytes)) => Supply::Image(bytes),
@@ -251,11 +262,11 @@ fn plan(recipe: &Recipe, inputs: &[Given], limits: &Limits, accepted: &Inputs) -
     let used = recipe.used_images();
     let mut probes = Vec::with_capacity(inputs.len());
     for (i, (input, given)) in recipe.inputs.iter().zip(inputs).enumerate() {
-        let wanted = used.get(i).copied().unwrap_or(false);
-        probes.push(match (input, given.bytes().filter(|_| wanted)) {
+        let bytes = if used.get(i).copied().unwrap_or(false) { given.open()? } else { None };
+        probes.push(match (input, bytes) {
             (_, None) => None,
-            (Input::Text(text), Some(font)) => Some(imaging::probe_text(text, font)?),
-            (_, Some(bytes)) => Some(accepted.probe(bytes)?),
+            (Input::Text(text), Some(font)) => Some(imaging::probe_text(text, &font)?),
+            (_, Some(bytes)) => Some(accepted.probe(&bytes)?),
         });
     }
     Ok(imaging::plan(recipe, &probes, limits)?)

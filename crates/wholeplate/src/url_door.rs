@@ -10,6 +10,7 @@ use recipe::dialect::url::{self, SourceRef, UrlRequest};
 use crate::app::App;
 use crate::error::Fault;
 use crate::hints::Hints;
+use crate::pool::Given;
 use crate::respond::{self, Answer, Inherited};
 use crate::source::Asker;
 use crate::trace::Trace;
@@ -67,7 +68,7 @@ async fn transform(
     if respond::none_match(headers, inherited.etag.as_deref()) {
         return Ok(respond::not_modified(&inherited));
     }
-    let product = app.produce(resolved.recipe, &[Some(source.bytes)], asker).await?;
+    let product = app.produce(resolved.recipe, &[Given::Bytes(source.bytes)], asker).await?;
     let mut answer = respond::success(product, &resolved.notices, &inherited);
     respond::add_digest(headers, &mut answer);
     Ok(answer)

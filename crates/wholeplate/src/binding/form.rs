@@ -14,6 +14,7 @@ use recipe::choices::{MAX_IMAGES, MAX_JSON_BYTES};
 use super::spool::Spool;
 use crate::app::App;
 use crate::error::Fault;
+use crate::pool::Given;
 use crate::respond::BoxError;
 
 /// Bytes that may come before they are a part, or a piece of one. Text parts are at most [`MAX_JSON_BYTES`] long, and are gathered
@@ -23,7 +24,7 @@ const MOST_UNSPENT: usize = 4 << 20;
 /// One image or text, in the order of their numbers.
 #[derive(Debug)]
 pub(super) enum FormInput {
-    Image(Bytes),
+    Image(Given),
     /// JSON.
     Text(String),
 }
@@ -141,13 +142,13 @@ fn broken(error: &multer::Error) -> Fault {
     }
 }
 
-async fn image(app: &App, mut field: Field<'_>, unspent: &Unspent) -> Result<Bytes, Fault> {
+async fn image(app: &App, mut field: Field<'_>, unspent: &Unspent) -> Result<Given, Fault> {
     let mut spool = Spool::new(&app.inputs, app.config.max_input)?;
     while let Some(chunk) = field.chunk().await.map_err(|e| broken(&e))? {
         unspent.spent();
         spool.push(chunk).await?;
     }
-    spool.finish()
+    Ok(spool.finish())
 }
 
 async fn text(mut field: Field<'_>) -> Result<String, Fault> {

@@ -1,7 +1,6 @@
 //! The Workers Images binding: `POST /info` and `POST /transform`, multipart in, image out.
 
 mod form;
-mod mapped;
 mod spool;
 
 use bytes::Bytes;
@@ -14,6 +13,7 @@ use serde::Serialize;
 use self::form::{Form, FormInput};
 use crate::app::App;
 use crate::error::Fault;
+use crate::pool::Given;
 use crate::respond::{self, Answer};
 use crate::source::Asker;
 use crate::trace::Trace;
@@ -78,8 +78,7 @@ async fn info(app: &App, form: Form, trace: &Trace) -> Result<Answer, Fault> {
     let Some(FormInput::Image(image)) = form.inputs.into_iter().next() else {
         return Err(Fault::bad_request("the image part is missing"));
     };
-    let size = image.len();
-    let probe = app.pool.probe(image, trace).await?;
+    let (probe, size) = app.pool.probe(image, trace).await?;
     let format = probe.format.mime();
     let (width, height) = probe.oriented_size();
     let info = if probe.format == codecs::Format::Svg {
@@ -107,12 +106,12 @@ async fn transform(app: &App, form: Form, asker: &Asker) -> Result<Answer, Fault
         };
         request.parse()?
     };
-    let supplied: Vec<Option<Bytes>> = form
+    let supplied: Vec<Given> = form
         .inputs
         .iter()
         .map(|input| match input {
-            FormInput::Image(image) => Some(image.clone()),
-            FormInput::Text(_) => None,
+            FormInput::Image(image) => image.clone(),
+            FormInput::Text(_) => Given::Nothing,
         })
         .collect();
     let product = app.produce(parsed.value, &supplied, asker).await?;

@@ -2,13 +2,14 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use recipe::choices::BINDING_TOO_LARGE;
 
-use super::mapped;
 use crate::error::Fault;
 use crate::memory::{Hold, Share};
+use crate::pool::Given;
 
 /// An input above this many bytes goes to a file.
 const SPILL_BYTES: usize = 8 << 20;
@@ -75,10 +76,10 @@ impl Spool {
     }
 
     /// The whole input, which holds its memory until the last clone is gone.
-    pub(super) fn finish(self) -> Result<Bytes, Fault> {
+    pub(super) fn finish(self) -> Given {
         match self.place {
-            Place::Memory(bytes, held) => Ok(held.tie(bytes)),
-            Place::File(file) => mapped::map(&file).map_err(|e| disk(&e)),
+            Place::Memory(bytes, held) => Given::Bytes(held.tie(bytes)),
+            Place::File(file) => Given::File(Arc::new(file)),
         }
     }
 
@@ -105,8 +106,8 @@ mod tests {
                 spool.push(chunk.into()).await.unwrap();
             }
             assert_eq!(spool.in_memory(), memory);
-            let spooled = spool.finish().unwrap();
-            assert!(spooled == all);
+            let spooled = spool.finish();
+            assert!(spooled.open().unwrap().unwrap() == all);
             drop(spooled);
             assert_eq!(share.used(), 0);
         }

@@ -11,7 +11,7 @@ use memmap2::Mmap;
 ///
 /// # Errors
 /// What the system call returns.
-pub(super) fn map(file: &File) -> std::io::Result<Bytes> {
+pub(crate) fn map(file: &File) -> std::io::Result<Bytes> {
     // SAFETY: the file was made by `tempfile::tempfile`, which unlinks it at once: no other process can open it,
     // and this process writes to it no more, so the mapped bytes do not change and do not vanish.
     let map = unsafe { Mmap::map(file)? };
