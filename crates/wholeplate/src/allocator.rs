@@ -4,10 +4,10 @@
 
 /// Buffers of so many bytes and more are mapped, and go back to the system when they are freed.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-const MAPPED: i32 = 256 << 10;
+const MAPPED: i32 = 1 << 20;
 /// Free bytes at the end of an arena that are kept.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-const KEPT: i32 = 1 << 20;
+const KEPT: i32 = 4 << 20;
 /// Arenas: threads share them, of which most wait most of the time.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const ARENAS: i32 = 4;

@@ -12,7 +12,7 @@ const PIECE: usize = 4 << 10;
 /// Least `memory` that lets an image be made, in MiB.
 pub(crate) const LEAST: usize = 64;
 /// Code, threads, connections and tables, in bytes; of a small memory, a quarter.
-const PROCESS: usize = 96 << 20;
+const PROCESS: usize = 128 << 20;
 
 /// What each kind of use may take.
 #[derive(Debug, Clone)]

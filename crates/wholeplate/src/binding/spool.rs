@@ -13,6 +13,9 @@ use crate::pool::Given;
 
 /// An input above this many bytes goes to a file.
 const SPILL_BYTES: usize = 8 << 20;
+/// What an input gets at first, and next: the sizes between would leave holes in the allocator's arenas as they grow.
+const SMALL_BYTES: usize = 256 << 10;
+const MAPPED_BYTES: usize = 1 << 20;
 
 /// One input while it arrives.
 pub(super) struct Spool {
@@ -50,8 +53,11 @@ impl Spool {
         if let Place::Memory(bytes, held) = &mut self.place {
             let length = bytes.len() + chunk.len();
             let room = held.bytes();
-            let fits = length <= SPILL_BYTES
-                && (length <= room || held.grow_to((length + length / 2).max(64 << 10)).is_ok());
+            let grown = match length {
+                0..SMALL_BYTES => SMALL_BYTES,
+                _ => (length + length / 2).max(MAPPED_BYTES),
+            };
+            let fits = length <= SPILL_BYTES && (length <= room || held.grow_to(grown).is_ok());
             if fits {
                 bytes.reserve(held.bytes() - bytes.len());
                 bytes.extend_from_slice(&chunk);
@@ -78,7 +84,12 @@ impl Spool {
     /// The whole input, which holds its memory until the last clone is gone.
     pub(super) fn finish(self) -> Given {
         match self.place {
-            Place::Memory(bytes, held) => Given::Bytes(held.tie(bytes)),
+            Place::Memory(bytes, mut held) => {
+                let mut bytes = Vec::from(bytes);
+                bytes.shrink_to_fit();
+                held.shrink_to(bytes.len());
+                Given::Bytes(held.tie(bytes))
+            }
             Place::File(file) => Given::File(Arc::new(file)),
         }
     }
