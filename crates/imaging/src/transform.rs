@@ -2,7 +2,7 @@
 //! effects, border. From a file the first transform happens while rows are decoded.
 
 use codecs::{Codec, DecodeSpec, Layout, Plane, Probe, Raster, RowSource, Work, codec_for};
-use recipe::choices::FOCUS_THUMBNAIL;
+use recipe::choices::{FOCUS_THUMBNAIL, SCALED_DECODING_MARGIN};
 use recipe::{BorderTrim, Color, Gravity, Transform, Upscale};
 
 use crate::geometry::{self, Area, Geometry, Window};
@@ -377,7 +377,7 @@ fn after_resize(
     Ok(image)
 }
 
-/// The decode scale that leaves at least the resolution that the mapping asks for.
+/// The decode scale that leaves what the mapping asks for, and some more for the resampler to work on.
 pub(crate) fn decode_scale(probe: &Probe, map: &Mapping) -> u32 {
     // A trimmed window has to start on whole pixels, which a coarser grid does not have.
     let whole = map.bounds.x == 0.0
@@ -387,7 +387,7 @@ pub(crate) fn decode_scale(probe: &Probe, map: &Mapping) -> u32 {
     if !whole || !codec_for(probe.format).is_some_and(Codec::scales) {
         return 1;
     }
-    let enough = |s: f64, area: f64, size: u32| area / s >= f64::from(size);
+    let enough = |s: f64, area: f64, size: u32| area / s >= f64::from(size) * SCALED_DECODING_MARGIN;
     [8u32, 4, 2]
         .into_iter()
         .find(|&s| {
