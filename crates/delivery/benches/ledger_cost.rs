@@ -6,6 +6,7 @@
 //! are asked in turns, so that what else the machine does meets both; each turn gives one ratio of CPU times, which a server
 //! tells of itself. Where a process happens to have its bytes makes it faster or slower than its twin by more than the
 //! ledger does, for as long as it lives; so there are many pairs of processes, and the medians of all turns are printed.
+//! All share one processor: waking another one costs more than a small answer, and how much is a matter of luck.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -19,6 +20,7 @@ use cpu_time::ProcessTime;
 use delivery::{Config, Incoming, Listener, Server, UnixOptions};
 use http::{Request, Response};
 use http_body_util::Full;
+use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// Body bytes of an answer, answers of one turn, turns of a pair of processes.
 const CASES: [(usize, usize, usize); 2] = [(53_000, 2000, 4), (16_000_000, 20, 4)];
@@ -115,6 +117,10 @@ fn median(values: &mut [f64]) -> f64 {
 }
 
 fn main() {
+    let mut processors = CpuSet::new();
+    processors.set(0);
+    // Inherited by the servers.
+    sched_setaffinity(None, &processors).unwrap();
     let arguments: Vec<String> = std::env::args().collect();
     if let [_, command, which, socket] = arguments.as_slice()
         && command == "serve"

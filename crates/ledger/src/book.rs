@@ -80,15 +80,17 @@ impl Book {
         }
     }
 
-    /// The transport took `bytes`.
-    pub(crate) fn wrote(&mut self, bytes: &[u8]) {
-        let length = bytes.len() as u64;
-        self.written += length;
+    /// The transport took `parts`, one behind the other.
+    pub(crate) fn wrote<'p>(&mut self, parts: impl IntoIterator<Item = &'p [u8]>) {
+        let before = self.written;
+        for part in parts {
+            self.written += part.len() as u64;
+            self.follow(|framing, on| framing.wrote(part, on), self.written);
+        }
         if !self.buffered {
             self.flushed = self.written;
         }
-        self.observer.taken(length);
-        self.follow(|framing, on| framing.wrote(bytes, on), self.written);
+        self.observer.taken(self.written - before);
     }
 
     fn follow(&mut self, step: impl FnOnce(&mut Framing, &mut dyn FnMut(Event)), written: u64) {

@@ -251,7 +251,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Ledgered<S> {
         let Some(core) = &mut self.core else { return Poll::Ready(Err(gone())) };
         match ready!(Pin::new(&mut core.inner).poll_write(cx, buf)) {
             Ok(n) => {
-                core.book.wrote(&buf[..n]);
+                core.book.wrote([&buf[..n]]);
                 core.settle();
                 Poll::Ready(Ok(n))
             }
@@ -271,14 +271,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Ledgered<S> {
         match ready!(Pin::new(&mut core.inner).poll_write_vectored(cx, bufs)) {
             Ok(n) => {
                 let mut left = n;
-                for buf in bufs {
+                core.book.wrote(bufs.iter().map_while(|buf| {
                     let part = left.min(buf.len());
-                    core.book.wrote(&buf[..part]);
                     left -= part;
-                    if left == 0 {
-                        break;
-                    }
-                }
+                    (part > 0 || buf.is_empty()).then(|| &buf[..part])
+                }));
                 core.settle();
                 Poll::Ready(Ok(n))
             }
