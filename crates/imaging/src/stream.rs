@@ -113,7 +113,7 @@ pub(crate) struct Flow<'a> {
     /// Y Cb Cr planes, rather than interleaved sRGB.
     planar: bool,
     /// What the encoder takes.
-    pub(crate) layout: Layout,
+    layout: Layout,
 }
 
 impl Flow<'_> {

@@ -73,7 +73,8 @@ pub(crate) enum Command {
     Completions { shell: clap_complete::Shell },
     /// List the responses that an HTTP/1 server cut short, from the output of `strace -f`.
     ///
-    /// Ends with status 0 when all were whole, 1 when one was cut, 2 when the trace cannot be read.
+    /// Ends with status 0 when all were whole, 1 when one was cut, 2 when the trace cannot be read, or could not
+    /// have shown a cut.
     #[command(
         after_help = "Examples:\n  strace -f -tt -s 4096 -o trace -p PID; wholeplate strace-check trace\n  strace -f -p PID 2>&1 | wholeplate strace-check -"
     )]

@@ -247,6 +247,48 @@ mod tests {
 
     use super::{ToSrgb, hdr_light};
 
+    /// A CMYK profile by the smallest table that there is (ICC.1:2022 §10.11, `mft1`): paper is L* = 100, any ink at its most
+    /// takes 20 away, and all together leave L* = 20.
+    fn inks() -> Vec<u8> {
+        let mut table = b"mft1\0\0\0\0\x04\x03\x02\0".to_vec();
+        let unit = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
+        table.extend(unit.iter().flat_map(|v: &f64| ((v * 65536.0) as i32).to_be_bytes()));
+        (0..4).for_each(|_| table.extend(0..=255));
+        for corner in 0_u8..16 {
+            let lightness = 100.0 - 20.0 * f64::from(corner.count_ones());
+            table.extend([(lightness * 2.55).round() as u8, 128, 128]);
+        }
+        (0..3).for_each(|_| table.extend(0..=255));
+        let mut profile = vec![0; 128];
+        profile[8] = 2;
+        profile[12..24].copy_from_slice(b"prtrCMYKLab ");
+        profile[36..40].copy_from_slice(b"acsp");
+        // The white of the connection space, D50.
+        for (at, v) in [(68, 0.9642), (72, 1.0), (76, 0.8249)] {
+            profile[at..at + 4].copy_from_slice(&((v * 65536.0) as i32).to_be_bytes());
+        }
+        profile.extend(1_u32.to_be_bytes());
+        profile.extend(b"A2B0");
+        profile.extend(144_u32.to_be_bytes());
+        profile.extend((table.len() as u32).to_be_bytes());
+        profile.extend(table);
+        let length = (profile.len() as u32).to_be_bytes();
+        profile[..4].copy_from_slice(&length);
+        profile
+    }
+
+    // URL-128: the darkest print is a dark grey, and was shown as one: black ink looked washed out.
+    #[test]
+    fn the_darkest_ink_is_black() {
+        let mut to = ToSrgb::new(&Colour::Icc(inks()), Layout::Cmyk).unwrap();
+        let mut shown = |ink: [u8; 4]| -> [u8; 3] { to.rows(&ink).try_into().unwrap() };
+        let near = |got: [u8; 3], wanted: u8| got.iter().all(|v| v.abs_diff(wanted) <= 2);
+        assert!(near(shown([255; 4]), 0), "{:?}", shown([255; 4]));
+        assert!(near(shown([0; 4]), 255), "{:?}", shown([0; 4]));
+        // L* = 60 has a luminance of 0.281; less the darkest's 0.0299, of what is left: 0.259, which is 139.
+        assert!(near(shown([255, 0, 255, 0]), 139), "{:?}", shown([255, 0, 255, 0]));
+    }
+
     fn grey(primaries: u8, transfer: u8, sample: u8) -> [u8; 3] {
         let mut to = ToSrgb::new(&Colour::Cicp { primaries, transfer }, Layout::Rgb).unwrap();
         to.rows(&[sample; 3]).try_into().unwrap()

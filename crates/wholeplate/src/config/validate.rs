@@ -1,4 +1,5 @@
 //! Whether a configuration can be served: what types cannot say. `config` and `serve` ask the same questions.
+//! What depends on the machine (sockets that are inherited, addresses that are taken) only `serve` can see.
 
 use super::Config;
 use crate::memory::LEAST;
