@@ -2,18 +2,20 @@
 //!
 //!     cargo bench -p delivery --bench ledger_cost
 //!
-//! Two processes serve bytes that are ready in memory, as a cache does: 53 kB and 16 MB. One client, keep-alive. The two
-//! are asked in turns, so that what else the machine does meets both; each turn gives one ratio of CPU times, which a server
-//! tells of itself. Where a process happens to have its bytes makes it faster or slower than its twin by more than the
-//! ledger does, for as long as it lives; so there are many pairs of processes, and the medians of all turns are printed.
-//! All share one processor: waking another one costs more than a small answer, and how much is a matter of luck.
+//! Two servers in one process serve the same bytes, ready in memory as a cache has them: 53 kB and 16 MB. One client,
+//! keep-alive. The two are asked in turns, so that what else the machine does meets both; each turn gives one ratio of CPU
+//! times, which the process tells of itself. Where a process happens to have its bytes makes it faster or slower than its
+//! twin by more than the ledger does, for as long as it lives; so the two share them, there are many processes one after the
+//! other, and the medians of all turns are printed. Client and server share one processor: waking another one costs more
+//! than a small answer, and how much is a matter of luck.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use cpu_time::ProcessTime;
@@ -22,64 +24,83 @@ use http::{Request, Response};
 use http_body_util::Full;
 use rustix::thread::{CpuSet, sched_setaffinity};
 
-/// Body bytes of an answer, answers of one turn, turns of a pair of processes.
-const CASES: [(usize, usize, usize); 2] = [(53_000, 2000, 4), (16_000_000, 20, 4)];
-/// Pairs of processes.
-const PAIRS: usize = 25;
+/// Body bytes of an answer, answers of one turn, turns of a process.
+const CASES: [(usize, usize, usize); 2] = [(53_000, 2000, 6), (16_000_000, 20, 6)];
+/// Processes, one after the other.
+const PROCESSES: usize = 40;
 /// The path that answers with the server's CPU time in nanoseconds.
 const CPU: &str = "/cpu";
 
-fn serve(socket: &Path, ledger: bool) {
+/// The names of the sockets: with the ledger and without it.
+const SOCKETS: [(&str, bool); 2] = [("on", true), ("off", false)];
+
+/// Serves on both sockets in `dir`.
+fn serve(dir: &Path) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let bodies: Vec<(String, Bytes)> =
+        let bodies: Arc<[(String, Bytes)]> =
             CASES.iter().map(|(n, ..)| (format!("/{n}"), Bytes::from(vec![7; *n]))).collect();
-        let mut config = Config::default();
-        config.ledger = ledger;
-        let listener = Listener::unix(socket, UnixOptions::default()).unwrap();
-        let _server = Server::start(config, vec![listener], move |request: Request<Incoming>| {
-            let path = request.uri().path();
-            let found = bodies.iter().find(|(p, _)| p == path);
-            let body = found.map_or_else(
-                || Bytes::from(ProcessTime::now().as_duration().as_nanos().to_string()),
-                |(_, body)| body.clone(),
-            );
-            async move { Response::new(Full::new(body)) }
+        let _servers = SOCKETS.map(|(name, ledger)| {
+            let mut config = Config::default();
+            config.ledger = ledger;
+            let listener = Listener::unix(dir.join(name), UnixOptions::default()).unwrap();
+            let bodies = Arc::clone(&bodies);
+            Server::start(config, vec![listener], move |request: Request<Incoming>| {
+                let path = request.uri().path();
+                let found = bodies.iter().find(|(p, _)| p == path);
+                let body = found.map_or_else(
+                    || Bytes::from(ProcessTime::now().as_duration().as_nanos().to_string()),
+                    |(_, body)| body.clone(),
+                );
+                async move { Response::new(Full::new(body)) }
+            })
         });
         println!("ready");
         std::future::pending::<()>().await;
     });
 }
 
-/// A server in a process of its own, and a connection to it.
-struct Side {
+/// The process of the servers.
+struct Servers {
     child: Child,
-    connection: BufReader<UnixStream>,
-    sink: Vec<u8>,
+    dir: tempfile::TempDir,
 }
 
-impl Drop for Side {
+impl Drop for Servers {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-impl Side {
-    fn start(socket: &Path, ledger: bool) -> Self {
+impl Servers {
+    fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["serve", if ledger { "on" } else { "off" }])
-            .arg(socket)
+            .arg("serve")
+            .arg(dir.path())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         assert_eq!(line, "ready\n");
-        let connection = BufReader::with_capacity(1 << 16, UnixStream::connect(socket).unwrap());
-        Self { child, connection, sink: Vec::new() }
+        Self { child, dir }
     }
 
+    fn connect(&self, name: &str) -> Side {
+        let connection = UnixStream::connect(self.dir.path().join(name)).unwrap();
+        Side { connection: BufReader::with_capacity(1 << 16, connection), sink: Vec::new() }
+    }
+}
+
+/// A connection to one of them.
+struct Side {
+    connection: BufReader<UnixStream>,
+    sink: Vec<u8>,
+}
+
+impl Side {
     fn get(&mut self, path: &str) -> &[u8] {
         let head = format!("GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n");
         self.connection.get_mut().write_all(head.as_bytes()).unwrap();
@@ -122,26 +143,27 @@ fn main() {
     // Inherited by the servers.
     sched_setaffinity(None, &processors).unwrap();
     let arguments: Vec<String> = std::env::args().collect();
-    if let [_, command, which, socket] = arguments.as_slice()
+    if let [_, command, dir] = arguments.as_slice()
         && command == "serve"
     {
-        return serve(&PathBuf::from(socket), which == "on");
+        return serve(Path::new(dir));
     }
     println!("{:>12} {:>14} {:>14} {:>8}", "body bytes", "on, CPU µs", "off, CPU µs", "ratio");
     for (bytes, requests, turns) in CASES {
         let path = format!("/{bytes}");
         let (mut with, mut without, mut ratios) = (vec![], vec![], vec![]);
-        for pair in 0..PAIRS {
-            let dir = tempfile::tempdir().unwrap();
-            let side =
-                |ledger: bool| Side::start(&dir.path().join(if ledger { "on" } else { "off" }), ledger);
-            let (mut on, mut off) = if pair % 2 == 0 {
-                let on = side(true);
-                (on, side(false))
-            } else {
-                let off = side(false);
-                (side(true), off)
-            };
+        for process in 0..PROCESSES {
+            let servers = Servers::start();
+            // Who is first gets other places in memory than the second.
+            let mut sides = SOCKETS;
+            if process % 2 == 1 {
+                sides.reverse();
+            }
+            let mut sides = sides.map(|(name, _)| servers.connect(name));
+            if process % 2 == 1 {
+                sides.reverse();
+            }
+            let [mut on, mut off] = sides;
             for turn in 0..=turns {
                 // Who comes first changes: the second finds the caches warm.
                 let first = if turn % 2 == 0 { on.turn(&path, requests) } else { 0.0 };

@@ -1,6 +1,7 @@
 //! What became of one response, told to the service that gave it.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ledger::Cause;
@@ -50,11 +51,16 @@ impl std::fmt::Debug for Receipt {
 
 /// The receipts of one connection's HTTP/1 responses, by their numbers.
 #[derive(Debug, Default)]
-pub(crate) struct Receipts(Mutex<VecDeque<(u64, Receipt)>>);
+pub(crate) struct Receipts {
+    waiting: Mutex<VecDeque<(u64, Receipt)>>,
+    /// A receipt was ever asked for: services that want none pay for no lock.
+    wanted: AtomicBool,
+}
 
 impl Receipts {
     pub(crate) fn await_verdict(&self, number: u64, receipt: Receipt) {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        self.wanted.store(true, Ordering::Release);
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() >= MOST {
             waiting.pop_front();
         }
@@ -62,8 +68,12 @@ impl Receipts {
     }
 
     pub(crate) fn tell(&self, number: u64, outcome: &Outcome) {
+        // The bytes of a response are written after its receipt was left here.
+        if !self.wanted.load(Ordering::Acquire) {
+            return;
+        }
         let found = {
-            let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             let at = waiting.iter().position(|(waits, _)| *waits == number);
             at.and_then(|at| waiting.remove(at))
         };

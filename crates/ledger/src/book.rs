@@ -159,9 +159,8 @@ impl Book {
             if front.end > self.flushed || front.end + outstanding > self.written {
                 return;
             }
-            if let Some(front) = self.waiting.pop_front() {
-                self.observer.whole(&front.entry);
-            }
+            self.observer.whole(&front.entry);
+            self.waiting.pop_front();
         }
     }
 
