@@ -43,6 +43,20 @@ pub(crate) fn take() -> io::Result<Vec<Socket>> {
             if unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
                 return Err(io::Error::last_os_error());
             }
+            // A number that is too high would take descriptors that this process has opened for itself.
+            // SAFETY: the option is read into an int that is live for the call.
+            let listens = unsafe {
+                let (mut value, mut size) = (0 as libc::c_int, size_of::<libc::c_int>() as libc::socklen_t);
+                let (value_at, size_at) = ((&raw mut value).cast(), &raw mut size);
+                libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN, value_at, size_at) == 0
+                    && value != 0
+            };
+            if !listens {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    format!("LISTEN_FDS={count}, but descriptor {fd} is no listening socket"),
+                ));
+            }
             // SAFETY: the descriptor is open; the supervisor gave it to this process (LISTEN_PID), and
             // TAKEN makes sure that it is taken only once, so nobody else here owns it.
             Ok(Socket::from(unsafe { OwnedFd::from_raw_fd(fd) }))

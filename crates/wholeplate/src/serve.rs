@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -24,7 +25,7 @@ const OTHER_FILES: u64 = 64;
 /// How long the last spans may take on their way to the collector.
 const LAST_SPANS: Duration = Duration::from_secs(5);
 
-/// Serves until SIGTERM or SIGINT, then drains; a second signal ends that at once.
+/// Serves until SIGTERM, SIGINT, SIGHUP or SIGQUIT, then drains; a second signal ends that at once.
 #[allow(clippy::print_stdout)]
 pub(crate) fn run(config: Config) -> Result<(), String> {
     start_logging(config.log);
@@ -231,26 +232,36 @@ fn start_logging(format: LogFormat) {
     };
 }
 
-/// SIGTERM and SIGINT.
+/// SIGTERM and SIGINT; and SIGHUP and SIGQUIT, which would otherwise end the process with answers under way: a terminal
+/// that is closed sends the one. These two only where they are not ignored, as under `nohup`.
 struct Stop {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
+    signals: Vec<tokio::signal::unix::Signal>,
 }
 
 impl Stop {
     fn new() -> Result<Self, String> {
         use tokio::signal::unix::{SignalKind, signal};
-        let wrong = |e: std::io::Error| format!("signals: {e}");
-        Ok(Self {
-            terminate: signal(SignalKind::terminate()).map_err(wrong)?,
-            interrupt: signal(SignalKind::interrupt()).map_err(wrong)?,
-        })
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let kinds = [SignalKind::terminate(), SignalKind::interrupt()].into_iter();
+        let kinds = kinds.chain(
+            [SignalKind::hangup(), SignalKind::quit()].into_iter().filter(|kind| !ignores(&status, *kind)),
+        );
+        let signals = kinds.map(signal).collect::<Result<_, _>>().map_err(|e| format!("signals: {e}"))?;
+        Ok(Self { signals })
     }
 
     async fn wait(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
+        std::future::poll_fn(|cx| {
+            let came = self.signals.iter_mut().any(|signal| signal.poll_recv(cx).is_ready());
+            if came { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
+}
+
+/// Whether a process ignores a signal, by its `/proc/PID/status`.
+fn ignores(status: &str, kind: tokio::signal::unix::SignalKind) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (kind.as_raw_value() - 1) & 1 == 1
 }

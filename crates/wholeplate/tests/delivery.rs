@@ -224,3 +224,37 @@ fn the_limit_on_open_files_is_raised() {
     let soft: u64 = line.split_whitespace().nth(3).unwrap().parse().unwrap();
     assert!(soft > 256, "{line}");
 }
+
+// A terminal that closes, or a supervisor that reloads, cut every answer under way in silence.
+#[test]
+fn a_hang_up_drains_as_a_termination_does() {
+    let mut server = Server::start_bare(&["--drain-timeout", "20"]);
+    let mut stream = UnixStream::connect(&server.socket).unwrap();
+    send(&mut stream, "/transform", &large(1900), 65_536);
+    let mut first = [0; 1];
+    stream.read_exact(&mut first).unwrap();
+    let sent = std::process::Command::new("kill").args(["-HUP", &server.pid().to_string()]).status().unwrap();
+    assert!(sent.success());
+    let asked = Instant::now();
+    while UnixStream::connect(&server.socket).is_ok() {
+        assert!(asked.elapsed() < Duration::from_secs(20), "still listening");
+        std::thread::yield_now();
+    }
+    let (promised, received) = promised_and_received(&[&first[..], &rest(&mut stream)].concat());
+    assert_eq!(received, promised);
+    assert!(server.wait().success());
+}
+
+// Descriptors that the process had opened for itself were taken for sockets that it was given.
+#[cfg(target_os = "linux")]
+#[test]
+fn fewer_sockets_than_announced_stop_the_start_and_are_told() {
+    let output = std::process::Command::new("sh")
+        .args(["-c", "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" serve --listen none"])
+        .arg(env!("CARGO_BIN_EXE_wholeplate"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success(), "{said}");
+    assert!(!said.contains("panicked"), "{said}");
+}
