@@ -34,8 +34,8 @@ const ANSWER_BYTES: usize = 1 << 20;
 struct Wanted {
     protocol: Protocol,
     timeout: Duration,
-    /// Whether a service name was given.
-    named: bool,
+    /// The service's name, where no resource attribute gives it.
+    service: Option<String>,
 }
 
 /// The way of spans out of this process.
@@ -67,8 +67,8 @@ impl Exporter {
             .map_err(|e| wrong(&e))?;
         let mut resource =
             Resource::builder().with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
-        if !wanted.named {
-            resource = resource.with_service_name(env!("CARGO_PKG_NAME"));
+        if let Some(name) = wanted.service {
+            resource = resource.with_service_name(name);
         }
         // The batch processor has a bounded queue and a thread of its own; what does not fit is dropped.
         let provider = SdkTracerProvider::builder()
@@ -130,9 +130,11 @@ impl Wanted {
                 .map_err(|_| format!("OTEL_EXPORTER_OTLP_TIMEOUT: '{text}' is no number of milliseconds"))?,
         };
         let attributes = given("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
-        let named = given("OTEL_SERVICE_NAME").is_some()
-            || attributes.split(',').any(|a| a.trim().starts_with("service.name="));
-        Ok(Some(Self { protocol, timeout, named }))
+        // The name goes before the attribute, which the SDK would prefer.
+        let named = attributes.split(',').any(|a| a.trim().starts_with("service.name="));
+        let service =
+            given("OTEL_SERVICE_NAME").or_else(|| (!named).then(|| env!("CARGO_PKG_NAME").to_owned()));
+        Ok(Some(Self { protocol, timeout, service }))
     }
 }
 
@@ -210,8 +212,17 @@ mod tests {
             ("OTEL_RESOURCE_ATTRIBUTES", "a=b,service.name=x"),
         ]);
         let expected =
-            Wanted { protocol: Protocol::HttpJson, timeout: Duration::from_millis(250), named: true };
+            Wanted { protocol: Protocol::HttpJson, timeout: Duration::from_millis(250), service: None };
         assert_eq!(wanted.unwrap(), Some(expected));
+    }
+
+    #[test]
+    fn the_service_name_goes_before_the_attribute() {
+        let attribute = ("OTEL_RESOURCE_ATTRIBUTES", "service.name=x");
+        let name = |variables: &[(&str, &str)]| read(variables).unwrap().unwrap().service;
+        assert_eq!(name(&[TO, attribute, ("OTEL_SERVICE_NAME", "y")]).as_deref(), Some("y"));
+        assert_eq!(name(&[TO, attribute]), None);
+        assert_eq!(name(&[TO]).as_deref(), Some("wholeplate"));
     }
 
     #[test]
