@@ -13,13 +13,15 @@ use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Either, Full};
+use hyper::rt::Executor;
 use ledger::{Blame, Cause};
 
 use crate::config::Config;
 use crate::ledgered::{Account, BodyEntry};
 use crate::receipt::{Outcome, Receipt};
-use crate::request::{ConnInfo, DrainLimits, Gone, Incoming};
+use crate::request::{ConnInfo, DrainLimits, Drained, Gone, Incoming, read_away};
 use crate::stats::bump;
+use crate::tasks::Tasks;
 use crate::watch::Watch;
 
 /// An HTTP/2 body is handed over in pieces of at most this many bytes, so that what is counted as given
@@ -36,6 +38,7 @@ pub(crate) struct Shared {
     pub(crate) blame: Blame,
     pub(crate) connection: u64,
     pub(crate) tls: bool,
+    pub(crate) tasks: Tasks,
 }
 
 /// One request from its head to the end of its response. Dropping it is the end.
@@ -198,9 +201,17 @@ where
         time: config.request_drain_time,
         idle: config.request_drain_idle,
     };
-    if !remains.drain(limits, invited).await {
+    if let Drained::Left(mut body) = remains.drain(limits, invited).await {
         bump(&shared.account.stats.undrained);
-        if !http2 {
+        if http2 {
+            // Dropped, it would reset the stream together with the answer, and there are clients that then throw the
+            // answer away. On HTTP/1 the lingering close does this.
+            let ledger::Linger { discard_time: time, discard_bytes: bytes, .. } = config.linger;
+            let limits = DrainLimits { bytes, time, idle: time };
+            shared.tasks.execute(async move {
+                read_away(&mut body, limits).await;
+            });
+        } else {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
     }

@@ -168,6 +168,10 @@ impl Observer for Account {
         }
         if entry.protocol == Protocol::Http2 {
             // Counted at the body, or as lost on the way when the connection is over.
+        } else if entry.status.is_none() && entry.number >= self.begun.load(Ordering::Relaxed) {
+            // Nobody began to answer it, so no answer was cut: the connection closed behind one before it.
+            bump(&self.stats.unbegun);
+            tracing::debug!(%cause, peer = %self.peer, "request never begun");
         } else if entry.status.is_none() && matches!(cause, Cause::PeerReset | Cause::PeerClosed) {
             bump(&self.stats.abandoned);
             tracing::debug!(%cause, peer = %self.peer, "client went away before its answer");

@@ -51,6 +51,7 @@ mod request;
 mod sentinel;
 mod serve;
 mod stats;
+mod tasks;
 mod tls;
 mod transport;
 mod watch;

@@ -115,37 +115,51 @@ pub(crate) struct DrainLimits {
     pub(crate) idle: Duration,
 }
 
+/// What came of reading the rest of a request.
+#[derive(Debug)]
+pub(crate) enum Drained {
+    /// Its end was reached, or no more can come.
+    Ended,
+    /// There is more, or may be. Dropping the body gives it up: on HTTP/2 that resets the stream.
+    Left(hyper::body::Incoming),
+}
+
 impl Remains {
-    /// Reads the rest of the request. `false`: its end was not reached.
+    /// Reads the rest of the request.
     ///
     /// `invited`: the client waits for `100 Continue` before it sends. If the service never asked for
     /// the body, that invitation is not sent now.
-    pub(crate) async fn drain(&self, limits: DrainLimits, invited: bool) -> bool {
+    pub(crate) async fn drain(&self, limits: DrainLimits, invited: bool) -> Drained {
         let rest = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         // Without a rest, the body was read to its end, or somebody still reads it.
-        let Some(Rest { mut body, asked, stalled }) = rest else { return true };
+        let Some(Rest { mut body, asked, stalled }) = rest else { return Drained::Ended };
         if body.is_end_stream() {
-            return true;
+            return Drained::Ended;
         }
         if stalled || (invited && !asked) || body.size_hint().lower() > limits.bytes {
-            return false;
+            return Drained::Left(body);
         }
-        let read = async {
-            let mut left = limits.bytes;
-            loop {
-                let Ok(frame) = tokio::time::timeout(limits.idle, body.frame()).await else { return false };
-                let Some(frame) = frame else { return true };
-                // After an error no more of this request can come.
-                let Ok(frame) = frame else { return true };
-                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-                match left.checked_sub(length) {
-                    Some(after) => left = after,
-                    None => return false,
-                }
-            }
-        };
-        tokio::time::timeout(limits.time, read).await.unwrap_or(false)
+        if read_away(&mut body, limits).await { Drained::Ended } else { Drained::Left(body) }
     }
+}
+
+/// Reads and throws away a body within bounds. `false`: its end was not reached.
+pub(crate) async fn read_away(body: &mut hyper::body::Incoming, limits: DrainLimits) -> bool {
+    let read = async {
+        let mut left = limits.bytes;
+        loop {
+            let Ok(frame) = tokio::time::timeout(limits.idle, body.frame()).await else { return false };
+            let Some(frame) = frame else { return true };
+            // After an error no more of this request can come.
+            let Ok(frame) = frame else { return true };
+            let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+            match left.checked_sub(length) {
+                Some(after) => left = after,
+                None => return false,
+            }
+        }
+    };
+    tokio::time::timeout(limits.time, read).await.unwrap_or(false)
 }
 
 /// The body of a request.

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
 use ledger::{Cause, Ledger, Probe};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -29,6 +29,7 @@ use crate::listen::Listener;
 use crate::request::Incoming;
 use crate::sentinel::Sentinel;
 use crate::stats::{Stats, bump};
+use crate::tasks::Tasks;
 use crate::transport::{Foreign, Guarded, Peer, Stream, Wire};
 use crate::watch::{Due, HANG_UP_INTERVAL, Watch};
 
@@ -287,6 +288,7 @@ impl Connections {
             move |closing| *returned.lock().unwrap_or_else(PoisonError::into_inner) = Some(closing)
         });
         let blame = io.blame();
+        let tasks = Tasks::default();
         let shared = Arc::new(Shared {
             config: Arc::clone(config),
             account: Arc::clone(&account),
@@ -294,12 +296,13 @@ impl Connections {
             blame: blame.clone(),
             connection: self.inner.next.fetch_add(1, Ordering::Relaxed),
             tls,
+            tasks: tasks.clone(),
         });
         let service = service_fn(move |request| {
             let answer = answer(Arc::clone(&shared), service.clone(), request);
             async move { Ok::<_, std::convert::Infallible>(answer.await) }
         });
-        let http = http(config);
+        let http = http(config, tasks.clone());
         let mut connection = Box::pin(http.serve_connection(TokioIo::new(io), service));
         let mut ordered = self.inner.drain.ordered();
         let mut deadline = self.inner.drain.ordered();
@@ -357,6 +360,8 @@ impl Connections {
             }
         }
         drop(connection);
+        // What HTTP/2 streams still hold ends here, and with it come their verdicts: before the connection counts as closed.
+        tasks.end().await;
         let closing = returned.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(closing) = closing {
             tokio::select! {
@@ -426,9 +431,9 @@ where
     .await
 }
 
-fn http(config: &Config) -> auto::Builder<TokioExecutor> {
+fn http(config: &Config, tasks: Tasks) -> auto::Builder<Tasks> {
     let header_bytes = config.max_header_bytes.max(LEAST_HEADER_BYTES);
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = auto::Builder::new(tasks);
     builder
         .http1()
         // A client that has finished sending still gets its answer.

@@ -21,6 +21,7 @@ pub struct Stats {
     pub(crate) undrained: AtomicU64,
     pub(crate) whole: AtomicU64,
     pub(crate) abandoned: AtomicU64,
+    pub(crate) unbegun: AtomicU64,
     pub(crate) bytes: AtomicU64,
     pub(crate) cuts: [AtomicU64; Cause::ALL.len()],
 }
@@ -66,6 +67,10 @@ impl Stats {
         whole,
         /// Requests whose client went away before it got a byte of answer. These are no cuts.
         abandoned,
+        /// Requests that were sent behind others and never begun: their connection ended with an answer before them, as
+        /// when a client pipelines more after one that closes, or the server is stopping. No answer was owed bytes, so
+        /// these are no cuts; the client may send them again.
+        unbegun,
         /// Bytes written, heads included, before encryption.
         bytes,
     }
@@ -102,6 +107,7 @@ impl Stats {
         write("undrained_total", "counter", "Requests answered before their end.", self.undrained());
         write("responses_whole_total", "counter", "Responses sent whole.", self.whole());
         write("responses_abandoned_total", "counter", "Clients gone before an answer.", self.abandoned());
+        write("requests_unbegun_total", "counter", "Pipelined requests never begun.", self.unbegun());
         write("bytes_total", "counter", "Bytes written.", self.bytes());
         let _ = writeln!(
             out,

@@ -1,4 +1,4 @@
-//! TLS by rustls: certificate and key from PEM, HTTP/2 and HTTP/1.1 offered by ALPN.
+//! TLS by rustls: certificate and key from PEM, HTTP/2 and HTTP/1 offered by ALPN.
 
 use std::sync::Arc;
 
@@ -61,7 +61,8 @@ impl Tls {
             .with_safe_default_protocol_versions()
             .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
             .map_err(|error| TlsError::Pair(error.to_string()))?;
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        // A client that offers nothing but HTTP/1.0 is answered, as it is without TLS.
+        config.alpn_protocols = [&b"h2"[..], b"http/1.1", b"http/1.0"].map(<[u8]>::to_vec).to_vec();
         Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)) })
     }
 

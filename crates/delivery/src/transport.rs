@@ -347,7 +347,14 @@ impl<W: Wire> AsyncRead for Guarded<W> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
-        let outcome = Pin::new(&mut this.inner).poll_read(cx, buf);
+        let mut outcome = Pin::new(&mut this.inner).poll_read(cx, buf);
+        // A TLS client that finishes sending without saying so in TLS has still only finished sending. Whether its request
+        // is whole, HTTP's own framing tells.
+        if let Poll::Ready(Err(error)) = &outcome
+            && error.kind() == io::ErrorKind::UnexpectedEof
+        {
+            outcome = Poll::Ready(Ok(()));
+        }
         if outcome.is_ready() {
             this.watch.read(&buf.filled()[before..]);
         }

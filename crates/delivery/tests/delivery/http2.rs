@@ -183,3 +183,43 @@ async fn a_preface_alone_is_no_request() {
     tokio::time::timeout(LONG, serving).await.unwrap().unwrap();
     assert_eq!((stats.requests_total(), stats.whole(), stats.cut(), stats.abandoned()), (0, 0, 0, 0));
 }
+
+// DLV-002, DLV-008: streams ended some time after their connection, and what they had promised was told as cut when the
+// drain was over and the process had left with a good status. Real threads, several times: it was a race.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_cut_at_the_drain_deadline_are_counted_before_the_drain_ends() {
+    for _ in 0..30 {
+        let mut client = Client::new(10).await;
+        let _held = [client.ask(Method::GET, "/200/100").await, client.ask(Method::GET, "/wait/50").await];
+        let report = client.connections.shutdown(Duration::from_millis(10)).await;
+        let stats = client.stats();
+        let counted = (stats.cuts(Cause::DrainDeadline), stats.requests_open());
+        assert_eq!((report.whole, report.cut, report.abandoned, report.open), (0, 2, 0, 0));
+        assert_eq!(counted, (2, 0));
+        client.served().await;
+    }
+}
+
+// DLV-004: the answer to an upload that goes on was followed by a reset in the same breath, and curl threw it away.
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_goes_on_is_read_for_a_while_after_its_answer() {
+    let mut client = Client::new(65_535).await;
+    let request = Request::builder().method(Method::POST).uri("http://x/413/5").body(()).unwrap();
+    poll_fn(|cx| client.send.poll_ready(cx)).await.unwrap();
+    let (response, mut upload) = client.send.send_request(request, false).unwrap();
+    let began = tokio::time::Instant::now();
+    let mut response = response.await.unwrap();
+    assert_eq!(response.status().as_u16(), 413);
+    assert_eq!(response.body_mut().data().await.unwrap().unwrap().len(), 5);
+    assert!(response.body_mut().data().await.is_none(), "the answer has ended");
+    // A second, and the client still may send: nothing has reset the stream.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    upload.send_data(Bytes::from_static(b"more"), false).unwrap();
+    let reason = poll_fn(|cx| upload.poll_reset(cx)).await.unwrap();
+    assert_eq!(reason, h2::Reason::NO_ERROR);
+    let config = Config::default();
+    let whole = config.request_drain_idle + config.linger.discard_time;
+    let passed = began.elapsed();
+    assert!(passed >= whole && passed < whole + Duration::from_secs(1), "{passed:?}");
+    assert_eq!(client.stats().undrained(), 1);
+}

@@ -9,3 +9,4 @@ mod open;
 mod sockets;
 mod steps;
 mod support;
+mod tls;

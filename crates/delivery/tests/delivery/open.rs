@@ -111,3 +111,53 @@ async fn a_refused_head_is_one_whole_response_and_no_request() {
         assert_eq!((stats.requests_total(), stats.requests_open()), (0, 0));
     }
 }
+
+// DLV-003: a client could make false cuts by sending requests behind one whose answer ends the connection.
+#[tokio::test(start_paused = true)]
+async fn requests_that_were_never_begun_are_no_cuts() {
+    const LAST: &str = "GET /9 HTTP/1.1\r\nhost: x\r\n\r\n";
+    let chunked = "POST /9 HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\nno field\r\n\r\n";
+    for (sent, whole) in [(format!("GET /9 HTTP/1.0\r\n\r\n{LAST}"), 1), (format!("{chunked}{LAST}"), 1)] {
+        let (mut client, server) = tokio::io::duplex(1 << 20);
+        let connections = Connections::new(Config::default());
+        let serving = tokio::spawn({
+            let connections = connections.clone();
+            async move { connections.serve_stream(server, &NoProbe, answer).await }
+        });
+        client.write_all(sent.as_bytes()).await.unwrap();
+        let mut all = Vec::new();
+        client.read_to_end(&mut all).await.unwrap();
+        assert!(all.starts_with(b"HTTP/1."), "{sent:?}");
+        serving.await.unwrap();
+        let stats = connections.stats();
+        assert_eq!((stats.whole(), stats.cut(), stats.unbegun()), (whole, 0, 1), "{sent:?}");
+        assert_eq!(stats.requests_open(), 0, "{sent:?}");
+    }
+}
+
+// DLV-008: what had been pipelined behind the answer under way was told as cut by the server's own fault.
+#[tokio::test(start_paused = true)]
+async fn a_drain_leaves_pipelined_requests_unbegun() {
+    // Less than the first answer, so that it is under way when the order comes.
+    let (mut client, server) = tokio::io::duplex(50_000);
+    let connections = Connections::new(Config::default());
+    let serving = tokio::spawn({
+        let connections = connections.clone();
+        async move { connections.serve_stream(server, &NoProbe, answer).await }
+    });
+    let ask = "GET /90000 HTTP/1.1\r\nhost: x\r\n\r\n";
+    client.write_all(ask.repeat(3).as_bytes()).await.unwrap();
+    let mut all = vec![0; 1];
+    client.read_exact(&mut all).await.unwrap();
+    let draining = tokio::spawn({
+        let connections = connections.clone();
+        async move { connections.shutdown(Duration::from_secs(20)).await }
+    });
+    tokio::task::yield_now().await;
+    client.read_to_end(&mut all).await.unwrap();
+    let report = draining.await.unwrap();
+    serving.await.unwrap();
+    assert!(all.len() > 90_000 && all.len() < 180_000, "{}", all.len());
+    assert_eq!((report.whole, report.cut, report.open), (1, 0, 0));
+    assert_eq!(connections.stats().unbegun(), 2);
+}

@@ -1,0 +1,32 @@
+//! The tasks of one connection: HTTP/2 gives each stream one.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hyper::rt::Executor;
+use tokio::task::JoinSet;
+
+/// Runs the tasks of one connection and ends them with it. Left to themselves they would notice some time later that
+/// their connection is gone, and what they answered would be told as cut when nobody counts any more.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tasks(Arc<Mutex<JoinSet<()>>>);
+
+impl<F> Executor<F> for Tasks
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that are over need no place; without this a long connection would keep one for every request it ever had.
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(future);
+    }
+}
+
+impl Tasks {
+    /// Ends all tasks, and returns when what they held is dropped.
+    pub(crate) async fn end(&self) {
+        let mut tasks = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        tasks.shutdown().await;
+    }
+}
