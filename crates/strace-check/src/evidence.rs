@@ -28,6 +28,9 @@ pub enum Doubt {
     Tls,
     /// Connections speak HTTP/2.
     Http2,
+    /// Of this many responses the promised length is out of sight, and every write was taken as it was offered: a rest that
+    /// was never offered would not show. [`Summary::unseen`]
+    Unseen(u64),
 }
 
 impl Doubt {
@@ -44,6 +47,7 @@ impl Doubt {
             Self::NotFollowed => "not_followed",
             Self::Tls => "tls",
             Self::Http2 => "http2",
+            Self::Unseen(_) => "unseen",
         }
     }
 }
@@ -94,6 +98,12 @@ impl fmt::Display for Doubt {
                 "connections speak TLS, and their answers cannot be read: trace the server behind, or ask it without TLS",
             ),
             Self::Http2 => f.write_str("connections speak HTTP/2, which is not read here"),
+            Self::Unseen(responses) => write!(
+                f,
+                "of {responses} responses only what each write offered could be checked: the length that they promised is \
+                 out of sight, and a rest that was never offered would not show. Trace with -s 4096 or more, so that heads \
+                 show"
+            ),
         }
     }
 }
@@ -126,26 +136,30 @@ pub(crate) struct Evidence {
 
 impl Evidence {
     pub(crate) fn doubts(&self, summary: &Summary) -> Vec<Doubt> {
-        let responses = summary.whole + summary.cut + summary.open;
         let foreign = summary.tls + summary.http2;
         // A server may accept and say nothing, when it is not asked. Whether writes are in the trace at all, others show.
         let unanswered = self.requests > 0 || self.plain_writes == 0;
         let no_writes = self.accepted > 0 && self.sent == 0 && unanswered;
-        let nothing = self.accepted == 0 && responses == 0 && self.sent == 0 && foreign == 0;
+        let nothing = self.accepted == 0 && summary.responses() == 0 && self.sent == 0 && foreign == 0;
         // No program starts without a failure: the loader alone looks in vain for files.
         let only_successes =
             self.failed == 0 && self.succeeded >= FULL && self.started && self.mapped && self.accepted > 0;
+        let no_strings = self.strings == 0 && self.empty_strings > 0;
+        let no_buffers = self.addresses > 0;
+        // Where nothing at all can be read, that is said already, and nothing is a matter of heads.
+        let unseen = summary.unseen > 0 && !no_strings && !no_buffers;
         [
             (Doubt::NothingSeen, nothing),
             (Doubt::NoWrites, no_writes && foreign == 0),
             (Doubt::NoEnds, self.ends == 0 && (summary.open > 0 || self.reused > 0)),
-            (Doubt::NoStrings, self.strings == 0 && self.empty_strings > 0),
-            (Doubt::NoBuffers, self.addresses > 0),
+            (Doubt::NoStrings, no_strings),
+            (Doubt::NoBuffers, no_buffers),
             (Doubt::OnlyFailures, self.succeeded == 0 && self.failed > 1),
             (Doubt::OnlySuccesses, only_successes),
             (Doubt::NotFollowed, self.cloned && !self.named),
             (Doubt::Tls, summary.tls > 0),
             (Doubt::Http2, summary.http2 > 0),
+            (Doubt::Unseen(summary.unseen), unseen),
         ]
         .into_iter()
         .filter_map(|(doubt, holds)| holds.then_some(doubt))
@@ -156,7 +170,6 @@ impl Evidence {
 impl Summary {
     /// A cut would not have shown in this trace, so that finding none says nothing.
     pub fn is_blind(&self) -> bool {
-        let responses = self.whole + self.cut + self.open;
         self.doubts.iter().any(|doubt| match doubt {
             Doubt::NoWrites
             | Doubt::NoEnds
@@ -164,7 +177,9 @@ impl Summary {
             | Doubt::NoBuffers
             | Doubt::OnlyFailures
             | Doubt::OnlySuccesses => true,
-            Doubt::NotFollowed | Doubt::Tls | Doubt::Http2 => responses == 0,
+            Doubt::NotFollowed | Doubt::Tls | Doubt::Http2 => self.responses() == 0,
+            // A short or a blocked write would have shown.
+            Doubt::Unseen(_) => false,
             Doubt::NothingSeen => false,
         })
     }

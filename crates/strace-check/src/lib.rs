@@ -35,7 +35,8 @@
 //! * System calls that strace was told to leave out. Wanted are at least `-e trace=network,read,write,readv,writev,close`,
 //!   better with `desc,process` (forks, `dup`, `sendfile`).
 //! * A full socket, in a trace without failures (`-z`) of a program that ran before: only `EAGAIN` tells of it.
-//! * A body without a visible length of which the server never offered the rest to the kernel.
+//! * A body without a visible length of which the server never offered the rest to the kernel: such responses are not
+//!   called whole, but [`Summary::unseen`].
 //!
 //! Where a trace as a whole lacks what a verdict needs, [`Summary::doubts`] says what, and [`Summary::is_blind`] that
 //! nothing found means nothing.

@@ -183,8 +183,12 @@ pub struct Summary {
     pub lines_left_out: u64,
     /// Connections on which a response was seen.
     pub connections: u64,
-    /// Responses that came to their end, or against which nothing speaks.
+    /// Responses that came to their end: to the length that they promised, or, with that out of sight, to the end of what
+    /// the kernel had not taken at once.
     pub whole: u64,
+    /// Responses of which every write was taken as it was offered, and whose promised length is out of sight: they may be
+    /// whole, or the rest was never offered.
+    pub unseen: u64,
     /// Responses that were cut.
     pub cut: u64,
     /// Those of them whose peer had gone away before, which is no fault of the server.
@@ -209,9 +213,13 @@ impl fmt::Display for Summary {
             0 => String::new(),
             gone => format!(" ({gone} after the peer was gone)"),
         };
+        let unseen = match self.unseen {
+            0 => String::new(),
+            unseen => format!(" {unseen} unseen (taken as offered, promised length not shown),"),
+        };
         write!(
             f,
-            "{} cut{gone}, {} whole, {} under way at the end, on {} connections in {} lines",
+            "{} cut{gone}, {} whole,{unseen} {} under way at the end, on {} connections in {} lines",
             self.cut, self.whole, self.open, self.connections, self.lines
         )?;
         if self.unjudged > 0 {
@@ -225,6 +233,11 @@ impl fmt::Display for Summary {
 }
 
 impl Summary {
+    /// Responses of which anything is told.
+    pub(crate) fn responses(&self) -> u64 {
+        self.whole + self.unseen + self.cut + self.open
+    }
+
     /// One JSON object.
     pub fn to_json(&self) -> Value {
         json!({ "summary": {
@@ -232,6 +245,7 @@ impl Summary {
             "lines_left_out": self.lines_left_out,
             "connections": self.connections,
             "whole": self.whole,
+            "unseen": self.unseen,
             "cut": self.cut,
             "open": self.open,
             "unjudged": self.unjudged,

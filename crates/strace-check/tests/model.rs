@@ -186,11 +186,13 @@ fn buffers(answer: &Answer) -> (Vec<Vec<u8>>, u64) {
     }
 }
 
-/// Everything one connection does after `accept`, and how many of its answers are whole.
-fn calls(connection: &Connection, style: Style) -> (Vec<Call>, u64) {
+/// Everything one connection does after `accept`, how many of its answers are whole, and of how many of these the length
+/// may be out of sight.
+fn calls(connection: &Connection, style: Style) -> (Vec<Call>, u64, u64) {
     let mut calls = Vec::new();
     let mut verdict = None;
     let mut whole = 0;
+    let mut hidden = 0;
     let plain = |name, arguments, outcome| Call { name, arguments, outcome, verdict: None };
     for (nth, answer) in connection.answers.iter().enumerate() {
         let method = if matches!(answer.body, Body::None) { "HEAD" } else { "GET" };
@@ -244,6 +246,12 @@ fn calls(connection: &Connection, style: Style) -> (Vec<Call>, u64) {
                 calls.push(write(&mut at, Some(usize::MAX)));
             }
             whole += 1;
+            // No head is longer than 128 bytes.
+            hidden += u64::from(match answer.body {
+                Body::Length => style.visible < 128,
+                Body::Chunked => true,
+                Body::None => false,
+            });
         }
     }
     let (name, arguments) =
@@ -252,7 +260,7 @@ fn calls(connection: &Connection, style: Style) -> (Vec<Call>, u64) {
     if connection.shutdown {
         calls.push(plain("close", String::new(), "0".to_owned()));
     }
-    (calls, whole)
+    (calls, whole, hidden)
 }
 
 struct Trace {
@@ -292,7 +300,7 @@ proptest! {
         let mut waiting: VecDeque<&Connection> = connections.iter().collect();
         let mut open: BTreeMap<i64, VecDeque<Call>> = BTreeMap::new();
         let mut expected = BTreeMap::new();
-        let mut whole = 0;
+        let (mut whole, mut hidden) = (0, 0);
         let end = if style.took { " <0.000011>" } else { "" };
         let mut step = 0;
         while !(waiting.is_empty() && open.is_empty()) {
@@ -303,8 +311,9 @@ proptest! {
                 // The lowest descriptor that is free, as the kernel gives it: they are reused.
                 let Some(connection) = waiting.pop_front() else { continue };
                 let fd = (7..).find(|fd| !open.contains_key(fd)).expect("one is free");
-                let (calls, complete) = calls(connection, style);
+                let (calls, complete, may_hide) = calls(connection, style);
                 whole += complete;
+                hidden += may_hide;
                 open.insert(fd, calls.into());
                 let about = if style.annotated { "<UNIX-STREAM:[11->12]>" } else { "" };
                 if split {
@@ -363,6 +372,9 @@ proptest! {
             }
             prop_assert!(cut.short.is_some());
         }
-        prop_assert_eq!((summary.whole, summary.open, summary.unjudged), (whole, 0, 0), "{}", trace.text);
+        prop_assert_eq!(
+            (summary.whole + summary.unseen, summary.open, summary.unjudged), (whole, 0, 0), "{}", trace.text
+        );
+        prop_assert!(summary.unseen <= hidden, "{} of {hidden}\n{}", summary.unseen, trace.text);
     }
 }

@@ -73,8 +73,10 @@ pub(crate) enum Command {
     Completions { shell: clap_complete::Shell },
     /// List the responses that an HTTP/1 server cut short, from the output of `strace -f`.
     ///
-    /// Ends with status 0 when all were whole, 1 when one was cut, 2 when the trace cannot be read, or could not
-    /// have shown a cut.
+    /// Ends with status 0 when none was cut, 1 when one was, 2 when the trace cannot be read, or could not have shown
+    /// a cut. Responses whose promised length the trace does not show, and of which every write was taken as it was
+    /// offered, are counted as unseen, with a warning: trace with `-s 4096` or more. A trace in which no connection is
+    /// accepted and nothing is sent gets a warning too.
     #[command(
         after_help = "Examples:\n  strace -f -tt -s 4096 -o trace -p PID; wholeplate strace-check trace\n  strace -f -p PID 2>&1 | wholeplate strace-check -"
     )]

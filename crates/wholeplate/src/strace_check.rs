@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use strace_check::{Error, Format, Options, Tables, report};
 
-/// Exit status: 0 when every response was whole, 1 when one was cut, 2 when the trace could not be read, or could not have
+/// Exit status: 0 when no response was cut, 1 when one was, 2 when the trace could not be read, or could not have
 /// shown a cut.
 pub(crate) fn run(file: &Path, json: bool, per_process: bool) -> ExitCode {
     let format = if json { Format::JsonLines } else { Format::Table };

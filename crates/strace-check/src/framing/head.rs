@@ -9,6 +9,8 @@ pub(crate) struct Response {
     pub(crate) chunked: bool,
     /// Bytes of the head, once its end is known.
     pub(crate) head: Option<u64>,
+    /// The head was in sight to its end: what it does not say, it does not promise.
+    pub(super) head_in_sight: bool,
     /// Bytes of all kinds that the kernel took.
     pub(crate) taken: u64,
     /// Its request was out of sight, behind others in one read: it may have been `HEAD`.
@@ -25,6 +27,15 @@ impl Response {
     pub(super) fn interim_alone(&self) -> bool {
         const LONGEST: u64 = 2048;
         self.status.is_some_and(|status| status < 200 && status != 101) && self.taken <= LONGEST
+    }
+
+    /// What can be seen of its head says how long it is: by a length, by having no body, or by promising nothing, so that
+    /// the body goes on to the end of the connection.
+    pub(super) fn measured(&self) -> bool {
+        // Behind an interim answer, in the same write, comes the one that counts.
+        let interim = self.status.is_some_and(|status| status < 200);
+        let until_the_end = self.head_in_sight && !self.chunked;
+        self.promised.is_some() || !self.has_body() && !interim || until_the_end
     }
 
     pub(super) fn has_body(&self) -> bool {

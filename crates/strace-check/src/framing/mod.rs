@@ -41,8 +41,10 @@ enum State {
 pub(crate) enum End {
     /// No response is under way.
     Nothing,
-    /// It was complete, or nothing speaks against it.
+    /// It was complete.
     Whole,
+    /// All that was offered of it was taken; how much it should have been is out of sight.
+    Unseen,
     /// Bytes are missing: this many, or at least this many.
     Cut { response: Box<Response>, missing: u64, exact: bool },
 }
@@ -54,8 +56,10 @@ pub(crate) struct Outgoing {
     response: Response,
     /// The response under way began before the trace.
     middle: bool,
-    /// Complete responses so far.
+    /// Responses so far that came to an end.
     pub(crate) responses: u64,
+    /// Those of them that were [`End::Unseen`].
+    pub(crate) unseen: u64,
     /// Methods of the requests that were read and not yet answered, oldest first.
     methods: VecDeque<String>,
     /// What the last write offered and the kernel did not take.
@@ -66,6 +70,9 @@ pub(crate) struct Outgoing {
     /// What is left of a file that the kernel was asked to send. Not in `offered`: whatever the server does next on
     /// the connection says that the file was at its end.
     file: u64,
+    /// How far the furthest call reached that the kernel did not serve in full, counted as `taken` is; for the response under
+    /// way.
+    refused: u64,
     /// A read went on behind the last request that could be seen.
     hidden: bool,
 }
@@ -80,11 +87,13 @@ impl Outgoing {
             response: Response::default(),
             middle: false,
             responses: 0,
+            unseen: 0,
             methods: VecDeque::new(),
             rest: Vec::new(),
             taken: 0,
             offered: 0,
             file: 0,
+            refused: 0,
             hidden: false,
         }
     }
@@ -139,6 +148,7 @@ impl Outgoing {
             if self.response.interim_alone() {
                 self.state = State::Between;
             } else {
+                self.unseen += u64::from(!self.middle && !self.vouched());
                 self.complete();
             }
         }
@@ -161,6 +171,9 @@ impl Outgoing {
             self.follow(piece, piece.length.min(taken - start), nth + 1 < pieces.len());
             start += piece.length;
         }
+        if taken < length {
+            self.refused = self.refused.max(self.taken.saturating_add(length));
+        }
         self.offered = self.offered.max(self.taken.saturating_add(length));
         self.taken = self.taken.saturating_add(taken);
         self.rest = slice(pieces, taken, length);
@@ -171,6 +184,9 @@ impl Outgoing {
     pub(crate) fn moved(&mut self, taken: u64, rest: u64) {
         self.wrote(&[Piece { length: taken, visible: Vec::new() }], taken);
         self.file = rest;
+        if rest > 0 {
+            self.refused = self.refused.max(self.taken.saturating_add(rest));
+        }
     }
 
     /// Follows the first `length` bytes of a piece.
@@ -227,6 +243,7 @@ impl Outgoing {
         let head = std::mem::take(text);
         self.response.read(&head[..end]);
         self.response.head = Some(self.response.taken + used as u64);
+        self.response.head_in_sight = true;
         self.begin_body();
         used as u64
     }
@@ -274,7 +291,14 @@ impl Outgoing {
         self.responses += u64::from(!self.middle);
         self.middle = false;
         self.methods.pop_front();
+        self.refused = 0;
         self.state = State::Between;
+    }
+
+    /// Something speaks for a response whose end could not be seen coming, other than that it ended: its head, or that it
+    /// ended with the last byte of what the kernel had not taken at first, and the server came back for.
+    fn vouched(&self) -> bool {
+        self.response.measured() || self.refused >= self.taken
     }
 
     /// The connection ends here.
@@ -334,7 +358,8 @@ impl Outgoing {
                 Some(promised) if self.response.taken < promised => {
                     cut(&self.response, promised - self.response.taken, false)
                 }
-                _ => End::Whole,
+                _ if self.vouched() => End::Whole,
+                _ => End::Unseen,
             },
         }
     }

@@ -134,18 +134,20 @@ impl Watch {
         }
         let end = connection.outgoing.end();
         let complete = connection.outgoing.responses;
-        self.summary.whole += complete;
+        self.summary.whole += complete - connection.outgoing.unseen;
+        self.summary.unseen += connection.outgoing.unseen;
         let mut seen = complete > 0;
         match end {
             End::Nothing => {}
             End::Cut { response, .. } if response.status.is_none() && !connection.accepted => {
                 self.summary.unjudged += u64::from(connection.socket);
             }
-            End::Whole => {
+            End::Whole | End::Unseen => {
                 // The continuation of something that began before the trace is nobody's response.
                 if connection.outgoing.began() {
                     seen = true;
-                    self.summary.whole += 1;
+                    self.summary.whole += u64::from(end == End::Whole);
+                    self.summary.unseen += u64::from(end == End::Unseen);
                 }
             }
             End::Cut { response, missing, exact } => {
@@ -191,7 +193,8 @@ impl Watch {
             }
             let complete = connection.outgoing.responses;
             let under_way = connection.outgoing.under_way();
-            self.summary.whole += complete;
+            self.summary.whole += complete - connection.outgoing.unseen;
+            self.summary.unseen += connection.outgoing.unseen;
             self.summary.open += u64::from(under_way);
             self.summary.connections += u64::from(under_way || complete > 0);
         }
