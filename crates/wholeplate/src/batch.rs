@@ -14,6 +14,7 @@ use recipe::{FormatChoice, Notice, Output, Recipe, Step, Transform, Upscale};
 use crate::config::Config;
 use crate::models;
 use crate::pool::make_here;
+use crate::stdout;
 
 mod target;
 
@@ -193,7 +194,6 @@ fn on_all_cores(
 }
 
 /// `wholeplate info`: one JSON object for each file.
-#[allow(clippy::print_stdout)]
 pub(crate) fn info(
     names: &[String],
     extra_inputs: &[String],
@@ -213,7 +213,7 @@ pub(crate) fn info(
         match done {
             Ok((rendered, _)) => {
                 if let Body::Bytes(json) = rendered.body {
-                    println!("{}", String::from_utf8_lossy(&json));
+                    stdout::write(&[&json[..], b"\n"].concat())?;
                 }
             }
             Err(message) => {

@@ -306,6 +306,53 @@ fn a_replaced_file_keeps_its_permissions() {
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
+// Whoever reads the output may have enough of it, as `head` has; and disks may be full.
+#[test]
+fn output_that_cannot_be_written_is_no_panic() {
+    let dir = pictures();
+    let to = |arguments: &[&str], out: std::process::Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wholeplate"));
+        command.args(arguments).current_dir(dir.path()).stdout(out).output().unwrap()
+    };
+    let commands: [&[&str]; 4] = [
+        &["info", "a.png", "b.jpg"],
+        &["config"],
+        &["completions", "bash"],
+        &["transform", "a.png", "-o", "-", "--options", "width=9,format=png"],
+    ];
+    for arguments in commands {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let left = to(arguments, writer.into());
+        assert_eq!((left.status.code(), said(&left).1.as_str()), (Some(1), ""), "{arguments:?}");
+        let full = to(arguments, std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap().into());
+        let (_, errors) = said(&full);
+        assert_eq!(full.status.code(), Some(1), "{arguments:?}: {errors}");
+        assert!(errors.contains("wholeplate: standard output: No space left"), "{arguments:?}: {errors}");
+    }
+}
+
+// Where it listens is told to whoever asks; a service goes on when nobody does.
+#[test]
+fn a_service_goes_on_without_a_reader_of_its_addresses() {
+    let dir = pictures();
+    let socket = dir.path().join("w.sock");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_wholeplate"))
+        .args(["serve", "--listen", "none", "--unix", socket.to_str().unwrap()])
+        .stdout(writer)
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Other warnings may come before.
+    let mut errors = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
+    assert!(errors.any(|line| line.unwrap().contains("standard output")));
+    std::os::unix::net::UnixStream::connect(&socket).unwrap();
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    assert!(child.wait().unwrap().success());
+}
+
 // URL-120: its memory is planned for, as that of any image.
 #[test]
 fn a_large_drawing_passes_through() {

@@ -12,6 +12,7 @@ use imaging::Format;
 use recipe::FormatChoice;
 
 use super::Input;
+use crate::stdout;
 
 /// Links that are followed before a path is taken for a loop, as by the kernel.
 const MAX_LINKS: usize = 40;
@@ -100,7 +101,7 @@ impl Target {
         bytes: &[u8],
     ) -> Result<(), String> {
         match self {
-            Self::Stdout => io::stdout().lock().write_all(bytes).map_err(|e| format!("standard output: {e}")),
+            Self::Stdout => stdout::write(bytes),
             Self::File(path) => put(path, bytes),
             Self::Directory(directory) => {
                 let mut name = stem(input);
