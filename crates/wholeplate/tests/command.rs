@@ -353,6 +353,29 @@ fn a_service_goes_on_without_a_reader_of_its_addresses() {
     assert!(child.wait().unwrap().success());
 }
 
+#[test]
+fn a_new_file_has_the_permissions_that_any_new_file_has() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = pictures();
+    let mode = |umask: &str, name: &str| {
+        let script = format!("umask {umask}; exec \"$0\" transform a.png -o {name} --options width=20");
+        let done = Command::new("sh")
+            .args(["-c", &script, env!("CARGO_BIN_EXE_wholeplate")])
+            .current_dir(dir.path())
+            .status()
+            .unwrap();
+        assert!(done.success());
+        std::fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o777
+    };
+    assert_eq!(mode("022", "usual.png"), 0o644);
+    assert_eq!(mode("077", "private.png"), 0o600);
+    assert_eq!(mode("002", "shared.png"), 0o664);
+    assert_eq!(mode("000", "open/"), 0o777);
+    assert_eq!(mode("000", "open/all.png"), 0o666);
+    // What is replaced stays as it was.
+    assert_eq!(mode("077", "shared.png"), 0o664);
+}
+
 // URL-120: its memory is planned for, as that of any image.
 #[test]
 fn a_large_drawing_passes_through() {
