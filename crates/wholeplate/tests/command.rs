@@ -376,6 +376,57 @@ fn a_new_file_has_the_permissions_that_any_new_file_has() {
     assert_eq!(mode("077", "shared.png"), 0o664);
 }
 
+#[test]
+fn names_that_are_not_utf_8_are_names() {
+    use std::ffi::{OsStr, OsString};
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    let dir = pictures();
+    let latin = |text: &[u8]| OsString::from_vec(text.to_vec());
+    for folder in [latin(b"in"), latin(b"in/\xfcber")] {
+        std::fs::create_dir(dir.path().join(&folder)).unwrap();
+        for name in [&b"caf\xe9.png"[..], b"th\xe9.png", "z\u{e4}h.png".as_bytes()] {
+            std::fs::write(dir.path().join(&folder).join(OsStr::from_bytes(name)), flag()).unwrap();
+        }
+    }
+    let told = |arguments: &[&[u8]]| {
+        let arguments = arguments.iter().map(|a| OsStr::from_bytes(a));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wholeplate"));
+        let done = command.args(arguments).current_dir(dir.path()).output().unwrap();
+        assert!(done.status.success(), "{:?}", said(&done));
+        said(&done).0.lines().count()
+    };
+    assert_eq!(told(&[b"info", b"in/caf\xe9.png"]), 1);
+    // A byte of no character matches itself, and what matches any character; a character is one, not its bytes.
+    for (pattern, files) in [
+        (&b"in/*.png"[..], 3),
+        (b"./in/*", 3),
+        (b"in/caf?.png", 1),
+        (b"in/[ct]*\xe9.png", 2),
+        (b"in/*[\xe8-\xea]*", 2),
+        ("in/z?h.png".as_bytes(), 1),
+        (b"in/*/*.png", 3),
+        (b"in/**/*.png", 6),
+        (b"**/\xfc*/t*", 1),
+        (b"in/\xfcber/*", 3),
+    ] {
+        assert_eq!(told(&[b"info", pattern]), files, "{}", pattern.escape_ascii());
+    }
+    // Each file once, whatever else matches it.
+    assert_eq!(told(&[b"info", b"in/*.png", b"in/caf\xe9.png", b"**/**/caf*"]), 4);
+    told(&[b"transform", b"in/*.png", b"-o", b"out/", b"--options", b"width=20,format=webp"]);
+    for name in [&b"out/caf\xe9.webp"[..], b"out/th\xe9.webp", "out/z\u{e4}h.webp".as_bytes()] {
+        assert_eq!(format_of(&dir.path().join(OsStr::from_bytes(name))), Format::WebP);
+    }
+    let none = run(dir.path(), &["info", "in/*.gif"]);
+    assert!(
+        !none.status.success() && said(&none).1.contains("in/*.gif: no file matches"),
+        "{:?}",
+        said(&none)
+    );
+    let wrong = run(dir.path(), &["info", "in/[.png"]);
+    assert!(!wrong.status.success() && said(&wrong).1.contains("in/[.png: "), "{:?}", said(&wrong));
+}
+
 // URL-120: its memory is planned for, as that of any image.
 #[test]
 fn a_large_drawing_passes_through() {
