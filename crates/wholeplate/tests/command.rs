@@ -427,6 +427,27 @@ fn names_that_are_not_utf_8_are_names() {
     assert!(!wrong.status.success() && said(&wrong).1.contains("in/[.png: "), "{:?}", said(&wrong));
 }
 
+#[test]
+fn what_is_refused_is_not_said_to_be_ignored() {
+    let dir = pictures();
+    let told = |options: &str, more: &[&str]| {
+        let done =
+            run(dir.path(), &[&["transform", "a.png", "-o", "x.png", "--options", options], more].concat());
+        (done.status.success(), said(&done).1)
+    };
+    for (options, why) in [
+        ("foo=1,width=9", "foo: unknown option"),
+        ("width=abc", "width: 'abc' is not a number"),
+        ("odd,width=9", "odd: not of the form name=value"),
+        ("=5,width=9", "=5: not of the form name=value"),
+    ] {
+        let (done, warning) = told(options, &[]);
+        assert!(done && warning.contains(&format!("warning: {why}, ignored\n")), "{options}: {warning}");
+        let (done, error) = told(options, &["--strict"]);
+        assert!(!done && error.contains(&format!("{why}\n")), "{options}: {error}");
+    }
+}
+
 // URL-120: its memory is planned for, as that of any image.
 #[test]
 fn a_large_drawing_passes_through() {
