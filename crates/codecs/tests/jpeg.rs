@@ -71,6 +71,17 @@ fn every_kind_of_file_gives_the_reference_pixels() {
     }
 }
 
+// Without Adobe's marker the samples were taken as they are, and the picture came out black.
+#[test]
+fn cmyk_without_its_marker_is_the_same_picture() {
+    let marked = fixture!("cmyk.jpg");
+    let at = marked.windows(5).position(|w| w == b"Adobe").unwrap() - 4;
+    let length = 2 + usize::from(u16::from_be_bytes([marked[at + 2], marked[at + 3]]));
+    let unmarked = [&marked[..at], &marked[at + length..]].concat();
+    assert_eq!(marked[at..at + 2], [0xFF, 0xEE]);
+    assert!(decode(&unmarked, RGB).unwrap().planes == decode(marked, RGB).unwrap().planes);
+}
+
 #[test]
 fn a_grey_file_can_be_had_as_rgb() {
     let gray = decode(fixture!("gray.jpg"), PLANAR).unwrap();

@@ -10,7 +10,7 @@ use codecs::{
 use recipe::{FormatChoice, Step, Transform};
 
 use crate::geometry::Geometry;
-use crate::ops::resample::Resampler;
+use crate::ops::resample::{Resampler, ready_rows};
 use crate::ops::to_srgb::ToSrgb;
 use crate::ops::turn::{Turn, turn};
 use crate::output::encode_spec;
@@ -123,13 +123,16 @@ impl Flow<'_> {
         Mapping::new(g, transform, Turn::from_orientation(probe.orientation), probe.oriented_size())
     }
 
-    /// Bytes of the encoder, and of the bitmaps that a turn takes.
+    /// Bytes of the encoder, of the rows on their way to it, and of the bitmaps that a turn takes.
     pub(crate) fn bytes(&self, plan: &Plan) -> u64 {
         let (width, height) = self.geometry.scaled;
-        let turns = !self.mapping(&plan.probe, &self.geometry).turn.is_identity();
+        let map = self.mapping(&plan.probe, &self.geometry);
+        let turns = !map.turn.is_identity();
         let bitmaps = if turns { 2 * self.layout.bytes(width, height) } else { 0 };
+        // They are resampled before they are turned.
+        let ready = self.layout.bytes(map.size.0, ready_rows(map.area.height, map.size.1));
         let image = ImageSpec { layout: self.layout, width: plan.width, height: plan.height };
-        codecs::codec_for(self.format).map_or(0, |c| c.encode_bytes(image, &self.spec)) + bitmaps
+        codecs::codec_for(self.format).map_or(0, |c| c.encode_bytes(image, &self.spec)) + ready + bitmaps
     }
 }
 

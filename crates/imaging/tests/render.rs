@@ -129,6 +129,21 @@ fn scaled_pixels_stay_in_place() {
     }
 }
 
+// All rows of the result come at once where the source has few: they were no part of the estimate, which is the budget, and such
+// pictures were refused with 9527 however much memory there was.
+#[test]
+fn few_rows_enlarged_a_lot_are_in_the_estimate() {
+    for (w, h) in [(1, 1), (8, 8), (1000, 1), (1, 40), (3, 100)] {
+        for file in [png(&picture(w, h)), jpeg(w, h, Subsampling::S420, JpegMode::Baseline)] {
+            for fit in [Fit::Squeeze, Fit::Cover] {
+                for format in [FormatChoice::BaselineJpeg, FormatChoice::Jpeg, FormatChoice::PngForce] {
+                    render(&Recipe::single(sized(fit, 3000, 2000), output(format)), &[&file]);
+                }
+            }
+        }
+    }
+}
+
 // URL-033, URL-037: the window of a crop, by every side.
 #[test]
 fn crops_show_the_part_that_gravity_names() {

@@ -1,6 +1,7 @@
 //! Files on the command line: `transform` and `info`.
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -14,7 +15,9 @@ use recipe::{FormatChoice, Notice, Output, Recipe, Step, Transform, Upscale};
 use crate::config::Config;
 use crate::models;
 use crate::pool::make_here;
+use crate::stdout;
 
+mod names;
 mod target;
 
 use target::Target;
@@ -56,19 +59,19 @@ impl Input {
 }
 
 /// Names as they are, patterns as the files that match.
-fn expand(names: &[String]) -> Result<Vec<Input>, String> {
+fn expand(names: &[OsString]) -> Result<Vec<Input>, String> {
     let mut inputs = Vec::new();
     for name in names {
         if name == "-" {
             inputs.push(Input::Stdin);
-        } else if Path::new(name).exists() || !name.contains(['*', '?', '[']) {
+        } else if Path::new(name).exists() || !names::is_pattern(name) {
             inputs.push(Input::File(name.into()));
         } else {
             let before = inputs.len();
-            let found = glob::glob(name).map_err(|e| format!("{name}: {e}"))?;
-            inputs.extend(found.filter_map(Result::ok).filter(|p| p.is_file()).map(Input::File));
+            let found = names::matching(name).map_err(|e| format!("{}: {e}", name.display()))?;
+            inputs.extend(found.into_iter().filter(|p| p.is_file()).map(Input::File));
             if inputs.len() == before {
-                return Err(format!("{name}: no file matches"));
+                return Err(format!("{}: no file matches", name.display()));
             }
         }
     }
@@ -87,7 +90,7 @@ fn accepted(extra: &[String]) -> Result<Inputs, String> {
 
 /// `wholeplate transform`: all inputs on all cores. Goes on after a bad file, and says how many there were.
 pub(crate) fn transform(
-    names: &[String],
+    names: &[OsString],
     output: &Path,
     options: &str,
     strict: bool,
@@ -193,9 +196,8 @@ fn on_all_cores(
 }
 
 /// `wholeplate info`: one JSON object for each file.
-#[allow(clippy::print_stdout)]
 pub(crate) fn info(
-    names: &[String],
+    names: &[OsString],
     extra_inputs: &[String],
     segment_model: Option<&Path>,
 ) -> Result<(), String> {
@@ -213,7 +215,7 @@ pub(crate) fn info(
         match done {
             Ok((rendered, _)) => {
                 if let Body::Bytes(json) = rendered.body {
-                    println!("{}", String::from_utf8_lossy(&json));
+                    stdout::write(&[&json[..], b"\n"].concat())?;
                 }
             }
             Err(message) => {

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -31,7 +32,7 @@ pub(crate) enum Command {
     Transform {
         /// Files or globs; `-` is standard input.
         #[arg(required = true)]
-        inputs: Vec<String>,
+        inputs: Vec<OsString>,
         /// A file, a directory (for several inputs, or with a slash at its end), or `-` for standard output.
         ///
         /// The extension of a file (jpg, png, webp, avif, gif, json) is the format, where the options give none.
@@ -55,7 +56,7 @@ pub(crate) enum Command {
     Info {
         /// Files or globs; `-` is standard input.
         #[arg(required = true)]
-        files: Vec<String>,
+        files: Vec<OsString>,
         /// Formats to accept beside JPEG, PNG, GIF, WebP, AVIF and SVG: tiff, bmp, jxl. Comma-separated.
         #[arg(long, value_name = "FORMATS", value_delimiter = ',')]
         extra_inputs: Vec<String>,

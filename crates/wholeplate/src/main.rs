@@ -23,6 +23,7 @@ mod pool;
 mod respond;
 mod serve;
 mod source;
+mod stdout;
 mod strace_check;
 mod trace;
 mod url_door;
@@ -46,8 +47,9 @@ fn main() -> ExitCode {
             batch::info(&files, &extra_inputs, segment_model.as_deref())
         }
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "wholeplate", &mut std::io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "wholeplate", &mut script);
+            stdout::write(&script)
         }
         Command::StraceCheck { file, json, per_process } => {
             return strace_check::run(&file, json, per_process);
@@ -70,9 +72,7 @@ fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
 }
 
-#[allow(clippy::print_stdout)]
 fn print_config(config: &Config) -> Result<(), String> {
     let text = toml::to_string(config).map_err(|e| e.to_string())?;
-    print!("{text}");
-    Ok(())
+    stdout::write(text.as_bytes())
 }

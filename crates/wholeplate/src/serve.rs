@@ -16,6 +16,7 @@ use crate::config::{Config, LogFormat};
 use crate::door::{self, Entrance};
 use crate::metrics;
 use crate::respond::{self, Answer};
+use crate::stdout;
 use crate::trace::{self, Exporter, Trace};
 
 /// Name of the header that identifies a response, in logs as on the wire.
@@ -26,7 +27,6 @@ const OTHER_FILES: u64 = 64;
 const LAST_SPANS: Duration = Duration::from_secs(5);
 
 /// Serves until SIGTERM, SIGINT, SIGHUP or SIGQUIT, then drains; a second signal ends that at once.
-#[allow(clippy::print_stdout)]
 pub(crate) fn run(config: Config) -> Result<(), String> {
     start_logging(config.log);
     raise_open_files(config.max_connections);
@@ -42,8 +42,8 @@ pub(crate) fn run(config: Config) -> Result<(), String> {
         let mut settings = config.delivery()?;
         settings.id_header = Some(Arc::from(REQUEST_ID));
         let tls = settings.tls.is_some();
-        let lines: Vec<String> =
-            listeners.iter().map(|l| format!("listening on {}", address(l, tls))).collect();
+        let mut lines: String =
+            listeners.iter().map(|l| format!("listening on {}\n", address(l, tls))).collect();
         let service = {
             let app = Arc::clone(&app);
             move |request| identified(Arc::clone(&app), request)
@@ -55,11 +55,12 @@ pub(crate) fn run(config: Config) -> Result<(), String> {
             Some(address) => Some(admin(&app, &server, address).await?),
             None => None,
         };
-        for line in lines {
-            println!("{line}");
-        }
         if let Some((_, line)) = &admin {
-            println!("{line}");
+            lines.push_str(&format!("{line}\n"));
+        }
+        // For whoever reads it: the service is there for others.
+        if let Err(e) = stdout::write_through(lines.as_bytes()) {
+            tracing::warn!("standard output: {e}");
         }
         stop.wait().await;
         let deadline = Duration::from_secs(config.drain_timeout);

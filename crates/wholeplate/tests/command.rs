@@ -306,6 +306,148 @@ fn a_replaced_file_keeps_its_permissions() {
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
+// Whoever reads the output may have enough of it, as `head` has; and disks may be full.
+#[test]
+fn output_that_cannot_be_written_is_no_panic() {
+    let dir = pictures();
+    let to = |arguments: &[&str], out: std::process::Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wholeplate"));
+        command.args(arguments).current_dir(dir.path()).stdout(out).output().unwrap()
+    };
+    let commands: [&[&str]; 4] = [
+        &["info", "a.png", "b.jpg"],
+        &["config"],
+        &["completions", "bash"],
+        &["transform", "a.png", "-o", "-", "--options", "width=9,format=png"],
+    ];
+    for arguments in commands {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let left = to(arguments, writer.into());
+        assert_eq!((left.status.code(), said(&left).1.as_str()), (Some(1), ""), "{arguments:?}");
+        let full = to(arguments, std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap().into());
+        let (_, errors) = said(&full);
+        assert_eq!(full.status.code(), Some(1), "{arguments:?}: {errors}");
+        assert!(errors.contains("wholeplate: standard output: No space left"), "{arguments:?}: {errors}");
+    }
+}
+
+// Where it listens is told to whoever asks; a service goes on when nobody does.
+#[test]
+fn a_service_goes_on_without_a_reader_of_its_addresses() {
+    let dir = pictures();
+    let socket = dir.path().join("w.sock");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_wholeplate"))
+        .args(["serve", "--listen", "none", "--unix", socket.to_str().unwrap()])
+        .stdout(writer)
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Other warnings may come before.
+    let mut errors = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
+    assert!(errors.any(|line| line.unwrap().contains("standard output")));
+    std::os::unix::net::UnixStream::connect(&socket).unwrap();
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_new_file_has_the_permissions_that_any_new_file_has() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = pictures();
+    let mode = |umask: &str, name: &str| {
+        let script = format!("umask {umask}; exec \"$0\" transform a.png -o {name} --options width=20");
+        let done = Command::new("sh")
+            .args(["-c", &script, env!("CARGO_BIN_EXE_wholeplate")])
+            .current_dir(dir.path())
+            .status()
+            .unwrap();
+        assert!(done.success());
+        std::fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o777
+    };
+    assert_eq!(mode("022", "usual.png"), 0o644);
+    assert_eq!(mode("077", "private.png"), 0o600);
+    assert_eq!(mode("002", "shared.png"), 0o664);
+    assert_eq!(mode("000", "open/"), 0o777);
+    assert_eq!(mode("000", "open/all.png"), 0o666);
+    // What is replaced stays as it was.
+    assert_eq!(mode("077", "shared.png"), 0o664);
+}
+
+#[test]
+fn names_that_are_not_utf_8_are_names() {
+    use std::ffi::{OsStr, OsString};
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    let dir = pictures();
+    let latin = |text: &[u8]| OsString::from_vec(text.to_vec());
+    for folder in [latin(b"in"), latin(b"in/\xfcber")] {
+        std::fs::create_dir(dir.path().join(&folder)).unwrap();
+        for name in [&b"caf\xe9.png"[..], b"th\xe9.png", "z\u{e4}h.png".as_bytes()] {
+            std::fs::write(dir.path().join(&folder).join(OsStr::from_bytes(name)), flag()).unwrap();
+        }
+    }
+    let told = |arguments: &[&[u8]]| {
+        let arguments = arguments.iter().map(|a| OsStr::from_bytes(a));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wholeplate"));
+        let done = command.args(arguments).current_dir(dir.path()).output().unwrap();
+        assert!(done.status.success(), "{:?}", said(&done));
+        said(&done).0.lines().count()
+    };
+    assert_eq!(told(&[b"info", b"in/caf\xe9.png"]), 1);
+    // A byte of no character matches itself, and what matches any character; a character is one, not its bytes.
+    for (pattern, files) in [
+        (&b"in/*.png"[..], 3),
+        (b"./in/*", 3),
+        (b"in/caf?.png", 1),
+        (b"in/[ct]*\xe9.png", 2),
+        (b"in/*[\xe8-\xea]*", 2),
+        ("in/z?h.png".as_bytes(), 1),
+        (b"in/*/*.png", 3),
+        (b"in/**/*.png", 6),
+        (b"**/\xfc*/t*", 1),
+        (b"in/\xfcber/*", 3),
+    ] {
+        assert_eq!(told(&[b"info", pattern]), files, "{}", pattern.escape_ascii());
+    }
+    // Each file once, whatever else matches it.
+    assert_eq!(told(&[b"info", b"in/*.png", b"in/caf\xe9.png", b"**/**/caf*"]), 4);
+    told(&[b"transform", b"in/*.png", b"-o", b"out/", b"--options", b"width=20,format=webp"]);
+    for name in [&b"out/caf\xe9.webp"[..], b"out/th\xe9.webp", "out/z\u{e4}h.webp".as_bytes()] {
+        assert_eq!(format_of(&dir.path().join(OsStr::from_bytes(name))), Format::WebP);
+    }
+    let none = run(dir.path(), &["info", "in/*.gif"]);
+    assert!(
+        !none.status.success() && said(&none).1.contains("in/*.gif: no file matches"),
+        "{:?}",
+        said(&none)
+    );
+    let wrong = run(dir.path(), &["info", "in/[.png"]);
+    assert!(!wrong.status.success() && said(&wrong).1.contains("in/[.png: "), "{:?}", said(&wrong));
+}
+
+#[test]
+fn what_is_refused_is_not_said_to_be_ignored() {
+    let dir = pictures();
+    let told = |options: &str, more: &[&str]| {
+        let done =
+            run(dir.path(), &[&["transform", "a.png", "-o", "x.png", "--options", options], more].concat());
+        (done.status.success(), said(&done).1)
+    };
+    for (options, why) in [
+        ("foo=1,width=9", "foo: unknown option"),
+        ("width=abc", "width: 'abc' is not a number"),
+        ("odd,width=9", "odd: not of the form name=value"),
+        ("=5,width=9", "=5: not of the form name=value"),
+    ] {
+        let (done, warning) = told(options, &[]);
+        assert!(done && warning.contains(&format!("warning: {why}, ignored\n")), "{options}: {warning}");
+        let (done, error) = told(options, &["--strict"]);
+        assert!(!done && error.contains(&format!("{why}\n")), "{options}: {error}");
+    }
+}
+
 // URL-120: its memory is planned for, as that of any image.
 #[test]
 fn a_large_drawing_passes_through() {

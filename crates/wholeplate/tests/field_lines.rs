@@ -71,6 +71,7 @@ fn lifetimes_of_sources() {
     let origin = Origin::start(|asked| match asked.target.as_str() {
         "/shared" => answer(200, &[("cache-control", "max-age=86400, s-maxage=60")], &flag()),
         "/lines" => answer(200, &[("cache-control", "public"), ("cache-control", "max-age=7200")], &flag()),
+        "/ever" => answer(200, &[("cache-control", "max-age=99999999999999999999")], &flag()),
         _ => {
             let day =
                 [("date", "Thu, 26 Nov 2026 10:00:00 GMT"), ("expires", "Fri, 27 Nov 2026 10:00:00 GMT")];
@@ -81,6 +82,7 @@ fn lifetimes_of_sources() {
     let of = |source: &str| s.image("width=9", source).header("cache-control").unwrap().to_owned();
     assert_eq!(of("shared"), "max-age=86400, s-maxage=3600");
     assert_eq!(of("lines"), "public, max-age=7200");
+    assert_eq!(of("ever"), "max-age=99999999999999999999");
     assert_eq!(of("expires"), "public, max-age=86400");
 }
 

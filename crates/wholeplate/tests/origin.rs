@@ -153,6 +153,29 @@ fn redirects_are_followed_within_bounds() {
     assert_eq!(guarded.image("width=9", "away").error(), (403, 9401));
 }
 
+// URL-156: bytes that no URL has are escaped, as browsers and curl do; then it is a redirect like any other.
+#[test]
+fn raw_bytes_of_a_redirect_are_escaped() {
+    let redirect = |location: &[u8]| {
+        let head = b"HTTP/1.1 302 X\r\nconnection: close\r\ncontent-length: 0\r\nlocation: ";
+        Act::Close([&head[..], location, b"\r\n\r\n"].concat())
+    };
+    let origin = Origin::start(move |asked| match asked.target.as_str() {
+        "/utf8" => redirect("/b\u{e4}h?\u{e4}=1 2".as_bytes()),
+        "/latin1" => redirect(b"/b\xe4h%20"),
+        "/away" => redirect("http://169.254.169.254/\u{e4}".as_bytes()),
+        "/ftp" => redirect("ftp://h.example/\u{e4}".as_bytes()),
+        _ => answer(200, &[], &flag()),
+    });
+    let s = serving(&origin, &[]);
+    for (source, target) in [("utf8", "/b%C3%A4h?%C3%A4=1%202"), ("latin1", "/b%E4h%20")] {
+        assert_eq!(s.image("width=9", source).status, 200, "{source}");
+        assert_eq!(origin.asked().last().unwrap().target, target);
+    }
+    assert_eq!(s.image("width=9", "away").error(), (403, 9401));
+    assert_eq!(s.image("width=9", "ftp").error(), (400, 9420));
+}
+
 // URL-004, URL-005, URL-166, URL-167, URL-168
 #[test]
 fn absolute_sources_have_to_be_allowed() {

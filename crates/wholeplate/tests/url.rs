@@ -509,3 +509,22 @@ fn absurd_sizes_are_refused_at_once() {
         assert_eq!(s.image("width=9", "ok.png").status, 200);
     }
 }
+
+#[test]
+fn files_from_before_1970_are_files() {
+    use std::time::{Duration, UNIX_EPOCH};
+    let s = server();
+    let file = std::fs::File::options().write(true).open(s.pictures.path().join("flag.png")).unwrap();
+    let tag = |changed| {
+        file.set_modified(changed).unwrap();
+        let reply = s.image("width=9", "flag.png");
+        assert_eq!(reply.status, 200);
+        let tag = reply.header("etag").unwrap().to_owned();
+        let again = s.get_with("/cdn-cgi/image/width=9/flag.png", &[("if-none-match", &tag)]);
+        assert_eq!(again.status, 304);
+        tag
+    };
+    let year = Duration::from_secs(31_536_000);
+    let tags = [tag(UNIX_EPOCH - 10 * year), tag(UNIX_EPOCH), tag(UNIX_EPOCH + 10 * year)];
+    assert!(tags[0] != tags[1] && tags[1] != tags[2] && tags[0] != tags[2], "{tags:?}");
+}

@@ -91,6 +91,15 @@ pub(crate) fn waiting_rows(height: f64, target: u32, available: u32) -> u32 {
     Bands::new(height, target, available, LANCZOS_LOBES).waiting
 }
 
+/// Rows that a streaming resampler has ready at most, of `height` source rows that become `target`: what one group of a
+/// decoder's rows brings, with what waited for it. A few rows that are enlarged a lot are all of the result.
+pub(crate) fn ready_rows(height: f64, target: u32) -> u32 {
+    let bands = Bands::new(height, target, u32::MAX, LANCZOS_LOBES);
+    let scale = height / f64::from(target.max(1));
+    let brought = (f64::from(GROUP_ROWS) + 2.0 * bands.reach) / scale.max(1e-9);
+    (brought.ceil().min(f64::from(u32::MAX / 2)) as u32 + bands.rows).min(target)
+}
+
 /// Resamples one plane while its rows arrive. Lanczos with three lobes where it shrinks,
 /// Catmull-Rom where it enlarges; alpha is premultiplied band by band.
 #[derive(Debug)]

@@ -87,14 +87,13 @@ pub struct Resolved {
 pub fn parse_options(text: &str, door: Door, mode: ParseMode) -> Result<Parsed<RequestOptions>, OptionError> {
     let mut reader = Reader::new(door, mode);
     let mut pairs = 0;
-    for pair in text.split(',') {
-        let Some((name, value)) = pair.split_once('=') else {
-            if !pair.is_empty() {
-                reader.doubt(pair, "not of the form name=value")?;
-            }
+    for pair in text.split(',').filter(|pair| !pair.is_empty()) {
+        let halves = pair.split_once('=');
+        pairs += usize::from(halves.is_some());
+        let Some((name, value)) = halves.filter(|(name, _)| !name.is_empty()) else {
+            reader.doubt(pair, "not of the form name=value")?;
             continue;
         };
-        pairs += 1;
         let Ok(value) = percent_decode_str(value).decode_utf8() else {
             return Err(OptionError::Invalid { option: shown(name), problem: "not UTF-8".into() });
         };
@@ -118,13 +117,13 @@ impl Reader {
 
     pub(super) fn read(&mut self, name: &str, value: Value<'_>) -> Result<(), OptionError> {
         let Some(row) = table::row(name, self.door) else {
-            return self.doubt(name, "unknown option, ignored");
+            return self.doubt(name, "unknown option");
         };
         match row.read(&mut self.options, Given { value, door: self.door }) {
             Ok(()) => Ok(()),
             Err(Refusal::Invalid(problem)) => Err(OptionError::Invalid { option: row.name.into(), problem }),
             Err(Refusal::Format(given)) => Err(OptionError::Format { given }),
-            Err(Refusal::Lenient(problem)) => self.doubt(row.name, &format!("{problem}, ignored")),
+            Err(Refusal::Lenient(problem)) => self.doubt(row.name, &problem),
         }
     }
 
@@ -134,7 +133,7 @@ impl Reader {
         if self.mode.strict {
             return Err(OptionError::Invalid { option, problem: problem.into() });
         }
-        notice(&mut self.notices, format!("{option}: {problem}"));
+        notice(&mut self.notices, format!("{option}: {problem}, ignored"));
         Ok(())
     }
 

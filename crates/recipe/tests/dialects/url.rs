@@ -304,6 +304,18 @@ fn strict_mode_turns_doubts_into_errors() {
         assert!(matches!(parsed, Err(OptionError::Invalid { .. })), "{text}");
     }
     assert!(url::parse_with("/cdn-cgi/image/width=50,/a.jpg", strict).unwrap().is_ok());
+    // What is refused was not ignored.
+    for (text, said) in [
+        ("blurr=5", "blurr: unknown option"),
+        ("width=abc", "width: 'abc' is not a number"),
+        ("odd", "odd: not of the form name=value"),
+        ("=5", "=5: not of the form name=value"),
+    ] {
+        let target = format!("/cdn-cgi/image/height=5,{text}/a.jpg");
+        let refused = url::parse_with(&target, strict).unwrap().unwrap_err();
+        assert_eq!(refused.to_string(), said);
+        assert_eq!(notices(&format!("height=5,{text}")), [format!("{said}, ignored")]);
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ use imaging::Format;
 use recipe::FormatChoice;
 
 use super::Input;
+use crate::stdout;
 
 /// Links that are followed before a path is taken for a loop, as by the kernel.
 const MAX_LINKS: usize = 40;
@@ -100,7 +101,7 @@ impl Target {
         bytes: &[u8],
     ) -> Result<(), String> {
         match self {
-            Self::Stdout => io::stdout().lock().write_all(bytes).map_err(|e| format!("standard output: {e}")),
+            Self::Stdout => stdout::write(bytes),
             Self::File(path) => put(path, bytes),
             Self::Directory(directory) => {
                 let mut name = stem(input);
@@ -194,11 +195,14 @@ fn end_of_links(path: &Path) -> io::Result<PathBuf> {
 /// A result is there whole or not at all: written beside its place, then renamed.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(parent)?;
+    // Results are as readable as what they replace, or as any new file: opening one takes the umask away.
+    let old = fs::metadata(path).ok().map(|old| fs::Permissions::from_mode(old.mode() & 0o777));
+    let new = old.clone().unwrap_or(fs::Permissions::from_mode(0o666));
+    let mut file = tempfile::Builder::new().permissions(new).tempfile_in(parent)?;
     file.write_all(bytes)?;
-    // Temporary files are private; results are as readable as what they replace, or as any new file.
-    let mode = fs::metadata(path).map_or(0o644, |old| old.mode() & 0o777);
-    let _ = file.as_file().set_permissions(fs::Permissions::from_mode(mode));
+    if let Some(old) = old {
+        let _ = file.as_file().set_permissions(old);
+    }
     file.persist(path).map(|_| ()).map_err(|e| e.error)
 }
 

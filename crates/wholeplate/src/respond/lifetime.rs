@@ -34,12 +34,19 @@ impl Lifetime {
             let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
             match name.trim().to_ascii_lowercase().as_str() {
                 "no-store" | "no-cache" => return Some(0),
-                "max-age" => age = value.trim().trim_matches('"').parse().ok(),
+                "max-age" => age = delta_seconds(value),
                 _ => {}
             }
         }
         age.or(self.expires)
     }
+}
+
+/// An age in seconds, if it is a number. What overflows is the longest (RFC 9111, section 1.2.2).
+fn delta_seconds(text: &str) -> Option<u64> {
+    let digits = text.trim().trim_matches('"');
+    let number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    number.then(|| digits.parse().unwrap_or(1 << 31))
 }
 
 /// The lifetime of a result: that of its source, but an hour at least unless the source insists on being asked.
@@ -66,7 +73,7 @@ pub(super) fn cache_control(source: &Lifetime) -> (String, bool) {
                 return Some((*directive).to_owned());
             }
             // An age that is no number is none.
-            let seconds: u64 = seconds.trim().trim_matches('"').parse().ok()?;
+            let seconds = delta_seconds(seconds)?;
             aged = true;
             restrictive |= seconds < LEAST_LIFETIME;
             Some(if seconds < LEAST_LIFETIME {
@@ -101,6 +108,8 @@ mod tests {
         assert_eq!(seconds("public"), None);
         assert_eq!(seconds("public, max-age=30"), Some(30));
         assert_eq!(seconds("Max-Age = \"7\""), Some(7));
+        assert_eq!(seconds("max-age=99999999999999999999"), Some(1 << 31));
+        assert_eq!(seconds("max-age=-1"), None);
         assert_eq!(seconds("max-age=30, no-cache"), Some(0));
         assert_eq!(seconds("No-Store"), Some(0));
         assert_eq!(Lifetime { cache_control: None, expires: Some(5) }.seconds(), Some(5));

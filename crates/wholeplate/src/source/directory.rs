@@ -38,7 +38,11 @@ impl Directory {
         }
         let path = self.root.join(relative).canonicalize().ok()?;
         let meta = path.metadata().ok().filter(|m| path.starts_with(&self.root) && m.is_file())?;
-        let changed = meta.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_nanos();
-        Some(Found { path, size: meta.len(), tag: format!("{:x}-{changed:x}", meta.len()) })
+        // Files may be older than the epoch, by mistake or on purpose.
+        let changed = match meta.modified().ok()?.duration_since(UNIX_EPOCH) {
+            Ok(after) => format!("{:x}", after.as_nanos()),
+            Err(before) => format!("-{:x}", before.duration().as_nanos()),
+        };
+        Some(Found { path, size: meta.len(), tag: format!("{:x}-{changed}", meta.len()) })
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, StatusCode, header};
+use percent_encoding::{AsciiSet, percent_encode};
 use recipe::choices::{PRIVATE_SOURCE, SOURCE_400_CODE};
 use sha2::{Digest, Sha256, Sha512};
 use url::{Host, Url};
@@ -117,8 +118,9 @@ impl Http {
             }
             let invalid = || Trouble::Fault(Fault::new(9420, 400, "the source redirected to an invalid URL"));
             let location = response.headers().get(header::LOCATION).ok_or_else(invalid)?;
-            let location = location.to_str().map_err(|_| invalid())?;
-            let next = url.join(location).map_err(|_| invalid())?;
+            // Raw bytes are escaped as they are, in whatever encoding.
+            let location = percent_encode(location.as_bytes(), &AsciiSet::EMPTY).to_string();
+            let next = url.join(&location).map_err(|_| invalid())?;
             if !matches!(next.scheme(), "http" | "https") || next.host().is_none() {
                 return Err(invalid());
             }

@@ -80,7 +80,9 @@ pub(super) fn start<'a>(
         (Layout::Ycc(_), _) => Output::Raw,
         (Layout::Rgb | Layout::Rgba, _) => Output::Rgb,
     };
-    let invert = header.space == Space::Cmyk && header.adobe;
+    // As Adobe's programs write it, inverted. With or without their marker: hardly a file is written otherwise, and
+    // browsers and other decoders take all of them so.
+    let invert = header.space == Space::Cmyk;
     decoder.start(output, scale, bytes_needed)?;
     let (width, height) = decoder.output_size();
     let kind = if output == Output::Raw {

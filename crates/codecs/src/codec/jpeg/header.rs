@@ -24,8 +24,6 @@ pub(super) struct Header {
     /// Sampling factors by component.
     pub(super) factors: Vec<(u32, u32)>,
     pub(super) space: Space,
-    /// An Adobe marker: CMYK samples are stored inverted.
-    pub(super) adobe: bool,
     pub(super) progressive: bool,
     /// The components come in several scans: coefficients are kept until the last one.
     pub(super) multiple_scans: bool,
@@ -158,7 +156,6 @@ fn finish(seen: Seen<'_>, scan: &[u8]) -> Result<Header, Error> {
         height: frame.height,
         factors: frame.components.iter().map(|&(_, h, v)| (h, v)).collect(),
         space,
-        adobe: seen.adobe.is_some(),
         progressive: frame.progressive,
         multiple_scans: frame.progressive || in_scan < ids.len(),
         exif: seen.exif.map(<[u8]>::to_vec),
