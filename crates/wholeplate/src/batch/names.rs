@@ -42,9 +42,10 @@ pub(super) fn matching(pattern: &OsStr) -> Result<Vec<PathBuf>, PatternError> {
     Ok(found)
 }
 
-/// A directory and all below it.
+/// A directory and all below it. Links are not followed: they may lead back up.
 fn directories(at: PathBuf, all: &mut Vec<PathBuf>) {
-    for below in entries(&at).into_iter().filter(|path| path.is_dir()) {
+    let is_directory = |path: &PathBuf| path.symlink_metadata().is_ok_and(|about| about.is_dir());
+    for below in entries(&at).into_iter().filter(is_directory) {
         directories(below, all);
     }
     all.push(at);
