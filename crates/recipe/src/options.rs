@@ -80,13 +80,21 @@ impl Transform {
     /// place for such warnings, whichever door the step came through.
     #[must_use]
     pub fn notices(&self) -> Vec<Notice> {
+        let mut notices = Vec::new();
         let one_dimension = self.width.is_some() != self.height.is_some();
-        match self.fit {
-            Some(fit @ (Fit::Cover | Fit::Crop | Fit::AspectCrop | Fit::Pad)) if one_dimension => {
-                vec![Notice(format!("{} fit mode needs both width and height", fit_word(fit)))]
-            }
-            _ => vec![],
+        if let Some(fit @ (Fit::Cover | Fit::Crop | Fit::AspectCrop | Fit::Pad)) = self.fit
+            && one_dimension
+        {
+            notices.push(Notice(format!("{} fit mode needs both width and height", fit_word(fit))));
         }
+        if let Some(Trim { border: Some(border), .. }) = self.trim
+            && self.trim != Some(Trim { border: Some(border), ..Trim::default() })
+        {
+            notices.push(Notice(
+                "trim=border finds the sides itself: the other lengths of trim are ignored".to_owned(),
+            ));
+        }
+        notices
     }
 }
 

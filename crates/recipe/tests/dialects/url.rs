@@ -350,6 +350,18 @@ fn a_fit_that_needs_both_dimensions_warns() {
 }
 
 #[test]
+fn lengths_beside_trim_border_are_ignored_with_a_warning() {
+    for lengths in ["trim.left=15", "trim.top=0.1", "trim.width=40"] {
+        let told = notices(&format!("trim=border,{lengths}"));
+        assert!(told.len() == 1 && told[0].contains("trim=border"), "{lengths}: {told:?}");
+        assert_eq!(notices(&format!("{lengths},trim=border")), told);
+    }
+    assert!(notices("trim=border,trim.border.tolerance=20").is_empty());
+    assert!(notices("trim=border,trim.left=0").is_empty());
+    assert!(notices("trim.left=15").is_empty());
+}
+
+#[test]
 fn dpr_is_capped_with_a_warning() {
     // URL-048, URL-049
     assert!(transform("dpr=2").is_identity());
