@@ -4,10 +4,10 @@
 
 use std::env;
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use socket2::Socket;
+use socket2::{SockRef, Socket};
 
 /// The first handed-over descriptor.
 const FIRST: RawFd = 3;
@@ -43,14 +43,10 @@ pub(crate) fn take() -> io::Result<Vec<Socket>> {
             if unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
                 return Err(io::Error::last_os_error());
             }
+            // SAFETY: it is open, see above, and borrowed for this question only.
+            let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
             // A number that is too high would take descriptors that this process has opened for itself.
-            // SAFETY: the option is read into an int that is live for the call.
-            let listens = unsafe {
-                let (mut value, mut size) = (0 as libc::c_int, size_of::<libc::c_int>() as libc::socklen_t);
-                let (value_at, size_at) = ((&raw mut value).cast(), &raw mut size);
-                libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN, value_at, size_at) == 0
-                    && value != 0
-            };
+            let listens = SockRef::from(&borrowed).is_listener().unwrap_or(false);
             if !listens {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidInput,
