@@ -1,7 +1,8 @@
 //! The canvas of an animation: frames are laid over it, shown, and disposed of.
 
 use crate::pixels::Plane;
-use crate::{Error, Layout, PlaneRows, Raster, RowSource, Rows, Work, emit::Emitter};
+use crate::{Error, Layout, PlaneRows, Raster, RowSource, Rows, emit::Emitter};
+use work::Work;
 
 /// A rectangle on the canvas, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -12,7 +12,8 @@ pub mod svg;
 mod tiff;
 mod webp;
 
-use crate::{Error, Format, Layout, Probe, Raster, RowSink, RowSource, Subsampling, Work};
+use crate::{Error, Format, Layout, Probe, Raster, RowSink, RowSource, Subsampling};
+use work::Work;
 
 /// What is asked of a decoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,11 +116,12 @@ pub trait FrameSink {
 pub trait Codec: Sync {
     fn format(&self) -> Format;
 
-    /// Reads the header: no pixel is decoded, nothing of the size of the image is allocated.
+    /// Reads the header: no pixel is decoded, nothing of the size of the image is allocated. What is kept of the file (an ICC
+    /// profile, EXIF) and every loop over it come out of `work`.
     ///
     /// # Errors
-    /// [`Error::Malformed`], [`Error::Truncated`], [`Error::Unsupported`].
-    fn probe(&self, bytes: &[u8]) -> Result<Probe, Error>;
+    /// [`Error::Malformed`], [`Error::Truncated`], [`Error::Unsupported`], [`Error::Work`].
+    fn probe(&self, bytes: &[u8], work: &Work) -> Result<Probe, Error>;
 
     /// The layout that [`Codec::decode`] will yield for this file and spec.
     fn decoded_layout(&self, probe: &Probe, spec: DecodeSpec) -> Layout;

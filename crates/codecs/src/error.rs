@@ -21,16 +21,10 @@ pub enum Error {
     /// More pixels, frames or bytes than a limit allows.
     #[error("{0}")]
     TooLarge(String),
-    /// The request's memory budget is used up.
-    #[error("the image needs more memory ({asked} bytes more) than this request may use")]
-    Budget { asked: usize },
+    /// The request's memory, time or client is gone.
+    #[error(transparent)]
+    Work(#[from] work::Error),
     /// An encoder refused or failed.
     #[error("encoding {format} failed: {reason}")]
     Encode { format: Format, reason: String },
-    /// The deadline of the request passed.
-    #[error("processing took too long")]
-    Deadline,
-    /// The client has gone.
-    #[error("the request was cancelled")]
-    Cancelled,
 }

@@ -3,7 +3,7 @@
 //!
 //! This crate is where foreign code and `unsafe` live. It knows no geometry beyond what a decoder
 //! can do by itself (scaled decoding, leaving rows out), no files and no HTTP. Every buffer
-//! takes its bytes from the [`Budget`] of the request's [`Work`].
+//! takes its bytes from the [`Budget`](work::Budget) of the request's [`Work`](work::Work).
 
 mod canvas;
 mod emit;
@@ -12,8 +12,6 @@ mod format;
 mod pixels;
 mod probe;
 mod rows;
-mod stages;
-mod work;
 mod ycc;
 
 pub mod codec;
@@ -30,5 +28,3 @@ pub use format::Format;
 pub use pixels::{Layout, Plane, Raster, Subsampling};
 pub use probe::{Animation, Colour, Orientation, Probe};
 pub use rows::{PlaneRows, RowSink, RowSource, Rows};
-pub use stages::{Running, Stage, Stages};
-pub use work::{Budget, Cancel, Reservation, Work};

@@ -1,6 +1,7 @@
 //! Pixels in memory: one or three planes of 8-bit samples whose bytes come from a budget.
 
-use crate::{Error, Reservation, Work};
+use crate::Error;
+use work::{Reservation, Work};
 
 /// How the samples of an image are laid out. All samples are 8 bits; colours are sRGB unless a
 /// stage says otherwise; alpha is straight (not premultiplied).
@@ -118,7 +119,7 @@ impl Plane {
     /// A zeroed plane whose bytes are reserved first.
     ///
     /// # Errors
-    /// [`Error::Budget`] when the request may not use that much.
+    /// [`Error::Work`] when the request may not use that much.
     pub fn new(width: u32, height: u32, channels: usize, work: &Work) -> Result<Self, Error> {
         let bytes = width as usize * height as usize * channels;
         let held = work.take(bytes)?;
@@ -163,7 +164,7 @@ impl Raster {
     /// A zeroed image (transparent black, black, or green-ish for Y Cb Cr).
     ///
     /// # Errors
-    /// [`Error::Budget`].
+    /// [`Error::Work`].
     pub fn new(layout: Layout, width: u32, height: u32, work: &Work) -> Result<Self, Error> {
         let planes = (0..layout.planes())
             .map(|i| {

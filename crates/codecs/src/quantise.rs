@@ -5,7 +5,8 @@
 //! Pixels are then mapped with error diffusion (R. Floyd, L. Steinberg 1976, walked in a serpentine) and a
 //! table of nearest entries that fills itself as cells are met.
 
-use crate::{Error, Reservation, Work};
+use crate::Error;
+use work::{Reservation, Work};
 
 /// What transparency a palette can hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -249,7 +250,7 @@ const FAR: i32 = 16384;
 
 impl Mapper {
     /// # Errors
-    /// [`Error::Budget`] (the table takes 512 KiB).
+    /// [`Error::Work`] (the table takes 512 KiB).
     pub fn new(palette: Palette, work: &Work) -> Result<Self, Error> {
         let held = work.take((2 << NEAR_BITS) + 4096)?;
         let clear = palette.clear();
@@ -426,7 +427,7 @@ fn weigh(colour: [i32; 4]) -> [i32; 4] {
 #[cfg(test)]
 mod tests {
     use super::{PaletteAlpha, quantise};
-    use crate::{Budget, Work};
+    use work::{Budget, Work};
 
     fn work() -> Work {
         Work::new(Budget::new(64 << 20))

@@ -4,7 +4,8 @@
 //! bitmap is never held.
 
 use crate::pixels::Plane;
-use crate::{Error, Layout, PlaneRows, Rows, Subsampling, Work};
+use crate::{Error, Layout, PlaneRows, Rows, Subsampling};
+use work::Work;
 
 /// What code values stand for black and white.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -264,7 +265,8 @@ fn copy_mapped(plane: &mut Plane, part: &PlaneRows<'_>, table: &[u8; 256]) -> Re
 #[cfg(test)]
 mod tests {
     use super::{Gather420, Range, chroma_to_full, chroma_to_limited, luma_to_full, luma_to_limited};
-    use crate::{Budget, Layout, PlaneRows, Rows, Work};
+    use crate::{Layout, PlaneRows, Rows};
+    use work::{Budget, Work};
 
     #[test]
     fn ranges_map_there_and_back() {

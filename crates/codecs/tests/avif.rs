@@ -8,6 +8,7 @@ use support::{
     PLANAR, RGB, codec, decode, encode, fixture, furthest, picture, planes, reference, rgba, rms, survives,
     work,
 };
+use work::Work;
 
 const AVIF: Format = Format::Avif;
 
@@ -74,7 +75,7 @@ fn planes_are_taken_as_they_are_when_their_matrix_is_bt601() {
         ("444-identity.avif", None),
     ] {
         let bytes = fixture(name);
-        assert_eq!(codec(AVIF).probe(&bytes).unwrap().subsampling, subsampling, "{name}");
+        assert_eq!(codec(AVIF).probe(&bytes, &Work::unlimited()).unwrap().subsampling, subsampling, "{name}");
         let image = decode(AVIF, &bytes, PLANAR).unwrap();
         assert_eq!(image.layout, subsampling.map_or(Layout::Rgb, Layout::Ycc), "{name}");
         let (_, _, expected) = reference(&format!("{name}.png"));
@@ -85,7 +86,7 @@ fn planes_are_taken_as_they_are_when_their_matrix_is_bt601() {
 
 #[test]
 fn the_probe_tells_size_colour_and_orientation() {
-    let probe = |name: &str| codec(AVIF).probe(&fixture(name)).unwrap();
+    let probe = |name: &str| codec(AVIF).probe(&fixture(name), &Work::unlimited()).unwrap();
     let p = probe("irot1-imir0.avif");
     assert_eq!((p.width, p.height, p.orientation), (61, 47, Orientation::Transpose));
     assert_eq!(p.oriented_size(), (47, 61));
@@ -99,7 +100,10 @@ fn the_probe_tells_size_colour_and_orientation() {
 
 #[test]
 fn a_clean_aperture_is_refused_not_forgotten() {
-    assert!(matches!(codec(AVIF).probe(&fixture("clap.avif")), Err(Error::Unsupported(_))));
+    assert!(matches!(
+        codec(AVIF).probe(&fixture("clap.avif"), &Work::unlimited()),
+        Err(Error::Unsupported(_))
+    ));
 }
 
 fn spec(quality: u8) -> EncodeSpec {
@@ -169,9 +173,9 @@ fn a_header_that_promises_a_giant_is_refused_before_decoding() {
     let mut bytes = fixture("420.avif");
     let at = bytes.windows(4).position(|w| w == b"ispe").unwrap() + 8;
     bytes[at..at + 8].copy_from_slice(&[0, 0, 0xFF, 0xFF, 0, 0, 0xFF, 0xFF]);
-    assert!(matches!(decode(AVIF, &bytes, RGB), Err(Error::Budget { .. })));
+    assert!(matches!(decode(AVIF, &bytes, RGB), Err(Error::Work(work::Error::MemoryBudget { .. }))));
     bytes[at] = 1;
-    assert!(matches!(codec(AVIF).probe(&bytes), Err(Error::TooLarge(_))));
+    assert!(matches!(codec(AVIF).probe(&bytes, &Work::unlimited()), Err(Error::TooLarge(_))));
 }
 
 #[test]
@@ -186,7 +190,7 @@ fn the_stream_must_be_as_large_as_the_container_says() {
 fn decoding_holds_no_more_than_was_estimated() {
     for name in ["420.avif", "alpha.avif", "grid.avif", "444-12.avif", "400.avif"] {
         let bytes = fixture(name);
-        let probe = codec(AVIF).probe(&bytes).unwrap();
+        let probe = codec(AVIF).probe(&bytes, &Work::unlimited()).unwrap();
         for planar in [false, true] {
             let spec = DecodeSpec { scale: 1, planar };
             let work = work();
@@ -205,7 +209,7 @@ fn missing_rows_and_cancellation_are_errors() {
     let mut sink = codec(AVIF).encode(image, &spec(80), &work).unwrap();
     picture(Layout::Rgb, 8, 8, 0.0).push_into(&mut *sink, 8).unwrap();
     work.cancel.cancel();
-    assert_eq!(sink.finish(), Err(Error::Cancelled));
+    assert_eq!(sink.finish(), Err(Error::Work(work::Error::Cancelled)));
 }
 
 proptest! {

@@ -7,13 +7,14 @@ use proptest::prelude::*;
 use support::{
     RGB, codec, decode, encode, fixture, frames, furthest, picture, reference, rgba, rms, survives, work,
 };
+use work::Work;
 
 const GIF: Format = Format::Gif;
 
 #[test]
 fn frames_are_composited_with_every_disposal() {
     let bytes = fixture("animated.gif");
-    let probe = codec(GIF).probe(&bytes).unwrap();
+    let probe = codec(GIF).probe(&bytes, &Work::unlimited()).unwrap();
     assert_eq!((probe.width, probe.height, probe.alpha), (48, 36, true));
     // Played once and repeated four times.
     assert_eq!(probe.animation.map(|a| (a.frames, a.loops)), Some((6, 5)));
@@ -29,7 +30,7 @@ fn frames_are_composited_with_every_disposal() {
 #[test]
 fn an_interlaced_still_without_holes_is_rgb() {
     let bytes = fixture("interlaced.gif");
-    let probe = codec(GIF).probe(&bytes).unwrap();
+    let probe = codec(GIF).probe(&bytes, &Work::unlimited()).unwrap();
     assert!(!probe.alpha && probe.palette && probe.animation.is_none());
     let (_, _, expected) = reference("interlaced.gif.png");
     let image = decode(GIF, &bytes, RGB).unwrap();
@@ -61,7 +62,7 @@ fn gif_to_webp_to_gif_keeps_frames_delays_and_loops() {
     let middle = frames(Format::WebP, &webp).unwrap();
     let list: Vec<_> = middle.iter().map(|f| (&f.image, f.delay_ms)).collect();
     let gif = animation(GIF, &list, 5, 85);
-    let probe = codec(GIF).probe(&gif).unwrap();
+    let probe = codec(GIF).probe(&gif, &Work::unlimited()).unwrap();
     assert_eq!(probe.animation.map(|a| (a.frames, a.loops)), Some((6, 5)));
     let last = frames(GIF, &gif).unwrap();
     assert_eq!(refer(&last), refer(&first));
@@ -77,7 +78,10 @@ fn loop_counts_survive() {
     let (a, b) = (picture(Layout::Rgba, 8, 8, 0.0), picture(Layout::Rgba, 8, 8, 5.0));
     for loops in [0, 1, 2, 77] {
         let file = animation(GIF, &[(&a, 100), (&b, 100)], loops, 85);
-        assert_eq!(codec(GIF).probe(&file).unwrap().animation.map(|a| a.loops), Some(loops));
+        assert_eq!(
+            codec(GIF).probe(&file, &Work::unlimited()).unwrap().animation.map(|a| a.loops),
+            Some(loops)
+        );
         assert_eq!(file.windows(8).any(|w| w == b"NETSCAPE"), loops != 1);
     }
 }
@@ -153,7 +157,7 @@ fn a_cut_file_is_an_error_at_every_length() {
 fn a_giant_screen_is_refused_by_the_budget() {
     let mut bytes = fixture("interlaced.gif");
     bytes[6..10].fill(0xFF);
-    assert!(matches!(decode(GIF, &bytes, RGB), Err(Error::Budget { .. })));
+    assert!(matches!(decode(GIF, &bytes, RGB), Err(Error::Work(work::Error::MemoryBudget { .. }))));
 }
 
 #[test]

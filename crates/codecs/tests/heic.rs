@@ -4,9 +4,10 @@
 
 mod support;
 
-use codecs::{Budget, Codec, Colour, Error, Format, Layout, Orientation, Work};
+use codecs::{Codec, Colour, Error, Format, Layout, Orientation};
 use proptest::prelude::*;
 use support::{RGB, codec, decode, fixture, reference, survives};
+use work::{Budget, Work};
 
 const FIXTURES: [(&str, Layout, (u32, u32)); 8] = [
     ("420.heic", Layout::Rgb, (96, 64)),
@@ -24,7 +25,7 @@ const FIXTURES: [(&str, Layout, (u32, u32)); 8] = [
 #[test]
 fn pictures_are_those_of_an_independent_decoder() {
     for (name, layout, size) in FIXTURES {
-        let probe = codec(Format::Heic).probe(&fixture(name)).unwrap();
+        let probe = codec(Format::Heic).probe(&fixture(name), &Work::unlimited()).unwrap();
         assert_eq!(
             (probe.width, probe.height, probe.orientation),
             (size.0, size.1, Orientation::Upright),
@@ -63,7 +64,7 @@ fn pictures_are_those_of_an_independent_decoder() {
 /// Of photographs in 4:4:4 and 4:2:2 most are errors in the library, and some have wrong colours.
 #[test]
 fn other_subsamplings_are_refused_before_they_come_out_wrong() {
-    let refused = codec(Format::Heic).probe(&fixture("444.heic"));
+    let refused = codec(Format::Heic).probe(&fixture("444.heic"), &Work::unlimited());
     assert!(matches!(refused, Err(Error::Unsupported(_))), "{refused:?}");
 }
 
@@ -71,12 +72,15 @@ fn other_subsamplings_are_refused_before_they_come_out_wrong() {
 fn memory_is_taken_before_it_is_used() {
     let file = fixture("grid.heic");
     let heic: &dyn Codec = codec(Format::Heic);
-    let probe = heic.probe(&file).unwrap();
+    let probe = heic.probe(&file, &Work::unlimited()).unwrap();
     let small = Work::new(Budget::new(100_000));
-    assert!(matches!(heic.decode(&file, &probe, RGB, &small), Err(Error::Budget { .. })));
+    assert!(matches!(
+        heic.decode(&file, &probe, RGB, &small),
+        Err(Error::Work(work::Error::MemoryBudget { .. }))
+    ));
     for (name, _, _) in FIXTURES {
         let file = fixture(name);
-        let probe = heic.probe(&file).unwrap();
+        let probe = heic.probe(&file, &Work::unlimited()).unwrap();
         let work = support::work();
         drop(heic.decode(&file, &probe, RGB, &work).unwrap());
         assert!(work.budget.peak() as u64 <= heic.decode_bytes(&probe, RGB), "{name}");
@@ -90,11 +94,11 @@ fn a_cut_file_is_an_error_and_so_is_a_cancelled_one() {
     for length in (0..file.len()).step_by(97) {
         assert!(decode(Format::Heic, &file[..length], RGB).is_err(), "{length}");
     }
-    let probe = codec(Format::Heic).probe(&file).unwrap();
+    let probe = codec(Format::Heic).probe(&file, &Work::unlimited()).unwrap();
     let work = support::work();
     work.cancel.cancel();
     let stopped = codec(Format::Heic).decode(&file, &probe, RGB, &work).map(drop);
-    assert_eq!(stopped.unwrap_err(), Error::Cancelled);
+    assert_eq!(stopped.unwrap_err(), Error::Work(work::Error::Cancelled));
 }
 
 proptest! {

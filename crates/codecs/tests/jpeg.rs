@@ -3,11 +3,12 @@
 mod still;
 
 use codecs::{
-    Budget, Colour, DecodeSpec, EncodeSpec, Error, Format, ImageSpec, JpegMode, Layout, Orientation,
-    PlaneRows, Rows, Subsampling, Work, codec_for, exif,
+    Colour, DecodeSpec, EncodeSpec, Error, Format, ImageSpec, JpegMode, Layout, Orientation, PlaneRows, Rows,
+    Subsampling, codec_for, exif,
 };
 use proptest::prelude::*;
 use still::{PLANAR, RGB, collect, decode, decode_with, encode, picture, rms, work, worst};
+use work::{Budget, Work};
 
 macro_rules! fixture {
     ($name:literal) => {
@@ -92,7 +93,7 @@ fn a_grey_file_can_be_had_as_rgb() {
 
 #[test]
 fn the_header_says_what_the_file_is() {
-    let probe = |bytes| codec_for(Format::Jpeg).unwrap().probe(bytes).unwrap();
+    let probe = |bytes| codec_for(Format::Jpeg).unwrap().probe(bytes, &Work::unlimited()).unwrap();
     assert_eq!(probe(fixture!("baseline420.jpg")).subsampling, Some(Subsampling::S420));
     assert_eq!(probe(fixture!("baseline444.jpg")).subsampling, Some(Subsampling::S444));
     assert_eq!(probe(fixture!("baseline422.jpg")).subsampling, Some(Subsampling::S422));
@@ -109,7 +110,7 @@ fn the_header_says_what_the_file_is() {
 // URL-075: the orientation that makes the picture upright is in the header.
 #[test]
 fn url_075_orientation_and_copyright_are_read() {
-    let probe = codec_for(Format::Jpeg).unwrap().probe(fixture!("exif6.jpg")).unwrap();
+    let probe = codec_for(Format::Jpeg).unwrap().probe(fixture!("exif6.jpg"), &Work::unlimited()).unwrap();
     assert_eq!(probe.orientation, Orientation::Rotate90);
     assert_eq!(exif::copyright(&probe.exif.unwrap()), Some(b"(c) A. Photographer".as_slice()));
 }
@@ -175,7 +176,8 @@ fn scaled_decoding_is_the_mean_of_blocks() {
 
 #[test]
 fn scaled_chroma_comes_out_as_fine_as_luma() {
-    let probe = codec_for(Format::Jpeg).unwrap().probe(fixture!("baseline420.jpg")).unwrap();
+    let probe =
+        codec_for(Format::Jpeg).unwrap().probe(fixture!("baseline420.jpg"), &Work::unlimited()).unwrap();
     let layout = |scale| codec_for(Format::Jpeg).unwrap().decoded_layout(&probe, scaled(scale, true));
     assert_eq!(layout(1), Layout::Ycc(Subsampling::S420));
     assert_eq!([layout(2), layout(4), layout(8)], [Layout::Ycc(Subsampling::S444); 3]);
@@ -247,13 +249,18 @@ fn a_lower_quality_is_a_smaller_file() {
 // URL-129
 #[test]
 fn url_129_exif_is_written_behind_jfif() {
-    let tiff = codec_for(Format::Jpeg).unwrap().probe(fixture!("exif6.jpg")).unwrap().exif.unwrap();
+    let tiff = codec_for(Format::Jpeg)
+        .unwrap()
+        .probe(fixture!("exif6.jpg"), &Work::unlimited())
+        .unwrap()
+        .exif
+        .unwrap();
     let image = picture(Layout::Rgb, 16, 16);
     let with = |exif: Option<Vec<u8>>| {
         let options = EncodeSpec { exif, ..EncodeSpec::default() };
         let file = encode(Format::Jpeg, &image, &options, 8, &work()).unwrap();
         assert_eq!(&file[2..4], &[0xFF, 0xE0], "JFIF comes first");
-        codec_for(Format::Jpeg).unwrap().probe(&file).unwrap()
+        codec_for(Format::Jpeg).unwrap().probe(&file, &Work::unlimited()).unwrap()
     };
     assert_eq!(with(None).exif, None);
     let kept = with(exif::keep(&tiff, (20, 10)));
@@ -338,11 +345,14 @@ fn a_header_that_claims_everything_costs_nothing() {
         let bomb = with_size(file, 65_500, 65_500);
         let error = decode_with(&bomb, RGB, &limits).unwrap_err();
         assert!(
-            matches!(error, Error::Budget { .. } | Error::Truncated(_) | Error::Malformed { .. }),
+            matches!(
+                error,
+                Error::Work(work::Error::MemoryBudget { .. }) | Error::Truncated(_) | Error::Malformed { .. }
+            ),
             "{name}: {error}"
         );
         if name == "progressive" {
-            assert!(matches!(error, Error::Budget { .. }));
+            assert!(matches!(error, Error::Work(work::Error::MemoryBudget { .. })));
         }
         assert!(limits.budget.peak() <= 64 << 20);
         assert_eq!(limits.budget.used(), 0);
@@ -371,13 +381,13 @@ fn a_cancelled_request_stops() {
     let work = work();
     let file = fixture!("progressive.jpg");
     let codec = codec_for(Format::Jpeg).unwrap();
-    let probe = codec.probe(file).unwrap();
+    let probe = codec.probe(file, &Work::unlimited()).unwrap();
     work.cancel.cancel();
-    assert_eq!(codec.decode(file, &probe, RGB, &work).err(), Some(Error::Cancelled));
+    assert_eq!(codec.decode(file, &probe, RGB, &work).err(), Some(Error::Work(work::Error::Cancelled)));
     let image = ImageSpec { layout: Layout::Gray, width: 8, height: 8 };
     let mut sink = codec.encode(image, &EncodeSpec::default(), &work).unwrap();
     let rows = [PlaneRows { first: 0, count: 8, data: &[0; 64] }];
-    assert_eq!(sink.push(Rows { planes: &rows }), Err(Error::Cancelled));
+    assert_eq!(sink.push(Rows { planes: &rows }), Err(Error::Work(work::Error::Cancelled)));
 }
 
 #[test]
@@ -391,7 +401,7 @@ fn planes_are_streamed_with_few_rows_in_memory() {
         // The whole image would be 4.5 MB of planes or 9 MB of pixels.
         assert!(work.budget.peak() < most, "{spec:?}: {}", work.budget.peak());
         assert_eq!(work.budget.used(), 0);
-        let probe = codec_for(Format::Jpeg).unwrap().probe(&file).unwrap();
+        let probe = codec_for(Format::Jpeg).unwrap().probe(&file, &Work::unlimited()).unwrap();
         assert!(codec_for(Format::Jpeg).unwrap().decode_bytes(&probe, spec) >= work.budget.peak() as u64);
     }
 }
@@ -424,7 +434,7 @@ fn a_small_budget_is_an_error_and_not_a_crash() {
                 sink.push(Rows { planes: &[PlaneRows { first: 0, count: 200, data: &original.planes[0] }] })?;
                 sink.finish()
             });
-        assert!(matches!(result, Err(Error::Budget { .. })), "{budget}");
+        assert!(matches!(result, Err(Error::Work(work::Error::MemoryBudget { .. }))), "{budget}");
         assert_eq!(work.budget.used(), 0);
         assert!(work.budget.peak() <= budget);
     }
@@ -517,7 +527,7 @@ proptest! {
         }
         let work = Work::new(Budget::new(16 << 20));
         let codec = codec_for(Format::Jpeg).unwrap();
-        if let Ok(probe) = codec.probe(&file)
+        if let Ok(probe) = codec.probe(&file, &Work::unlimited())
             && let Ok(mut source) = codec.decode(&file, &probe, scaled(scale, planar), &work)
         {
             let _ = collect_some(&mut *source);

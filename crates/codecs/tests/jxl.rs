@@ -2,9 +2,10 @@
 
 mod support;
 
-use codecs::{Budget, Colour, Error, Format, Layout, Raster, Work};
+use codecs::{Colour, Error, Format, Layout, Raster};
 use proptest::prelude::*;
 use support::{RGB, codec, decode, fixture, survives};
+use work::{Budget, Work};
 
 /// The picture of the fixtures: R G B A at a place.
 fn colour(x: u32, y: u32, width: u32, height: u32) -> [u8; 4] {
@@ -68,7 +69,7 @@ fn other_colours_become_srgb() {
         .put(0, 2)
         .put(1, 1);
     let file = [&p3.bytes[..], &plain[5..]].concat();
-    assert_eq!(codec(Format::Jxl).probe(&file).unwrap().colour, Colour::Srgb);
+    assert_eq!(codec(Format::Jxl).probe(&file, &Work::unlimited()).unwrap().colour, Colour::Srgb);
     let image = decode(Format::Jxl, &file, RGB).unwrap();
     let linear = |v: f64| if v <= 0.04045 { v / 12.92 } else { ((v + 0.055) / 1.055).powf(2.4) };
     let curve = |v: f64| if v <= 0.003_130_8 { v * 12.92 } else { 1.055 * v.powf(1.0 / 2.4) - 0.055 };
@@ -180,10 +181,10 @@ fn absurd_sizes_take_no_memory() {
     let header = Bits::default().size(1 << 30, 1 << 30, 3, 30).put(0b11, 2);
     let file = [header.bytes, fixture("lossy.jxl")[6..].to_vec()].concat();
     let work = Work::new(Budget::new(1 << 20));
-    let probe = codec(Format::Jxl).probe(&file).unwrap();
+    let probe = codec(Format::Jxl).probe(&file, &Work::unlimited()).unwrap();
     assert_eq!((probe.width, probe.height), (1 << 30, 1 << 30));
     let failed = codec(Format::Jxl).decode(&file, &probe, RGB, &work).err().unwrap();
-    assert!(matches!(failed, Error::Budget { .. }), "{failed:?}");
+    assert!(matches!(failed, Error::Work(work::Error::MemoryBudget { .. })), "{failed:?}");
     assert_eq!(work.budget.peak(), 0);
 }
 

@@ -3,11 +3,12 @@
 mod still;
 
 use codecs::{
-    Budget, Colour, EncodeSpec, Error, Format, ImageSpec, Layout, Orientation, PlaneRows, Rows, Subsampling,
-    Work, codec_for,
+    Colour, EncodeSpec, Error, Format, ImageSpec, Layout, Orientation, PlaneRows, Rows, Subsampling,
+    codec_for,
 };
 use proptest::prelude::*;
 use still::{Image, PLANAR, RGB, decode, decode_with, encode, picture, rms, work};
+use work::{Budget, Work};
 
 macro_rules! fixture {
     ($name:literal) => {
@@ -65,7 +66,7 @@ fn grey_comes_as_one_plane_when_planes_are_wanted() {
 
 #[test]
 fn the_header_says_what_the_file_is() {
-    let probe = |bytes: &[u8]| codec_for(Format::Png).unwrap().probe(bytes).unwrap();
+    let probe = |bytes: &[u8]| codec_for(Format::Png).unwrap().probe(bytes, &Work::unlimited()).unwrap();
     assert!(probe(fixture!("palette_trns.png")).palette && probe(fixture!("palette_trns.png")).alpha);
     assert!(probe(fixture!("gray2.png")).gray && probe(fixture!("gray2.png")).whole_bitmap);
     assert!(probe(fixture!("gray_alpha.png")).alpha && !probe(fixture!("gray_alpha.png")).gray);
@@ -79,7 +80,7 @@ fn colour_chunks_count_in_their_order() {
     let colour = |chunks: &[(&[u8; 4], &[u8])]| {
         let file =
             chunks.iter().fold(fixture!("rgb16.png").to_vec(), |f, (name, data)| with_chunk(&f, name, data));
-        codec_for(Format::Png).unwrap().probe(&file).unwrap().colour
+        codec_for(Format::Png).unwrap().probe(&file, &Work::unlimited()).unwrap().colour
     };
     let p3_pq = Colour::Cicp { primaries: 12, transfer: 16 };
     assert_eq!(colour(&[]), Colour::Srgb);
@@ -94,7 +95,7 @@ fn colour_chunks_count_in_their_order() {
         .collect();
     assert_eq!(colour(&[(b"cHRM", &p3)]), Colour::Cicp { primaries: 12, transfer: 13 });
 
-    let jpeg = codec_for(Format::Jpeg).unwrap().probe(fixture!("p3.jpg")).unwrap();
+    let jpeg = codec_for(Format::Jpeg).unwrap().probe(fixture!("p3.jpg"), &Work::unlimited()).unwrap();
     let Colour::Icc(profile) = jpeg.colour else { panic!("no profile") };
     let mut iccp = b"p3\0\0".to_vec();
     iccp.extend_from_slice(&fdeflate::compress_to_vec(&profile));
@@ -106,7 +107,10 @@ fn a_profile_that_inflates_without_end_is_ignored() {
     let mut iccp = b"bomb\0\0".to_vec();
     iccp.extend_from_slice(&fdeflate::compress_to_vec(&vec![0; 64 << 20]));
     let file = with_chunk(fixture!("rgb16.png"), b"iCCP", &iccp);
-    assert_eq!(codec_for(Format::Png).unwrap().probe(&file).unwrap().colour, Colour::Srgb);
+    assert_eq!(
+        codec_for(Format::Png).unwrap().probe(&file, &Work::unlimited()).unwrap().colour,
+        Colour::Srgb
+    );
     let tight = Work::new(Budget::new(4 << 20));
     assert!(decode_with(&file, RGB, &tight).is_ok());
 }
@@ -264,7 +268,10 @@ fn a_small_budget_is_an_error_and_not_a_crash() {
                 sink.push(Rows { planes: &[PlaneRows { first: 0, count: 200, data: &original.planes[0] }] })?;
                 sink.finish()
             });
-            assert!(matches!(result, Err(Error::Budget { .. })), "{palette} {budget}: {result:?}");
+            assert!(
+                matches!(result, Err(Error::Work(work::Error::MemoryBudget { .. }))),
+                "{palette} {budget}: {result:?}"
+            );
             assert_eq!(work.budget.used(), 0);
         }
     }
@@ -308,13 +315,13 @@ fn a_cancelled_request_stops() {
     let work = work();
     let file = fixture!("interlaced.png");
     let codec = codec_for(Format::Png).unwrap();
-    let probe = codec.probe(fixture!("rgb16.png")).unwrap();
+    let probe = codec.probe(fixture!("rgb16.png"), &Work::unlimited()).unwrap();
     let mut plain = codec.decode(fixture!("rgb16.png"), &probe, RGB, &work).unwrap();
     work.cancel.cancel();
-    assert_eq!(plain.next_rows().err(), Some(Error::Cancelled));
-    let probe = codec.probe(file).unwrap();
+    assert_eq!(plain.next_rows().err(), Some(Error::Work(work::Error::Cancelled)));
+    let probe = codec.probe(file, &Work::unlimited()).unwrap();
     let result = codec.decode(file, &probe, RGB, &work).and_then(|mut s| s.next_rows().map(|_| ()));
-    assert_eq!(result, Err(Error::Cancelled));
+    assert_eq!(result, Err(Error::Work(work::Error::Cancelled)));
 }
 
 #[test]
@@ -378,7 +385,7 @@ proptest! {
         }
         let work = Work::new(Budget::new(16 << 20));
         let codec = codec_for(Format::Png).unwrap();
-        if let Ok(probe) = codec.probe(&file)
+        if let Ok(probe) = codec.probe(&file, &Work::unlimited())
             && let Ok(mut source) = codec.decode(&file, &probe, RGB, &work)
         {
             for _ in 0..1000 {

@@ -1,8 +1,9 @@
 //! SVG: what a sanitised file no longer holds, and how large a drawing says it is.
 
 use codecs::codec::svg::{MAX_BYTES, sanitise};
-use codecs::{Budget, Error, Format, Work, codec_for};
+use codecs::{Error, Format, codec_for};
 use proptest::prelude::*;
+use work::{Budget, Work};
 
 fn work() -> Work {
     Work::new(Budget::new(64 << 20))
@@ -13,7 +14,7 @@ fn clean(svg: &str) -> String {
 }
 
 fn size(svg: &str) -> (u32, u32) {
-    let probe = codec_for(Format::Svg).unwrap().probe(svg.as_bytes()).unwrap();
+    let probe = codec_for(Format::Svg).unwrap().probe(svg.as_bytes(), &Work::unlimited()).unwrap();
     assert!(probe.alpha);
     (probe.width, probe.height)
 }
@@ -238,7 +239,7 @@ fn other_encodings_and_compressed_files_are_read() {
     let packed = gzip(svg.replace("UTF-16", "UTF-8").as_bytes());
     for bytes in [&little, &big, &packed, &gzip(&little)] {
         assert_eq!(Format::sniff(bytes), Some(Format::Svg));
-        let probe = codec_for(Format::Svg).unwrap().probe(bytes).unwrap();
+        let probe = codec_for(Format::Svg).unwrap().probe(bytes, &Work::unlimited()).unwrap();
         assert_eq!((probe.width, probe.height), (7, 8));
         let out = String::from_utf8(sanitise(bytes, &work()).unwrap()).unwrap();
         assert!(out.contains("é𝄞") && out.contains("encoding=\"utf-8\""), "{out}");
@@ -275,7 +276,7 @@ fn what_cannot_be_sanitised_cannot_be_described() {
         ("<svg width='1'/>".to_owned(), "xmlns=\"http://www.w3.org/2000/svg\""),
         ("<svg xmlns='http://www.w3.org/1999/xhtml'/>".to_owned(), "xmlns=\"http://www.w3.org/2000/svg\""),
     ] {
-        let probed = codec_for(Format::Svg).unwrap().probe(svg.as_bytes()).unwrap_err();
+        let probed = codec_for(Format::Svg).unwrap().probe(svg.as_bytes(), &Work::unlimited()).unwrap_err();
         assert_eq!(Err(&probed), sanitise(svg.as_bytes(), &work()).as_ref(), "{svg}");
         assert!(
             matches!(&probed, Error::Malformed { reason: said, .. } if said.contains(reason)),
@@ -293,7 +294,7 @@ fn deep_nesting_and_size_are_limited() {
     assert!(matches!(sanitise(&large, &work()), Err(Error::TooLarge(_))));
     let wide = format!("<svg {NS}>{}</svg>", "<g/>".repeat(5000));
     let small = Work::new(Budget::new(1000));
-    assert!(matches!(sanitise(wide.as_bytes(), &small), Err(Error::Budget { .. })));
+    assert!(matches!(sanitise(wide.as_bytes(), &small), Err(Error::Work(work::Error::MemoryBudget { .. }))));
 }
 
 #[test]
@@ -351,7 +352,7 @@ proptest! {
             bytes[at] = value;
         }
         bytes.truncate(cut.index(bytes.len()) + 1);
-        drop(codec_for(Format::Svg).unwrap().probe(&bytes));
+        drop(codec_for(Format::Svg).unwrap().probe(&bytes, &Work::unlimited()));
         let work = work();
         drop(sanitise(&bytes, &work));
         prop_assert_eq!(work.budget.used(), 0);

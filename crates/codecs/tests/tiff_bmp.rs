@@ -4,10 +4,11 @@ mod support;
 
 use std::io::Cursor;
 
-use codecs::{Budget, Error, Format, Layout, Orientation, Raster, Work};
+use codecs::{Error, Format, Layout, Orientation, Raster};
 use proptest::prelude::*;
 use support::{RGB, codec, decode, encode, picture, rgba, survives};
 use tiff::encoder::{Compression, DeflateLevel, TiffEncoder, colortype};
+use work::{Budget, Work};
 
 /// A TIFF file written by hand: header, samples, directory, and the values that do not fit an entry.
 struct Tiff {
@@ -204,7 +205,7 @@ fn tiff_compressions() {
 #[test]
 fn tiff_orientation_is_told() {
     let file = Tiff::new(true, (2, 1), 1, 8, 1).tag(274, &[6]).piece(vec![1, 2]).bytes();
-    let probe = codec(Format::Tiff).probe(&file).unwrap();
+    let probe = codec(Format::Tiff).probe(&file, &Work::unlimited()).unwrap();
     assert_eq!((probe.orientation, probe.oriented_size()), (Orientation::Rotate90, (1, 2)));
 }
 
@@ -214,7 +215,7 @@ fn tiff_what_is_not_read_is_named() {
     let lab = Tiff::new(true, (1, 1), 8, 8, 3).piece(vec![0; 3]).bytes();
     let floats = Tiff::new(true, (1, 1), 1, 32, 1).tag(339, &[3]).piece(vec![0; 4]).bytes();
     for file in [palette, lab, floats] {
-        let probe = codec(Format::Tiff).probe(&file);
+        let probe = codec(Format::Tiff).probe(&file, &Work::unlimited());
         assert!(matches!(probe, Err(Error::Unsupported(_))), "{probe:?}");
     }
     assert!(matches!(
@@ -315,7 +316,7 @@ fn absurd_sizes_take_no_memory() {
     let mut wide = bmp(&picture(Layout::Rgb, 4, 4, 0.0), false);
     wide[18..26].copy_from_slice(&[0x00, 0xEA, 0, 0, 0x00, 0xEA, 0, 0]);
     for (format, file) in [(Format::Tiff, tiff), (Format::Tiff, tall_tile), (Format::Bmp, wide)] {
-        let Ok(probe) = codec(format).probe(&file) else { continue };
+        let Ok(probe) = codec(format).probe(&file, &Work::unlimited()) else { continue };
         let failed = match codec(format).decode(&file, &probe, RGB, &work) {
             Ok(mut source) => source.next_rows().err(),
             Err(error) => Some(error),

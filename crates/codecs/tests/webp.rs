@@ -10,6 +10,7 @@ use support::{
     PLANAR, RGB, codec, decode, encode, fixture, frames, furthest, picture, planes, reference, rgba, rms,
     survives, work,
 };
+use work::Work;
 
 const WEBP: Format = Format::WebP;
 
@@ -39,7 +40,7 @@ fn alpha_and_lossless_are_read() {
     for name in ["alpha.webp", "lossless.webp"] {
         let (_, _, expected) = reference(&format!("{name}.png"));
         let bytes = fixture(name);
-        assert!(codec(WEBP).probe(&bytes).unwrap().alpha);
+        assert!(codec(WEBP).probe(&bytes, &Work::unlimited()).unwrap().alpha);
         let image = decode(WEBP, &bytes, PLANAR).unwrap();
         assert_eq!(image.layout, Layout::Rgba, "planes cannot carry alpha");
         assert_eq!(furthest(&rgba(&image), &expected), 0, "{name}");
@@ -48,7 +49,7 @@ fn alpha_and_lossless_are_read() {
 
 #[test]
 fn the_probe_reads_profile_and_orientation() {
-    let probe = codec(WEBP).probe(&fixture("exif.webp")).unwrap();
+    let probe = codec(WEBP).probe(&fixture("exif.webp"), &Work::unlimited()).unwrap();
     assert_eq!((probe.width, probe.height, probe.alpha), (61, 47, false));
     assert_eq!(probe.orientation, Orientation::Rotate90);
     assert!(matches!(probe.colour, Colour::Icc(p) if p.len() > 200));
@@ -59,7 +60,7 @@ fn the_probe_reads_profile_and_orientation() {
 #[test]
 fn frames_are_composited_with_offsets_blending_and_disposal() {
     let bytes = fixture("animated.webp");
-    let probe = codec(WEBP).probe(&bytes).unwrap();
+    let probe = codec(WEBP).probe(&bytes, &Work::unlimited()).unwrap();
     assert_eq!(probe.animation.map(|a| (a.frames, a.loops)), Some((5, 3)));
     let all = frames(WEBP, &bytes).unwrap();
     assert_eq!(all.iter().map(|f| f.delay_ms).collect::<Vec<_>>(), [70, 30, 0, 120, 33]);
@@ -134,7 +135,7 @@ fn an_opaque_rgba_image_gets_no_alpha() {
     let mut image = picture(Layout::Rgba, 40, 40, 0.0);
     image.data_mut().chunks_mut(4).for_each(|p| p[3] = 255);
     let file = encode(WEBP, &image, &spec(80)).unwrap();
-    assert!(!codec(WEBP).probe(&file).unwrap().alpha);
+    assert!(!codec(WEBP).probe(&file, &Work::unlimited()).unwrap().alpha);
 }
 
 fn animation(all: &[(Raster, u32)], quality: u8, loops: u32) -> Vec<u8> {
@@ -159,7 +160,7 @@ fn an_animation_keeps_frames_delays_and_loops() {
         all.insert(3, (picture(Layout::Rgba, 41, 33, 8.0), 1));
         all.insert(4, (picture(Layout::Rgba, 41, 33, 8.0), 250));
         let file = animation(&all, quality, 7);
-        let probe = codec(WEBP).probe(&file).unwrap();
+        let probe = codec(WEBP).probe(&file, &Work::unlimited()).unwrap();
         assert_eq!(probe.animation.map(|a| (a.frames, a.loops)), Some((8, 7)));
         assert!(probe.alpha);
         let back = frames(WEBP, &file).unwrap();
@@ -206,7 +207,7 @@ fn sides_beyond_14_bits_are_too_large() {
     }
     let image = picture(Layout::Rgb, 16383, 2, 0.0);
     let file = encode(WEBP, &image, &spec(10)).unwrap();
-    assert_eq!(codec(WEBP).probe(&file).unwrap().width, 16383);
+    assert_eq!(codec(WEBP).probe(&file, &Work::unlimited()).unwrap().width, 16383);
 }
 
 #[test]
@@ -245,7 +246,7 @@ fn a_header_that_promises_a_giant_is_refused_by_the_budget() {
     let mut bytes = b"RIFF\x16\0\0\0WEBPVP8 \x0a\0\0\0".to_vec();
     bytes.extend_from_slice(&[0x10, 0, 0, 0x9D, 0x01, 0x2A, 0xFF, 0x3F, 0xFF, 0x3F]);
     let error = decode(WEBP, &bytes, RGB).unwrap_err();
-    assert!(matches!(error, Error::Budget { .. }), "{error}");
+    assert!(matches!(error, Error::Work(work::Error::MemoryBudget { .. })), "{error}");
 }
 
 #[test]
@@ -255,7 +256,7 @@ fn a_cancelled_request_stops() {
     let mut sink = codec(WEBP).encode(image, &spec(80), &work).unwrap();
     picture(Layout::Rgb, 64, 64, 0.0).push_into(&mut *sink, 64).unwrap();
     work.cancel.cancel();
-    assert_eq!(sink.finish(), Err(Error::Cancelled));
+    assert_eq!(sink.finish(), Err(Error::Work(work::Error::Cancelled)));
 }
 
 proptest! {

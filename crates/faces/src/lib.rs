@@ -12,7 +12,8 @@ mod net;
 mod planes;
 mod weights;
 
-use codecs::{Error, Work};
+use codecs::Error;
+use work::Work;
 
 /// The longest side, in pixels, for which the net is made: faces of some 10 to 300 pixels are found.
 pub const LONGEST: u32 = 320;

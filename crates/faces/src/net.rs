@@ -1,7 +1,8 @@
 //! The net: a backbone of six stages, the last three of which are joined from the coarsest to the finest, and
 //! three heads on each of these.
 
-use codecs::{Error, Work};
+use codecs::Error;
+use work::Work;
 
 use crate::GRAIN;
 use crate::planes::Planes;

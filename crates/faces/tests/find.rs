@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
-use codecs::{Budget, Cancel, DecodeSpec, Error, Format, Work, codec_for};
+use codecs::{DecodeSpec, Error, Format, codec_for};
 use faces::{LONGEST, bytes, find};
 use proptest::prelude::*;
+use work::{Budget, Cancel, Work};
 
 fn work() -> Work {
     Work::new(Budget::new(64 << 20))
@@ -15,7 +16,7 @@ fn astronaut() -> (u32, u32, Vec<u8>) {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../conformance/sources/astronaut.jpg");
     let file = std::fs::read(path).unwrap();
     let codec = codec_for(Format::Jpeg).unwrap();
-    let probe = codec.probe(&file).unwrap();
+    let probe = codec.probe(&file, &Work::unlimited()).unwrap();
     let work = work();
     let mut source = codec.decode(&file, &probe, DecodeSpec { scale: 1, planar: false }, &work).unwrap();
     let mut rgb = Vec::new();
@@ -51,11 +52,11 @@ fn the_means_of_a_request_are_kept_to() {
     assert_eq!(find(&rgb, w, h, 0.5, &enough).unwrap().len(), 1);
     assert_eq!(enough.budget.used(), 0);
     let little = Work::new(Budget::new(bytes(w, h) - 1));
-    assert!(matches!(find(&rgb, w, h, 0.5, &little), Err(Error::Budget { .. })));
+    assert!(matches!(find(&rgb, w, h, 0.5, &little), Err(Error::Work(work::Error::MemoryBudget { .. }))));
     let cancel = Cancel::new();
     cancel.cancel();
     let unwanted = Work { cancel, ..work() };
-    assert_eq!(find(&rgb, w, h, 0.5, &unwanted), Err(Error::Cancelled));
+    assert_eq!(find(&rgb, w, h, 0.5, &unwanted), Err(Error::Work(work::Error::Cancelled)));
 }
 
 #[test]

@@ -8,13 +8,14 @@
 
 use std::hint::black_box;
 
-use codecs::{Budget, DecodeSpec, EncodeSpec, Format, ImageSpec, Layout, Raster, Work, codec_for};
+use codecs::{DecodeSpec, EncodeSpec, Format, ImageSpec, Layout, Raster, codec_for};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use imaging::geometry::{Area, Window};
 use imaging::ops::{compose, focus, gaussian, resample::Resampler, tone, trim_border};
 use imaging::{Limits, Supply};
 use recipe::dialect::{ClientHints, url};
 use recipe::{BorderTrim, Composite, Draw, Offsets, Repeat, Transform};
+use work::{Budget, Work};
 
 const LAKE: &[u8] = include_bytes!("../../../demo/lake.jpg");
 const WIDTH: u32 = 4000;
@@ -26,7 +27,7 @@ fn work() -> Work {
 
 /// Interleaved RGB of a whole file, at one of the decoder's scales.
 fn decode(bytes: &[u8], scale: u32) -> Raster {
-    let (work, probe) = (work(), imaging::probe(bytes).unwrap());
+    let (work, probe) = (work(), imaging::probe(bytes, &Work::unlimited()).unwrap());
     let spec = DecodeSpec { scale, planar: false };
     let mut source = codec_for(probe.format).unwrap().decode(bytes, &probe, spec, &work).unwrap();
     let (width, height) = source.size();
@@ -96,11 +97,13 @@ fn headers(c: &mut Criterion) {
     let mut group = c.benchmark_group("probe");
     for format in [Format::Jpeg, Format::Png, Format::WebP, Format::Avif, Format::Gif] {
         let bytes = encode(&small, format, 80);
-        group.bench_function(format.to_string(), |b| b.iter(|| imaging::probe(black_box(&bytes)).unwrap()));
+        group.bench_function(format.to_string(), |b| {
+            b.iter(|| imaging::probe(black_box(&bytes), &Work::unlimited()).unwrap())
+        });
     }
     group.finish();
     let recipe = recipe("width=800,height=600,fit=cover,gravity=0.3x0.6,rotate=90,blur=4,format=webp");
-    let probes = [Some(imaging::probe(LAKE).unwrap())];
+    let probes = [Some(imaging::probe(LAKE, &Work::unlimited()).unwrap())];
     c.bench_function("plan", |b| {
         b.iter(|| imaging::plan(black_box(&recipe), &probes, &Limits::default()).unwrap());
     });
@@ -184,7 +187,7 @@ fn encoders(c: &mut Criterion) {
 
 fn whole(c: &mut Criterion) {
     let bytes = encode(&photograph(), Format::Jpeg, 90);
-    let probes = [Some(imaging::probe(&bytes).unwrap())];
+    let probes = [Some(imaging::probe(&bytes, &Work::unlimited()).unwrap())];
     let mut group = c.benchmark_group("12 MP JPEG to 800");
     group.sample_size(20);
     for format in ["jpeg", "webp", "avif"] {

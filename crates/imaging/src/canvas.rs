@@ -1,8 +1,9 @@
 //! Runs the steps of a recipe over its numbered images. An image is decoded by its first step, and
 //! given up by the draw that uses it last.
 
-use codecs::{Raster, Work};
+use codecs::Raster;
 use recipe::{Input, Step, TextSource, Transform};
+use work::Work;
 
 use crate::models::Models;
 use crate::ops::{compose, lettering};

@@ -2,9 +2,10 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use codecs::{EncodeSpec, Format, ImageSpec, Layout, Plane, Work};
+use codecs::{EncodeSpec, Format, ImageSpec, Layout, Plane};
 use recipe::{Recipe, Step};
 use serde::Serialize;
+use work::Work;
 
 use crate::canvas::Images;
 use crate::models::Models;

@@ -7,7 +7,10 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum Error {
     #[error(transparent)]
-    Codec(#[from] codecs::Error),
+    Codec(codecs::Error),
+    /// The request's memory, time or client is gone.
+    #[error(transparent)]
+    Work(#[from] work::Error),
     /// Source, output or sum of frames above a limit (9413).
     #[error("{0}")]
     TooLarge(String),
@@ -35,4 +38,13 @@ pub enum Error {
     /// A fault of ours (9523).
     #[error("internal error: {0}")]
     Internal(String),
+}
+
+impl From<codecs::Error> for Error {
+    fn from(error: codecs::Error) -> Self {
+        match error {
+            codecs::Error::Work(limit) => Self::Work(limit),
+            other => Self::Codec(other),
+        }
+    }
 }

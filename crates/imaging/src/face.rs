@@ -6,9 +6,10 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use codecs::{Raster, Work};
+use codecs::Raster;
 use recipe::choices::LEAST_FACE_SCORE;
 use recipe::{Fit, Gravity, Transform};
+use work::Work;
 
 use crate::Error;
 use crate::geometry::{Area, Geometry};

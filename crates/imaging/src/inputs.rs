@@ -1,6 +1,7 @@
 //! Which formats are accepted as inputs: those of the service, and those that the operator adds or takes away.
 
 use codecs::{Format, Probe, codec_for};
+use work::Work;
 
 use crate::Error;
 
@@ -61,11 +62,11 @@ impl Inputs {
     ///
     /// # Errors
     /// [`Error::Unsupported`] for formats that are not accepted; [`Error::Codec`]: not an image, or damaged.
-    pub fn probe(&self, bytes: &[u8]) -> Result<Probe, Error> {
+    pub fn probe(&self, bytes: &[u8], work: &Work) -> Result<Probe, Error> {
         let format = Format::sniff(bytes).ok_or(codecs::Error::NotAnImage)?;
         let codec = codec_for(format).filter(|_| self.0.contains(&format));
         let codec = codec.ok_or_else(|| Error::Unsupported(format!("{format} input is not enabled")))?;
-        Ok(codec.probe(bytes)?)
+        Ok(codec.probe(bytes, work)?)
     }
 }
 

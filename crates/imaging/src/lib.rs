@@ -22,7 +22,7 @@ mod transform;
 pub mod geometry;
 pub mod ops;
 
-pub use codecs::{Budget, Cancel, Format, Probe, Stage, Stages, Work};
+pub use codecs::{Format, Probe};
 pub use error::Error;
 pub use inputs::Inputs;
 pub use limits::Limits;
@@ -30,11 +30,12 @@ pub use models::{Abilities, Enlarging, Models, Segmenting};
 pub use ops::lettering::{check as check_font, probe as probe_text};
 pub use plan::{Kind, Plan, plan};
 pub use render::{Body, Rendered, Supply, Timings, render, render_with};
+use work::Work;
 
 /// Reads the header of an image in one of the standard formats.
 ///
 /// # Errors
 /// Those of [`Inputs::probe`].
-pub fn probe(bytes: &[u8]) -> Result<Probe, Error> {
-    Inputs::default().probe(bytes)
+pub fn probe(bytes: &[u8], work: &Work) -> Result<Probe, Error> {
+    Inputs::default().probe(bytes, work)
 }

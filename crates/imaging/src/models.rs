@@ -2,8 +2,9 @@
 
 use std::fmt::Debug;
 
-use codecs::{Plane, Raster, Work};
+use codecs::{Plane, Raster};
 use recipe::{Gravity, Transform, Upscale};
+use work::Work;
 
 use crate::Error;
 use crate::geometry::{Area, Geometry};

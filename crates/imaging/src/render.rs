@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use codecs::{
-    AnimationSpec, Codec, Format, Frame, FrameSink, FrameSource, ImageSpec, Layout, Raster, Work, codec_for,
+    AnimationSpec, Codec, Format, Frame, FrameSink, FrameSource, ImageSpec, Layout, Raster, codec_for,
 };
 use recipe::{Color, FormatChoice, Notice};
+use work::Work;
 
 use crate::canvas::Images;
 use crate::describe::describe;

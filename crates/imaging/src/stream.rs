@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use codecs::{
     Colour, DecodeSpec, EncodeSpec, Format, ImageSpec, Layout, PlaneRows, Probe, Raster, RowSource, Rows,
-    Work,
 };
 use recipe::{FormatChoice, Step, Transform};
+use work::Work;
 
 use crate::geometry::Geometry;
 use crate::ops::resample::{Resampler, ready_rows};

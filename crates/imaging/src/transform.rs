@@ -1,9 +1,10 @@
 //! One transform of one image, in the order of the specification: trim, flip, rotate, resize, pad,
 //! effects, border. From a file the first transform happens while rows are decoded.
 
-use codecs::{Codec, DecodeSpec, Layout, Plane, Probe, Raster, RowSource, Work, codec_for};
+use codecs::{Codec, DecodeSpec, Layout, Plane, Probe, Raster, RowSource, codec_for};
 use recipe::choices::{FOCUS_THUMBNAIL, SCALED_DECODING_MARGIN};
 use recipe::{BorderTrim, Color, Gravity, Transform, Upscale};
+use work::Work;
 
 use crate::geometry::{self, Area, Geometry, Window};
 use crate::models::{Models, wanted, zooms};

@@ -1,8 +1,9 @@
 //! Animations frame by frame: every frame, its time, and how little memory they take together.
 
-use codecs::{AnimationSpec, Budget, EncodeSpec, Format, Frame, Layout, Raster, Work, codec_for};
+use codecs::{AnimationSpec, EncodeSpec, Format, Frame, Layout, Raster, codec_for};
 use imaging::{Body, Limits, Supply};
 use recipe::{Draw, Extent, FormatChoice, Input, Offsets, Output, Recipe, Step, Transform};
+use work::{Budget, Work};
 
 const WIDTH: u32 = 800;
 const HEIGHT: u32 = 600;
@@ -71,7 +72,7 @@ fn rendered(film: &[u8], overlay: &[u8], width: u32, format: FormatChoice) -> (V
         ],
         output: Output { format, ..Output::default() },
     };
-    let probes = [film, overlay].map(|b| Some(imaging::probe(b).unwrap()));
+    let probes = [film, overlay].map(|b| Some(imaging::probe(b, &Work::unlimited()).unwrap()));
     let plan = imaging::plan(&recipe, &probes, &Limits::default()).unwrap();
     let work = work();
     let done = imaging::render(&plan, &[Supply::Image(film), Supply::Image(overlay)], &work).unwrap();
@@ -98,7 +99,7 @@ fn sixty_frames_take_the_memory_of_four() {
         let allowed = (most * WIDTH * HEIGHT * 4) as usize + file.len();
         assert!(peak <= allowed, "{width} {codec}: {peak} > {allowed}");
         let work = work();
-        let probe = imaging::probe(&file).unwrap();
+        let probe = imaging::probe(&file, &Work::unlimited()).unwrap();
         assert_eq!((probe.width, probe.height), (width, width * 3 / 4));
         let mut frames = codec_for(codec).unwrap().decode_frames(&file, &probe, &work).unwrap();
         let mut count = 0;

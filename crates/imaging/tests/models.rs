@@ -4,11 +4,12 @@
 
 use std::sync::Mutex;
 
-use codecs::{Budget, DecodeSpec, EncodeSpec, Format, ImageSpec, Layout, Plane, Raster, Work, codec_for};
+use codecs::{DecodeSpec, EncodeSpec, Format, ImageSpec, Layout, Plane, Raster, codec_for};
 use imaging::{Abilities, Body, Enlarging, Error, Limits, Models, Plan, Rendered, Segmenting, Supply};
 use recipe::{
     BorderTrim, Extent, Fit, FormatChoice, Gravity, Output, Recipe, Rotate, Transform, Trim, Upscale,
 };
+use work::{Budget, Work};
 
 const SIDE: u32 = 32;
 const RUN: usize = 3 << 20;
@@ -87,7 +88,7 @@ fn picture(width: u32, height: u32, alpha: bool) -> Vec<u8> {
 fn planned(transform: &Transform, bytes: &[u8], format: FormatChoice, fake: &Fake) -> Result<Plan, Error> {
     let output = Output { format, ..Output::default() };
     let recipe = Recipe::single(transform.clone(), output);
-    imaging::plan(&recipe, &[Some(imaging::probe(bytes).unwrap())], &fake.limits())
+    imaging::plan(&recipe, &[Some(imaging::probe(bytes, &Work::unlimited()).unwrap())], &fake.limits())
 }
 
 fn render(transform: &Transform, bytes: &[u8], format: FormatChoice, fake: &Fake) -> Rendered {
@@ -104,7 +105,7 @@ fn render(transform: &Transform, bytes: &[u8], format: FormatChoice, fake: &Fake
 
 fn rgba(done: &Rendered) -> Vec<[u8; 4]> {
     let Body::Bytes(bytes) = &done.body else { panic!("bytes") };
-    let probe = imaging::probe(bytes).unwrap();
+    let probe = imaging::probe(bytes, &Work::unlimited()).unwrap();
     let work = work();
     let spec = DecodeSpec { scale: 1, planar: false };
     let mut source = codec_for(probe.format).unwrap().decode(bytes, &probe, spec, &work).unwrap();
@@ -203,7 +204,8 @@ fn what_would_get_too_large_is_enlarged_bicubically_and_said() {
     let t = generate(&sized(Fit::Contain, 330, 220));
     let recipe = Recipe::single(t, Output::default());
     let limits = Limits { max_pixels: 300 * 200 * 16 - 1, ..fake.limits() };
-    let plan = imaging::plan(&recipe, &[Some(imaging::probe(&bytes).unwrap())], &limits).unwrap();
+    let plan = imaging::plan(&recipe, &[Some(imaging::probe(&bytes, &Work::unlimited()).unwrap())], &limits)
+        .unwrap();
     assert!(plan.notices.iter().any(|n| n.0.contains("bicubic")), "{:?}", plan.notices);
     let done = imaging::render_with(&plan, &[Supply::Image(&bytes)], Some(&fake), &work()).unwrap();
     assert_eq!((done.width, done.height), (330, 220));
@@ -225,7 +227,7 @@ fn a_description_carries_the_mask() {
     use base64::Engine;
     let mask = told["segment"]["mask"].as_str().unwrap();
     let png = base64::engine::general_purpose::STANDARD.decode(mask).unwrap();
-    let probe = imaging::probe(&png).unwrap();
+    let probe = imaging::probe(&png, &Work::unlimited()).unwrap();
     assert_eq!((probe.format, probe.oriented_size()), (Format::Png, (80, 60)));
     let plain = render(&sized(Fit::Cover, 20, 20), &bytes, FormatChoice::Json, &fake);
     let Body::Bytes(json) = &plain.body else { panic!("bytes") };
@@ -236,7 +238,7 @@ fn a_description_carries_the_mask() {
 #[test]
 fn without_a_model_segmenting_is_refused_and_enlarging_warned_about() {
     let bytes = picture(20, 20, false);
-    let probes = [Some(imaging::probe(&bytes).unwrap())];
+    let probes = [Some(imaging::probe(&bytes, &Work::unlimited()).unwrap())];
     let segment = Transform { segment_foreground: true, ..Transform::default() };
     let recipe = Recipe::single(segment, Output::default());
     let refused = imaging::plan(&recipe, &probes, &Limits::default()).unwrap_err();

@@ -1,10 +1,11 @@
 //! Frames around images, and finding them again.
 
-use codecs::{Budget, Layout, Raster, Work};
+use codecs::{Layout, Raster};
 use imaging::geometry::Window;
 use imaging::ops::{border, trim_border};
 use proptest::prelude::*;
 use recipe::{BorderTrim, Color};
+use work::{Budget, Work};
 
 fn work() -> Work {
     Work::new(Budget::new(1 << 30))

@@ -1,10 +1,11 @@
 //! Painting an overlay: each operator against the formulae of Porter and Duff in double precision, on every
 //! placement that a naive painter, pixel by pixel, can check.
 
-use codecs::{Budget, Layout, Raster, Work};
+use codecs::{Layout, Raster};
 use imaging::ops::compose::{draw, touches};
 use proptest::prelude::*;
 use recipe::{Composite, Draw, Offsets, Repeat};
+use work::{Budget, Work};
 
 fn work() -> Work {
     Work::new(Budget::new(1 << 30))
@@ -223,5 +224,5 @@ fn painting_takes_its_memory_from_the_budget() {
     let base = raster(Layout::Rgb, 100, 100, &vec![0; 30_000]);
     let overlay = raster(Layout::Rgba, 50, 50, &[7; 10_000]);
     let error = draw(base, &overlay, &how(Composite::Xor), &small).unwrap_err();
-    assert!(matches!(error, imaging::Error::Codec(codecs::Error::Budget { .. })), "{error}");
+    assert!(matches!(error, imaging::Error::Work(work::Error::MemoryBudget { .. })), "{error}");
 }

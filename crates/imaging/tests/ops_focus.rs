@@ -1,8 +1,9 @@
 //! Crop windows that follow the subject.
 
-use codecs::{Budget, Layout, Raster, Work};
+use codecs::{Layout, Raster};
 use imaging::ops::focus::{entropy, saliency};
 use proptest::prelude::*;
+use work::{Budget, Work};
 
 fn work() -> Work {
     Work::new(Budget::new(1 << 28))

@@ -1,10 +1,11 @@
 //! Colour effects, blur and sharpening against double-precision references.
 
-use codecs::{Budget, Layout, Raster, Work};
+use codecs::{Layout, Raster};
 use imaging::ops::tone;
 use proptest::prelude::*;
 use recipe::Transform;
 use recipe::choices::{BLUR_SIGMA_PER_RADIUS, SHARPEN_SIGMA, SHARPEN_STRENGTH};
+use work::{Budget, Work};
 
 fn work() -> Work {
     Work::new(Budget::new(1 << 28))

@@ -1,14 +1,13 @@
 //! Pixels land where the recipe says: a picture whose colours are a function of the place is encoded, rendered
 //! and decoded again, and every pixel is compared with the function.
 
-use codecs::{
-    Budget, DecodeSpec, EncodeSpec, Format, ImageSpec, JpegMode, Layout, Raster, Subsampling, Work, codec_for,
-};
+use codecs::{DecodeSpec, EncodeSpec, Format, ImageSpec, JpegMode, Layout, Raster, Subsampling, codec_for};
 use imaging::{Body, Limits, Rendered, Supply};
 use recipe::{
     Color, Composite, Draw, Extent, Fit, Flip, FormatChoice, Gravity, Input, Length, Offsets, Output, Recipe,
     Rotate, Side, Step, Transform, Trim,
 };
+use work::{Budget, Work};
 
 fn work() -> Work {
     Work::new(Budget::new(1 << 30))
@@ -49,7 +48,8 @@ fn png(image: &Raster) -> Vec<u8> {
 }
 
 fn render(recipe: &Recipe, inputs: &[&[u8]]) -> Rendered {
-    let probes: Vec<_> = inputs.iter().map(|b| Some(imaging::probe(b).unwrap())).collect();
+    let probes: Vec<_> =
+        inputs.iter().map(|b| Some(imaging::probe(b, &Work::unlimited()).unwrap())).collect();
     let plan = imaging::plan(recipe, &probes, &Limits::default()).unwrap();
     let supplies: Vec<_> = inputs.iter().map(|b| Supply::Image(b)).collect();
     let work = work();
@@ -63,7 +63,7 @@ fn render(recipe: &Recipe, inputs: &[&[u8]]) -> Rendered {
 /// Decodes to RGBA.
 fn decoded(done: &Rendered) -> (u32, u32, Vec<[u8; 4]>) {
     let Body::Bytes(bytes) = &done.body else { panic!("bytes") };
-    let probe = imaging::probe(bytes).unwrap();
+    let probe = imaging::probe(bytes, &Work::unlimited()).unwrap();
     let work = work();
     let spec = DecodeSpec { scale: 1, planar: false };
     let mut source = codec_for(probe.format).unwrap().decode(bytes, &probe, spec, &work).unwrap();
@@ -256,7 +256,7 @@ fn an_overlay_outside_the_canvas_is_never_decoded() {
 fn a_truncated_file_is_an_error_on_the_short_way() {
     let file = jpeg(400, 300, Subsampling::S420, JpegMode::Baseline);
     let recipe = Recipe::single(sized(Fit::Cover, 50, 50), output(FormatChoice::Jpeg));
-    let probe = imaging::probe(&file).unwrap();
+    let probe = imaging::probe(&file, &Work::unlimited()).unwrap();
     let plan = imaging::plan(&recipe, &[Some(probe)], &Limits::default()).unwrap();
     let half = &file[..file.len() / 2];
     assert!(imaging::render(&plan, &[Supply::Image(half)], &work()).is_err());

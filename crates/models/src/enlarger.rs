@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use codecs::{Layout, Raster, Work};
+use codecs::{Layout, Raster};
 use imaging::{Enlarging, Error};
+use work::Work;
 
 use crate::LoadError;
 use crate::network::{File, Network, text};

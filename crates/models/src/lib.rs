@@ -12,8 +12,9 @@ mod segmenter;
 
 use std::path::Path;
 
-use codecs::{Plane, Raster, Work};
+use codecs::{Plane, Raster};
 use imaging::{Abilities, Error, Models};
+use work::Work;
 
 use crate::enlarger::Enlarger;
 pub use crate::error::LoadError;

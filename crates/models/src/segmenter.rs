@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use codecs::{Plane, Raster, Work};
+use codecs::{Plane, Raster};
 use imaging::{Error, Segmenting};
+use work::Work;
 
 use crate::LoadError;
 use crate::network::{File, Network, text};

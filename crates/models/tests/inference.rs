@@ -5,10 +5,11 @@
 #[path = "support/onnx.rs"]
 mod onnx;
 
-use codecs::{Budget, Cancel, Layout, Raster, Work};
+use codecs::{Layout, Raster};
 use imaging::{Error, Models};
 use models::{LoadError, OnnxModels};
 use onnx::{Axis, Ending};
+use work::{Budget, Cancel, Work};
 
 fn work() -> Work {
     Work::new(Budget::new(1 << 30))
@@ -100,7 +101,7 @@ fn runs_take_what_they_said_and_give_it_back() {
     assert_eq!(work.budget.used(), 0);
     let poor = Work::new(Budget::new(ability.bytes as usize - 1));
     let refused = models.segment(&image, &poor).unwrap_err();
-    assert!(matches!(refused, Error::Codec(codecs::Error::Budget { .. })), "{refused}");
+    assert!(matches!(refused, Error::Work(work::Error::MemoryBudget { .. })), "{refused}");
 }
 
 #[test]
@@ -108,12 +109,12 @@ fn nobody_waits_for_a_cancelled_run() {
     let cancel = Cancel::new();
     let work = Work { cancel: cancel.clone(), ..work() };
     cancel.cancel();
-    let stopped = |e: Error| matches!(e, Error::Codec(codecs::Error::Cancelled));
+    let stopped = |e: Error| matches!(e, Error::Work(work::Error::Cancelled));
     assert!(stopped(segmenter(&onnx::red(8)).segment(&picture(8, 8), &work).unwrap_err()));
     assert!(stopped(enlarger(&onnx::negative(2)).enlarge(&picture(8, 8), 2, &work).unwrap_err()));
     let late = Work { deadline: Some(std::time::Instant::now()), ..self::work() };
     let error = segmenter(&onnx::red(8)).segment(&picture(8, 8), &late).unwrap_err();
-    assert!(matches!(error, Error::Codec(codecs::Error::Deadline)), "{error}");
+    assert!(matches!(error, Error::Work(work::Error::Deadline)), "{error}");
 }
 
 #[test]

@@ -52,6 +52,7 @@ impl From<imaging::Error> for Fault {
         use imaging::Error as E;
         let (code, status) = match &error {
             E::Codec(codec) => return codec.clone().into(),
+            E::Work(limit) => return (*limit).into(),
             E::TooLarge(_) | E::Empty | E::Enlarged { .. } => (9413, 403),
             E::Unsupported(_) => (9412, 415),
             E::Option(_) => (9401, 400),
@@ -69,8 +70,19 @@ impl From<codecs::Error> for Fault {
             E::NotAnImage | E::Unsupported(_) => (9412, 415),
             E::Truncated(_) | E::Malformed { .. } => (9516, 422),
             E::TooLarge(_) => (9413, 403),
-            E::Budget { .. } => (9527, 503),
+            E::Work(limit) => return (*limit).into(),
             E::Encode { .. } => (9516, 500),
+            _ => (9523, 500),
+        };
+        Self::new(code, status, error.to_string())
+    }
+}
+
+impl From<work::Error> for Fault {
+    fn from(error: work::Error) -> Self {
+        use work::Error as E;
+        let (code, status) = match error {
+            E::MemoryBudget { .. } => (9527, 503),
             E::Deadline => (9529, 504),
             E::Cancelled => (9528, 502),
             _ => (9523, 500),

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use codecs::{Budget, Cancel, Work};
 use imaging::{Inputs, Kind, Limits, Plan, Rendered, Supply};
 use recipe::{Input, Notice, Recipe};
 use tokio::sync::Semaphore;
+use work::{Budget, Cancel, Work};
 
 use crate::config::Config;
 use crate::error::Fault;
@@ -137,7 +137,7 @@ impl Pool {
         on_a_thread(move || {
             let _probe = probe;
             let bytes = image.open()?.unwrap_or_default();
-            Ok((accepted.probe(&bytes)?, bytes.len()))
+            Ok((accepted.probe(&bytes, &Work::unlimited())?, bytes.len()))
         })
         .await
     }
@@ -266,7 +266,7 @@ fn plan(recipe: &Recipe, inputs: &[Given], limits: &Limits, accepted: &Inputs) -
         probes.push(match (input, bytes) {
             (_, None) => None,
             (Input::Text(text), Some(font)) => Some(imaging::probe_text(text, &font)?),
-            (_, Some(bytes)) => Some(accepted.probe(&bytes)?),
+            (_, Some(bytes)) => Some(accepted.probe(&bytes, &Work::unlimited())?),
         });
     }
     Ok(imaging::plan(recipe, &probes, limits)?)
@@ -291,7 +291,7 @@ pub(crate) fn make_here(
     models: &Shared,
 ) -> Result<(Rendered, Vec<Notice>), Fault> {
     let attempt = AssertUnwindSafe(|| {
-        let probe = accepted.probe(bytes)?;
+        let probe = accepted.probe(bytes, &Work::unlimited())?;
         let plan = imaging::plan(recipe, &[Some(probe)], &models::limits(models))?;
         let bytes_allowed = usize::try_from(plan.peak_bytes + SLACK).unwrap_or(usize::MAX);
         let work = Work::new(Budget::new(bytes_allowed));

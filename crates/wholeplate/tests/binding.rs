@@ -6,6 +6,7 @@ mod support;
 
 use std::io::Write;
 use std::os::unix::net::UnixStream;
+use work::Work;
 
 use codecs::Format;
 use support::{Form, Pixels, Reply, Server, animation, encode, flag, photo, raster, send, solid};
@@ -255,12 +256,12 @@ fn an_animation_keeps_its_frames_and_gets_the_draws_on_each() {
     let form = || Form::new().file("image", &gif).file("draw_image", &solid(10, 10, [255, 0, 0, 255]));
     let steps = r#"[{"drawImageIndex":1,"targetImageIndex":0,"top":0,"left":0}]"#;
     let reply = transform(&server, form(), steps, "image/gif");
-    assert_eq!(imaging::probe(&reply.body).unwrap().animation.unwrap().frames, 5);
+    assert_eq!(imaging::probe(&reply.body, &Work::unlimited()).unwrap().animation.unwrap().frames, 5);
     assert!(reply.pixels().is(5, 5, [255, 0, 0], 8));
     let body =
         form().text("transforms", steps).text("output_format", "image/gif").text("anim", "false").closed();
     let still = server.post("/transform", &body, 4096);
-    assert!(imaging::probe(&still.body).unwrap().animation.is_none_or(|a| a.frames == 1));
+    assert!(imaging::probe(&still.body, &Work::unlimited()).unwrap().animation.is_none_or(|a| a.frames == 1));
 }
 
 // BND-053

@@ -5,6 +5,7 @@
 mod support;
 
 use std::process::{Command, Output};
+use work::Work;
 
 use codecs::Format;
 use support::{flag, photo};
@@ -36,7 +37,7 @@ fn several_files_go_into_a_directory() {
     assert!(done.status.success(), "{:?}", said(&done));
     for (name, size) in [("out/a.webp", (30, 15)), ("out/b.webp", (30, 20))] {
         let bytes = std::fs::read(dir.path().join(name)).unwrap();
-        assert_eq!(imaging::probe(&bytes).unwrap().oriented_size(), size);
+        assert_eq!(imaging::probe(&bytes, &Work::unlimited()).unwrap().oriented_size(), size);
     }
 }
 
@@ -164,7 +165,7 @@ fn to(dir: &std::path::Path, output: &str, options: &str) -> (bool, String) {
 }
 
 fn format_of(path: &std::path::Path) -> Format {
-    imaging::probe(&std::fs::read(path).unwrap()).unwrap().format
+    imaging::probe(&std::fs::read(path).unwrap(), &Work::unlimited()).unwrap().format
 }
 
 #[test]
@@ -207,7 +208,7 @@ fn a_fifo_is_written_and_stays_and_a_socket_is_refused() {
     let (done, errors) = to(dir.path(), "pipe", "width=20,format=webp");
     let stays = std::fs::symlink_metadata(&fifo).unwrap().file_type().is_fifo();
     assert!(done && stays, "{errors}");
-    assert_eq!(imaging::probe(&reader.join().unwrap()).unwrap().format, Format::WebP);
+    assert_eq!(imaging::probe(&reader.join().unwrap(), &Work::unlimited()).unwrap().format, Format::WebP);
 
     let socket = dir.path().join("socket");
     let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();

@@ -9,6 +9,7 @@ use codecs::Format;
 use faces::Face;
 use recipe::choices::LEAST_FACE_SCORE;
 use support::{Form, Pixels, Server, encode, raster, work};
+use work::Work;
 
 /// A picture of the conformance folders.
 fn source(name: &str) -> Vec<u8> {
@@ -203,7 +204,7 @@ fn the_first_frame_of_an_animation_decides() {
     }
     put(&server, "moves.webp", &sink.finish().unwrap());
     let crop = server.image("width=100,height=240,fit=cover,gravity=face,format=webp", "moves.webp").body;
-    let probe = imaging::probe(&crop).unwrap();
+    let probe = imaging::probe(&crop, &Work::unlimited()).unwrap();
     let mut source = codecs::codec_for(Format::WebP).unwrap().decode_frames(&crop, &probe, &work).unwrap();
     let mut seen = Vec::new();
     while let Some(frame) = source.next_frame().unwrap() {

@@ -6,6 +6,7 @@ mod support;
 
 use codecs::Format;
 use support::{Server, animation, encode, raster, solid};
+use work::Work;
 
 /// A GIF of frames of one pixel on a large canvas.
 fn large_gif(width: u16, height: u16, frames: usize) -> Vec<u8> {
@@ -55,7 +56,11 @@ fn url_116_large_animations_pass_through_unchanged() {
         let format = if name == "a.gif" { "fit=scale-down" } else { "format=webp" };
         let small = s.image(&format!("width=20,{format}"), &files[0]);
         assert_eq!(small.size(), (20, 20), "{name}");
-        assert_eq!(imaging::probe(&small.body).unwrap().animation.map(|a| a.frames), Some(12), "{name}");
+        assert_eq!(
+            imaging::probe(&small.body, &Work::unlimited()).unwrap().animation.map(|a| a.frames),
+            Some(12),
+            "{name}"
+        );
 
         let same = s.image(&format!("width=20,{format}"), &files[1]);
         assert_eq!((same.status, same.header("content-type")), (200, Some(mime)), "{}", same.text());
@@ -158,7 +163,8 @@ fn with_exif() -> Vec<u8> {
 #[test]
 fn url_128_exif_states_the_size_of_the_result_and_only_jpeg_has_any() {
     let s = Server::start(&[("a.jpg", with_exif())], &[]);
-    let exif = |options: &str| imaging::probe(&s.image(options, "a.jpg").body).unwrap().exif;
+    let exif =
+        |options: &str| imaging::probe(&s.image(options, "a.jpg").body, &Work::unlimited()).unwrap().exif;
     let kept = exif("metadata=keep,width=50").unwrap();
     let number = |at: usize, n: usize| kept[at..at + n].iter().fold(0, |v, &b| v << 8 | u32::from(b));
     assert_eq!((number(18, 4), number(30, 4)), (50, 25));

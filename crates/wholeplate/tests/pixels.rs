@@ -6,6 +6,7 @@ mod support;
 
 use codecs::{AnimationSpec, DecodeSpec, EncodeSpec, Format, Frame, codec_for};
 use support::{Form, Pixels, Server, encode, raster, solid, work};
+use work::Work;
 
 fn gif(width: u32, height: u32, frames: u32, pixel: impl Fn(u32, u32, u32) -> [u8; 4]) -> Vec<u8> {
     let work = work();
@@ -19,7 +20,7 @@ fn gif(width: u32, height: u32, frames: u32, pixel: impl Fn(u32, u32, u32) -> [u
 
 /// Every frame of an animation, as RGBA.
 fn frames(bytes: &[u8]) -> Vec<Pixels> {
-    let probe = imaging::probe(bytes).unwrap();
+    let probe = imaging::probe(bytes, &Work::unlimited()).unwrap();
     let work = work();
     let mut source = codec_for(probe.format).unwrap().decode_frames(bytes, &probe, &work).unwrap();
     let mut all = vec![];
@@ -205,7 +206,7 @@ fn an_animation_is_webp_only_for_those_who_accept_it() {
     assert_eq!(kind("image/avif,image/webp"), "image/webp");
     let still = s.image("format=jpeg", "moving.gif");
     assert!(still.all("warning").iter().any(|w| w.contains("first frame")), "{:?}", still.all("warning"));
-    let probe = imaging::probe(&still.body).unwrap();
+    let probe = imaging::probe(&still.body, &Work::unlimited()).unwrap();
     let spec = DecodeSpec { scale: 1, planar: false };
     assert!(codec_for(Format::Jpeg).unwrap().decode(&still.body, &probe, spec, &work()).is_ok());
 }

@@ -6,6 +6,7 @@ mod support;
 
 use codecs::Format;
 use support::{Server, animation, demo, encode, flag, photo, raster, solid};
+use work::Work;
 
 fn pictures() -> Vec<(&'static str, Vec<u8>)> {
     let translucent = raster(120, 80, |x, _| [200, 40, 40, (x * 2) as u8]);
@@ -216,13 +217,15 @@ fn turns_and_mirrors() {
 #[test]
 fn orientation_profile_and_metadata() {
     let s = Server::start(&[("turned.jpg", demo("turned.jpg")), ("p3.jpg", demo("dahlia-p3.jpg"))], &[]);
-    let stored = imaging::probe(&demo("turned.jpg")).unwrap();
+    let stored = imaging::probe(&demo("turned.jpg"), &Work::unlimited()).unwrap();
     assert!(stored.orientation.swaps_axes());
     assert_eq!(s.image("anim=true", "turned.jpg").size(), stored.oriented_size());
     let kept = s.image("metadata=keep", "turned.jpg");
-    let probe = imaging::probe(&kept.body).unwrap();
+    let probe = imaging::probe(&kept.body, &Work::unlimited()).unwrap();
     assert_eq!((probe.orientation, probe.oriented_size()), (Default::default(), stored.oriented_size()));
-    let exif = |options: &str| imaging::probe(&s.image(options, "turned.jpg").body).unwrap().exif;
+    let exif = |options: &str| {
+        imaging::probe(&s.image(options, "turned.jpg").body, &Work::unlimited()).unwrap().exif
+    };
     assert!(exif("metadata=none").is_none());
     assert!(exif("anim=true").is_some_and(|e| codecs::exif::copyright_only(&e).as_ref() == Some(&e)));
     assert!(exif("metadata=keep,format=webp").is_none() && exif("metadata=keep,format=png").is_none());
@@ -271,8 +274,8 @@ fn quality_and_compression() {
     assert_eq!(lossless, s.image("format=png", "photo.webp").pixels().rgba);
     let palette = s.image("format=png,quality=80", "photo.webp").body;
     let (is, not) = (
-        imaging::probe(&palette).unwrap(),
-        imaging::probe(&s.image("format=png", "photo.webp").body).unwrap(),
+        imaging::probe(&palette, &Work::unlimited()).unwrap(),
+        imaging::probe(&s.image("format=png", "photo.webp").body, &Work::unlimited()).unwrap(),
     );
     assert!(is.palette && !not.palette);
     assert_eq!(
@@ -370,7 +373,10 @@ fn json_describes_source_and_result() {
 fn animations_keep_their_frames() {
     let s = server();
     let frames = |options: &str| {
-        imaging::probe(&s.image(options, "moving.gif").body).unwrap().animation.map_or(1, |a| a.frames)
+        imaging::probe(&s.image(options, "moving.gif").body, &Work::unlimited())
+            .unwrap()
+            .animation
+            .map_or(1, |a| a.frames)
     };
     assert_eq!(
         (frames("width=30"), frames("width=30,anim=false"), frames("width=30,format=webp")),

@@ -20,9 +20,10 @@ use self::encoder::{Picture, Settings};
 use crate::emit::Emitter;
 use crate::ycc::{Gather420, Range};
 use crate::{
-    Codec, Colour, DecodeSpec, EncodeSpec, Error, Format, ImageSpec, Layout, PlaneRows, Probe, Reservation,
-    RowSink, RowSource, Rows, Subsampling, Work,
+    Codec, Colour, DecodeSpec, EncodeSpec, Error, Format, ImageSpec, Layout, PlaneRows, Probe, RowSink,
+    RowSource, Rows, Subsampling,
 };
+use work::{Reservation, Work};
 
 /// The AVIF codec.
 #[derive(Debug)]
@@ -36,7 +37,7 @@ impl Codec for AvifCodec {
         Format::Avif
     }
 
-    fn probe(&self, bytes: &[u8]) -> Result<Probe, Error> {
+    fn probe(&self, bytes: &[u8], _work: &Work) -> Result<Probe, Error> {
         let avif = Avif::parse(bytes)?;
         let image = &avif.colour;
         let mut probe = Probe::new(Format::Avif, image.width, image.height, bytes.len());

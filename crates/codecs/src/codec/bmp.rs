@@ -6,7 +6,8 @@ use image::codecs::bmp::BmpDecoder;
 use image::{ColorType, ImageDecoder, ImageError};
 
 use crate::canvas::RasterRows;
-use crate::{Codec, DecodeSpec, Error, Format, Layout, Probe, Raster, RowSource, Work};
+use crate::{Codec, DecodeSpec, Error, Format, Layout, Probe, Raster, RowSource};
+use work::Work;
 
 /// The BMP codec.
 #[derive(Debug)]
@@ -45,7 +46,7 @@ impl Codec for Bmp {
         Format::Bmp
     }
 
-    fn probe(&self, bytes: &[u8]) -> Result<Probe, Error> {
+    fn probe(&self, bytes: &[u8], _work: &Work) -> Result<Probe, Error> {
         let (decoder, layout) = open(bytes)?;
         let (width, height) = decoder.dimensions();
         if width == 0 || height == 0 {

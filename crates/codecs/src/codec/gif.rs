@@ -16,8 +16,9 @@ use crate::canvas::Rect;
 use crate::emit::Emitter;
 use crate::{
     Animation, AnimationSpec, Codec, DecodeSpec, EncodeSpec, Error, Format, FrameSink, FrameSource,
-    ImageSpec, Layout, PlaneRows, Probe, Raster, RowSink, RowSource, Rows, Work,
+    ImageSpec, Layout, PlaneRows, Probe, Raster, RowSink, RowSource, Rows,
 };
+use work::Work;
 
 /// The GIF codec.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ impl Codec for Gif {
         Format::Gif
     }
 
-    fn probe(&self, bytes: &[u8]) -> Result<Probe, Error> {
+    fn probe(&self, bytes: &[u8], _work: &Work) -> Result<Probe, Error> {
         let mut blocks = Blocks::new(bytes)?;
         let (width, height) = (blocks.width, blocks.height);
         let mut probe = Probe::new(Format::Gif, width, height, bytes.len());

@@ -14,7 +14,8 @@ use heic_rs::{Image, PixelLayout, transform};
 use self::file::{Heic, Picture};
 use crate::canvas::RasterRows;
 use crate::icc::{self, MAX_PROFILE};
-use crate::{Codec, Colour, DecodeSpec, Error, Format, Layout, Probe, Raster, RowSource, Work};
+use crate::{Codec, Colour, DecodeSpec, Error, Format, Layout, Probe, Raster, RowSource};
+use work::Work;
 
 /// The HEIC codec.
 #[derive(Debug)]
@@ -50,7 +51,7 @@ impl Codec for HeicCodec {
         Format::Heic
     }
 
-    fn probe(&self, bytes: &[u8]) -> Result<Probe, Error> {
+    fn probe(&self, bytes: &[u8], _work: &Work) -> Result<Probe, Error> {
         let file = Heic::parse(bytes)?;
         let (width, height) = file.size;
         let mut probe = Probe::new(Format::Heic, width, height, bytes.len());

@@ -14,7 +14,8 @@ use jxl_oxide_common::Bundle;
 use crate::canvas::RasterRows;
 use crate::codec::avif::unmultiply;
 use crate::icc::{self, MAX_PROFILE};
-use crate::{Codec, Colour, DecodeSpec, Error, Format, Layout, Probe, Raster, RowSource, Work};
+use crate::{Codec, Colour, DecodeSpec, Error, Format, Layout, Probe, Raster, RowSource};
+use work::Work;
 
 /// The JPEG XL codec.
 #[derive(Debug)]
@@ -131,7 +132,7 @@ impl Codec for Jxl {
         Format::Jxl
     }
 
-    fn probe(&self, bytes: &[u8]) -> Result<Probe, Error> {
+    fn probe(&self, bytes: &[u8], _work: &Work) -> Result<Probe, Error> {
         let header = header(bytes)?;
         // As a viewer sees them: the pixels come upright.
         let (width, height) = (header.width_with_orientation(), header.height_with_orientation());

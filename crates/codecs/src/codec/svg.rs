@@ -6,7 +6,8 @@
 
 use std::borrow::Cow;
 
-use crate::{Codec, DecodeSpec, Error, Format, Layout, Probe, RowSource, Work};
+use crate::{Codec, DecodeSpec, Error, Format, Layout, Probe, RowSource};
+use work::Work;
 
 mod css;
 mod decode;
@@ -35,7 +36,7 @@ impl Codec for Svg {
     /// Width and height in CSS pixels from the root element: its `width` and `height`, else those of
     /// its `viewBox`; a size that the file does not say is 0. The whole file is read: what cannot be sanitised cannot
     /// be described either.
-    fn probe(&self, bytes: &[u8]) -> Result<Probe, Error> {
+    fn probe(&self, bytes: &[u8], _work: &Work) -> Result<Probe, Error> {
         let text = document(bytes)?;
         let (width, height) = tidy::read(&text, None)?;
         // Of the text, which is what the work is about: a compressed file says little of it.
@@ -114,7 +115,7 @@ fn document(bytes: &[u8]) -> Result<Cow<'_, str>, Error> {
 /// Takes what is written, within the budget.
 struct Bounded<'a> {
     bytes: Vec<u8>,
-    held: crate::Reservation,
+    held: work::Reservation,
     limit: usize,
     failure: Option<Error>,
     work: &'a Work,
@@ -135,13 +136,13 @@ impl<'a> Bounded<'a> {
 impl std::io::Write for Bounded<'_> {
     fn write(&mut self, part: &[u8]) -> std::io::Result<usize> {
         let needed = self.bytes.len() + part.len();
-        let mut allowed = self.work.check();
+        let mut allowed = self.work.check().map_err(Error::from);
         if needed > self.limit {
             allowed = Err(damaged("the file grows beyond twice its size"));
         }
         if allowed.is_ok() && needed > self.bytes.capacity() {
             let capacity = needed.max(self.bytes.capacity() * 2).max(4096).min(self.limit);
-            allowed = self.held.grow_to(capacity);
+            allowed = self.held.grow_to(capacity).map_err(Error::from);
             if allowed.is_ok() {
                 self.bytes.reserve_exact(capacity - self.bytes.len());
             }

@@ -13,7 +13,8 @@ use ::tiff::{ColorType, TiffError};
 
 use self::bands::Bands;
 use crate::icc::{self, MAX_PROFILE};
-use crate::{Codec, Colour, DecodeSpec, Error, Format, Layout, Orientation, Probe, RowSource, Work};
+use crate::{Codec, Colour, DecodeSpec, Error, Format, Layout, Orientation, Probe, RowSource};
+use work::Work;
 
 /// The TIFF codec.
 #[derive(Debug)]
@@ -114,7 +115,7 @@ impl Codec for Tiff {
         Format::Tiff
     }
 
-    fn probe(&self, bytes: &[u8]) -> Result<Probe, Error> {
+    fn probe(&self, bytes: &[u8], _work: &Work) -> Result<Probe, Error> {
         let mut file = File::open(bytes)?;
         let mut probe = Probe::new(Format::Tiff, file.width, file.height, bytes.len());
         let Pixels { layout, depth, .. } = file.pixels;

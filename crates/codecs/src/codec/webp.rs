@@ -16,8 +16,9 @@ use crate::emit::Emitter;
 use crate::ycc::{Gather420, Range, chroma_to_full, luma_to_full};
 use crate::{
     Animation, AnimationSpec, Codec, Colour, DecodeSpec, EncodeSpec, Error, Format, FrameSink, FrameSource,
-    ImageSpec, Layout, PlaneRows, Probe, Reservation, RowSink, RowSource, Rows, Subsampling, Work,
+    ImageSpec, Layout, PlaneRows, Probe, RowSink, RowSource, Rows, Subsampling,
 };
+use work::{Reservation, Work};
 
 /// The longest side that the bit streams can say (14 bits).
 pub(crate) const MAX_SIDE: u32 = 16383;
@@ -31,7 +32,7 @@ impl Codec for WebP {
         Format::WebP
     }
 
-    fn probe(&self, bytes: &[u8]) -> Result<Probe, Error> {
+    fn probe(&self, bytes: &[u8], _work: &Work) -> Result<Probe, Error> {
         let container = Container::parse(bytes)?;
         let mut probe = Probe::new(Format::WebP, container.width, container.height, bytes.len());
         probe.alpha = container.alpha;

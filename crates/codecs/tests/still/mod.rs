@@ -3,9 +3,9 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
 use codecs::{
-    Budget, Codec, DecodeSpec, EncodeSpec, Error, Format, ImageSpec, Layout, Probe, Raster, RowSource, Work,
-    codec_for,
+    Codec, DecodeSpec, EncodeSpec, Error, Format, ImageSpec, Layout, Probe, Raster, RowSource, codec_for,
 };
+use work::{Budget, Work};
 
 pub const RGB: DecodeSpec = DecodeSpec { scale: 1, planar: false };
 pub const PLANAR: DecodeSpec = DecodeSpec { scale: 1, planar: true };
@@ -45,7 +45,7 @@ pub fn collect(source: &mut dyn RowSource) -> Result<Image, Error> {
 
 pub fn decode_with(bytes: &[u8], spec: DecodeSpec, work: &Work) -> Result<(Probe, Image), Error> {
     let codec = codec_for(Format::sniff(bytes).ok_or(Error::NotAnImage)?).ok_or(Error::NotAnImage)?;
-    let probe = codec.probe(bytes)?;
+    let probe = codec.probe(bytes, &Work::unlimited())?;
     let mut source = codec.decode(bytes, &probe, spec, work)?;
     assert_eq!(source.layout(), codec.decoded_layout(&probe, spec));
     let image = collect(&mut *source)?;

@@ -5,9 +5,9 @@
 use std::path::Path;
 
 use codecs::{
-    Budget, Codec, DecodeSpec, EncodeSpec, Error, Format, Frame, ImageSpec, Layout, Raster, Subsampling,
-    Work, codec_for,
+    Codec, DecodeSpec, EncodeSpec, Error, Format, Frame, ImageSpec, Layout, Raster, Subsampling, codec_for,
 };
+use work::{Budget, Work};
 
 pub const RGB: DecodeSpec = DecodeSpec { scale: 1, planar: false };
 pub const PLANAR: DecodeSpec = DecodeSpec { scale: 1, planar: true };
@@ -44,7 +44,7 @@ pub fn reference(name: &str) -> (u32, u32, Vec<u8>) {
 }
 
 fn gather(bytes: &[u8], format: Format, spec: DecodeSpec, work: &Work) -> Result<Raster, Error> {
-    let probe = codec(format).probe(bytes)?;
+    let probe = codec(format).probe(bytes, &Work::unlimited())?;
     let mut source = codec(format).decode(bytes, &probe, spec, work)?;
     let (layout, (width, height)) = (source.layout(), source.size());
     assert_eq!(layout, codec(format).decoded_layout(&probe, spec), "the layout that was announced");
@@ -76,7 +76,7 @@ pub fn encode(format: Format, image: &Raster, spec: &EncodeSpec) -> Result<Vec<u
 
 pub fn frames(format: Format, bytes: &[u8]) -> Result<Vec<Frame>, Error> {
     let work = work();
-    let probe = codec(format).probe(bytes)?;
+    let probe = codec(format).probe(bytes, &Work::unlimited())?;
     let mut source = codec(format).decode_frames(bytes, &probe, &work)?;
     let mut all = Vec::new();
     while let Some(frame) = source.next_frame()? {
@@ -88,7 +88,7 @@ pub fn frames(format: Format, bytes: &[u8]) -> Result<Vec<Frame>, Error> {
 /// Decodes bytes of any kind within `limit` bytes: errors are welcome, panics and leaks are not.
 pub fn survives(format: Format, bytes: &[u8], limit: usize) {
     let work = Work::new(Budget::new(limit));
-    if let Ok(probe) = codec(format).probe(bytes) {
+    if let Ok(probe) = codec(format).probe(bytes, &Work::unlimited()) {
         for spec in [RGB, PLANAR] {
             if let Ok(mut source) = codec(format).decode(bytes, &probe, spec, &work) {
                 while let Ok(Some(_)) = source.next_rows() {}

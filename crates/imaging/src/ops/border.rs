@@ -1,6 +1,7 @@
 //! A frame around an image.
 
-use codecs::{Raster, Work};
+use codecs::Raster;
+use work::Work;
 
 use super::flatten;
 use crate::Error;

@@ -5,8 +5,9 @@
 
 use std::ops::Range;
 
-use codecs::{Layout, Raster, Work};
+use codecs::{Layout, Raster};
 use recipe::{Color, Composite, Draw, Repeat};
+use work::Work;
 
 use super::flatten;
 use crate::Error;

@@ -1,7 +1,8 @@
 //! `upscale=generate`: one pass of a model before the exact resize.
 
-use codecs::{Layout, Raster, Work};
+use codecs::{Layout, Raster};
 use recipe::Transform;
+use work::Work;
 
 use crate::Error;
 use crate::geometry::{Area, Window};

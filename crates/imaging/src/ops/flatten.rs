@@ -1,7 +1,8 @@
 //! Between RGB and RGBA: painting a background under transparency, padding, adding an opaque alpha.
 
-use codecs::{Layout, Raster, Work};
+use codecs::{Layout, Raster};
 use recipe::Color;
+use work::Work;
 
 use crate::Error;
 use crate::geometry::Pad;

@@ -5,8 +5,9 @@
 //! window lies inside. Where several windows are as good as the best, the one amid them is
 //! taken: the subject then stands in the middle of its window, and a picture without a subject is cropped at its centre.
 
-use codecs::{Raster, Work};
+use codecs::Raster;
 use recipe::choices::{ENTROPY_LEVELS, FOCUS_AS_GOOD, FOCUS_REACH};
+use work::Work;
 
 use crate::Error;
 

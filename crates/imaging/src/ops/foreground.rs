@@ -1,9 +1,10 @@
 //! `segment=foreground`: the background becomes transparent. Sizes and colours stay.
 
-use codecs::{Plane, Raster, Work};
+use codecs::{Plane, Raster};
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use recipe::Color;
+use work::Work;
 
 use crate::geometry::{Area, Window};
 use crate::models::Models;

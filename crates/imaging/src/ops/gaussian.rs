@@ -4,9 +4,10 @@
 //! on a reduced copy, which loses nothing that a wide Gaussian would leave. Edges are extended. Colours count by
 //! their alpha, so that what is transparent does not bleed.
 
-use codecs::{Raster, Work};
+use codecs::Raster;
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use work::Work;
 
 use crate::Error;
 

@@ -1,7 +1,8 @@
 //! Text inputs become pictures.
 
-use codecs::{Format, Layout, Probe, Raster, Work};
+use codecs::{Format, Layout, Probe, Raster};
 use recipe::{TextSource, choices};
+use work::Work;
 
 use crate::Error;
 

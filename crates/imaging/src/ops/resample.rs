@@ -1,9 +1,10 @@
 //! Resampling of one plane, fed by rows: a band of the target is computed as soon as its source rows are
 //! there, so that no more than a band's worth of source rows is held.
 
-use codecs::{Plane, PlaneRows, Reservation, Work};
+use codecs::{Plane, PlaneRows};
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{Filter, FilterType, MulDiv, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use work::{Reservation, Work};
 
 use crate::Error;
 use crate::geometry::{Area, Window};
@@ -388,8 +389,8 @@ fn internal(error: &dyn std::fmt::Display) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use codecs::{Budget, Work};
     use proptest::prelude::*;
+    use work::{Budget, Work};
 
     use super::Resampler;
     use crate::geometry::{Area, Window};

@@ -1,8 +1,9 @@
 //! Colour effects in one pass over the pixels, then sharpening and blurring.
 
-use codecs::{Layout, Raster, Work};
+use codecs::{Layout, Raster};
 use recipe::Transform;
 use recipe::choices::{self, COLOUR_ORDER, ColourEffect};
+use work::Work;
 
 use super::gaussian;
 use crate::Error;
@@ -127,10 +128,11 @@ impl Tables {
 
 #[cfg(test)]
 mod tests {
-    use codecs::{Budget, Layout, Raster, Work};
+    use codecs::{Layout, Raster};
     use recipe::Transform;
     use recipe::choices::COLOUR_ORDER;
     use recipe::choices::ColourEffect::{Brightness, Contrast, Gamma, Saturation};
+    use work::{Budget, Work};
 
     use super::colour;
 

@@ -1,8 +1,9 @@
 //! Finding a uniform border, which may be noisy from lossy compression, or transparent.
 
-use codecs::{Raster, Work};
+use codecs::Raster;
 use recipe::choices::{self, TRIM_PIXELS_PER_STRAY, TRIM_SHORT_LINE, TRIM_STRAY_REACH};
 use recipe::{BorderTrim, Color};
+use work::Work;
 
 use crate::Error;
 use crate::geometry::Window;

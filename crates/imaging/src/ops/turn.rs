@@ -1,7 +1,8 @@
 //! Turns and mirrors: the eight symmetries of a rectangle.
 
-use codecs::{Orientation, Plane, Raster, Work};
+use codecs::{Orientation, Plane, Raster};
 use recipe::{Flip, Rotate};
+use work::Work;
 
 use crate::Error;
 use crate::geometry::Area;
@@ -146,8 +147,9 @@ fn turn_samples<const N: usize>(from: &Plane, turn: Turn, work: &Work) -> Result
 
 #[cfg(test)]
 mod tests {
-    use codecs::{Budget, Layout, Raster, Work};
+    use codecs::{Layout, Raster};
     use recipe::{Flip, Rotate};
+    use work::{Budget, Work};
 
     use super::{Turn, turn};
     use crate::geometry::Area;

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use delivery::Receipt;
 use http::{HeaderMap, HeaderValue, Request};
-use imaging::{Stage, Stages};
 use opentelemetry::trace::SpanKind;
+use work::{Stage, Stages};
 
 pub(crate) use self::otlp::Exporter;
 use self::spans::{Child, Root};

@@ -5,13 +5,13 @@ use std::time::{Instant, SystemTime};
 
 use delivery::Outcome;
 use http::{HeaderMap, Request};
-use imaging::Stage;
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::{Span as _, SpanBuilder, SpanKind, Status, TraceContextExt, Tracer};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_http::{HeaderExtractor, HeaderInjector};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracer;
+use work::Stage;
 
 /// The span of a request, and what its children need. It ends when it is dropped, at the latest.
 #[derive(Debug)]

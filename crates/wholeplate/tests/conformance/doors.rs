@@ -1,6 +1,7 @@
 //! Asks a picture of a running server through every door that can express it.
 
 use std::process::{Command, Stdio};
+use work::Work;
 
 use serde_json::{Value, json};
 
@@ -167,7 +168,7 @@ fn by_command_line(options: &str, name: &str) -> Answer {
             warnings: vec![],
         };
     }
-    let extension = match imaging::probe(&done.stdout) {
+    let extension = match imaging::probe(&done.stdout, &Work::unlimited()) {
         Ok(probe) => extension(probe.format.mime()),
         Err(_) => "json",
     };

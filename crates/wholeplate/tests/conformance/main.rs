@@ -19,6 +19,7 @@ mod worker_code;
 
 use std::collections::HashMap;
 use std::path::Path;
+use work::Work;
 
 use cases::{Folder, Picture, files, folders, root};
 use doors::{Answer, Bench};
@@ -98,7 +99,8 @@ fn check(folder: &Folder, picture: &Picture, answers: &[Answer]) -> Vec<String> 
         }
     }
     if let Some(frames) = picture.frames {
-        let found = imaging::probe(&first.body).unwrap().animation.map_or(1, |a| a.frames);
+        let found =
+            imaging::probe(&first.body, &Work::unlimited()).unwrap().animation.map_or(1, |a| a.frames);
         if found != frames {
             problems.push(format!("{found} frames instead of {frames}"));
         }

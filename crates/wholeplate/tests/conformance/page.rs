@@ -3,6 +3,7 @@
 use crate::cases::{Folder, Picture, root};
 use crate::forms::{Forms, forms};
 use crate::worker_code;
+use work::Work;
 
 const STYLE: &str = include_str!("page.css");
 
@@ -95,7 +96,7 @@ fn after(folder: &Folder, picture: &Picture) -> String {
     if matches!(path.extension().and_then(|e| e.to_str()), Some("txt" | "json")) {
         return format!("<pre class=\"answer\">{}</pre>", escaped(String::from_utf8_lossy(&bytes).trim()));
     }
-    let probe = imaging::probe(&bytes).unwrap();
+    let probe = imaging::probe(&bytes, &Work::unlimited()).unwrap();
     let (width, height) = probe.oriented_size();
     let kind = path.extension().unwrap().to_string_lossy().to_uppercase();
     let frames =
@@ -107,7 +108,8 @@ fn after(folder: &Folder, picture: &Picture) -> String {
 
 fn image_tag(path: &str, what: &str) -> String {
     let file = root().join("../docs/gallery").join(path);
-    let readable = std::fs::read(&file).ok().and_then(|bytes| imaging::probe(&bytes).ok());
+    let readable =
+        std::fs::read(&file).ok().and_then(|bytes| imaging::probe(&bytes, &Work::unlimited()).ok());
     match readable {
         Some(probe) => {
             let (width, height) = probe.oriented_size();

@@ -10,7 +10,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use codecs::{Budget, DecodeSpec, EncodeSpec, Format, ImageSpec, Layout, Raster, Work, codec_for};
+use codecs::{DecodeSpec, EncodeSpec, Format, ImageSpec, Layout, Raster, codec_for};
+use work::{Budget, Work};
 
 /// A running `wholeplate serve`; ended when dropped.
 pub struct Server {
@@ -234,7 +235,7 @@ impl Reply {
 
     pub fn size(&self) -> (u32, u32) {
         assert_eq!(self.status, 200, "{}", self.text());
-        imaging::probe(&self.body).unwrap().oriented_size()
+        imaging::probe(&self.body, &Work::unlimited()).unwrap().oriented_size()
     }
 
     pub fn pixels(&self) -> Pixels {
@@ -260,7 +261,7 @@ pub struct Pixels {
 
 impl Pixels {
     pub fn decode(bytes: &[u8]) -> Self {
-        let probe = imaging::probe(bytes).unwrap();
+        let probe = imaging::probe(bytes, &Work::unlimited()).unwrap();
         let work = work();
         let spec = DecodeSpec { scale: 1, planar: false };
         let mut source = codec_for(probe.format).unwrap().decode(bytes, &probe, spec, &work).unwrap();

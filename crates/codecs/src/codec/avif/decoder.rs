@@ -5,7 +5,8 @@ use std::ops::Range;
 use re_rav1d::dav1d::{Decoder, Error as Av1Error, PixelLayout, PlanarImageComponent, Plane, Settings};
 
 use super::boxes::{Image, damaged};
-use crate::{Error, Format, Reservation, Work};
+use crate::{Error, Format};
+use work::{Reservation, Work};
 
 /// The rows of an image of one or more tiles; one row of tiles is held at a time.
 pub(super) struct Tiles<'a> {
@@ -88,7 +89,7 @@ impl<'a> Tiles<'a> {
             return Err(damaged("an image without data"));
         }
         let failed = |error: Av1Error| match error {
-            Av1Error::NotEnoughMemory => Error::Budget { asked: held.bytes() },
+            Av1Error::NotEnoughMemory => Error::Work(work::Error::MemoryBudget { requested: held.bytes() }),
             other => Error::Malformed { format: Format::Avif, reason: format!("AV1: {other}") },
         };
         let mut settings = Settings::new();

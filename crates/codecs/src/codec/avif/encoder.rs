@@ -8,7 +8,8 @@ use std::ptr;
 use libaom_sys as aom;
 
 use crate::pixels::Plane;
-use crate::{Error, Format, Reservation, Work};
+use crate::{Error, Format};
+use work::{Reservation, Work};
 
 /// One picture: full range, 8 bits, 4:2:0 or luma alone.
 pub(super) struct Picture<'a> {

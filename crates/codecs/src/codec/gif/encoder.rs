@@ -6,7 +6,8 @@
 use super::lzw;
 use crate::canvas::{Rect, changed};
 use crate::quantise::{Mapper, Palette, PaletteAlpha};
-use crate::{AnimationSpec, Error, Format, Frame, FrameSink, Layout, Raster, Reservation, Work};
+use crate::{AnimationSpec, Error, Format, Frame, FrameSink, Layout, Raster};
+use work::{Reservation, Work};
 
 /// Writes frames; each waits for the next, which decides what becomes of it on the canvas.
 pub(super) struct Encoder<'a> {

@@ -6,7 +6,8 @@ use weezl::{BitOrder, LzwStatus};
 use super::blocks::{Blocks, Disposal, FrameHead, damaged};
 use crate::canvas::{Canvas, Rect};
 use crate::pixels::Plane;
-use crate::{Error, Format, Frame, FrameSource, Raster, Work};
+use crate::{Error, Format, Frame, FrameSource, Raster};
+use work::Work;
 
 /// What has to happen to the canvas before the next frame.
 enum Pending {

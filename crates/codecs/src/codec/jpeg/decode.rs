@@ -4,7 +4,8 @@ use super::ffi::{Component, Decoder, Output, RawPlane};
 use super::header::{Header, Space};
 use super::{coefficient_bytes, component_factors};
 use crate::emit::Emitter;
-use crate::{Error, Format, Layout, PlaneRows, Probe, Reservation, RowSource, Rows, Subsampling, Work};
+use crate::{Error, Format, Layout, PlaneRows, Probe, RowSource, Rows, Subsampling};
+use work::{Reservation, Work};
 
 /// Interleaved rows handed out at once: few enough to stay in the cache.
 const ROWS: usize = 8;

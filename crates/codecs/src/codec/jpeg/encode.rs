@@ -2,9 +2,8 @@
 
 use super::ffi::{Encoder, Input, Settings};
 use super::{MAX_SIDE, coefficient_bytes};
-use crate::{
-    EncodeSpec, Error, Format, ImageSpec, JpegMode, Layout, PlaneRows, Reservation, RowSink, Rows, Work,
-};
+use crate::{EncodeSpec, Error, Format, ImageSpec, JpegMode, Layout, PlaneRows, RowSink, Rows};
+use work::{Reservation, Work};
 
 fn failed(reason: impl Into<String>) -> Error {
     Error::Encode { format: Format::Jpeg, reason: reason.into() }

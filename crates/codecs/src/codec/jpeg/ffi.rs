@@ -15,7 +15,8 @@ use std::ptr::{self, NonNull, addr_of_mut};
 use mozjpeg_sys as sys;
 use sys::{boolean, c_int, c_long};
 
-use crate::{Error, Format, Reservation, Work};
+use crate::{Error, Format};
+use work::{Reservation, Work};
 
 /// More scans than any encoder writes; a progressive file with thousands of tiny scans costs a pass
 /// over all coefficients for each.
@@ -103,7 +104,9 @@ unsafe extern "C-unwind" fn on_error(cinfo: &mut sys::jpeg_common_struct) {
     let reason = unsafe { message(err) };
     let code = err.msg_code as sys::J_MESSAGE_CODE;
     let error = match code {
-        sys::JERR_OUT_OF_MEMORY | sys::JERR_NO_BACKING_STORE => Error::Budget { asked: 0 },
+        sys::JERR_OUT_OF_MEMORY | sys::JERR_NO_BACKING_STORE => {
+            Error::Work(work::Error::MemoryBudget { requested: 0 })
+        }
         _ if !shared.decoding => Error::Encode { format: Format::Jpeg, reason },
         sys::JERR_NOT_COMPILED
         | sys::JERR_ARITH_NOTIMPL
@@ -175,7 +178,7 @@ unsafe extern "C-unwind" fn on_progress(cinfo: &mut sys::jpeg_common_struct) {
     // SAFETY: libjpeg passes its own object, whose client data we set.
     let shared = unsafe { shared_of(cinfo) };
     if let Err(error) = shared.work.check() {
-        unwind_with(shared, error);
+        unwind_with(shared, error.into());
     }
     if shared.decoding {
         // SAFETY: during decoding the object is a jpeg_decompress_struct, whose head this is.

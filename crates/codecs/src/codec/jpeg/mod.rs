@@ -8,8 +8,8 @@ mod header;
 
 use crate::{
     Codec, DecodeSpec, EncodeSpec, Error, Format, ImageSpec, Layout, Probe, RowSink, RowSource, Subsampling,
-    Work,
 };
+use work::Work;
 
 /// The JPEG codec.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ impl Codec for Jpeg {
         Format::Jpeg
     }
 
-    fn probe(&self, bytes: &[u8]) -> Result<Probe, Error> {
+    fn probe(&self, bytes: &[u8], _work: &Work) -> Result<Probe, Error> {
         let header = header::parse(bytes)?;
         if header.width > MAX_SIDE || header.height > MAX_SIDE {
             return Err(Error::TooLarge(format!(

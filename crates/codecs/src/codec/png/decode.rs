@@ -6,7 +6,8 @@ use png::{ColorType, DecodeOptions, DecodingError, InterlaceInfo, Limits, Reader
 
 use super::header::Header;
 use crate::emit::Emitter;
-use crate::{Error, Format, Layout, PlaneRows, Reservation, RowSource, Rows, Work};
+use crate::{Error, Format, Layout, PlaneRows, RowSource, Rows};
+use work::{Reservation, Work};
 
 /// Rows handed out at once.
 const ROWS: u32 = 8;

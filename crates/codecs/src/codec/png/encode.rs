@@ -7,7 +7,8 @@ use std::rc::Rc;
 use png::{BitDepth, ColorType, Compression, Encoder, EncodingError, Filter, StreamWriter};
 
 use crate::quantise::{PaletteAlpha, quantise};
-use crate::{EncodeSpec, Error, Format, ImageSpec, Layout, Raster, Reservation, RowSink, Rows, Work};
+use crate::{EncodeSpec, Error, Format, ImageSpec, Layout, Raster, RowSink, Rows};
+use work::{Reservation, Work};
 
 fn failed(reason: impl Into<String>) -> Error {
     Error::Encode { format: Format::Png, reason: reason.into() }
@@ -62,7 +63,7 @@ impl Write for File {
         if wanted > contents.bytes.capacity() {
             let room = wanted.max(contents.bytes.len() * 3 / 2).max(16 << 10);
             if let Err(error) = contents.held.grow_to(room) {
-                contents.refused = Some(error);
+                contents.refused = Some(error.into());
                 return Err(io::Error::other("no memory left for the file"));
             }
             contents.bytes.reserve_exact(room - contents.bytes.len());

@@ -5,9 +5,8 @@ mod decode;
 mod encode;
 mod header;
 
-use crate::{
-    Codec, DecodeSpec, EncodeSpec, Error, Format, ImageSpec, Layout, Probe, RowSink, RowSource, Work,
-};
+use crate::{Codec, DecodeSpec, EncodeSpec, Error, Format, ImageSpec, Layout, Probe, RowSink, RowSource};
+use work::Work;
 
 /// The PNG codec.
 #[derive(Debug)]
@@ -18,7 +17,7 @@ impl Codec for Png {
         Format::Png
     }
 
-    fn probe(&self, bytes: &[u8]) -> Result<Probe, Error> {
+    fn probe(&self, bytes: &[u8], _work: &Work) -> Result<Probe, Error> {
         Ok(header::parse(bytes)?.into_probe(bytes.len()))
     }
 

@@ -7,7 +7,8 @@ use ::tiff::decoder::TiffCodingUnit;
 use super::{File, Pixels, TABLES, damaged, failed};
 use crate::codec::avif::unmultiply;
 use crate::emit::Emitter;
-use crate::{Error, Layout, PlaneRows, Reservation, RowSource, Rows, Work};
+use crate::{Error, Layout, PlaneRows, RowSource, Rows};
+use work::{Reservation, Work};
 
 /// Rows handed out at once: what takes them may hold as many.
 const GROUP: u32 = 32;
@@ -33,7 +34,9 @@ impl<'a> Bands<'a> {
     pub(super) fn new(file: File<'a>, work: &'a Work) -> Result<Self, Error> {
         let piece = file.piece()?;
         let stride = file.width as usize * file.pixels.layout.channels(0);
-        let band = stride.checked_mul(piece.1 as usize).ok_or(Error::Budget { asked: usize::MAX })?;
+        let band = stride
+            .checked_mul(piece.1 as usize)
+            .ok_or(Error::Work(work::Error::MemoryBudget { requested: usize::MAX }))?;
         let held = work.take(band.saturating_add(TABLES as usize))?;
         Ok(Self {
             file,

@@ -9,9 +9,9 @@ use super::{MAX_SIDE, argb, decoder_bytes, encoder_bytes, settings};
 use crate::canvas::{Canvas, Rect, blend_over, changed};
 use crate::ycc::{Gather420, Range};
 use crate::{
-    AnimationSpec, Error, Format, Frame, FrameSink, FrameSource, ImageSpec, Layout, PlaneRows, Raster,
-    Reservation, Rows, Work,
+    AnimationSpec, Error, Format, Frame, FrameSink, FrameSource, ImageSpec, Layout, PlaneRows, Raster, Rows,
 };
+use work::{Reservation, Work};
 
 /// Decodes frame by frame onto one canvas.
 pub(super) struct Frames<'a> {

@@ -7,7 +7,8 @@ use std::ptr;
 use libwebp_sys as sys;
 
 use crate::pixels::Plane;
-use crate::{Error, Format, Reservation, Work};
+use crate::{Error, Format};
+use work::{Reservation, Work};
 
 /// What a decoder writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +88,7 @@ impl<'a> Incremental<'a> {
             }
         };
         if decoder.is_null() {
-            return Err(Error::Budget { asked: internal.bytes() });
+            return Err(Error::Work(work::Error::MemoryBudget { requested: internal.bytes() }));
         }
         Ok(Self {
             decoder,
@@ -129,7 +130,9 @@ impl<'a> Incremental<'a> {
                     return Err(Error::Truncated(Format::WebP));
                 }
                 sys::VP8StatusCode::VP8_STATUS_OUT_OF_MEMORY => {
-                    return Err(Error::Budget { asked: self.planes.iter().map(|p| p.data.len()).sum() });
+                    return Err(Error::Work(work::Error::MemoryBudget {
+                        requested: self.planes.iter().map(|p| p.data.len()).sum(),
+                    }));
                 }
                 _ => {
                     return Err(Error::Malformed {
@@ -284,7 +287,7 @@ pub(super) fn encode(
         return Err(match code {
             sys::WebPEncodingError::VP8_ENC_ERROR_OUT_OF_MEMORY
             | sys::WebPEncodingError::VP8_ENC_ERROR_BITSTREAM_OUT_OF_MEMORY => {
-                Error::Budget { asked: pixels }
+                Error::Work(work::Error::MemoryBudget { requested: pixels })
             }
             sys::WebPEncodingError::VP8_ENC_ERROR_BAD_DIMENSION => {
                 Error::TooLarge(format!("WebP cannot hold {width} × {height} pixels"))
@@ -307,7 +310,7 @@ unsafe extern "C" fn write(data: *const u8, size: usize, picture: *const sys::We
     if needed > session.out.capacity() {
         let capacity = needed.max(session.out.capacity() * 2).max(4096);
         if let Err(error) = session.held.grow_to(capacity) {
-            session.failure = Some(error);
+            session.failure = Some(error.into());
             return 0;
         }
         session.out.reserve_exact(capacity - session.out.len());
@@ -323,7 +326,7 @@ unsafe extern "C" fn progress(_percent: c_int, picture: *const sys::WebPPicture)
     match session.work.check() {
         Ok(()) => 1,
         Err(error) => {
-            session.failure = Some(error);
+            session.failure = Some(error.into());
             0
         }
     }
