@@ -1,11 +1,7 @@
 //! Bugs of the pixels, one test each, through the URL door and the binding.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
+use crate::support::{Form, Pixels, Server, encode, raster, solid, work};
 use codecs::{AnimationSpec, DecodeSpec, EncodeSpec, Format, Frame, codec_for};
-use support::{Form, Pixels, Server, encode, raster, solid, work};
 use work::Work;
 
 fn gif(width: u32, height: u32, frames: u32, pixel: impl Fn(u32, u32, u32) -> [u8; 4]) -> Vec<u8> {
@@ -197,7 +193,7 @@ fn a_conversion_to_svg_is_refused() {
 // `format=auto` gave an animated WebP to clients that accept AVIF alone.
 #[test]
 fn an_animation_is_webp_only_for_those_who_accept_it() {
-    let s = Server::start(&[("moving.gif", support::animation(20, 10, 3))], &[]);
+    let s = Server::start(&[("moving.gif", crate::support::animation(20, 10, 3))], &[]);
     let kind = |accept: &str| {
         let reply = s.get_with("/cdn-cgi/image/format=auto/moving.gif", &[("accept", accept)]);
         reply.header("content-type").unwrap().to_owned()

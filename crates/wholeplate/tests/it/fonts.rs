@@ -1,14 +1,10 @@
 //! Fonts that cannot be had: one number, and words that say what is wrong.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
-use support::origin::{Origin, answer};
-use support::{Form, Server};
+use crate::support::origin::{Origin, answer};
+use crate::support::{Form, Server};
 
 /// Draws a text in the font of a URL.
-fn text(server: &Server, url: &str) -> support::Reply {
+fn text(server: &Server, url: &str) -> crate::support::Reply {
     let source = serde_json::json!({ "text": "Hi", "font": { "url": url } }).to_string();
     let form = Form::new().text("text_input", &source).text("transforms", "[]");
     server.post("/transform", &form.text("output_format", "image/png").closed(), 4096)
@@ -42,7 +38,7 @@ fn a_font_that_cannot_be_fetched_has_one_number() {
 // BND-076: what came in place of a font once was taken for it for ten minutes, and a font for that long whatever its origin said.
 #[test]
 fn what_is_no_font_is_not_kept_and_a_font_only_as_long_as_it_may() {
-    let font = include_bytes!("../../text/tests/fonts/latin.ttf");
+    let font = include_bytes!("../../../text/tests/fonts/latin.ttf");
     let asked = std::sync::atomic::AtomicUsize::new(0);
     let origin = Origin::start(move |request| match request.target.as_str() {
         "/late.ttf" if asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0 => {

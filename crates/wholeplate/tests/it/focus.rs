@@ -1,12 +1,8 @@
 //! `gravity=auto` on photographs with a subject away from the middle: the demo landscapes, with things from other demo
 //! pictures put into them, so that it is known where the subject is.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
+use crate::support::{Form, Pixels, Server, encode, raster};
 use codecs::Format;
-use support::{Form, Pixels, Server, encode, raster};
 
 /// A thing cut out of a picture: URL options that make its square, and the radius of its outline in it.
 struct Thing {

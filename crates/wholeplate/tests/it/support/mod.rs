@@ -1,6 +1,6 @@
 //! The real program on a free port and a socket of its own, spoken to over plain sockets.
 
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
+#![allow(dead_code)]
 
 pub mod origin;
 

@@ -5,11 +5,6 @@
 //! one folder. A picture that is not as expected leaves `<name>.actual.png` beside it: expected, actual, and eight
 //! times the difference.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "../support/mod.rs"]
-mod support;
-
 mod cases;
 mod compare;
 mod doors;
@@ -21,9 +16,9 @@ use std::collections::HashMap;
 use std::path::Path;
 use work::Work;
 
-use cases::{Folder, Picture, files, folders, root};
-use doors::{Answer, Bench};
-use support::Pixels;
+use self::cases::{Folder, Picture, files, folders, root};
+use self::doors::{Answer, Bench};
+use crate::support::Pixels;
 
 fn updating() -> bool {
     std::env::var("CONFORMANCE").is_ok_and(|mode| mode == "update")

@@ -1,14 +1,10 @@
 //! The command line: files in, files out, and what it says when something is wrong.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::process::{Command, Output};
 use work::Work;
 
+use crate::support::{flag, photo};
 use codecs::Format;
-use support::{flag, photo};
 
 fn run(directory: &std::path::Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_wholeplate")).args(arguments).current_dir(directory).output().unwrap()

@@ -1,14 +1,10 @@
 //! `gravity=face` and `zoom`, on a photograph of a face that is put into landscapes, and on pictures without one. What is
 //! in a result is asked of the detector, which does not know how it was cropped.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
+use crate::support::{Form, Pixels, Server, encode, raster, work};
 use codecs::Format;
 use faces::Face;
 use recipe::choices::LEAST_FACE_SCORE;
-use support::{Form, Pixels, Server, encode, raster, work};
 use work::Work;
 
 /// A picture of the conformance folders.
@@ -181,7 +177,7 @@ fn overlays_and_steps_of_the_binding_look_for_faces_too() {
     let steps = r#"[{"imageIndex":1,"width":80,"height":200,"fit":"cover","gravity":"face"},
         {"drawImageIndex":1,"targetImageIndex":0,"left":0,"top":0}]"#;
     let form = Form::new()
-        .file("image", &support::solid(100, 200, [90, 90, 90, 255]))
+        .file("image", &crate::support::solid(100, 200, [90, 90, 90, 255]))
         .file("draw_image", &astronaut())
         .text("transforms", steps)
         .text("output_format", "image/png");

@@ -1,11 +1,7 @@
 //! The URL interface over a directory of pictures, by HTTP.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
+use crate::support::{Server, animation, demo, encode, flag, photo, raster, solid};
 use codecs::Format;
-use support::{Server, animation, demo, encode, flag, photo, raster, solid};
 use work::Work;
 
 fn pictures() -> Vec<(&'static str, Vec<u8>)> {
@@ -230,7 +226,7 @@ fn orientation_profile_and_metadata() {
     assert!(exif("anim=true").is_some_and(|e| codecs::exif::copyright_only(&e).as_ref() == Some(&e)));
     assert!(exif("metadata=keep,format=webp").is_none() && exif("metadata=keep,format=png").is_none());
     let converted = s.image("format=png", "p3.jpg").pixels().rgba;
-    let raw = support::Pixels::decode(&demo("dahlia-p3.jpg")).rgba;
+    let raw = crate::support::Pixels::decode(&demo("dahlia-p3.jpg")).rgba;
     assert!(converted.iter().zip(&raw).filter(|(a, b)| a[0].abs_diff(b[0]) > 8).count() > raw.len() / 50);
 }
 

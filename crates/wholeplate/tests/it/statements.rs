@@ -1,7 +1,5 @@
 //! Every numbered statement of the specification is named by a test, or `docs/compatibility.md` says why not.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeSet;
 use std::path::Path;
 

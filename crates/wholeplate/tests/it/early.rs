@@ -1,15 +1,11 @@
 //! Answers that are sealed before the request has ended, to clients that wait for them.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::io::Write;
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use support::{BOUNDARY, Reply, Server};
+use crate::support::{BOUNDARY, Reply, Server};
 
 /// Far above what a pause may cost, and below the deadlines of requests that may still come.
 const PATIENCE: Duration = Duration::from_secs(20);

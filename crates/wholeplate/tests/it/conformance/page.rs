@@ -1,8 +1,8 @@
 //! The gallery: before, after, the URL and the Worker code of every picture, as one page without scripts.
 
-use crate::cases::{Folder, Picture, root};
-use crate::forms::{Forms, forms};
-use crate::worker_code;
+use super::cases::{Folder, Picture, root};
+use super::forms::{Forms, forms};
+use super::worker_code;
 use work::Work;
 
 const STYLE: &str = include_str!("page.css");

@@ -1,18 +1,14 @@
 //! HTTP origins: what reaches them, what becomes of their answers, and where they may be.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
-use support::origin::{Act, Origin, answer};
-use support::{Server, flag, photo, solid};
+use crate::support::origin::{Act, Origin, answer};
+use crate::support::{Server, flag, photo, solid};
 
 fn serving(origin: &Origin, flags: &[&str]) -> Server {
     let url = origin.url("");
     Server::start_bare(&[&["--origin", &url], flags].concat())
 }
 
-fn picture(_: &support::origin::Asked) -> Act {
+fn picture(_: &crate::support::origin::Asked) -> Act {
     answer(200, &[("etag", "\"abc\""), ("cache-control", "public, max-age=7200")], &flag())
 }
 
@@ -218,7 +214,7 @@ fn a_source_with_a_wrong_digest_is_an_error() {
     assert_eq!(s.image("width=9", "good").status, 200);
 }
 
-fn cf(server: &Server, target: &str, host: &str, json: &str, more: &[(&str, &str)]) -> support::Reply {
+fn cf(server: &Server, target: &str, host: &str, json: &str, more: &[(&str, &str)]) -> crate::support::Reply {
     let headers = [&[("host", host), ("cf-blob", json), ("x-forwarded-proto", "http")], more].concat();
     server.get_with(target, &headers)
 }

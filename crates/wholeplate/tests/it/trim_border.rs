@@ -1,11 +1,7 @@
 //! `trim=border` from outside: frames with the noise of JPEG, transparent ones, and pictures that are nothing else.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
+use crate::support::{Pixels, Server, demo, encode, raster, work};
 use codecs::{AnimationSpec, EncodeSpec, Format, Frame, ImageSpec, JpegMode, Raster, Subsampling, codec_for};
-use support::{Pixels, Server, demo, encode, raster, work};
 
 /// What a frame of `around` pixels holds.
 const INSIDE: (u32, u32) = (240, 160);

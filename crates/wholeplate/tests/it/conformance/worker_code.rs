@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::cases::{Binding, Object};
+use super::cases::{Binding, Object};
 
 /// Longest line of code.
 const LINE: usize = 60;

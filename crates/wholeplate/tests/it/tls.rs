@@ -1,14 +1,10 @@
 //! The TCP door with a certificate: a real TLS client, HTTP/2 and HTTP/1.1.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::path::Path;
 use std::process::Command;
 
+use crate::support::{Server, photo};
 use codecs::Format;
-use support::{Server, photo};
 
 /// A self-signed certificate for this machine and its key, as files.
 fn certificate(dir: &Path) -> (String, String) {

@@ -1,11 +1,7 @@
 //! Headers of requests and of sources: several lines of one field, lists, dates.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
-use support::origin::{Origin, answer};
-use support::{Form, Server, flag, photo};
+use crate::support::origin::{Origin, answer};
+use crate::support::{Form, Server, flag, photo};
 
 fn serving(origin: &Origin, flags: &[&str]) -> Server {
     let url = origin.url("");
@@ -134,12 +130,12 @@ fn the_digest_that_is_wanted_is_sent() {
             "POST /transform HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\nwant-repr-digest: {wanted}\r\n\
              content-type: multipart/form-data; boundary={}\r\n\r\n",
             form.len(),
-            support::BOUNDARY
+            crate::support::BOUNDARY
         );
         stream.write_all(&[head.as_bytes(), &form].concat()).unwrap();
-        support::Reply::read(&mut stream, false)
+        crate::support::Reply::read(&mut stream, false)
     };
-    let prefix = |reply: &support::Reply| {
+    let prefix = |reply: &crate::support::Reply| {
         assert_eq!(reply.status, 200);
         reply.header("repr-digest").map(|d| d.split_once("=:").unwrap().0.to_owned())
     };

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::cases::{Binding, Object, Picture};
+use super::cases::{Binding, Object, Picture};
 
 /// Options that only the URL has; `format=auto` is negotiated there alone.
 const URL_ONLY: &[&str] = &["onerror", "slow-connection-quality"];

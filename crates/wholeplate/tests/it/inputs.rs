@@ -1,13 +1,9 @@
 //! Which formats come in: those that are accepted by themselves, and those that the operator adds or takes away.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::process::Command;
 
+use crate::support::{Form, Server, flag, photo};
 use codecs::Format;
-use support::{Form, Server, flag, photo};
 
 /// A TIFF file of one strip: R G B, 8 bits, turned by its orientation.
 fn tiff(width: u16, height: u16, orientation: u16, rgb: [u8; 3]) -> Vec<u8> {
@@ -127,7 +123,7 @@ fn url_127_avif_input_can_be_switched_off() {
 
 #[test]
 fn jpeg_xl_can_be_switched_on() {
-    let file = include_bytes!("../../codecs/tests/fixtures/lossy.jxl").to_vec();
+    let file = include_bytes!("../../../codecs/tests/fixtures/lossy.jxl").to_vec();
     let pictures = [("a.jxl", file.clone()), ("cut.jxl", file[..file.len() / 2].to_vec())];
     let off = Server::start(&pictures, &[]);
     assert_eq!(off.image("width=30", "a.jxl").error(), (415, 9412));
@@ -140,7 +136,7 @@ fn jpeg_xl_can_be_switched_on() {
 
 #[test]
 fn heic_is_refused_unless_it_is_switched_on() {
-    let file = include_bytes!("../../codecs/tests/fixtures/grid-turned.heic").to_vec();
+    let file = include_bytes!("../../../codecs/tests/fixtures/grid-turned.heic").to_vec();
     let s = Server::start(&[("a.heic", file)], &[]);
     for options in ["format=jpeg", "format=json"] {
         assert_eq!(s.image(options, "a.heic").error(), (415, 9412));
@@ -158,7 +154,7 @@ fn heic_is_refused_unless_it_is_switched_on() {
 #[cfg(feature = "heic")]
 #[test]
 fn url_124_heic_becomes_jpeg() {
-    let file = include_bytes!("../../codecs/tests/fixtures/grid-turned.heic").to_vec();
+    let file = include_bytes!("../../../codecs/tests/fixtures/grid-turned.heic").to_vec();
     let pictures = [("a.heic", file.clone()), ("cut.heic", file[..file.len() - 400].to_vec())];
     let s = Server::start(&pictures, &["--extra-inputs", "heic"]);
     let jpeg = s.image("format=jpeg", "a.heic");

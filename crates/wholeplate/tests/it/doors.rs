@@ -1,17 +1,13 @@
 //! One engine behind four doors: the same options give the same bytes, whichever way they come in.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::process::{Command, Stdio};
 
+use crate::support::origin::{Origin, answer};
+use crate::support::{Form, Server, encode, photo, raster};
 use codecs::Format;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
-use support::origin::{Origin, answer};
-use support::{Form, Server, encode, photo, raster};
 
 /// One option as it is written in a URL, and in JSON.
 type Given = (String, &'static str, Value);

@@ -5,8 +5,8 @@ use work::Work;
 
 use serde_json::{Value, json};
 
-use crate::cases::{Picture, source};
-use crate::forms::{Forms, forms};
+use super::cases::{Picture, source};
+use super::forms::{Forms, forms};
 use crate::support::origin::{Origin, answer};
 use crate::support::{Form, Reply, Server};
 
@@ -152,7 +152,7 @@ fn extension(content_type: &str) -> &'static str {
 }
 
 fn by_command_line(options: &str, name: &str) -> Answer {
-    let path = crate::cases::root().join("sources").join(name);
+    let path = super::cases::root().join("sources").join(name);
     let done = Command::new(env!("CARGO_BIN_EXE_wholeplate"))
         .args(["transform", path.to_str().unwrap(), "-o", "-", "--options", options])
         .stdin(Stdio::null())

@@ -1,11 +1,7 @@
 //! What the outputs are like: sizes at which formats change, metadata, frames, and large animations.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
+use crate::support::{Server, animation, encode, raster, solid};
 use codecs::Format;
-use support::{Server, animation, encode, raster, solid};
 use work::Work;
 
 /// A GIF of frames of one pixel on a large canvas.

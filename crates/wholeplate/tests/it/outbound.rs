@@ -1,17 +1,13 @@
 //! Wholeplate as the way out of a Workers runtime: plain fetches are passed on, whole or cut, and never changed.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use support::origin::{Act, Origin, answer};
-use support::{Form, Reply, Server, flag};
+use crate::support::origin::{Act, Origin, answer};
+use crate::support::{Form, Reply, Server, flag};
 
 const FLAGS: [&str; 5] =
     ["--cf-blob-header", "CF-Blob", "--allow-origin", "127.0.0.1", "--allow-private-network"];
@@ -48,7 +44,7 @@ fn one_request() -> (String, mpsc::Receiver<BufReader<TcpStream>>) {
     (address, receive)
 }
 
-fn teapot(_: &support::origin::Asked) -> Act {
+fn teapot(_: &crate::support::origin::Asked) -> Act {
     let headers = [
         ("x-origin", "1"),
         ("set-cookie", "a=1"),

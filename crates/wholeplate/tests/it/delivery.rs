@@ -1,16 +1,12 @@
 //! Whole, or told: the program's answers under clients that half-close, read slowly, or are late.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use crate::support::{BOUNDARY, Form, Reply, Server, photo, send};
 use codecs::Format;
-use support::{BOUNDARY, Form, Reply, Server, photo, send};
 
 /// A request whose answer is `side` × `side` × 4 bytes.
 fn large(side: u32) -> Vec<u8> {

@@ -1,14 +1,10 @@
 //! Model files through the program's doors. The models are a few hundred bytes each, so that what they say is known.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::path::Path;
 use std::process::{Command, Output};
 
+use crate::support::{Server, flag, photo};
 use codecs::Format;
-use support::{Server, flag, photo};
 
 fn run(directory: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_wholeplate")).args(arguments).current_dir(directory).output().unwrap()
@@ -54,7 +50,7 @@ fn a_build_without_inference_refuses_model_files() {
 }
 
 #[cfg(feature = "models")]
-#[path = "../../models/tests/support/onnx.rs"]
+#[path = "../../../models/tests/support/onnx.rs"]
 mod onnx;
 
 #[cfg(feature = "models")]
@@ -63,8 +59,8 @@ mod with_models {
     use serde_json::Value;
 
     use super::onnx::{self, Axis, Ending};
-    use super::support::{Form, Pixels, Reply, Server, encode, flag, photo, raster, solid};
     use super::{errors, run};
+    use crate::support::{Form, Pixels, Reply, Server, encode, flag, photo, raster, solid};
 
     /// Model files in a directory of their own.
     struct Files(tempfile::TempDir);

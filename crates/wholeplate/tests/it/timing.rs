@@ -1,15 +1,11 @@
 //! `Server-Timing`: where the time went, told to those who ask.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
+use crate::support::origin::{Origin, answer};
+use crate::support::{Form, Server, flag, photo};
 use codecs::Format;
-use support::origin::{Origin, answer};
-use support::{Form, Server, flag, photo};
 
 /// The metrics' names, in their order; every duration is a number.
-fn metrics(reply: &support::Reply) -> Vec<String> {
+fn metrics(reply: &crate::support::Reply) -> Vec<String> {
     let told = reply.header("server-timing").unwrap();
     let parts = told.split(", ").map(|metric| {
         let (name, duration) = metric.split_once(";dur=").unwrap();

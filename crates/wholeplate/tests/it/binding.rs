@@ -1,15 +1,11 @@
 //! The Images binding over a Unix socket, byte by byte as the Workers runtime speaks it.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use work::Work;
 
+use crate::support::{Form, Pixels, Reply, Server, animation, encode, flag, photo, raster, send, solid};
 use codecs::Format;
-use support::{Form, Pixels, Reply, Server, animation, encode, flag, photo, raster, send, solid};
 
 fn transform(server: &Server, form: Form, transforms: &str, format: &str) -> Reply {
     let body = form.text("transforms", transforms).text("output_format", format).closed();
@@ -359,12 +355,12 @@ fn a_request_that_is_no_form_is_an_error_and_not_a_hang() {
 
 const FONTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../text/tests/fonts/");
 
-fn fonts() -> support::origin::Origin {
-    support::origin::Origin::start(|asked| {
+fn fonts() -> crate::support::origin::Origin {
+    crate::support::origin::Origin::start(|asked| {
         let path = format!("{FONTS}{}", asked.target.trim_start_matches('/'));
         match std::fs::read(path) {
-            Ok(bytes) => support::origin::answer(200, &[], &bytes),
-            Err(_) => support::origin::answer(404, &[], b"no"),
+            Ok(bytes) => crate::support::origin::answer(200, &[], &bytes),
+            Err(_) => crate::support::origin::answer(404, &[], b"no"),
         }
     })
 }

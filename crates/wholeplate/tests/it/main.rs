@@ -1,0 +1,27 @@
+//! The program from outside: its URL interface, binding, command line and delivery. One binary, so that it links once.
+
+#![allow(unreachable_pub, clippy::unwrap_used)]
+
+mod support;
+
+mod binding;
+mod command;
+mod conformance;
+mod delivery;
+mod doors;
+mod early;
+mod faces;
+mod field_lines;
+mod focus;
+mod fonts;
+mod formats;
+mod inputs;
+mod models;
+mod origin;
+mod outbound;
+mod pixels;
+mod statements;
+mod timing;
+mod tls;
+mod trim_border;
+mod url;
