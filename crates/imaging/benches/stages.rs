@@ -98,7 +98,7 @@ fn headers(c: &mut Criterion) {
     for format in [Format::Jpeg, Format::Png, Format::WebP, Format::Avif, Format::Gif] {
         let bytes = encode(&small, format, 80);
         group.bench_function(format.to_string(), |b| {
-            b.iter(|| imaging::probe(black_box(&bytes), &Work::unlimited()).unwrap())
+            b.iter(|| imaging::probe(black_box(&bytes), &Work::unlimited()).unwrap());
         });
     }
     group.finish();
