@@ -6,6 +6,7 @@
 //! takes its bytes from the [`Budget`](work::Budget) of the request's [`Work`](work::Work).
 
 mod canvas;
+mod detect;
 mod emit;
 mod error;
 mod format;

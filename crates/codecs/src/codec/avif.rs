@@ -4,19 +4,25 @@
 //! BT.601 are yielded as planes; everything else goes through its matrix to R G B. Of an image sequence
 //! the still image (the first frame, as a rule) is read.
 
-mod boxes;
+mod container;
 mod convert;
 mod decoder;
 mod encoder;
+mod locations;
+mod meta;
+mod obu;
+mod reader;
 mod sequence;
 
 use avif_serialize::Aviffy;
 
-use self::boxes::{Avif, Cicp, damaged};
+use self::container::Avif;
 pub(super) use self::convert::unmultiply;
 use self::convert::{Levels, Matrix, mix, widen};
 use self::decoder::{Tiles, decoder_bytes};
 use self::encoder::{Picture, Settings};
+use self::reader::damaged;
+use self::sequence::Cicp;
 use crate::emit::Emitter;
 use crate::ycc::{Gather420, Range};
 use crate::{
@@ -37,8 +43,8 @@ impl Codec for AvifCodec {
         Format::Avif
     }
 
-    fn probe(&self, bytes: &[u8], _work: &Work) -> Result<Probe, Error> {
-        let avif = Avif::parse(bytes)?;
+    fn probe(&self, bytes: &[u8], work: &Work) -> Result<Probe, Error> {
+        let avif = Avif::parse(bytes, work)?;
         let image = &avif.colour;
         let mut probe = Probe::new(Format::Avif, image.width, image.height, bytes.len());
         probe.alpha = avif.alpha.is_some();
@@ -58,7 +64,7 @@ impl Codec for AvifCodec {
             _ if is_srgb(cicp) => Colour::Srgb,
             _ => Colour::Cicp { primaries: cicp.primaries, transfer: cicp.transfer },
         };
-        probe.first_of_many = avif.film;
+        probe.first_of_many = avif.sequence;
         probe.whole_bitmap = true;
         Ok(probe)
     }
@@ -97,7 +103,7 @@ impl Codec for AvifCodec {
         spec: DecodeSpec,
         work: &'a Work,
     ) -> Result<Box<dyn RowSource + 'a>, Error> {
-        let avif = Avif::parse(bytes)?;
+        let avif = Avif::parse(bytes, work)?;
         let cicp = avif.cicp();
         let layout = self.decoded_layout(probe, spec);
         let sequence = avif.colour.sequence;
@@ -175,13 +181,6 @@ const MAX_SIDE: u32 = 16384;
 fn encoder_bytes(width: u32, height: u32) -> u64 {
     let pixels = u64::from(width.next_multiple_of(64)) * u64::from(height.next_multiple_of(64));
     pixels * 16 + (12 << 20)
-}
-
-impl Avif {
-    /// Said by the container, or else by the stream.
-    fn cicp(&self) -> Cicp {
-        self.cicp.unwrap_or(self.colour.sequence.cicp)
-    }
 }
 
 /// sRGB, nothing said, or video curves that everybody shows as sRGB.

@@ -11,11 +11,12 @@ use work::Work;
 
 mod css;
 mod decode;
+mod detect;
 mod entities;
 mod size;
 mod tidy;
 
-pub(crate) use decode::head;
+pub(crate) use detect::is_svg;
 
 /// The SVG "codec": it can only probe.
 #[derive(Debug)]
@@ -106,7 +107,7 @@ fn document(bytes: &[u8]) -> Result<Cow<'_, str>, Error> {
             bytes.len()
         )));
     }
-    if Format::sniff(bytes) != Some(Format::Svg) {
+    if !is_svg(bytes) {
         return Err(Error::NotAnImage);
     }
     entities::settle(decode::text(bytes)?)

@@ -1,12 +1,16 @@
 //! AV1 pictures from rav1d, tile by tile.
 
-use std::ops::Range;
-
 use re_rav1d::dav1d::{Decoder, Error as Av1Error, PixelLayout, PlanarImageComponent, Plane, Settings};
 
-use super::boxes::{Image, damaged};
+use super::container::Image;
+use super::locations::Extents;
+use super::obu;
+use super::reader::damaged;
 use crate::{Error, Format};
 use work::{Reservation, Work};
+
+/// Frames in the data of one tile. A still picture has one, a layered one at most four; each costs a picture.
+const MAX_FRAMES: usize = 8;
 
 /// The rows of an image of one or more tiles; one row of tiles is held at a time.
 pub(super) struct Tiles<'a> {
@@ -64,29 +68,29 @@ impl<'a> Tiles<'a> {
         let first = (row * self.image.columns) as usize;
         for i in first..first + self.image.columns as usize {
             self.work.check()?;
-            let tile = self.decode(&self.image.tiles[i])?;
+            let tile = self.decode(self.image.tiles[i])?;
             self.decoded.push(tile);
         }
         self.row = Some(row);
         Ok(())
     }
 
-    fn decode(&self, parts: &[Range<usize>]) -> Result<Tile, Error> {
+    fn decode(&self, parts: Extents) -> Result<Tile, Error> {
         let image = &self.image;
         let sequence = &image.sequence;
         if sequence.max_width < image.tile_width || sequence.max_height < image.tile_height {
             return Err(damaged("the stream is smaller than the container says"));
         }
-        let size: usize = parts.iter().map(ExactSizeIterator::len).sum();
+        let size = parts.total(self.bytes)?;
         let own = u64::from(image.tile_width) * u64::from(image.tile_height) / 2 + (2 << 20);
         let _own = self.work.take(own as usize + size)?;
         let held = self.work.take(tile_bytes(image) as usize)?;
         let mut data = Vec::with_capacity(size);
-        for part in parts {
-            data.extend_from_slice(&self.bytes[part.clone()]);
+        for part in parts.ranges(self.bytes) {
+            data.extend_from_slice(&self.bytes[part?]);
         }
-        if data.is_empty() {
-            return Err(damaged("an image without data"));
+        if obu::frames(&data) > MAX_FRAMES {
+            return Err(damaged("more frames than the layers of a still picture"));
         }
         let failed = |error: Av1Error| match error {
             Av1Error::NotEnoughMemory => Error::Work(work::Error::MemoryBudget { requested: held.bytes() }),

@@ -1,7 +1,17 @@
 //! The AV1 sequence header (AV1 Bitstream & Decoding Process Specification, 5.5): depth, chroma, colours.
 
-use super::boxes::{Cicp, damaged};
+use super::obu::{SEQUENCE_HEADER, Units};
+use super::reader::damaged;
 use crate::Error;
+
+/// Code points of ITU-T H.273.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cicp {
+    pub(super) primaries: u8,
+    pub(super) transfer: u8,
+    pub(super) matrix: u8,
+    pub(super) full_range: bool,
+}
 
 /// What of the sequence header a still image needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +35,8 @@ impl Bits<'_> {
     fn take(&mut self, n: u32) -> Result<u32, Error> {
         let mut v = 0;
         for _ in 0..n {
-            let byte = self.bytes.get(self.at / 8).ok_or(damaged("the sequence header is too short"))?;
+            let byte =
+                self.bytes.get(self.at / 8).ok_or_else(|| damaged("the sequence header is too short"))?;
             v = v << 1 | u32::from(byte >> (7 - self.at % 8) & 1);
             self.at += 1;
         }
@@ -42,7 +53,7 @@ impl Bits<'_> {
         while !self.flag()? {
             zeros += 1;
             if zeros >= 32 {
-                return Err(damaged("sequence header"));
+                return Err(damaged("a number of more than 32 bits in the sequence header"));
             }
         }
         self.take(zeros)
@@ -51,33 +62,10 @@ impl Bits<'_> {
 
 impl SequenceHeader {
     /// Looks for a sequence header among open bitstream units.
-    pub(super) fn find(mut obus: &[u8]) -> Result<Option<Self>, Error> {
+    pub(super) fn find(bitstream: &[u8]) -> Result<Option<Self>, Error> {
         // It stands first, behind no more than a delimiter and a little metadata.
-        for _ in 0..16 {
-            let Some(&head) = obus.first() else { return Ok(None) };
-            let (kind, extension, sized) = (head >> 3 & 15, head & 4 != 0, head & 2 != 0);
-            let mut at = 1 + usize::from(extension);
-            let size = if sized {
-                let mut size = 0_usize;
-                for i in 0..5 {
-                    let Some(&byte) = obus.get(at) else { return Ok(None) };
-                    at += 1;
-                    size |= usize::from(byte & 0x7F) << (7 * i);
-                    if byte & 0x80 == 0 {
-                        break;
-                    }
-                }
-                size
-            } else {
-                obus.len().saturating_sub(at)
-            };
-            let Some(body) = at.checked_add(size).and_then(|end| obus.get(at..end)) else { return Ok(None) };
-            if kind == 1 {
-                return Self::parse(body).map(Some);
-            }
-            obus = &obus[at + size..];
-        }
-        Ok(None)
+        let unit = Units(bitstream).take(16).find(|(kind, _)| *kind == SEQUENCE_HEADER);
+        unit.map(|(_, body)| Self::parse(body)).transpose()
     }
 
     fn parse(body: &[u8]) -> Result<Self, Error> {

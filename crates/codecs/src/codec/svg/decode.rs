@@ -17,7 +17,7 @@ const UTF16_BE: [u8; 2] = [0xFE, 0xFF];
 const UTF8: [u8; 3] = [0xEF, 0xBB, 0xBF];
 
 /// The beginning of what may be a drawing, in an encoding that holds ASCII.
-pub(crate) fn head(bytes: &[u8]) -> Cow<'_, [u8]> {
+pub(super) fn head(bytes: &[u8]) -> Cow<'_, [u8]> {
     let mut head = Cow::Borrowed(bytes);
     if bytes.starts_with(&GZIP) {
         let mut inflated = Vec::new();
