@@ -2,7 +2,7 @@
 
 use codecs::{EncodeSpec, Format, JpegMode, Subsampling};
 use recipe::choices::{self, WordQuality};
-use recipe::{Composite, FormatChoice, Notice, Quality, Step};
+use recipe::{Composite, FormatChoice, Quality, Step, Warning};
 
 use crate::Plan;
 
@@ -27,7 +27,7 @@ pub(crate) fn output_format(plan: &mut Plan, animated: bool) -> Option<Format> {
         }
         FormatChoice::Standard => {
             if fallback.is_none() || !matches!(plan.probe.format, Format::Jpeg | Format::Png) {
-                plan.notices.push(Notice("JPEG vs PNG selection is automatic".to_owned()));
+                plan.notices.push(Warning("JPEG vs PNG selection is automatic".to_owned()));
             }
             fallback
         }
@@ -36,7 +36,7 @@ pub(crate) fn output_format(plan: &mut Plan, animated: bool) -> Option<Format> {
             if longest <= plan.limits.avif_auto_dimension {
                 return Some(Format::Avif);
             }
-            plan.notices.push(Notice("image too large for AVIF".to_owned()));
+            plan.notices.push(Warning("image too large for AVIF".to_owned()));
             if webp { Some(Format::WebP) } else { fallback }
         }
         FormatChoice::Auto { webp: true, .. } => Some(Format::WebP),
@@ -45,7 +45,7 @@ pub(crate) fn output_format(plan: &mut Plan, animated: bool) -> Option<Format> {
         FormatChoice::Png | FormatChoice::PngForce => Some(Format::Png),
         FormatChoice::WebP => Some(Format::WebP),
         FormatChoice::Avif if longest > plan.limits.avif_explicit_dimension => {
-            plan.notices.push(Notice("image too large for AVIF".to_owned()));
+            plan.notices.push(Warning("image too large for AVIF".to_owned()));
             Some(Format::WebP)
         }
         FormatChoice::Avif | FormatChoice::AvifForce => Some(Format::Avif),

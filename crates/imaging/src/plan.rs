@@ -1,7 +1,7 @@
 //! From a recipe and the headers of its inputs to what will be done, how large it gets and how much it costs.
 
 use codecs::{Format, Probe};
-use recipe::{FormatChoice, Input, Notice, Recipe, Step, Transform};
+use recipe::{FormatChoice, Input, Recipe, Step, Transform, Warning};
 
 use crate::cost::{describe_peak_bytes, peak_bytes};
 use crate::geometry::{self, Geometry};
@@ -45,7 +45,7 @@ pub struct Plan {
     pub peak_bytes: u64,
     /// The format of the result; `None` for JSON, raw pixels, and where it depends on the pixels' opacity.
     pub format: Option<Format>,
-    pub notices: Vec<Notice>,
+    pub notices: Vec<Warning>,
 }
 
 impl Plan {
@@ -113,13 +113,13 @@ pub fn plan(recipe: &Recipe, probes: &[Option<Probe>], limits: &Limits) -> Resul
     if plan.probe.first_of_many && recipe.output.anim {
         let format = plan.probe.format;
         plan.notices
-            .push(Notice(format!("animated {format} images are not supported, the first frame was used")));
+            .push(Warning(format!("animated {format} images are not supported, the first frame was used")));
     }
     plan.format = output_format(&mut plan, animated.is_some());
     if animated.is_some()
         && let Some(format) = plan.format.filter(|f| !matches!(f, Format::Gif | Format::WebP))
     {
-        plan.notices.push(Notice(format!("{format} images are not animated, the first frame was used")));
+        plan.notices.push(Warning(format!("{format} images are not animated, the first frame was used")));
     }
     if let Some(animation) = animated
         && matches!(plan.format, Some(Format::Gif | Format::WebP))
@@ -127,7 +127,7 @@ pub fn plan(recipe: &Recipe, probes: &[Option<Probe>], limits: &Limits) -> Resul
         if passes_through(&plan, animation.frames)? {
             if !plan.recipe.steps.is_empty() || plan.format != Some(plan.probe.format) {
                 let text = "the animation is too large to be transformed, it was passed through as it is";
-                plan.notices.push(Notice(text.to_owned()));
+                plan.notices.push(Warning(text.to_owned()));
             }
             plan.kind = Kind::PassThrough;
             return Ok(plan);
@@ -224,7 +224,7 @@ fn sizes(plan: &mut Plan) -> Result<(), Error> {
     }
     if beyond_models {
         let text = "upscale=generate: the image is too large for the model, bicubic interpolation was used";
-        plan.notices.push(Notice(text.to_owned()));
+        plan.notices.push(Warning(text.to_owned()));
     }
     plan.bases = bases;
     Ok(())
@@ -257,13 +257,13 @@ pub(crate) fn border_widths(transform: &Transform) -> Option<[u32; 4]> {
 }
 
 /// What needs a model that is not there answers with its number or a notice, never with silence.
-fn refuse_unbuilt(transform: &Transform, limits: &Limits, notices: &mut Vec<Notice>) -> Result<(), Error> {
+fn refuse_unbuilt(transform: &Transform, limits: &Limits, notices: &mut Vec<Warning>) -> Result<(), Error> {
     if transform.segment_foreground && limits.models.segment.is_none() {
         let text = "segment: no segmentation model is configured; the setting segment-model names its file";
         return Err(Error::Option(text.to_owned()));
     }
     if transform.upscale == Some(recipe::Upscale::Generate) && limits.models.enlarge.is_empty() {
-        notices.push(Notice("upscale=generate is not available, bicubic interpolation was used".to_owned()));
+        notices.push(Warning("upscale=generate is not available, bicubic interpolation was used".to_owned()));
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use codecs::{
     AnimationSpec, Codec, Format, Frame, FrameSink, FrameSource, ImageSpec, Layout, Raster, codec_for,
 };
-use recipe::{Color, FormatChoice, Notice};
+use recipe::{Color, FormatChoice, Warning};
 use work::Work;
 
 use crate::canvas::Images;
@@ -40,7 +40,7 @@ pub struct Rendered {
     pub width: u32,
     pub height: u32,
     pub frames: u32,
-    pub notices: Vec<Notice>,
+    pub notices: Vec<Warning>,
     pub timings: Timings,
 }
 

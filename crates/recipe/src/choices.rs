@@ -1,6 +1,5 @@
-//! The choices where the published behaviour is silent or contradicts itself, one constant each: to choose
-//! otherwise, change the constant. `docs/compatibility.md` lists every one with its evidence. Some are used only
-//! by the crates that make pixels or answers; all stand here so that there is one place to look.
+//! Choices about options where the published behaviour is silent or contradicts itself, one constant each: to choose
+//! otherwise, change the constant. `docs/compatibility.md` lists every one with its evidence.
 
 use crate::{
     Fit,
@@ -162,31 +161,10 @@ pub const DEFAULT_BREAKPOINTS: [u32; 4] = [320, 768, 960, 1200];
 pub const DEFAULT_WIDTH_MOBILE: u32 = 768;
 pub const DEFAULT_WIDTH_DESKTOP: u32 = 1200;
 
-// Sources and answers.
+// Limits of one request.
 
-/// Redirects of a source that are followed, if the operator says nothing.
-pub const DEFAULT_REDIRECTS: usize = 5;
-/// Status of the redirect to the source with `onerror=redirect`.
-pub const ONERROR_STATUS: u16 = 307;
-/// Whether `onerror=redirect` also leads to sources on subdomains of the request's host.
-pub const ONERROR_SUBDOMAINS: bool = true;
-/// Error number for a source that answered 400.
-pub const SOURCE_400_CODE: u16 = 9519;
-/// Error number and status for a source on a private address.
-pub const PRIVATE_SOURCE: (u16, u16) = (9401, 403);
-/// Error number and status for a request of the binding that cannot be read.
-pub const BINDING_BAD_REQUEST: (u16, u16) = (9432, 400);
-/// Error number and status for an input of the binding that is too large.
-pub const BINDING_TOO_LARGE: (u16, u16) = (9413, 413);
-/// How long an error may be kept, in seconds.
-pub const ERROR_LIFETIME: u32 = 10;
-/// The shortest lifetime of a result, in seconds, unless the source insists on being asked; also that of a result
-/// whose source says nothing.
-pub const LEAST_LIFETIME: u64 = 3600;
 /// At most this many warnings on one response.
-pub const MAX_NOTICES: usize = 8;
-
-// Limits of what one request may say.
+pub const MAX_WARNINGS: usize = 8;
 
 /// A recipe has at most this many images, the canvas included.
 pub const MAX_IMAGES: usize = 256;

@@ -1,6 +1,6 @@
 //! The typed options of a step and of the output, each with its range.
 
-use crate::{Color, Length, Notice, Quality, dialect::fit_word};
+use crate::{Color, Length, Quality};
 
 /// One transformation step. Options given together run in the fixed order of the specification:
 /// segment, trim, flip, rotate, resize (`width` … `upscale`), pad, colour effects, sharpen, blur, border.
@@ -36,7 +36,7 @@ pub struct Transform {
 }
 
 impl Transform {
-    /// Whether the step changes nothing and can be left out.
+    /// Whether the step changes nothing.
     #[must_use]
     pub fn is_identity(&self) -> bool {
         // `dpr`, `fit`, `gravity`, `zoom` and `upscale` do nothing without a dimension.
@@ -55,7 +55,7 @@ impl Transform {
 }
 
 impl Transform {
-    /// Removes what changes nothing, so that equal effects are equal steps: effect factors of 1 (and of 0, which
+    /// Removes options without effect, so that equal effects are equal steps: effect factors of 1 (and of 0, which
     /// means "not set", except for saturation, where it means grey), blur and sharpen of 0, `dpr` of 1, zoom of 0,
     /// borders without width, trims of nothing. A blur radius below 1 has no visible effect but stays.
     pub fn normalize(&mut self) {
@@ -74,27 +74,6 @@ impl Transform {
             }
         }
         self.trim.take_if(|trim| *trim == Trim::default());
-    }
-
-    /// What a client should be told about this step although it can be carried out: the one
-    /// place for such warnings, whichever door the step came through.
-    #[must_use]
-    pub fn notices(&self) -> Vec<Notice> {
-        let mut notices = Vec::new();
-        let one_dimension = self.width.is_some() != self.height.is_some();
-        if let Some(fit @ (Fit::Cover | Fit::Crop | Fit::AspectCrop | Fit::Pad)) = self.fit
-            && one_dimension
-        {
-            notices.push(Notice(format!("{} fit mode needs both width and height", fit_word(fit))));
-        }
-        if let Some(Trim { border: Some(border), .. }) = self.trim
-            && self.trim != Some(Trim { border: Some(border), ..Trim::default() })
-        {
-            notices.push(Notice(
-                "trim=border finds the sides itself: the other lengths of trim are ignored".to_owned(),
-            ));
-        }
-        notices
     }
 }
 
@@ -120,7 +99,7 @@ pub enum Fit {
     Squeeze,
 }
 
-/// Which part of the image a crop keeps.
+/// The part of the image that a crop keeps.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Gravity {
     Center,
@@ -177,7 +156,7 @@ pub enum Upscale {
     Generate,
 }
 
-/// What to cut off before anything else.
+/// Trimming, the first operation of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Trim {
     pub top: Option<Length>,
@@ -223,8 +202,7 @@ pub struct Draw {
 }
 
 impl Draw {
-    /// Whether painting so changes nothing. An invisible overlay still clears what lies under it
-    /// with `in` and `out`, whose results hold no base colour of their own.
+    /// Whether the draw changes nothing. With `in` and `out` an invisible overlay clears the base under it.
     #[must_use]
     pub fn is_identity(&self) -> bool {
         self.opacity == 0.0 && !matches!(self.composite, Composite::In | Composite::Out)
@@ -266,7 +244,7 @@ pub enum Composite {
     Lighter,
 }
 
-/// How the final image leaves.
+/// The output: format, quality, metadata.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Output {
     pub format: FormatChoice,
@@ -294,7 +272,7 @@ impl Default for Output {
     }
 }
 
-/// Which format is wanted, after content negotiation.
+/// The output format, after content negotiation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FormatChoice {
     /// No format given: JPEG when possible, PNG otherwise; animations stay animated.

@@ -1,6 +1,6 @@
-//! The recipe itself: numbered inputs, ordered steps, one output.
+//! The recipe: numbered inputs, ordered steps, one output.
 
-use crate::{Color, Draw, Notice, Output, Transform, dialect::notice};
+use crate::{Color, Draw, Output, Transform, Warnings};
 
 /// Everything a request asks for. Image 0 is the canvas and the final image.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,7 +13,7 @@ pub struct Recipe {
 }
 
 impl Recipe {
-    /// A recipe over one image whose bytes the door supplies.
+    /// A recipe over one image, whose bytes the caller supplies.
     #[must_use]
     pub fn single(transform: Transform, output: Output) -> Self {
         let steps =
@@ -21,42 +21,38 @@ impl Recipe {
         Self { inputs: vec![Input::Supplied], steps, output }
     }
 
-    /// The warnings of all steps ([`Transform::notices`]), each once.
+    /// The warnings of all steps ([`Transform::warnings`]).
     #[must_use]
-    pub fn notices(&self) -> Vec<Notice> {
-        let mut notices = vec![];
-        for step in &self.steps {
-            if let Step::Transform { transform, .. } = step {
-                for Notice(text) in transform.notices() {
-                    notice(&mut notices, text);
-                }
-            }
-        }
-        notices
+    pub fn warnings(&self) -> Warnings {
+        let transforms = self.steps.iter().filter_map(|step| match step {
+            Step::Transform { transform, .. } => Some(transform),
+            Step::Draw { .. } => None,
+        });
+        transforms.flat_map(Transform::warnings).collect()
     }
 }
 
 impl Recipe {
-    /// Removes steps that cannot be seen in the result: those on images that are not drawn afterwards,
-    /// steps that change nothing, and draws without effect. Inputs and their numbers stay;
-    /// [`Recipe::used_images`] tells which still matter.
+    /// Removes steps that do not change the result: those on images that are not drawn afterwards,
+    /// steps that change nothing, and draws without effect. Inputs keep their numbers;
+    /// [`Recipe::used_images`] tells which are still needed.
     pub fn prune(&mut self) {
-        let mut seen = vec![false; self.inputs.len().max(1)];
-        seen[0] = true;
-        let is_seen = |seen: &[bool], image: usize| seen.get(image).copied().unwrap_or(false);
-        // Backwards: an image is seen before the point at which it is painted onto a seen one.
+        let mut visible = vec![false; self.inputs.len().max(1)];
+        visible[0] = true;
+        let is_visible = |visible: &[bool], image: usize| visible.get(image).copied().unwrap_or(false);
+        // Backwards: an image is visible before the step that draws it onto a visible one.
         let mut kept: Vec<Step> = vec![];
         for step in self.steps.drain(..).rev() {
             match &step {
                 Step::Transform { image, transform } => {
-                    if is_seen(&seen, *image) && !transform.is_identity() {
+                    if is_visible(&visible, *image) && !transform.is_identity() {
                         kept.push(step);
                     }
                 }
                 Step::Draw { image, onto, draw } => {
-                    if is_seen(&seen, *onto) && !draw.is_identity() {
-                        if let Some(seen) = seen.get_mut(*image) {
-                            *seen = true;
+                    if is_visible(&visible, *onto) && !draw.is_identity() {
+                        if let Some(visible) = visible.get_mut(*image) {
+                            *visible = true;
                         }
                         kept.push(step);
                     }
@@ -84,10 +80,10 @@ impl Recipe {
     }
 }
 
-/// Where the bytes of one numbered image come from.
+/// The origin of one numbered image's bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
-    /// The door has the bytes (the URL's source, a multipart part, a file on the command line).
+    /// The caller has the bytes (the URL's source, a multipart part, a file on the command line).
     Supplied,
     /// An absolute URL that the service fetches (an overlay of `cf.image`).
     Url(String),

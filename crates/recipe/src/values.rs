@@ -1,5 +1,7 @@
 //! Values that options are made of: colours, lengths that may be fractions, quality.
 
+use std::fmt;
+
 /// An sRGB colour with straight (not premultiplied) alpha, 0–255 a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Color {
@@ -27,6 +29,15 @@ impl Color {
     }
 }
 
+impl fmt::Display for Color {
+    /// `#rrggbb`, or `#rrggbbaa` when not opaque.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { r, g, b, a } = self;
+        write!(f, "#{r:02x}{g:02x}{b:02x}")?;
+        if self.is_opaque() { Ok(()) } else { write!(f, "{a:02x}") }
+    }
+}
+
 /// A number of pixels, or a fraction of an image's dimension.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Length {
@@ -36,7 +47,7 @@ pub enum Length {
     Fraction(f64),
 }
 
-/// How good a lossy output has to look.
+/// The quality of a lossy output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Quality {
     /// 1–100 on the encoder's scale.

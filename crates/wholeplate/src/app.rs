@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use imaging::{Body, Rendered};
-use recipe::{Input, Notice, Recipe};
+use recipe::{Input, Recipe, Warnings};
 
 use crate::config::Config;
 use crate::error::Fault;
@@ -38,7 +38,7 @@ pub(crate) struct Product {
     /// What is known of the result, without its bytes.
     pub(crate) rendered: Rendered,
     pub(crate) queued: Duration,
-    pub(crate) notices: Vec<Notice>,
+    pub(crate) warnings: Warnings,
     /// Time spent on fetching overlays and fonts.
     pub(crate) fetched: Duration,
 }
@@ -84,18 +84,14 @@ impl App {
         let given: Vec<Given> = stream::iter(wanted).buffered(FETCHES_AT_ONCE).try_collect().await?;
         let fetched = began.elapsed();
         let first = given.first().cloned();
-        let mut notices = recipe.notices();
-        let Made { mut rendered, notices: more, queued, held } =
+        let mut warnings = recipe.warnings();
+        let Made { mut rendered, notices, queued, held } =
             self.pool.make(recipe, given, &asker.trace).await?;
-        for notice in more {
-            if !notices.contains(&notice) {
-                notices.push(notice);
-            }
-        }
+        warnings.extend(notices);
         let body = match std::mem::replace(&mut rendered.body, Body::Input) {
             Body::Bytes(bytes) => held.tie(bytes),
             Body::Input => first.map(|first| first.open()).transpose()?.flatten().unwrap_or_default(),
         };
-        Ok(Product { body, rendered, queued, notices, fetched })
+        Ok(Product { body, rendered, queued, warnings, fetched })
     }
 }

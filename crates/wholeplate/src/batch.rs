@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use imaging::{Body, Inputs};
 use indicatif::{ProgressBar, ProgressStyle};
-use recipe::dialect::{self, ClientHints, Door, ParseMode};
-use recipe::{FormatChoice, Notice, Output, Recipe, Step, Transform, Upscale};
+use recipe::dialect::{self, ClientHints, Dialect, ParseMode};
+use recipe::{FormatChoice, Output, Recipe, Step, Transform, Upscale, Warning};
 
 use crate::config::Config;
 use crate::models;
@@ -100,7 +100,7 @@ pub(crate) fn transform(
     let accepted = accepted(extra_inputs)?;
     let inputs = expand(names)?;
     let parse = |options: &str| {
-        dialect::parse_options(options, Door::CommandLine, ParseMode { strict })
+        dialect::parse_options(options, Dialect::CommandLine, ParseMode::new(strict))
             .map_err(|e| format!("--options: {e}"))
     };
     let target = Target::new(output, &inputs)?;
@@ -117,7 +117,7 @@ pub(crate) fn transform(
     target.prepare()?;
     let warn = |text: &str| eprintln!("warning: {text}");
     let mut told = Vec::new();
-    for Notice(text) in parsed.notices.iter().chain(&resolved.notices) {
+    for Warning(text) in parsed.warnings.iter().chain(&resolved.warnings) {
         if !told.contains(text) {
             warn(text);
             told.push(text.clone());
@@ -130,7 +130,7 @@ pub(crate) fn transform(
         let (rendered, notices) = make_here(&resolved.recipe, &bytes, &accepted, &models)
             .map_err(|f| format!("{input}: {}", f.body()))?;
         if let Ok(told) = told.lock() {
-            for Notice(text) in notices.iter().filter(|Notice(text)| !told.contains(text)) {
+            for Warning(text) in notices.iter().filter(|Warning(text)| !told.contains(text)) {
                 bar.suspend(|| warn(&format!("{input}: {text}")));
             }
         }

@@ -41,7 +41,7 @@ pub(crate) fn wanted(app: &App, entrance: Entrance, head: &Parts) -> Option<Resu
 }
 
 fn read(app: &App, blob: &[u8], head: &Parts) -> Result<Wanted, Fault> {
-    let mode = ParseMode { strict: app.config.strict };
+    let mode = ParseMode::new(app.config.strict);
     let Some(image) = cf_image::parse(blob, &Hints::new(&head.headers).client(), mode)? else {
         return Ok(Wanted::Plain);
     };
@@ -88,7 +88,7 @@ async fn transform(app: &App, head: &Parts, wanted: CfImage, trace: &Trace) -> R
         return Ok(respond::not_modified(&inherited));
     }
     let product = app.produce(wanted.recipe, &[Given::Bytes(source.bytes)], &asker).await?;
-    let mut answer = respond::success(product, &wanted.notices, &inherited);
+    let mut answer = respond::success(product, wanted.warnings, &inherited);
     respond::add_digest(headers, &mut answer);
     Ok(answer)
 }

@@ -2,8 +2,16 @@
 
 use std::fmt::Display;
 
-use recipe::choices::BINDING_BAD_REQUEST;
 use recipe::{OptionError, SourceError};
+
+/// Error number for a source that answered 400.
+pub(crate) const SOURCE_400_CODE: u16 = 9519;
+/// Error number and status for a source on a private address.
+pub(crate) const PRIVATE_SOURCE: (u16, u16) = (9401, 403);
+/// Error number and status for a request of the binding that cannot be read.
+pub(crate) const BINDING_BAD_REQUEST: (u16, u16) = (9432, 400);
+/// Error number and status for an input of the binding that is too large.
+pub(crate) const BINDING_TOO_LARGE: (u16, u16) = (9413, 413);
 
 /// What a client is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,11 +45,11 @@ impl From<OptionError> for Fault {
             OptionError::Source(_) => Self::new(9406, 403, error.to_string()),
             OptionError::OutputFormat | OptionError::Steps(_) => Self::bad_request(error),
             // A font that cannot be fetched has one number, whatever the cause.
-            OptionError::Invalid { option, problem }
-                if option.rsplit('.').next() == Some("font") && problem.ends_with("http or https URL") =>
-            {
-                Self::new(9410, 502, format!("the font could not be fetched: {problem}"))
-            }
+            OptionError::FontUrl { given, .. } => Self::new(
+                9410,
+                502,
+                format!("the font could not be fetched: '{given}' is not an absolute http or https URL"),
+            ),
             _ => Self::new(9401, 400, format!("Missing or invalid resizing parameters: {error}")),
         }
     }

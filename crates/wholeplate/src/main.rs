@@ -9,6 +9,7 @@ mod app;
 mod batch;
 mod binding;
 mod cf_image_door;
+mod choices;
 mod cli;
 mod config;
 mod door;

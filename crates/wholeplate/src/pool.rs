@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use imaging::{Inputs, Kind, Limits, Plan, Rendered, Supply};
-use recipe::{Input, Notice, Recipe};
+use recipe::{Input, Recipe, Warning};
 use tokio::sync::Semaphore;
 use work::{Budget, Cancel, Work};
 
@@ -54,7 +54,7 @@ impl Given {
 pub(crate) struct Made {
     pub(crate) rendered: Rendered,
     /// Warnings of the plan and of the rendering.
-    pub(crate) notices: Vec<Notice>,
+    pub(crate) notices: Vec<Warning>,
     /// Time from the request's arrival to its first instruction.
     pub(crate) queued: Duration,
     /// The memory of the result, to be held until it is delivered.
@@ -289,7 +289,7 @@ pub(crate) fn make_here(
     bytes: &[u8],
     accepted: &Inputs,
     models: &Shared,
-) -> Result<(Rendered, Vec<Notice>), Fault> {
+) -> Result<(Rendered, Vec<Warning>), Fault> {
     let attempt = AssertUnwindSafe(|| {
         let probe = accepted.probe(bytes, &Work::unlimited())?;
         let plan = imaging::plan(recipe, &[Some(probe)], &models::limits(models))?;

@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use http::{HeaderMap, Method, StatusCode};
-use recipe::choices::ONERROR_SUBDOMAINS;
 use recipe::dialect::ParseMode;
 use recipe::dialect::url::{self, SourceRef, UrlRequest};
 
 use crate::app::App;
+use crate::choices::ONERROR_SUBDOMAINS;
 use crate::error::Fault;
 use crate::hints::Hints;
 use crate::pool::Given;
@@ -23,7 +23,7 @@ pub(crate) async fn answer(
     headers: &HeaderMap,
     trace: &Trace,
 ) -> Option<Answer> {
-    let mode = ParseMode { strict: app.config.strict };
+    let mode = ParseMode::new(app.config.strict);
     let parsed = url::parse_with(target, mode)?;
     trace.route(method, "/cdn-cgi/image");
     if method != Method::GET && method != Method::HEAD {
@@ -69,7 +69,7 @@ async fn transform(
         return Ok(respond::not_modified(&inherited));
     }
     let product = app.produce(resolved.recipe, &[Given::Bytes(source.bytes)], asker).await?;
-    let mut answer = respond::success(product, &resolved.notices, &inherited);
+    let mut answer = respond::success(product, resolved.warnings, &inherited);
     respond::add_digest(headers, &mut answer);
     Ok(answer)
 }

@@ -1,26 +1,25 @@
-//! The Workers binding: the parts of a `/transform` request that say what to do.
+//! The Workers binding: the parts of a `/transform` request without the image bytes.
 //!
-//! Tolerance towards what JavaScript programs send: `null` is absent; numbers may be strings, and
-//! fractions are rounded where pixels are meant; unknown keys are ignored. Indices have to be whole JSON numbers.
+//! Tolerant, since JavaScript programs write these parts: `null` is absent, numbers may be strings,
+//! fractions of pixels are rounded, unknown keys are ignored. Indices have to be whole JSON numbers.
 
 use serde_json::{Map, Value as Json};
 
 use super::{
-    given::{Given, Value},
-    layer::{TextReader, check_offsets, named, read_draw},
-    request::{ParseMode, Parsed, Reader, notice},
-    table::Door,
-    well_formed,
+    json,
+    overlay::{TextReader, check_offsets, of_option, read_draw},
+    reader::{OptionReader, ParseMode, Parsed},
+    value::{Dialect, OptionValue, RawValue, printable},
 };
 use crate::{
-    Draw, FormatChoice, Input, Notice, OptionError, Output, Recipe, Step, TextSource,
+    Draw, FormatChoice, Input, OptionError, Output, Recipe, Step, TextSource, Warnings,
     choices::{MAX_DRAW_DEPTH, MAX_IMAGES, MAX_JSON_BYTES, MAX_STEPS},
 };
 
 /// The parts of a request, besides the image bytes.
 #[derive(Debug, Clone, Default)]
 pub struct BindingRequest<'a> {
-    /// Canvas first, then `draw_image` and `draw_text` parts together in the order in which they came.
+    /// The canvas, then the `draw_image` and `draw_text` parts in the order of the form.
     pub inputs: Vec<BindingInput<'a>>,
     /// JSON text.
     pub transforms: Option<&'a str>,
@@ -33,7 +32,7 @@ pub struct BindingRequest<'a> {
 /// One input part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BindingInput<'a> {
-    /// `image` or `draw_image`: the door has its bytes.
+    /// `image` or `draw_image`: the caller has its bytes.
     Image,
     /// `text_input` or `draw_text`: JSON text.
     Text(&'a str),
@@ -47,7 +46,7 @@ impl BindingRequest<'_> {
     /// missing, not JSON, not an array, too long, or names an image that does not exist; [`OptionError::Invalid`] for
     /// single options, named as `transforms[0].width`, and for text sources and output options.
     pub fn parse(&self) -> Result<Parsed<Recipe>, OptionError> {
-        let output = self.read_output()?;
+        let Parsed { value: output, mut warnings } = self.read_output()?;
         if self.inputs.is_empty() {
             return Err(OptionError::Steps("no input image".into()));
         }
@@ -55,19 +54,16 @@ impl BindingRequest<'_> {
             return Err(OptionError::Steps(format!("more than {MAX_IMAGES} images")));
         }
         let inputs = self.inputs.iter().map(read_input).collect::<Result<Vec<_>, _>>()?;
-        let mut notices = vec![];
-        let steps = read_steps(self.transforms, inputs.len(), &mut notices)?;
+        let steps = read_steps(self.transforms, inputs.len(), &mut warnings)?;
         let recipe = Recipe { inputs, steps, output };
-        for Notice(text) in recipe.notices() {
-            notice(&mut notices, text);
-        }
-        Ok(Parsed { value: recipe, notices })
+        warnings.extend(recipe.warnings());
+        Ok(Parsed { value: recipe, warnings })
     }
 
-    fn read_output(&self) -> Result<Output, OptionError> {
+    fn read_output(&self) -> Result<Parsed<Output>, OptionError> {
         let format = match self.output_format {
             Some("image/jpeg") => FormatChoice::Jpeg,
-            // What was asked for by its MIME type must come as that.
+            // A MIME type is exact: the plain names are hints.
             Some("image/png") => FormatChoice::PngForce,
             Some("image/gif") => FormatChoice::Gif,
             Some("image/webp") => FormatChoice::WebP,
@@ -76,15 +72,21 @@ impl BindingRequest<'_> {
             Some("rgba") => FormatChoice::Rgba,
             _ => return Err(OptionError::OutputFormat),
         };
-        let mut reader = Reader::new(Door::BindingOutput, ParseMode::default());
+        let mut reader = OptionReader::new(Dialect::BindingOutput, ParseMode::default());
         let options =
             [("quality", self.output_quality), ("background", self.background), ("anim", self.anim)];
         for (name, text) in options {
-            if let Some(text) = text {
-                reader.read(name, Value::Text(text))?;
+            match text {
+                // JavaScript's JSON has no such number either: `transforms` has null there.
+                Some(text @ ("NaN" | "Infinity" | "-Infinity")) => {
+                    reader.warn(name, &format!("'{text}' is not a number"))?;
+                }
+                Some(text) => reader.read(name, RawValue::Text(text))?,
+                None => {}
             }
         }
-        Ok(Output { format, ..reader.finish().value.output })
+        let Parsed { value, warnings } = reader.finish();
+        Ok(Parsed { value: Output { format, ..value.output }, warnings })
     }
 }
 
@@ -104,28 +106,28 @@ pub fn parse_text(json: &str) -> Result<TextSource, OptionError> {
     if json.len() > MAX_JSON_BYTES {
         return Err(fail("too long"));
     }
-    let json: Json = well_formed::parse(json.as_bytes()).map_err(|_| fail("not JSON"))?;
-    let given = Given::json(&json, Door::BindingStep);
+    let json: Json = json::parse(json.as_bytes()).map_err(|_| fail("not JSON"))?;
+    let value = OptionValue::from_json(&json, Dialect::BindingStep);
     let mut text = TextReader::default();
-    for (name, member) in given.members().ok_or_else(|| fail("not an object"))? {
+    for (name, member) in value.members().ok_or_else(|| fail("not an object"))? {
         if let Some(read) = text.read(name, member) {
-            named(name, read)?;
+            of_option(name, read)?;
         }
     }
-    named("text", text.finish())
+    of_option("text", text.finish())
 }
 
 fn read_steps(
     transforms: Option<&str>,
     images: usize,
-    notices: &mut Vec<Notice>,
+    warnings: &mut Warnings,
 ) -> Result<Vec<Step>, OptionError> {
     let fail = |problem: String| Err(OptionError::Steps(problem));
     let Some(text) = transforms else { return fail("transforms is missing".into()) };
     if text.len() > MAX_JSON_BYTES {
         return fail("transforms is too long".into());
     }
-    let elements = match well_formed::parse(text.as_bytes()) {
+    let elements = match json::parse(text.as_bytes()) {
         Ok(Json::Array(elements)) => elements,
         Ok(_) => return fail("transforms is not an array".into()),
         Err(_) => return fail("transforms is not JSON".into()),
@@ -134,7 +136,7 @@ fn read_steps(
         return fail(format!("more than {MAX_STEPS} transforms"));
     }
     let mut steps = vec![];
-    // How many draws deep each image is built so far.
+    // The depth of draws in each image so far.
     let mut depths = vec![0_usize; images];
     for (position, element) in elements.iter().enumerate() {
         let place = format!("transforms[{position}]");
@@ -148,10 +150,10 @@ fn read_steps(
             if depths[onto] > MAX_DRAW_DEPTH {
                 return fail(format!("draws are nested more than {MAX_DRAW_DEPTH} deep"));
             }
-            let draw = read_drawing(element, notices).map_err(|error| error.inside(&place))?;
+            let draw = read_drawing(element, warnings).map_err(|error| error.within(&place))?;
             steps.push(Step::Draw { image, onto, draw });
         } else if let Some(image) = index("imageIndex")? {
-            let transform = read_transform(element, notices).map_err(|error| error.inside(&place))?;
+            let transform = read_transform(element, warnings).map_err(|error| error.within(&place))?;
             if !transform.is_identity() {
                 steps.push(Step::Transform { image, transform });
             }
@@ -182,19 +184,19 @@ fn read_index(
     }
 }
 
-fn options<'a>(element: &'a Map<String, Json>) -> impl Iterator<Item = (&'a str, Given<'a>)> {
+fn options<'a>(element: &'a Map<String, Json>) -> impl Iterator<Item = (&'a str, OptionValue<'a>)> {
     element
         .iter()
         .filter(|(name, value)| !value.is_null() && !INDICES.contains(&name.as_str()))
-        .map(|(name, value)| (name.as_str(), Given::json(value, Door::BindingStep)))
+        .map(|(name, value)| (name.as_str(), OptionValue::from_json(value, Dialect::BindingStep)))
 }
 
-fn read_drawing(element: &Map<String, Json>, notices: &mut Vec<Notice>) -> Result<Draw, OptionError> {
+fn read_drawing(element: &Map<String, Json>, warnings: &mut Warnings) -> Result<Draw, OptionError> {
     let mut draw = Draw::default();
-    for (name, given) in options(element) {
-        match read_draw(&mut draw, name, given) {
-            Some(read) => named(name, read)?,
-            None => notice(notices, format!("{}: unknown option, ignored", super::given::shown(name))),
+    for (name, value) in options(element) {
+        match read_draw(&mut draw, name, value) {
+            Some(read) => of_option(name, read)?,
+            None => warnings.push(format!("{}: unknown option, ignored", printable(name))),
         }
     }
     check_offsets(&draw)?;
@@ -203,15 +205,13 @@ fn read_drawing(element: &Map<String, Json>, notices: &mut Vec<Notice>) -> Resul
 
 fn read_transform(
     element: &Map<String, Json>,
-    notices: &mut Vec<Notice>,
+    warnings: &mut Warnings,
 ) -> Result<crate::Transform, OptionError> {
-    let mut reader = Reader::new(Door::BindingStep, ParseMode::default());
-    for (name, given) in options(element) {
-        reader.read(name, given.value)?;
+    let mut reader = OptionReader::new(Dialect::BindingStep, ParseMode::default());
+    for (name, value) in options(element) {
+        reader.read(name, value.raw)?;
     }
     let parsed = reader.finish();
-    for Notice(text) in parsed.notices {
-        notice(notices, text);
-    }
+    warnings.extend(parsed.warnings);
     Ok(parsed.value.transform)
 }

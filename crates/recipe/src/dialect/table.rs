@@ -1,62 +1,62 @@
-//! The table of options: one row an option, with its names, the doors that take it, and how it is
+//! The table of options: one row for each option, with its names, its dialects, and how it is
 //! read from a value and printed as canonical text. The order of the rows is the canonical order.
 
 use serde_json::Value as Json;
 
 use super::{
-    given::{Given, QUALITY_WORDS, Read, Refusal, Value, invalid, word},
-    request::RequestOptions,
+    request_options::RequestOptions,
+    value::{Dialect, OptionValue, RawValue, ValueError, ValueResult, invalid},
 };
 use crate::{
-    Border, BorderTrim, Color, Extent, Fit, Flip, FormatChoice, Gravity, GravityMode, Length, Metadata,
-    Quality, Rotate, Side, Trim, Upscale,
+    Border, BorderTrim, Extent, FormatChoice, Gravity, GravityMode, Length, Metadata, Quality, Rotate, Trim,
     choices::{DEFAULT_BORDER_COLOR, DEFAULT_TRIM_TOLERANCE, FACTOR_LIMIT, MAX_BLUR, MAX_SHARPEN},
+    words::{
+        COMMAND_LINE_FORMATS, FITS, FLIPS, FORMATS, GRAVITIES, GRAVITY_MODES, METADATA, QUALITY_WORDS,
+        UPSCALES, word_of,
+    },
 };
 
-/// The way by which options come in; some options exist only at some doors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Door {
-    /// `/cdn-cgi/image/<options>/…`
-    Url,
-    /// The program's own command line: the URL's options without those that need a client, plus `border`.
-    CommandLine,
-    /// The object `cf.image`.
-    CfImage,
-    /// A member of `cf.image.draw`: widths and heights below 1 are fractions of the base.
-    Overlay,
-    /// A `transform()` of the Workers binding.
-    BindingStep,
-    /// The output part of the Workers binding.
-    BindingOutput,
-}
-
-/// What is done to pixels: everywhere.
-const PIXELS: &[Door] = &[Door::Url, Door::CommandLine, Door::CfImage, Door::Overlay, Door::BindingStep];
-/// As [`PIXELS`], where values may be objects.
-const PIXELS_NOT_URL: &[Door] = &[Door::CommandLine, Door::CfImage, Door::Overlay, Door::BindingStep];
-const PIXELS_AND_OUTPUT: &[Door] =
-    &[Door::Url, Door::CommandLine, Door::CfImage, Door::Overlay, Door::BindingStep, Door::BindingOutput];
-/// How the image leaves.
-const OUTPUT: &[Door] = &[Door::Url, Door::CommandLine, Door::CfImage];
-const OUTPUT_AND_BINDING: &[Door] = &[Door::Url, Door::CommandLine, Door::CfImage, Door::BindingOutput];
-/// What depends on the asking client.
-const CLIENT: &[Door] = &[Door::Url, Door::CfImage];
-const URL: &[Door] = &[Door::Url];
-const CF_IMAGE: &[Door] = &[Door::CfImage];
+/// Options that change pixels: in all dialects with steps.
+const PIXELS: &[Dialect] =
+    &[Dialect::Url, Dialect::CommandLine, Dialect::CfImage, Dialect::Overlay, Dialect::BindingStep];
+/// As [`PIXELS`], without the URL.
+const PIXELS_NOT_URL: &[Dialect] =
+    &[Dialect::CommandLine, Dialect::CfImage, Dialect::Overlay, Dialect::BindingStep];
+const PIXELS_AND_OUTPUT: &[Dialect] = &[
+    Dialect::Url,
+    Dialect::CommandLine,
+    Dialect::CfImage,
+    Dialect::Overlay,
+    Dialect::BindingStep,
+    Dialect::BindingOutput,
+];
+/// Options of the output.
+const OUTPUT: &[Dialect] = &[Dialect::Url, Dialect::CommandLine, Dialect::CfImage];
+const OUTPUT_AND_BINDING: &[Dialect] =
+    &[Dialect::Url, Dialect::CommandLine, Dialect::CfImage, Dialect::BindingOutput];
+/// Options that depend on the client.
+const CLIENT: &[Dialect] = &[Dialect::Url, Dialect::CfImage];
+const URL: &[Dialect] = &[Dialect::Url];
+const CF_IMAGE: &[Dialect] = &[Dialect::CfImage];
 
 /// One option.
-pub(crate) struct Row {
+pub(crate) struct OptionRow {
     pub(crate) name: &'static str,
     alias: Option<&'static str>,
-    doors: &'static [Door],
-    read: fn(&mut RequestOptions, Given<'_>) -> Read<()>,
+    dialects: &'static [Dialect],
+    read: fn(&mut RequestOptions, OptionValue<'_>) -> ValueResult<()>,
     /// The canonical value, not escaped; `None` where the option has its default.
     write: fn(&RequestOptions) -> Option<String>,
 }
 
-/// The row of a full name or alias, if the door takes that option.
-pub(crate) fn row(name: &str, door: Door) -> Option<&'static Row> {
-    TABLE.iter().find(|row| (row.name == name || row.alias == Some(name)) && row.doors.contains(&door))
+/// The row of a full name or alias, if the dialect has that option.
+pub(crate) fn row(name: &str, dialect: Dialect) -> Option<&'static OptionRow> {
+    TABLE.iter().find(|row| (row.name == name || row.alias == Some(name)) && row.dialects.contains(&dialect))
+}
+
+/// Whether an option of any dialect has this full name or alias.
+pub(super) fn is_option_name(name: &str) -> bool {
+    TABLE.iter().any(|row| row.name == name || row.alias == Some(name))
 }
 
 /// The full names of all options, in canonical order.
@@ -64,9 +64,9 @@ pub fn option_names() -> impl Iterator<Item = &'static str> {
     TABLE.iter().map(|row| row.name)
 }
 
-impl Row {
-    pub(crate) fn read(&self, options: &mut RequestOptions, given: Given<'_>) -> Read<()> {
-        (self.read)(options, given)
+impl OptionRow {
+    pub(crate) fn read(&self, options: &mut RequestOptions, value: OptionValue<'_>) -> ValueResult<()> {
+        (self.read)(options, value)
     }
 
     pub(crate) fn write(&self, options: &RequestOptions) -> Option<String> {
@@ -74,24 +74,24 @@ impl Row {
     }
 }
 
-pub(crate) static TABLE: &[Row] = &[
-    Row {
+pub(crate) static TABLE: &[OptionRow] = &[
+    OptionRow {
         name: "anim",
         alias: None,
-        doors: OUTPUT_AND_BINDING,
-        read: |o, given| {
-            o.output.anim = given.flag()?;
+        dialects: OUTPUT_AND_BINDING,
+        read: |o, value| {
+            o.output.anim = value.flag()?;
             Ok(())
         },
         write: |o| (!o.output.anim).then(|| "false".to_owned()),
     },
-    Row {
+    OptionRow {
         name: "background",
         alias: None,
-        doors: PIXELS_AND_OUTPUT,
-        read: |o, given| {
-            let color = Some(given.color()?);
-            if given.door == Door::BindingOutput {
+        dialects: PIXELS_AND_OUTPUT,
+        read: |o, value| {
+            let color = Some(value.color()?);
+            if value.dialect == Dialect::BindingOutput {
                 o.output.background = color;
             } else {
                 o.transform.background = color;
@@ -100,22 +100,22 @@ pub(crate) static TABLE: &[Row] = &[
         },
         write: |o| o.transform.background.map(|c| c.to_string()),
     },
-    Row {
+    OptionRow {
         name: "blur",
         alias: None,
-        doors: PIXELS,
-        read: |o, given| {
-            o.transform.blur = Some(given.within(0.0, MAX_BLUR)?);
+        dialects: PIXELS,
+        read: |o, value| {
+            o.transform.blur = Some(value.within(0.0, MAX_BLUR)?);
             Ok(())
         },
         write: |o| o.transform.blur.map(|n| n.to_string()),
     },
-    Row {
+    OptionRow {
         name: "border",
         alias: None,
-        doors: PIXELS_NOT_URL,
-        read: |o, given| {
-            o.transform.border = Some(border(given)?);
+        dialects: PIXELS_NOT_URL,
+        read: |o, value| {
+            o.transform.border = Some(border(value)?);
             Ok(())
         },
         write: |o| {
@@ -123,42 +123,42 @@ pub(crate) static TABLE: &[Row] = &[
             Some(format!("{top};{right};{bottom};{left};{color}"))
         },
     },
-    Row {
+    OptionRow {
         name: "brightness",
         alias: None,
-        doors: PIXELS,
-        read: |o, given| {
-            o.transform.brightness = Some(factor(given)?);
+        dialects: PIXELS,
+        read: |o, value| {
+            o.transform.brightness = Some(factor(value)?);
             Ok(())
         },
         write: |o| o.transform.brightness.map(|n| n.to_string()),
     },
-    Row {
+    OptionRow {
         name: "compression",
         alias: None,
-        doors: OUTPUT,
-        read: |o, given| {
-            o.output.fast = given.keyword(&[("fast", true)])?;
+        dialects: OUTPUT,
+        read: |o, value| {
+            o.output.fast = value.keyword(&[("fast", true)])?;
             Ok(())
         },
         write: |o| o.output.fast.then(|| "fast".to_owned()),
     },
-    Row {
+    OptionRow {
         name: "contrast",
         alias: None,
-        doors: PIXELS,
-        read: |o, given| {
-            o.transform.contrast = Some(factor(given)?);
+        dialects: PIXELS,
+        read: |o, value| {
+            o.transform.contrast = Some(factor(value)?);
             Ok(())
         },
         write: |o| o.transform.contrast.map(|n| n.to_string()),
     },
-    Row {
+    OptionRow {
         name: "dpr",
         alias: None,
-        doors: PIXELS,
-        read: |o, given| {
-            let dpr = given.number()?;
+        dialects: PIXELS,
+        read: |o, value| {
+            let dpr = value.number()?;
             if dpr <= 0.0 {
                 return invalid("not above 0");
             }
@@ -167,107 +167,110 @@ pub(crate) static TABLE: &[Row] = &[
         },
         write: |o| o.transform.dpr.map(|n| n.to_string()),
     },
-    Row {
+    OptionRow {
         name: "fit",
         alias: None,
-        doors: PIXELS,
-        read: |o, given| {
-            o.transform.fit = Some(given.keyword(FITS)?);
+        dialects: PIXELS,
+        read: |o, value| {
+            o.transform.fit = Some(value.keyword(FITS)?);
             Ok(())
         },
-        write: |o| o.transform.fit.map(|fit| word(FITS, &fit)),
+        write: |o| o.transform.fit.map(|fit| word_of(FITS, &fit).to_owned()),
     },
-    Row {
+    OptionRow {
         name: "flip",
         alias: None,
-        doors: PIXELS,
-        read: |o, given| {
-            o.transform.flip = Some(given.keyword(FLIPS)?);
+        dialects: PIXELS,
+        read: |o, value| {
+            o.transform.flip = Some(value.keyword(FLIPS)?);
             Ok(())
         },
-        write: |o| o.transform.flip.map(|flip| word(FLIPS, &flip)),
+        write: |o| o.transform.flip.map(|flip| word_of(FLIPS, &flip).to_owned()),
     },
-    Row { name: "format", alias: Some("f"), doors: OUTPUT, read: read_format, write: write_format },
-    Row {
+    OptionRow { name: "format", alias: Some("f"), dialects: OUTPUT, read: read_format, write: write_format },
+    OptionRow {
         name: "gamma",
         alias: None,
-        doors: PIXELS,
-        read: |o, given| {
-            o.transform.gamma = Some(factor(given)?);
+        dialects: PIXELS,
+        read: |o, value| {
+            o.transform.gamma = Some(factor(value)?);
             Ok(())
         },
         write: |o| o.transform.gamma.map(|n| n.to_string()),
     },
-    Row {
+    OptionRow {
         name: "gravity",
         alias: Some("g"),
-        doors: PIXELS,
-        read: |o, given| {
-            o.transform.gravity = Some(gravity(given)?);
+        dialects: PIXELS,
+        read: |o, value| {
+            o.transform.gravity = Some(gravity(value)?);
             Ok(())
         },
         write: |o| match o.transform.gravity? {
             Gravity::Point { x, y, mode: GravityMode::Remainder } => Some(format!("{x}x{y}")),
             Gravity::Point { x, y, mode: GravityMode::BoxCenter } => Some(format!("{x}x{y};box-center")),
-            named => Some(word(GRAVITIES, &named)),
+            named => Some(word_of(GRAVITIES, &named).to_owned()),
         },
     },
-    Row {
+    OptionRow {
         name: "height",
         alias: Some("h"),
-        doors: PIXELS,
-        read: |o, given| {
-            o.transform.height = Some(extent(given)?);
+        dialects: PIXELS,
+        read: |o, value| {
+            o.transform.height = Some(extent(value)?);
             Ok(())
         },
         write: |o| o.transform.height.map(write_extent),
     },
-    Row {
+    OptionRow {
         name: "metadata",
         alias: None,
-        doors: OUTPUT,
-        read: |o, given| {
-            o.output.metadata = given.keyword(METADATA)?;
+        dialects: OUTPUT,
+        read: |o, value| {
+            o.output.metadata = value.keyword(METADATA)?;
             Ok(())
         },
-        write: |o| (o.output.metadata != Metadata::Copyright).then(|| word(METADATA, &o.output.metadata)),
+        write: |o| {
+            (o.output.metadata != Metadata::Copyright)
+                .then(|| word_of(METADATA, &o.output.metadata).to_owned())
+        },
     },
-    Row {
+    OptionRow {
         name: "onerror",
         alias: None,
-        doors: URL,
-        read: |o, given| {
-            o.onerror_redirect = given.keyword(&[("redirect", true)])?;
+        dialects: URL,
+        read: |o, value| {
+            o.onerror_redirect = value.keyword(&[("redirect", true)])?;
             Ok(())
         },
         write: |o| o.onerror_redirect.then(|| "redirect".to_owned()),
     },
-    Row {
+    OptionRow {
         name: "origin-auth",
         alias: None,
-        doors: CF_IMAGE,
-        read: |o, given| {
-            o.origin_auth = given.keyword(&[("share-publicly", true)])?;
+        dialects: CF_IMAGE,
+        read: |o, value| {
+            o.origin_auth = value.keyword(&[("share-publicly", true)])?;
             Ok(())
         },
         write: |o| o.origin_auth.then(|| "share-publicly".to_owned()),
     },
-    Row {
+    OptionRow {
         name: "quality",
         alias: Some("q"),
-        doors: OUTPUT_AND_BINDING,
-        read: |o, given| {
-            o.output.quality = Some(given.quality()?);
+        dialects: OUTPUT_AND_BINDING,
+        read: |o, value| {
+            o.output.quality = Some(value.quality()?);
             Ok(())
         },
         write: |o| o.output.quality.map(write_quality),
     },
-    Row {
+    OptionRow {
         name: "rotate",
         alias: None,
-        doors: PIXELS,
-        read: |o, given| {
-            o.transform.rotate = rotate(given)?;
+        dialects: PIXELS,
+        read: |o, value| {
+            o.transform.rotate = rotate(value)?;
             Ok(())
         },
         write: |o| match o.transform.rotate {
@@ -277,129 +280,129 @@ pub(crate) static TABLE: &[Row] = &[
             Rotate::ThreeQuarters => Some("270".to_owned()),
         },
     },
-    Row {
+    OptionRow {
         name: "saturation",
         alias: None,
-        doors: PIXELS,
-        read: |o, given| {
-            o.transform.saturation = Some(factor(given)?);
+        dialects: PIXELS,
+        read: |o, value| {
+            o.transform.saturation = Some(factor(value)?);
             Ok(())
         },
         write: |o| o.transform.saturation.map(|n| n.to_string()),
     },
-    Row {
+    OptionRow {
         name: "segment",
         alias: None,
-        doors: PIXELS,
-        read: |o, given| {
-            o.transform.segment_foreground = given.keyword(&[("foreground", true)])?;
+        dialects: PIXELS,
+        read: |o, value| {
+            o.transform.segment_foreground = value.keyword(&[("foreground", true)])?;
             Ok(())
         },
         write: |o| o.transform.segment_foreground.then(|| "foreground".to_owned()),
     },
-    Row {
+    OptionRow {
         name: "sharpen",
         alias: None,
-        doors: PIXELS,
-        read: |o, given| {
-            o.transform.sharpen = Some(given.within(0.0, MAX_SHARPEN)?);
+        dialects: PIXELS,
+        read: |o, value| {
+            o.transform.sharpen = Some(value.within(0.0, MAX_SHARPEN)?);
             Ok(())
         },
         write: |o| o.transform.sharpen.map(|n| n.to_string()),
     },
-    Row {
+    OptionRow {
         name: "slow-connection-quality",
         alias: Some("scq"),
-        doors: URL,
-        read: |o, given| {
-            o.slow_quality = Some(given.quality()?);
+        dialects: URL,
+        read: |o, value| {
+            o.slow_quality = Some(value.quality()?);
             Ok(())
         },
         write: |o| o.slow_quality.map(write_quality),
     },
-    Row {
+    OptionRow {
         name: "trim",
         alias: None,
-        doors: PIXELS,
+        dialects: PIXELS,
         read: read_trim,
         write: |o| o.transform.trim?.border.map(|_| "border".to_owned()),
     },
-    Row {
+    OptionRow {
         name: "trim.top",
         alias: None,
-        doors: PIXELS,
-        read: |o, given| {
-            trim(o).top = Some(given.length()?);
+        dialects: PIXELS,
+        read: |o, value| {
+            trim(o).top = Some(value.length()?);
             Ok(())
         },
         write: |o| o.transform.trim?.top.map(write_length),
     },
-    Row {
+    OptionRow {
         name: "trim.right",
         alias: None,
-        doors: PIXELS,
-        read: |o, given| {
-            trim(o).right = Some(given.length()?);
+        dialects: PIXELS,
+        read: |o, value| {
+            trim(o).right = Some(value.length()?);
             Ok(())
         },
         write: |o| o.transform.trim?.right.map(write_length),
     },
-    Row {
+    OptionRow {
         name: "trim.bottom",
         alias: None,
-        doors: PIXELS,
-        read: |o, given| {
-            trim(o).bottom = Some(given.length()?);
+        dialects: PIXELS,
+        read: |o, value| {
+            trim(o).bottom = Some(value.length()?);
             Ok(())
         },
         write: |o| o.transform.trim?.bottom.map(write_length),
     },
-    Row {
+    OptionRow {
         name: "trim.left",
         alias: None,
-        doors: PIXELS,
-        read: |o, given| {
-            trim(o).left = Some(given.length()?);
+        dialects: PIXELS,
+        read: |o, value| {
+            trim(o).left = Some(value.length()?);
             Ok(())
         },
         write: |o| o.transform.trim?.left.map(write_length),
     },
-    Row {
+    OptionRow {
         name: "trim.width",
         alias: None,
-        doors: PIXELS,
-        read: |o, given| {
-            trim(o).width = Some(given.length()?);
+        dialects: PIXELS,
+        read: |o, value| {
+            trim(o).width = Some(value.length()?);
             Ok(())
         },
         write: |o| o.transform.trim?.width.map(write_length),
     },
-    Row {
+    OptionRow {
         name: "trim.height",
         alias: None,
-        doors: PIXELS,
-        read: |o, given| {
-            trim(o).height = Some(given.length()?);
+        dialects: PIXELS,
+        read: |o, value| {
+            trim(o).height = Some(value.length()?);
             Ok(())
         },
         write: |o| o.transform.trim?.height.map(write_length),
     },
-    Row {
+    OptionRow {
         name: "trim.border.color",
         alias: None,
-        doors: PIXELS,
-        read: |o, given| {
-            trim_border(o).color = Some(given.color()?);
+        dialects: PIXELS,
+        read: |o, value| {
+            trim_border(o).color = Some(value.color()?);
             Ok(())
         },
         write: |o| o.transform.trim?.border?.color.map(|c| c.to_string()),
     },
-    Row {
+    OptionRow {
         name: "trim.border.tolerance",
         alias: None,
-        doors: PIXELS,
-        read: |o, given| {
-            let tolerance = given.whole(0, 255)?;
+        dialects: PIXELS,
+        read: |o, value| {
+            let tolerance = value.whole(0, 255)?;
             trim_border(o).tolerance = u8::try_from(tolerance).unwrap_or(u8::MAX);
             Ok(())
         },
@@ -408,12 +411,12 @@ pub(crate) static TABLE: &[Row] = &[
             (tolerance != DEFAULT_TRIM_TOLERANCE).then(|| tolerance.to_string())
         },
     },
-    Row {
+    OptionRow {
         name: "trim.border.keep",
         alias: None,
-        doors: PIXELS,
-        read: |o, given| {
-            trim_border(o).keep = given.whole(0, u32::MAX)?;
+        dialects: PIXELS,
+        read: |o, value| {
+            trim_border(o).keep = value.whole(0, u32::MAX)?;
             Ok(())
         },
         write: |o| {
@@ -421,34 +424,34 @@ pub(crate) static TABLE: &[Row] = &[
             (keep != 0).then(|| keep.to_string())
         },
     },
-    Row {
+    OptionRow {
         name: "upscale",
         alias: None,
-        doors: PIXELS,
-        read: |o, given| {
-            o.transform.upscale = Some(given.keyword(UPSCALES)?);
+        dialects: PIXELS,
+        read: |o, value| {
+            o.transform.upscale = Some(value.keyword(UPSCALES)?);
             Ok(())
         },
-        write: |o| o.transform.upscale.map(|upscale| word(UPSCALES, &upscale)),
+        write: |o| o.transform.upscale.map(|upscale| word_of(UPSCALES, &upscale).to_owned()),
     },
-    Row {
+    OptionRow {
         name: "width",
         alias: Some("w"),
-        doors: PIXELS,
-        read: |o, given| {
-            let auto = given.text() == Some("auto") && CLIENT.contains(&given.door);
-            o.transform.width = if auto { None } else { Some(extent(given)?) };
+        dialects: PIXELS,
+        read: |o, value| {
+            let auto = value.text() == Some("auto") && CLIENT.contains(&value.dialect);
+            o.transform.width = if auto { None } else { Some(extent(value)?) };
             o.auto_width = auto;
             Ok(())
         },
         write: |o| if o.auto_width { Some("auto".to_owned()) } else { o.transform.width.map(write_extent) },
     },
-    Row {
+    OptionRow {
         name: "wbreakpoints",
         alias: None,
-        doors: CLIENT,
-        read: |o, given| {
-            o.breakpoints = list(given, |item| item.whole(1, u32::MAX))?;
+        dialects: CLIENT,
+        read: |o, value| {
+            o.breakpoints = list(value, |item| item.whole(1, u32::MAX))?;
             Ok(())
         },
         write: |o| {
@@ -456,114 +459,56 @@ pub(crate) static TABLE: &[Row] = &[
             (!widths.is_empty()).then(|| widths.join(";"))
         },
     },
-    Row {
+    OptionRow {
         name: "wmobile",
         alias: None,
-        doors: CLIENT,
-        read: |o, given| {
-            o.mobile_width = Some(given.whole(1, u32::MAX)?);
+        dialects: CLIENT,
+        read: |o, value| {
+            o.mobile_width = Some(value.whole(1, u32::MAX)?);
             Ok(())
         },
         write: |o| o.mobile_width.map(|n| n.to_string()),
     },
-    Row {
+    OptionRow {
         name: "wdesktop",
         alias: None,
-        doors: CLIENT,
-        read: |o, given| {
-            o.desktop_width = Some(given.whole(1, u32::MAX)?);
+        dialects: CLIENT,
+        read: |o, value| {
+            o.desktop_width = Some(value.whole(1, u32::MAX)?);
             Ok(())
         },
         write: |o| o.desktop_width.map(|n| n.to_string()),
     },
-    Row {
+    OptionRow {
         name: "zoom",
         alias: Some("face-zoom"),
-        doors: PIXELS,
-        read: |o, given| {
-            o.transform.zoom = Some(given.within(0.0, 1.0)?);
+        dialects: PIXELS,
+        read: |o, value| {
+            o.transform.zoom = Some(value.within(0.0, 1.0)?);
             Ok(())
         },
         write: |o| o.transform.zoom.map(|n| n.to_string()),
     },
 ];
 
-const FITS: &[(&str, Fit)] = &[
-    ("scale-down", Fit::ScaleDown),
-    ("scale-up", Fit::ScaleUp),
-    ("contain", Fit::Contain),
-    ("cover", Fit::Cover),
-    ("crop", Fit::Crop),
-    ("aspect-crop", Fit::AspectCrop),
-    ("pad", Fit::Pad),
-    ("squeeze", Fit::Squeeze),
-];
-
-/// The option's own word for a fit, as messages use it.
-pub(crate) fn fit_word(fit: Fit) -> String {
-    word(FITS, &fit)
-}
-
-const FLIPS: &[(&str, Flip)] = &[("h", Flip::Horizontal), ("v", Flip::Vertical), ("hv", Flip::Both)];
-
-const GRAVITIES: &[(&str, Gravity)] = &[
-    ("auto", Gravity::Auto),
-    ("face", Gravity::Face),
-    ("left", Gravity::Side(Side::Left)),
-    ("right", Gravity::Side(Side::Right)),
-    ("top", Gravity::Side(Side::Top)),
-    ("bottom", Gravity::Side(Side::Bottom)),
-    ("center", Gravity::Center),
-    ("entropy", Gravity::Entropy),
-];
-
-const METADATA: &[(&str, Metadata)] =
-    &[("keep", Metadata::Keep), ("copyright", Metadata::Copyright), ("none", Metadata::None)];
-
-const UPSCALES: &[(&str, Upscale)] =
-    &[("interpolate", Upscale::Interpolate), ("generate", Upscale::Generate)];
-
-/// What a client sees of `auto` before negotiation is that nothing special is accepted.
-const AUTO: FormatChoice = FormatChoice::Auto { avif: false, webp: false };
-
-const FORMATS: &[(&str, FormatChoice)] = &[
-    ("auto", AUTO),
-    ("avif", FormatChoice::Avif),
-    ("webp", FormatChoice::WebP),
-    ("jpeg", FormatChoice::Jpeg),
-    ("baseline-jpeg", FormatChoice::BaselineJpeg),
-    ("json", FormatChoice::Json),
-    ("png", FormatChoice::Png),
-    ("png-force", FormatChoice::PngForce),
-    ("svg", FormatChoice::Svg),
-];
-
-/// Formats that only the command line can ask for by this option.
-const MORE_FORMATS: &[(&str, FormatChoice)] = &[
-    ("avif-force", FormatChoice::AvifForce),
-    ("gif", FormatChoice::Gif),
-    ("rgb", FormatChoice::Rgb),
-    ("rgba", FormatChoice::Rgba),
-];
-
-fn read_format(o: &mut RequestOptions, given: Given<'_>) -> Read<()> {
-    let more = if given.door == Door::CommandLine { MORE_FORMATS } else { &[] };
-    o.output.format = given
+fn read_format(o: &mut RequestOptions, value: OptionValue<'_>) -> ValueResult<()> {
+    let more = if value.dialect == Dialect::CommandLine { COMMAND_LINE_FORMATS } else { &[] };
+    o.output.format = value
         .keyword(FORMATS)
-        .or_else(|_| given.keyword(more))
-        .map_err(|_| Refusal::Format(given.shown()))?;
+        .or_else(|_| value.keyword(more))
+        .map_err(|_| ValueError::Format(value.printable()))?;
     Ok(())
 }
 
-/// After negotiation `auto` also says what the client accepts; that text is for cache keys, not for parsing.
+/// After negotiation `auto` prints the accepted formats too: for cache keys, not for parsing.
 fn write_format(o: &RequestOptions) -> Option<String> {
     let mut text = match o.output.format {
         FormatChoice::Standard => return None,
         FormatChoice::Auto { .. } => "auto".to_owned(),
         more @ (FormatChoice::AvifForce | FormatChoice::Gif | FormatChoice::Rgb | FormatChoice::Rgba) => {
-            word(MORE_FORMATS, &more)
+            word_of(COMMAND_LINE_FORMATS, &more).to_owned()
         }
-        named => word(FORMATS, &named),
+        named => word_of(FORMATS, &named).to_owned(),
     };
     if let FormatChoice::Auto { avif, webp } = o.output.format {
         text.push_str(if avif { ";avif" } else { "" });
@@ -572,21 +517,21 @@ fn write_format(o: &RequestOptions) -> Option<String> {
     Some(text)
 }
 
-fn factor(given: Given<'_>) -> Read<f64> {
-    let factor = given.within(0.0, FACTOR_LIMIT)?;
+fn factor(value: OptionValue<'_>) -> ValueResult<f64> {
+    let factor = value.within(0.0, FACTOR_LIMIT)?;
     if factor < FACTOR_LIMIT { Ok(factor) } else { invalid(format!("{factor} is not below {FACTOR_LIMIT}")) }
 }
 
-/// A width or height. Text that is no number at all is left out with a warning, as production does.
-fn extent(given: Given<'_>) -> Read<Extent> {
-    let number = match (given.number(), given.value) {
-        (Err(Refusal::Invalid(problem)), Value::Text(_)) => return Err(Refusal::Lenient(problem)),
+/// A width or height. Text that is not a number is ignored with a warning, as in production.
+fn extent(value: OptionValue<'_>) -> ValueResult<Extent> {
+    let number = match (value.number(), value.raw) {
+        (Err(ValueError::Invalid(problem)), RawValue::Text(_)) => return Err(ValueError::Ignored(problem)),
         (number, _) => number?,
     };
-    if given.door == Door::Overlay && number > 0.0 && number < 1.0 {
+    if value.dialect == Dialect::Overlay && number > 0.0 && number < 1.0 {
         return Ok(Extent::OfBase(number));
     }
-    given.whole(1, u32::MAX).map(Extent::Pixels)
+    value.whole(1, u32::MAX).map(Extent::Pixels)
 }
 
 fn write_extent(extent: Extent) -> String {
@@ -599,7 +544,7 @@ fn write_extent(extent: Extent) -> String {
 fn write_length(length: Length) -> String {
     match length {
         Length::Pixels(pixels) => pixels.to_string(),
-        // The decimal point tells a fraction from pixels.
+        // The decimal point distinguishes a fraction from pixels.
         Length::Fraction(fraction) if fraction.fract() == 0.0 => format!("{fraction:.1}"),
         Length::Fraction(fraction) => fraction.to_string(),
     }
@@ -608,60 +553,58 @@ fn write_length(length: Length) -> String {
 fn write_quality(quality: Quality) -> String {
     match quality {
         Quality::Number(number) => number.to_string(),
-        Quality::Word(named) => word(QUALITY_WORDS, &named),
+        Quality::Word(named) => word_of(QUALITY_WORDS, &named).to_owned(),
     }
 }
 
-fn rotate(given: Given<'_>) -> Read<Rotate> {
-    let degrees = given.number()?;
+fn rotate(value: OptionValue<'_>) -> ValueResult<Rotate> {
+    let degrees = value.number()?;
     match degrees {
         0.0 | 360.0 => Ok(Rotate::None),
         90.0 => Ok(Rotate::Quarter),
         180.0 => Ok(Rotate::Half),
         270.0 => Ok(Rotate::ThreeQuarters),
-        _ => invalid(format!("{} is not one of 0, 90, 180, 270, 360", given.shown())),
+        _ => invalid(format!("{} is not one of 0, 90, 180, 270, 360", value.printable())),
     }
 }
 
-/// A name, `XxY`, or an object `{x, y, mode}` whose missing coordinates are the middle.
-/// `XxY;box-center` is the text form of that mode (an extension: the URL documents none).
-fn gravity(given: Given<'_>) -> Read<Gravity> {
-    const MODES: &[(&str, GravityMode)] =
-        &[("remainder", GravityMode::Remainder), ("box-center", GravityMode::BoxCenter)];
-    if let Some(members) = given.members() {
+/// A name, `XxY`, or an object `{x, y, mode}` whose missing coordinates are 0.5.
+/// `XxY;box-center` is our text form of that mode: the URL documents none.
+fn gravity(value: OptionValue<'_>) -> ValueResult<Gravity> {
+    if let Some(members) = value.members() {
         let (mut x, mut y, mut mode) = (0.5, 0.5, GravityMode::Remainder);
         for (name, member) in members {
             match name {
                 "x" => x = member.within(0.0, 1.0)?,
                 "y" => y = member.within(0.0, 1.0)?,
-                "mode" => mode = member.keyword(MODES)?,
+                "mode" => mode = member.keyword(GRAVITY_MODES)?,
                 _ => {}
             }
         }
         return Ok(Gravity::Point { x, y, mode });
     }
-    if let Some(text) = given.text() {
+    if let Some(text) = value.text() {
         let (point, mode) = text.split_once(';').unwrap_or((text, "remainder"));
         if let Some((x, y)) = point.split_once('x') {
-            let part = |text| Given { value: Value::Text(text), door: given.door };
+            let part = |text| OptionValue::from_text(text, value.dialect);
             let (x, y) = (part(x), part(y));
             if x.number().is_ok() && y.number().is_ok() {
                 return Ok(Gravity::Point {
                     x: x.within(0.0, 1.0)?,
                     y: y.within(0.0, 1.0)?,
-                    mode: part(mode).keyword(MODES)?,
+                    mode: part(mode).keyword(GRAVITY_MODES)?,
                 });
             }
         }
     }
-    given.keyword(GRAVITIES)
+    value.keyword(GRAVITIES)
 }
 
 /// `{color, width}` or `{color, top, right, bottom, left}`; as text `width`, `width;color` or `T;R;B;L;color`.
-fn border(given: Given<'_>) -> Read<Border> {
+fn border(value: OptionValue<'_>) -> ValueResult<Border> {
     let all =
         |width| Border { color: DEFAULT_BORDER_COLOR, top: width, right: width, bottom: width, left: width };
-    if let Some(members) = given.members() {
+    if let Some(members) = value.members() {
         let members: Vec<_> = members.collect();
         let member =
             |wanted: &str| members.iter().find(|(name, _)| *name == wanted).map(|(_, member)| member);
@@ -681,10 +624,9 @@ fn border(given: Given<'_>) -> Read<Border> {
         }
         return Ok(border);
     }
-    let Some(text) = given.text() else { return invalid("not an object") };
-    let parts: Vec<_> =
-        text.split(';').map(|part| Given { value: Value::Text(part), door: given.door }).collect();
-    let width = |part: &Given<'_>| part.whole(0, u32::MAX);
+    let Some(text) = value.text() else { return invalid("not an object") };
+    let parts: Vec<_> = text.split(';').map(|part| OptionValue::from_text(part, value.dialect)).collect();
+    let width = |part: &OptionValue<'_>| part.whole(0, u32::MAX);
     match parts.as_slice() {
         [all_sides] => Ok(all(width(all_sides)?)),
         [all_sides, color] => Ok(Border { color: color.color()?, ..all(width(all_sides)?) }),
@@ -708,25 +650,25 @@ fn trim_border(o: &mut RequestOptions) -> &mut BorderTrim {
 }
 
 /// `border`, `T;R;B;L`, or an object whose members are the options `trim.<member>`.
-fn read_trim(o: &mut RequestOptions, given: Given<'_>) -> Read<()> {
-    if given.text() == Some("border") {
+fn read_trim(o: &mut RequestOptions, value: OptionValue<'_>) -> ValueResult<()> {
+    if value.text() == Some("border") {
         trim_border(o);
         return Ok(());
     }
-    if let Some(members) = given.members() {
+    if let Some(members) = value.members() {
         for (name, member) in members {
             if name == "border" {
                 read_trim_border(o, member)?;
-            } else if let Some(row) = row(&format!("trim.{name}"), given.door) {
+            } else if let Some(row) = row(&format!("trim.{name}"), value.dialect) {
                 within_member(name, row.read(o, member))?;
             }
         }
         return Ok(());
     }
-    if given.text().is_none() {
+    if value.text().is_none() {
         return invalid("not 'border', four lengths or an object");
     }
-    let [top, right, bottom, left] = list(given, |item| item.length())?[..] else {
+    let [top, right, bottom, left] = list(value, |item| item.length())?[..] else {
         return invalid("not 'border' or four lengths top;right;bottom;left");
     };
     let trim = trim(o);
@@ -734,48 +676,39 @@ fn read_trim(o: &mut RequestOptions, given: Given<'_>) -> Read<()> {
     Ok(())
 }
 
-fn read_trim_border(o: &mut RequestOptions, given: Given<'_>) -> Read<()> {
-    let Some(members) = given.members() else {
-        if given.flag()? {
+fn read_trim_border(o: &mut RequestOptions, value: OptionValue<'_>) -> ValueResult<()> {
+    let Some(members) = value.members() else {
+        if value.flag()? {
             trim_border(o);
         }
         return Ok(());
     };
     trim_border(o);
     for (name, member) in members {
-        if let Some(row) = row(&format!("trim.border.{name}"), given.door) {
+        if let Some(row) = row(&format!("trim.border.{name}"), value.dialect) {
             within_member(name, row.read(o, member))?;
         }
     }
     Ok(())
 }
 
-/// Names the member of an object in the problem found in it.
-fn within_member(name: &str, read: Read<()>) -> Read<()> {
+/// Adds the name of an object's member to the problem found in it.
+fn within_member(name: &str, read: ValueResult<()>) -> ValueResult<()> {
     read.map_err(|refusal| match refusal {
-        Refusal::Invalid(problem) => Refusal::Invalid(format!("{name}: {problem}")),
+        ValueError::Invalid(problem) => ValueError::Invalid(format!("{name}: {problem}")),
         other => other,
     })
 }
 
 /// A `;`-separated text, a JSON array, or a single JSON number.
-fn list<T>(given: Given<'_>, read: impl Fn(Given<'_>) -> Read<T>) -> Read<Vec<T>> {
-    match (given.value, given.text()) {
+fn list<T>(value: OptionValue<'_>, read: impl Fn(OptionValue<'_>) -> ValueResult<T>) -> ValueResult<Vec<T>> {
+    match (value.raw, value.text()) {
         (_, Some(text)) => {
-            text.split(';').map(|item| read(Given { value: Value::Text(item), door: given.door })).collect()
+            text.split(';').map(|item| read(OptionValue::from_text(item, value.dialect))).collect()
         }
-        (Value::Json(Json::Array(items)), _) => {
-            items.iter().map(|item| read(Given::json(item, given.door))).collect()
+        (RawValue::Json(Json::Array(items)), _) => {
+            items.iter().map(|item| read(OptionValue::from_json(item, value.dialect))).collect()
         }
-        _ => Ok(vec![read(given)?]),
-    }
-}
-
-impl std::fmt::Display for Color {
-    /// `#rrggbb`, or `#rrggbbaa` when not opaque.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { r, g, b, a } = self;
-        write!(f, "#{r:02x}{g:02x}{b:02x}")?;
-        if self.is_opaque() { Ok(()) } else { write!(f, "{a:02x}") }
+        _ => Ok(vec![read(value)?]),
     }
 }

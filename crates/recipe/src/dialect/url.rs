@@ -1,26 +1,29 @@
 //! The URL interface: `/cdn-cgi/image/<options>/<source>`.
 
 use percent_encoding::percent_decode_str;
+use url::Url;
 
 use super::{
-    request::{ClientHints, ParseMode, Parsed, RequestOptions, Resolved, notice, parse_options},
-    table::Door,
+    hints::{ClientHints, Resolved},
+    reader::{ParseMode, Parsed, parse_options, redirects_on_error},
+    request_options::RequestOptions,
+    value::Dialect,
 };
-use crate::{Notice, OptionError, SourceError};
+use crate::{OptionError, SourceError, Warnings};
 
-/// What the path of a transformation URL starts with, exactly.
+/// The exact start of a transformation URL's path.
 pub const PREFIX: &str = "/cdn-cgi/image/";
 
-/// A transformation URL, taken apart.
+/// A parsed transformation URL.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UrlRequest {
     pub options: RequestOptions,
     pub source: SourceRef,
-    /// What was ignored or lowered while parsing.
-    pub notices: Vec<Notice>,
+    /// Options that were ignored or lowered.
+    pub warnings: Warnings,
 }
 
-/// Where the source image is, still escaped as it came, query string included.
+/// Where the source image is, still escaped as received, with its query.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum SourceRef {
     /// An `http://` or `https://` URL.
@@ -37,46 +40,56 @@ pub fn parse(path_and_query: &str) -> Option<Result<UrlRequest, OptionError>> {
 
 /// As [`parse`], with a chosen mode.
 #[must_use]
-pub fn parse_with(path_and_query: &str, mode: ParseMode) -> Option<Result<UrlRequest, OptionError>> {
+pub fn parse_with(path_and_query: &str, mode: ParseMode<'_>) -> Option<Result<UrlRequest, OptionError>> {
     let rest = path_and_query.strip_prefix(PREFIX)?;
     Some(parse_rest(rest, mode))
 }
 
-fn parse_rest(rest: &str, mode: ParseMode) -> Result<UrlRequest, OptionError> {
-    // A `?` before the first `/` ends the path: there is then no source.
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    let (options, source) = rest.split_at(end);
-    let Parsed { value: options, notices } = parse_options(options, Door::Url, mode)?;
+fn parse_rest(rest: &str, mode: ParseMode<'_>) -> Result<UrlRequest, OptionError> {
+    let (options, source) = split_target(rest);
+    let Parsed { value: options, warnings } = parse_options(options, Dialect::Url, mode)?;
     let source = source.strip_prefix('/').ok_or(SourceError::Missing).and_then(parse_source);
-    Ok(UrlRequest { options, source: source.map_err(OptionError::Source)?, notices })
+    Ok(UrlRequest { options, source: source.map_err(OptionError::Source)?, warnings })
+}
+
+/// The source of a request whose options were refused, if they have `onerror=redirect`: the client is redirected to it.
+/// The caller checks that it is on the same zone.
+#[must_use]
+pub fn onerror_source(path_and_query: &str) -> Option<SourceRef> {
+    let (options, source) = split_target(path_and_query.strip_prefix(PREFIX)?);
+    if redirects_on_error(options) { parse_source(source.strip_prefix('/')?).ok() } else { None }
+}
+
+/// Splits what follows the prefix into options and source. A `?` before the first `/` ends the path: there is no source.
+fn split_target(rest: &str) -> (&str, &str) {
+    rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()))
 }
 
 impl UrlRequest {
-    /// Settles the options for one client; the notices of parsing are included.
+    /// Applies the client's hints. The warnings of parsing are included.
     #[must_use]
     pub fn resolve(&self, hints: &ClientHints<'_>) -> Resolved {
         let mut resolved = self.options.resolve(hints);
-        let mut notices = self.notices.clone();
-        for Notice(text) in resolved.notices {
-            notice(&mut notices, text);
-        }
-        resolved.notices = notices;
+        let mut warnings = self.warnings.clone();
+        warnings.extend(resolved.warnings);
+        resolved.warnings = warnings;
         resolved
     }
 }
 
-/// Reads everything behind the options segment's `/` as a source.
+/// Parses everything after the options segment's `/` as a source.
 ///
-/// * `http://…` and `https://…` are absolute; so are `https:/…` (some proxies collapse slashes) and a URL that is
-///   escaped as a whole (`https%3A%2F%2F…`), which is decoded once.
+/// * `http://…` and `https://…` are absolute; so is `https:/…` (some proxies collapse slashes).
+/// * A URL that is escaped as a whole (`https%3A%2F%2F…`) is decoded once and serialised as by `new URL()`: spaces and
+///   non-ASCII characters become escapes again.
 /// * Everything else is a path on the same zone. Leading slashes become one, so that `//host/…` never
 ///   turns into another host.
-/// * Nothing else is decoded: `%20` is a legal escape and goes to the source as it is.
+/// * Nothing else is decoded: `%20` is a legal escape and stays.
 ///
 /// # Errors
 /// Spaces, control characters, raw non-ASCII, or `\` in the path (which URL parsers read as `/`):
-/// [`SourceError::Characters`]; also escaped ones in the host name, and any that come to light when a URL
-/// escaped as a whole is decoded. Another scheme: [`SourceError::Scheme`]. A transformation URL: [`SourceError::Loop`].
+/// [`SourceError::Characters`]; also escaped ones in the host name, and controls and `\` in a URL
+/// escaped as a whole. Another scheme: [`SourceError::Scheme`]. A transformation URL: [`SourceError::Loop`].
 pub fn parse_source(source: &str) -> Result<SourceRef, SourceError> {
     if source.is_empty() || source.starts_with('?') {
         return Err(SourceError::Missing);
@@ -85,8 +98,12 @@ pub fn parse_source(source: &str) -> Result<SourceRef, SourceError> {
     match scheme(source) {
         Some(Scheme::Other) => Err(SourceError::Scheme),
         Some(Scheme::Web { name, rest, escaped }) => {
-            let rest = if escaped { unescape(rest)? } else { rest.to_owned() };
-            let rest = rest.trim_start_matches('/');
+            let url = if escaped {
+                unescape(name, rest)?
+            } else {
+                format!("{name}://{}", rest.trim_start_matches('/'))
+            };
+            let rest = &url[name.len() + 3..];
             let (host, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
             if host.is_empty() {
                 return Err(SourceError::Missing);
@@ -97,7 +114,7 @@ pub fn parse_source(source: &str) -> Result<SourceRef, SourceError> {
             if is_transformation(path) {
                 return Err(SourceError::Loop);
             }
-            Ok(SourceRef::Absolute(format!("{name}://{rest}")))
+            Ok(SourceRef::Absolute(url))
         }
         None => {
             let path = format!("/{}", source.trim_start_matches('/'));
@@ -110,12 +127,16 @@ pub fn parse_source(source: &str) -> Result<SourceRef, SourceError> {
 }
 
 fn check_characters(source: &str) -> Result<(), SourceError> {
-    let path = source.split('?').next().unwrap_or_default();
-    if source.bytes().all(|byte| byte.is_ascii_graphic()) && !path.contains('\\') {
-        Ok(())
+    if source.bytes().all(|byte| byte.is_ascii_graphic()) {
+        check_backslash(source)
     } else {
         Err(SourceError::Characters)
     }
+}
+
+fn check_backslash(source: &str) -> Result<(), SourceError> {
+    let path = source.split('?').next().unwrap_or_default();
+    if path.contains('\\') { Err(SourceError::Characters) } else { Ok(()) }
 }
 
 enum Scheme<'a> {
@@ -154,18 +175,32 @@ fn strip_escape<'a>(text: &'a str, escape: &str) -> Option<&'a str> {
     start.eq_ignore_ascii_case(escape).then_some(rest)
 }
 
-/// Decodes a URL that was escaped as a whole, once; a raw query behind it is the client's own and stays.
-/// A fragment, which is never sent to a server, is cut off.
-fn unescape(rest: &str) -> Result<String, SourceError> {
-    let (path, query) = rest.split_at(rest.find('?').unwrap_or(rest.len()));
-    let decoded = percent_decode_str(path).decode_utf8().map_err(|_| SourceError::Characters)?;
-    let decoded = decoded.split('#').next().unwrap_or_default();
-    check_characters(decoded)?;
-    // The escaped part may have brought a query of its own.
-    match query.strip_prefix('?') {
-        Some(more) if decoded.contains('?') => Ok(format!("{decoded}&{more}")),
-        _ => Ok(format!("{decoded}{query}")),
+/// Decodes a URL that was escaped as a whole, once, and serialises it as `new URL()` does. A raw query behind it is the
+/// client's own and stays. A fragment is never sent to a server and is removed.
+fn unescape(scheme: &str, rest: &str) -> Result<String, SourceError> {
+    let (escaped, query) = rest.split_at(rest.find('?').unwrap_or(rest.len()));
+    let decoded = percent_decode_str(escaped).decode_utf8().map_err(|_| SourceError::Characters)?;
+    check_backslash(&decoded)?;
+    if decoded.chars().any(char::is_control) {
+        return Err(SourceError::Characters);
     }
+    let after_slashes = decoded.trim_start_matches('/');
+    let host = after_slashes.split(['/', '?', '#']).next().unwrap_or_default();
+    if host.is_empty() {
+        return Err(SourceError::Missing);
+    }
+    if host.contains(['%', ' ']) {
+        return Err(SourceError::Characters);
+    }
+    let mut url = Url::parse(&format!("{scheme}://{after_slashes}")).map_err(|_| SourceError::Url)?;
+    url.set_fragment(None);
+    let mut text = String::from(url);
+    // The escaped part may have a query of its own.
+    if let Some(more) = query.strip_prefix('?') {
+        text.push(if text.contains('?') { '&' } else { '?' });
+        text.push_str(more);
+    }
+    Ok(text)
 }
 
 /// Whether a path leads to this interface again, however it is written: escaped, with dots or doubled slashes.

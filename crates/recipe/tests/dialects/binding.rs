@@ -68,8 +68,8 @@ fn the_captured_request_parses() {
         background: Some("#fff"),
         anim: Some("false"),
     };
-    let Parsed { value: recipe, notices } = request.parse().unwrap();
-    assert_eq!(notices.len(), 1, "cover with a width alone");
+    let Parsed { value: recipe, warnings } = request.parse().unwrap();
+    assert_eq!(warnings.len(), 1, "cover with a width alone");
     assert_eq!(
         recipe.inputs[3],
         Input::Text(TextSource {
@@ -268,6 +268,18 @@ fn output_formats() {
         assert_eq!(format(text), Err(OptionError::OutputFormat), "{text:?}");
     }
     assert_eq!(OptionError::OutputFormat.to_string(), "invalid output format");
+}
+
+// `output_quality=NaN` was 9401, while `transforms` has null there, which counts as absent.
+#[test]
+fn a_quality_that_javascript_could_not_compute_is_absent() {
+    for text in ["NaN", "Infinity", "-Infinity"] {
+        let parsed = BindingRequest { output_quality: Some(text), ..request(1, "[]") }.parse().unwrap();
+        assert_eq!(parsed.value.output.quality, None);
+        let warnings: Vec<_> = parsed.warnings.iter().map(|warning| warning.0.as_str()).collect();
+        assert_eq!(warnings, [format!("quality: '{text}' is not a number, ignored")]);
+    }
+    assert!(BindingRequest { output_quality: Some("nan"), ..request(1, "[]") }.parse().is_err());
 }
 
 #[test]

@@ -10,7 +10,7 @@ use recipe::{
 };
 use serde_json::{Value, json};
 
-const LENIENT: ParseMode = ParseMode { strict: false };
+const LENIENT: ParseMode<'_> = ParseMode::new(false);
 
 #[expect(clippy::needless_pass_by_value, reason = "called with json!(…)")]
 fn parse(image: Value) -> Result<Option<CfImage>, OptionError> {
@@ -135,7 +135,7 @@ fn url_only_options_are_unknown_here_and_origin_auth_is_known() {
         .unwrap();
     let asked = asked.unwrap();
     assert!(asked.origin_auth);
-    assert_eq!(asked.notices.len(), 2);
+    assert_eq!(asked.warnings.len(), 2);
     assert_eq!(invalid_option(json!({"origin-auth": "share"})), "origin-auth");
 }
 
@@ -207,7 +207,7 @@ fn overlay_options_have_ranges() {
     assert_eq!(repeat(json!(false)), Repeat::None);
     assert_eq!(repeat(json!("y")), Repeat::Y);
     let warned = parse(overlay(json!({"fit": "cover", "width": 5, "quality": 5, "x": 1}))).unwrap().unwrap();
-    assert_eq!(warned.notices.len(), 3);
+    assert_eq!(warned.warnings.len(), 3);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use recipe::{
     Border, BorderTrim, Color, Extent, Fit, Flip, FormatChoice, Gravity, GravityMode, Length, Metadata,
     OptionError, Quality, QualityWord, Rotate, Side, Transform, Trim, Upscale,
     dialect::{
-        ClientHints, Door, ParseMode, RequestOptions,
+        ClientHints, Dialect, ParseMode, RequestOptions,
         binding::{BindingInput, BindingRequest, parse_text},
         cf_image, parse_options, url,
     },
@@ -143,8 +143,8 @@ prop_compose! {
     }
 }
 
-fn read_back(options: &RequestOptions, door: Door) -> Result<RequestOptions, OptionError> {
-    match parse_options(&options.to_string(), door, ParseMode { strict: true }) {
+fn read_back(options: &RequestOptions, dialect: Dialect) -> Result<RequestOptions, OptionError> {
+    match parse_options(&options.to_string(), dialect, ParseMode::new(true)) {
         // Options that are all at their defaults print as nothing.
         Err(OptionError::Empty) => Ok(RequestOptions::default()),
         parsed => parsed.map(|parsed| parsed.value),
@@ -253,12 +253,12 @@ fn some_options() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn command_line_options_print_and_read_back(options in options()) {
-        prop_assert_eq!(read_back(&options, Door::CommandLine), Ok(options));
+        prop_assert_eq!(read_back(&options, Dialect::CommandLine), Ok(options));
     }
 
     #[test]
     fn url_options_print_and_read_back(options in client_options()) {
-        prop_assert_eq!(read_back(&options, Door::Url), Ok(options.clone()));
+        prop_assert_eq!(read_back(&options, Dialect::Url), Ok(options.clone()));
         // And through the whole target, since nothing printed may end the segment.
         if options != RequestOptions::default() {
             let request = url::parse(&format!("/cdn-cgi/image/{options}/a.jpg")).unwrap().unwrap();
@@ -268,8 +268,8 @@ proptest! {
 
     #[test]
     fn what_parses_prints_and_reads_back(text in some_options()) {
-        if let Ok(parsed) = parse_options(&text, Door::Url, ParseMode::default()) {
-            prop_assert_eq!(read_back(&parsed.value, Door::Url), Ok(parsed.value));
+        if let Ok(parsed) = parse_options(&text, Dialect::Url, ParseMode::default()) {
+            prop_assert_eq!(read_back(&parsed.value, Dialect::Url), Ok(parsed.value));
         }
     }
 
@@ -282,9 +282,9 @@ proptest! {
         for target in [format!("/cdn-cgi/image/{options}/{source}"), format!("/cdn-cgi/image/{source}")] {
             if let Ok(request) = url::parse(&target).unwrap() {
                 let resolved = request.resolve(&hints);
-                for notice in resolved.notices {
-                    // A notice becomes a quoted string in a header.
-                    prop_assert!(notice.0.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'"' && b != b'\\'));
+                for warning in resolved.warnings {
+                    // A warning becomes a quoted string in a header.
+                    prop_assert!(warning.0.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'"' && b != b'\\'));
                 }
                 match request.source {
                     url::SourceRef::Absolute(url) => {
@@ -311,7 +311,7 @@ proptest! {
 
     #[test]
     fn any_cf_object_is_parsed_or_refused(image in some_json(), bytes in any::<Vec<u8>>(), strict in any::<bool>()) {
-        let (hints, mode) = (ClientHints::default(), ParseMode { strict });
+        let (hints, mode) = (ClientHints::default(), ParseMode::new(strict));
         let _ = cf_image::parse(&bytes, &hints, mode);
         let blob = json!({ "image": image }).to_string();
         if let Ok(Some(mut asked)) = cf_image::parse(blob.as_bytes(), &hints, mode) {

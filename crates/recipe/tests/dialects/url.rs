@@ -2,9 +2,9 @@
 
 use recipe::{
     BorderTrim, Color, Extent, Fit, Flip, FormatChoice, Gravity, GravityMode, Length, Metadata, OptionError,
-    Quality, QualityWord, Rotate, Side, SourceError, Step, Transform, Upscale,
+    PresetError, Quality, QualityWord, Rotate, Side, SourceError, Step, Transform, Upscale,
     dialect::{
-        ClientHints, Door, ParseMode, Resolved, parse_options,
+        ClientHints, Dialect, ParseMode, Resolved, parse_options, parse_presets,
         url::{self, SourceRef, UrlRequest},
     },
 };
@@ -36,8 +36,8 @@ fn width(text: &str, hints: &ClientHints<'_>) -> Option<Extent> {
     }
 }
 
-fn notices(text: &str) -> Vec<String> {
-    resolve(text, &ClientHints::default()).notices.into_iter().map(|notice| notice.0).collect()
+fn warnings(text: &str) -> Vec<String> {
+    resolve(text, &ClientHints::default()).warnings.into_iter().map(|warning| warning.0).collect()
 }
 
 fn is_invalid(text: &str, name: &str) -> bool {
@@ -115,6 +115,29 @@ fn sources_survive_collapsed_slashes_and_whole_escaping() {
     assert_eq!(source("/cdn-cgi/image/w=8/https%3A%2F%2Fh%2Fa?y=%2F"), absolute("https://h/a?y=%2F"));
 }
 
+// `encodeURIComponent(url)` of a URL with `%20` or `é` in its path was 9406.
+#[test]
+fn wholly_escaped_sources_are_serialised_as_urls() {
+    for (source_text, url) in [
+        ("https%3A%2F%2Fh.example%2Fa%20b%2Fc.png", "https://h.example/a%20b/c.png"),
+        ("https%3A%2F%2Fh.example%2Fcaf%C3%A9.png", "https://h.example/caf%C3%A9.png"),
+        ("https%3A%2F%2Fh.example%2Fa%2520b.png", "https://h.example/a%20b.png"),
+        (
+            "https%3A%2F%2Fb%C3%BCcher.example%2Fa.png%3Fq%3D%C3%A9%20x",
+            "https://xn--bcher-kva.example/a.png?q=%C3%A9%20x",
+        ),
+        ("https%3A%2F%2Fh.example%2Fa.png%3Fv%3D1?w=2", "https://h.example/a.png?v=1&w=2"),
+        ("https%3A%2F%2Fh.example%3A443%2Fa.png", "https://h.example/a.png"),
+    ] {
+        assert_eq!(source(&format!("/cdn-cgi/image/w=8/{source_text}")), absolute(url), "{source_text}");
+    }
+    assert_eq!(source("/cdn-cgi/image/w=8/https%3A%2F%2Fh%3A99999%2Fa.png"), source_error(SourceError::Url));
+    assert_eq!(
+        source("/cdn-cgi/image/w=8/https%3A%2F%2Fh%2Fx%2F..%2Fcdn-cgi%2Fimage%2Fw=1%2Fa.png"),
+        source_error(SourceError::Loop)
+    );
+}
+
 #[test]
 fn a_path_never_becomes_another_host() {
     assert_eq!(source("/cdn-cgi/image/w=8///evil.example/a.png"), relative("/evil.example/a.png"));
@@ -145,9 +168,10 @@ fn sources_with_impossible_characters_are_refused() {
         "https://h/ä.png",
         "a\t.png",
         "https://h%20x/a.png",
-        "https%3A%2F%2Fh%2Fa%20b.png",
-        "https%3A%2F%2Fh%2F%C3%A4.png",
         "https%3A%2F%2Fh%2F%ff.png",
+        "https%3A%2F%2Fh%20x%2Fa.png",
+        "https%3A%2F%2Fh%2Fa%0Ab.png",
+        "https%3A%2F%2Fh%2Fa%5Cb.png",
     ] {
         assert_eq!(
             source(&format!("/cdn-cgi/image/w=8/{source_text}")),
@@ -232,6 +256,127 @@ fn values_are_decoded_after_the_split() {
     assert!(is_invalid("background=reddish", "background"));
 }
 
+// URL-009: tools escape whole option lists. The first was 9401, the second gave the full size.
+#[test]
+fn escaped_option_lists_mean_the_same() {
+    let plain = options("width=80,format=png").unwrap().options;
+    for text in
+        ["width%3D80%2Cformat%3Dpng", "width=80%2Cformat=png", "w=80%2cf%3dpng", "width%3D80,format%3Dpng"]
+    {
+        assert_eq!(options(text).unwrap().options, plain, "{text}");
+        assert_eq!(warnings(text), [""; 0], "{text}");
+    }
+    // Without an option's name behind it a comma is part of the value.
+    assert!(matches!(options("format=png%2Cfoo=1"), Err(OptionError::Format { .. })));
+    assert!(
+        matches!(options("fit%3Dfill%2Cwidth%3D9"), Err(OptionError::Invalid { option, .. }) if option == "fit")
+    );
+}
+
+// Colours as @nuxt/image writes them were 9401.
+#[test]
+fn colours_may_have_raw_commas_and_plus_signs() {
+    let green = Color { r: 0, g: 255, b: 0, a: 255 };
+    for text in [
+        "background=rgb(0,+255,+0)",
+        "background=rgb(0+255+0)",
+        "background=rgb(0,255,0)",
+        "background=rgba(0,255,0,1)",
+        "background=hsl(120,+100%25,+50%25)",
+        "background=hsl(120+100%25+50%25)",
+        "background=rgb%280,+255,+0%29",
+        "background=rgb(+0,255,0)",
+    ] {
+        let parsed = transform(&format!("{text},width=9"));
+        assert_eq!((parsed.background, parsed.width), (Some(green), Some(Extent::Pixels(9))), "{text}");
+    }
+    let error = options("background=rgb(0,255,width=9").unwrap_err();
+    assert_eq!(error.to_string(), "background: 'rgb(0' is not a colour: write its commas as %2C");
+}
+
+// `onerror=redirect` beside a refused option was 400.
+#[test]
+fn onerror_counts_beside_a_refused_option() {
+    for text in [
+        "onerror=redirect,fit=fill",
+        "format=jpg,onerror=redirect",
+        "q=mid%2Conerror=redirect",
+        "onerror=redirect,width=%ff",
+    ] {
+        let target = format!("/cdn-cgi/image/{text}/a.jpg?v=1");
+        assert!(request(&target).is_err(), "{text}");
+        assert_eq!(url::onerror_source(&target), Some(SourceRef::Relative("/a.jpg?v=1".into())), "{text}");
+    }
+    for target in [
+        "/cdn-cgi/image/fit=fill/a.jpg",
+        "/cdn-cgi/image/onerror=redirect,fit=fill",
+        "/a.jpg",
+        "/cdn-cgi/image/onerror=redirect,fit=fill/ftp://h/a",
+        "/cdn-cgi/image/onerror=redirect,onerror=x/a.jpg",
+    ] {
+        assert_eq!(url::onerror_source(target), None, "{target}");
+    }
+}
+
+// OPS-020
+#[test]
+fn presets_stand_for_their_options() {
+    let presets =
+        parse_presets([("hero", "width=1200,height=630,fit=cover,format=auto"), ("s", "w=50%2Cq=5")])
+            .unwrap();
+    let parse = |text: &str, only_presets| {
+        let mode = ParseMode { strict: false, presets: Some(&presets), only_presets };
+        parse_options(text, Dialect::Url, mode).map(|parsed| parsed.value.to_string())
+    };
+    let hero = "fit=cover,format=auto,height=630,width=1200";
+    assert_eq!(parse("preset=hero", false).unwrap(), hero);
+    assert_eq!(
+        parse("preset=hero,width=80,fit=pad", false).unwrap(),
+        "fit=pad,format=auto,height=630,width=80"
+    );
+    assert_eq!(parse("width=80,preset=hero", false).unwrap(), hero);
+    assert_eq!(parse("width=80%2Cpreset=s", false).unwrap(), "quality=5,width=50");
+    let unknown = |name: &str| Err(OptionError::Preset(PresetError::Unknown { name: name.into() }));
+    assert_eq!(parse("preset=Hero", false), unknown("Hero"));
+    assert_eq!(options("preset=hero").map(|_| String::new()), unknown("hero"));
+
+    assert_eq!(parse("preset=hero", true).unwrap(), hero);
+    for text in [
+        "preset=hero,width=80",
+        "width=80",
+        "preset=hero,preset=s",
+        "preset=hero%2Cwidth=80",
+        "x=1,preset=hero",
+    ] {
+        assert_eq!(parse(text, true), Err(OptionError::Preset(PresetError::Required)), "{text}");
+    }
+    // Other dialects have no presets.
+    let mode = ParseMode { strict: true, presets: Some(&presets), only_presets: false };
+    assert!(matches!(
+        parse_options("preset=hero", Dialect::CommandLine, mode),
+        Err(OptionError::Invalid { .. })
+    ));
+}
+
+// OPS-020
+#[test]
+fn bad_presets_are_named() {
+    for (name, text, message) in [
+        ("", "width=5", "'' is not a preset name: letters, digits, '-', '_' and '.' are allowed"),
+        ("a b", "width=5", "'a b' is not a preset name: letters, digits, '-', '_' and '.' are allowed"),
+        ("x", "widht=5", "preset 'x': widht: unknown option"),
+        (
+            "x",
+            "fit=fill,width=5",
+            "preset 'x': fit: 'fill' is not one of scale-down, scale-up, contain, cover, crop, aspect-crop, pad, squeeze",
+        ),
+        ("x", "", "preset 'x': no transformation options given"),
+        ("x", "preset=y", "preset 'x': 'y' is not a preset"),
+    ] {
+        assert_eq!(parse_presets([(name, text)]).unwrap_err().to_string(), message);
+    }
+}
+
 #[test]
 fn aliases_are_the_same_options() {
     // URL-011 to URL-017
@@ -274,9 +419,9 @@ fn a_width_that_is_no_number_is_ignored_with_a_warning() {
     // URL-019
     for text in ["width=abc", "height=abc", "width=NaN", "width=inf", "width="] {
         assert!(transform(text).is_identity(), "{text}");
-        assert_eq!(notices(text).len(), 1, "{text}");
+        assert_eq!(warnings(text).len(), 1, "{text}");
     }
-    assert_eq!(notices("width=abc,onerror=redirect"), ["width: 'abc' is not a number, ignored"]);
+    assert_eq!(warnings("width=abc,onerror=redirect"), ["width: 'abc' is not a number, ignored"]);
     assert!(is_invalid("width=0", "width"));
     assert!(is_invalid("width=-5", "width"));
     assert!(is_invalid("height=0.4", "height"));
@@ -289,16 +434,16 @@ fn an_unknown_option_is_ignored_with_a_warning() {
     // URL-020
     let unknown = "blurr=5,width=50,Height=3,border=5,origin-auth=share-publicly,draw=x,odd";
     assert_eq!(transform(unknown), transform("width=50"));
-    assert_eq!(notices(unknown).len(), 6);
-    assert_eq!(notices(unknown)[0], "blurr: unknown option, ignored");
-    assert_eq!(notices("n\"%C3%A4=5"), ["n'%C3%A4: unknown option, ignored"]);
+    assert_eq!(warnings(unknown).len(), 6);
+    assert_eq!(warnings(unknown)[0], "blurr: unknown option, ignored");
+    assert_eq!(warnings("n\"%C3%A4=5"), ["n'%C3%A4: unknown option, ignored"]);
     let many: Vec<_> = (0..100).map(|n| format!("x{n}=1")).collect();
-    assert_eq!(notices(&many.join(",")).len(), recipe::choices::MAX_NOTICES);
+    assert_eq!(warnings(&many.join(",")).len(), recipe::choices::MAX_WARNINGS);
 }
 
 #[test]
 fn strict_mode_turns_doubts_into_errors() {
-    let strict = ParseMode { strict: true };
+    let strict = ParseMode::new(true);
     for text in ["blurr=5,width=50", "width=abc", "width=50,odd"] {
         let parsed = url::parse_with(&format!("/cdn-cgi/image/{text}/a.jpg"), strict).unwrap();
         assert!(matches!(parsed, Err(OptionError::Invalid { .. })), "{text}");
@@ -314,7 +459,7 @@ fn strict_mode_turns_doubts_into_errors() {
         let target = format!("/cdn-cgi/image/height=5,{text}/a.jpg");
         let refused = url::parse_with(&target, strict).unwrap().unwrap_err();
         assert_eq!(refused.to_string(), said);
-        assert_eq!(notices(&format!("height=5,{text}")), [format!("{said}, ignored")]);
+        assert_eq!(warnings(&format!("height=5,{text}")), [format!("{said}, ignored")]);
     }
 }
 
@@ -340,25 +485,25 @@ fn a_fit_that_needs_both_dimensions_warns() {
     // URL-046
     for fit in ["cover", "crop", "aspect-crop", "pad"] {
         let expected = format!("{fit} fit mode needs both width and height");
-        assert_eq!(notices(&format!("fit={fit},width=320")), [expected.as_str()]);
-        assert_eq!(notices(&format!("fit={fit},height=320")), [expected.as_str()]);
-        assert_eq!(notices(&format!("fit={fit},width=auto")), [expected.as_str()]);
-        assert!(notices(&format!("fit={fit},width=320,height=320")).is_empty());
-        assert!(notices(&format!("fit={fit}")).is_empty());
+        assert_eq!(warnings(&format!("fit={fit},width=320")), [expected.as_str()]);
+        assert_eq!(warnings(&format!("fit={fit},height=320")), [expected.as_str()]);
+        assert_eq!(warnings(&format!("fit={fit},width=auto")), [expected.as_str()]);
+        assert!(warnings(&format!("fit={fit},width=320,height=320")).is_empty());
+        assert!(warnings(&format!("fit={fit}")).is_empty());
     }
-    assert!(notices("fit=contain,width=320").is_empty());
+    assert!(warnings("fit=contain,width=320").is_empty());
 }
 
 #[test]
 fn lengths_beside_trim_border_are_ignored_with_a_warning() {
     for lengths in ["trim.left=15", "trim.top=0.1", "trim.width=40"] {
-        let told = notices(&format!("trim=border,{lengths}"));
+        let told = warnings(&format!("trim=border,{lengths}"));
         assert!(told.len() == 1 && told[0].contains("trim=border"), "{lengths}: {told:?}");
-        assert_eq!(notices(&format!("{lengths},trim=border")), told);
+        assert_eq!(warnings(&format!("{lengths},trim=border")), told);
     }
-    assert!(notices("trim=border,trim.border.tolerance=20").is_empty());
-    assert!(notices("trim=border,trim.left=0").is_empty());
-    assert!(notices("trim.left=15").is_empty());
+    assert!(warnings("trim=border,trim.border.tolerance=20").is_empty());
+    assert!(warnings("trim=border,trim.left=0").is_empty());
+    assert!(warnings("trim.left=15").is_empty());
 }
 
 #[test]
@@ -368,8 +513,8 @@ fn dpr_is_capped_with_a_warning() {
     assert_eq!(transform("dpr=2,width=3").dpr, Some(2.0));
     assert_eq!(transform("dpr=1").dpr, None);
     assert_eq!(transform("dpr=100").dpr, Some(3.0));
-    assert_eq!(notices("width=5,dpr=100"), ["dpr > 3 should never be used"]);
-    assert_eq!(notices("dpr=100,dpr=2"), [""; 0]);
+    assert_eq!(warnings("width=5,dpr=100"), ["dpr > 3 should never be used"]);
+    assert_eq!(warnings("dpr=100,dpr=2"), [""; 0]);
     assert!(is_invalid("dpr=0", "dpr"));
     assert!(is_invalid("dpr=-1", "dpr"));
 }
@@ -644,7 +789,7 @@ fn onerror_is_handed_on() {
 
 #[test]
 fn the_command_line_has_borders_and_more_formats_but_no_client() {
-    let parse = |text| parse_options(text, Door::CommandLine, ParseMode { strict: true });
+    let parse = |text| parse_options(text, Dialect::CommandLine, ParseMode::new(true));
     let given = parse("width=400,fit=cover,format=gif,border=2;4;6;8;red").unwrap().value;
     assert_eq!(given.output.format, FormatChoice::Gif);
     let border = given.transform.border.unwrap();

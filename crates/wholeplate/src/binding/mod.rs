@@ -117,8 +117,10 @@ async fn transform(app: &App, form: Form, asker: &Asker) -> Result<Answer, Fault
     let product = app.produce(parsed.value, &supplied, asker).await?;
     let content_type = product.rendered.content_type;
     let mut answer = respond::plain(StatusCode::OK, content_type, product.body.clone());
-    for notice in parsed.notices.iter().chain(&product.notices) {
-        respond::warn(answer.headers_mut(), notice);
+    let mut warnings = parsed.warnings;
+    warnings.extend(product.warnings);
+    for warning in &warnings {
+        respond::warn(answer.headers_mut(), warning);
     }
     Ok(answer)
 }

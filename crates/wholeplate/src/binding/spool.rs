@@ -5,9 +5,8 @@ use std::io::Write;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use recipe::choices::BINDING_TOO_LARGE;
 
-use crate::error::Fault;
+use crate::error::{BINDING_TOO_LARGE, Fault};
 use crate::memory::{Hold, Share};
 use crate::pool::Given;
 

@@ -122,7 +122,7 @@ impl Default for Config {
             read_timeout: 15,
             max_source: 100_000_000,
             max_input: 20_000_000,
-            max_redirects: recipe::choices::DEFAULT_REDIRECTS,
+            max_redirects: crate::choices::DEFAULT_REDIRECTS,
             drain_timeout: 30,
             strict: false,
             extra_inputs: Vec::new(),

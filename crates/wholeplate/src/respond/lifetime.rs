@@ -3,7 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, header};
-use recipe::choices::LEAST_LIFETIME;
+
+use crate::choices::LEAST_LIFETIME;
 
 /// What a source says of its own lifetime.
 #[derive(Debug, Clone, Default)]

@@ -10,8 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
-use recipe::Notice;
-use recipe::choices::{ERROR_LIFETIME, MAX_NOTICES, ONERROR_STATUS};
+use recipe::{Warning, Warnings};
 
 pub(crate) use self::body::{AnswerBody, BoxError};
 pub(crate) use self::digest::add_digest;
@@ -19,6 +18,7 @@ pub(crate) use self::lifetime::Lifetime;
 use self::lifetime::cache_control;
 pub(crate) use self::tag::{etag, none_match};
 use crate::app::Product;
+use crate::choices::{ERROR_LIFETIME, ONERROR_STATUS};
 use crate::error::Fault;
 
 /// What every door gives back.
@@ -69,8 +69,10 @@ pub(crate) fn fault(fault: &Fault) -> Answer {
 }
 
 /// An image or its description.
-pub(crate) fn success(product: Product, notices: &[Notice], inherited: &Inherited) -> Answer {
-    let Product { body, rendered, queued, notices: more, fetched } = product;
+/// `warnings` are those of parsing.
+pub(crate) fn success(product: Product, mut warnings: Warnings, inherited: &Inherited) -> Answer {
+    let Product { body, rendered, queued, warnings: more, fetched } = product;
+    warnings.extend(more);
     let t = rendered.timings;
     let resized = format!(
         "internal=ok/m q={} n={}+{} c={}+{} v={ENGINE_VERSION} l={}",
@@ -88,20 +90,18 @@ pub(crate) fn success(product: Product, notices: &[Notice], inherited: &Inherite
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let (lifetime, restrictive) = cache_control(&inherited.lifetime);
     headers.insert(header::CACHE_CONTROL, value(&lifetime));
-    let restrictive = restrictive.then(|| Notice("cache-control is too restrictive".to_owned()));
-    let mut told: Vec<&str> = Vec::new();
-    for notice in notices.iter().chain(&more).chain(&restrictive) {
-        if !told.contains(&notice.0.as_str()) && told.len() < MAX_NOTICES {
-            told.push(&notice.0);
-            warn(headers, notice);
-        }
+    if restrictive {
+        warnings.push("cache-control is too restrictive");
+    }
+    for warning in &warnings {
+        warn(headers, warning);
     }
     inherit(headers, inherited);
     answer
 }
 
 /// Adds a `warning` line.
-pub(crate) fn warn(headers: &mut HeaderMap, Notice(text): &Notice) {
+pub(crate) fn warn(headers: &mut HeaderMap, Warning(text): &Warning) {
     // Header values are visible ASCII, and the text is quoted.
     let visible =
         |c: char| if c.is_ascii() && !c.is_ascii_control() && c != '"' && c != '\\' { c } else { '?' };

@@ -4,10 +4,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use quick_cache::Weighter;
-use recipe::choices::PRIVATE_SOURCE;
 
 use super::{Asker, Fetcher, Origin, Source, is_own, parse_url, same_host};
-use crate::error::Fault;
+use crate::error::{Fault, PRIVATE_SOURCE};
 
 /// Largest font file in bytes.
 const MAX_FONT: u64 = 20_000_000;

@@ -8,7 +8,6 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use percent_encoding::{AsciiSet, percent_encode};
-use recipe::choices::{PRIVATE_SOURCE, SOURCE_400_CODE};
 use sha2::{Digest, Sha256, Sha512};
 use url::{Host, Url};
 
@@ -16,7 +15,7 @@ use super::address::is_public;
 use super::resolve::{NoSuchHost, NotPublic, Resolver};
 use super::{MEMORY_WAIT, crowded};
 use crate::config::Config;
-use crate::error::Fault;
+use crate::error::{Fault, PRIVATE_SOURCE, SOURCE_400_CODE};
 use crate::memory::Share;
 
 /// The token in `Via` that tells a source that this service asks.

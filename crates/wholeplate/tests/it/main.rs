@@ -5,6 +5,7 @@
 mod support;
 
 mod binding;
+mod choices;
 mod command;
 mod conformance;
 mod delivery;

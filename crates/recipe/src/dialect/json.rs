@@ -1,16 +1,16 @@
-//! JSON as JavaScript writes it. A string there may hold half of a surrogate pair, as in `"😀".slice(0, 1)`, and
-//! `JSON.stringify` writes it as an escape that stands for no character.
+//! JSON as JavaScript writes it. A JavaScript string may hold a lone surrogate, as in `"😀".slice(0, 1)`, and
+//! `JSON.stringify` writes it as an escape that JSON parsers refuse.
 
 use std::borrow::Cow;
 
 use serde_json::Value;
 
-/// What stands for half a character: U+FFFD, as an escape.
+/// The escape of U+FFFD.
 const REPLACEMENT: &[u8] = b"\\ufffd";
 
-/// Parses JSON; halves of surrogate pairs become U+FFFD, as they do where JavaScript encodes text.
+/// Parses JSON. Lone surrogates become U+FFFD, as in JavaScript's `TextEncoder`.
 pub(super) fn parse(json: &[u8]) -> Result<Value, serde_json::Error> {
-    serde_json::from_slice(&mended(json))
+    serde_json::from_slice(&replace_lone_surrogates(json))
 }
 
 /// The UTF-16 code unit of an escape at the start of `text`.
@@ -19,9 +19,9 @@ fn unit(text: &[u8]) -> Option<u16> {
     u16::from_str_radix(std::str::from_utf8(digits).ok().filter(|d| !d.starts_with('+'))?, 16).ok()
 }
 
-fn mended(json: &[u8]) -> Cow<'_, [u8]> {
+fn replace_lone_surrogates(json: &[u8]) -> Cow<'_, [u8]> {
     let mut out: Vec<u8> = Vec::new();
-    // Up to here everything is in `out`, once there is anything in it.
+    // `out` has everything before `done`, if a surrogate was replaced.
     let (mut done, mut at) = (0, 0);
     while at < json.len() {
         if json[at] != b'\\' {
@@ -58,11 +58,11 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    use super::{mended, parse};
+    use super::{parse, replace_lone_surrogates};
 
-    // `text("Hello 😀".slice(0, 7))` was refused as no JSON.
+    // `text("Hello 😀".slice(0, 7))` was refused as invalid JSON.
     #[test]
-    fn half_a_character_is_replaced_and_whole_ones_stay() {
+    fn lone_surrogates_are_replaced_and_pairs_stay() {
         assert_eq!(parse(br#"["a\ud83d"]"#).unwrap(), json!(["a\u{fffd}"]));
         assert_eq!(
             parse(br#"["\ude00\ud83d\ud83d\ude00\ud83dx"]"#).unwrap(),
@@ -77,13 +77,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_can_be_read_is_not_touched(text in ".{0,40}") {
+        fn valid_json_is_unchanged(text in ".{0,40}") {
             let json = serde_json::to_vec(&json!({ "t": text })).unwrap();
-            prop_assert_eq!(&mended(&json)[..], &json[..]);
+            prop_assert_eq!(&replace_lone_surrogates(&json)[..], &json[..]);
         }
 
         #[test]
-        fn no_bytes_do_harm(bytes in prop::collection::vec(prop::sample::select(b"\\ud8cf0+\"".to_vec()), 0..40)) {
+        fn arbitrary_bytes_do_not_panic(bytes in prop::collection::vec(prop::sample::select(b"\\ud8cf0+\"".to_vec()), 0..40)) {
             let _ = parse(&bytes);
         }
     }

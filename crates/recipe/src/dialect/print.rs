@@ -1,18 +1,33 @@
-//! A recipe as text: equal for equal recipes, different for different ones. Cache keys and entity tags are made of it.
+//! Options and recipes as text: equal for equal ones, different for different ones.
 
 use std::fmt;
 
-use percent_encoding::utf8_percent_encode;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{
-    given::word,
-    layer::{COMPOSITES, REPEATS},
-    request::{ESCAPED, RequestOptions},
+use super::{request_options::RequestOptions, table::TABLE};
+use crate::{
+    Draw, Input, Offsets, Recipe, Repeat, Step, TextSource,
+    words::{COMPOSITES, REPEATS, word_of},
 };
-use crate::{Draw, Input, Offsets, Recipe, Repeat, Step, TextSource};
 
-/// One line for every input, step and the output, in their order: `2=text:…`, `1:width=50,fit=cover`, `1>0:opacity=0.5`, `format=webp`.
-/// Supplied inputs say only that they are; what their bytes are is for the key's maker to add.
+/// Everything but unreserved characters and `;`, which separates the members of a value.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b';');
+
+/// The canonical text: full names in the table's order, defaults left out, values escaped.
+/// [`super::parse_options`] reads it back to the same options.
+impl fmt::Display for RequestOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let written = TABLE.iter().filter_map(|row| Some((row.name, row.write(self)?)));
+        for (position, (name, value)) in written.enumerate() {
+            let comma = if position == 0 { "" } else { "," };
+            write!(f, "{comma}{name}={}", utf8_percent_encode(&value, ESCAPED))?;
+        }
+        Ok(())
+    }
+}
+
+/// One line for each input, each step and the output, in their order: `2=text:…`, `1:width=50,fit=cover`, `1>0:opacity=0.5`, `format=webp`.
+/// A supplied input prints without its bytes: a cache key adds their digest.
 impl fmt::Display for Recipe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (image, input) in self.inputs.iter().enumerate() {
@@ -50,9 +65,9 @@ fn write_draw(draw: &Draw, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let Draw { opacity, repeat, composite, offsets: Offsets { top, left, bottom, right } } = draw;
     write!(f, "opacity={opacity}")?;
     if *repeat != Repeat::None {
-        write!(f, ",repeat={}", word(REPEATS, repeat))?;
+        write!(f, ",repeat={}", word_of(REPEATS, repeat))?;
     }
-    write!(f, ",composite={}", word(COMPOSITES, composite))?;
+    write!(f, ",composite={}", word_of(COMPOSITES, composite))?;
     for (name, offset) in [("top", top), ("left", left), ("bottom", bottom), ("right", right)] {
         if let Some(offset) = offset {
             write!(f, ",{name}={offset}")?;

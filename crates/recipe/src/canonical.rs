@@ -1,0 +1,59 @@
+//! The canonical form of a recipe: equal for recipes that mean the same, however they were written. For cache keys.
+
+use crate::{
+    Fit, FormatChoice, Gravity, Output, Quality, Recipe, Step, Transform, Upscale,
+    choices::{DEFAULT_FIT, DEFAULT_QUALITY},
+};
+
+impl Recipe {
+    /// The recipe without explicit defaults and without steps that do not change the result.
+    #[must_use]
+    pub fn canonical(&self) -> Self {
+        let mut recipe = self.clone();
+        for step in &mut recipe.steps {
+            if let Step::Transform { transform, .. } = step {
+                remove_defaults(transform);
+            }
+        }
+        recipe.prune();
+        remove_default_quality(&mut recipe.output);
+        recipe
+    }
+
+    /// The canonical form as bytes: the same for every spelling of a recipe, different for recipes whose results may
+    /// differ. It holds neither the bytes of supplied inputs nor the version of the engine.
+    #[must_use]
+    pub fn canonical_key(&self) -> Vec<u8> {
+        self.canonical().to_string().into_bytes()
+    }
+}
+
+fn remove_defaults(transform: &mut Transform) {
+    transform.normalize();
+    transform.fit.take_if(|fit: &mut Fit| *fit == DEFAULT_FIT);
+    transform.gravity.take_if(|gravity| *gravity == Gravity::Center);
+    transform.upscale.take_if(|upscale| *upscale == Upscale::Interpolate);
+}
+
+/// An explicit quality permits a palette in PNG: the default is removed only where the output is never PNG.
+fn remove_default_quality(output: &mut Output) {
+    let is_never_png = match output.format {
+        FormatChoice::Jpeg
+        | FormatChoice::BaselineJpeg
+        | FormatChoice::WebP
+        | FormatChoice::Avif
+        | FormatChoice::AvifForce => !output.fast,
+        FormatChoice::Standard
+        | FormatChoice::Auto { .. }
+        | FormatChoice::Png
+        | FormatChoice::PngForce
+        | FormatChoice::Gif
+        | FormatChoice::Json
+        | FormatChoice::Svg
+        | FormatChoice::Rgb
+        | FormatChoice::Rgba => false,
+    };
+    if is_never_png {
+        output.quality.take_if(|quality| *quality == Quality::Number(DEFAULT_QUALITY));
+    }
+}
