@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cpu_time::ProcessTime;
-use delivery::{Config, Incoming, Listener, Server, UnixOptions};
+use delivery::{Config, Listener, RequestBody, Server, UnixOptions};
 use http::{Request, Response};
 use http_body_util::Full;
 use rustix::thread::{CpuSet, sched_setaffinity};
@@ -45,7 +45,7 @@ fn serve(dir: &Path) {
             config.ledger = ledger;
             let listener = Listener::unix(dir.join(name), UnixOptions::default()).unwrap();
             let bodies = Arc::clone(&bodies);
-            Server::start(config, vec![listener], move |request: Request<Incoming>| {
+            Server::start(config, vec![listener], move |request: Request<RequestBody>| {
                 let path = request.uri().path();
                 let found = bodies.iter().find(|(p, _)| p == path);
                 let body = found.map_or_else(

@@ -14,34 +14,42 @@ pub struct Config {
     pub header_timeout: Duration,
     /// How long a connection may stay open with no request under way.
     pub idle_timeout: Duration,
-    /// How long a blocked write may go without the peer taking a single byte. Progress counts, not the
-    /// total time: a slow reader is served to the end.
-    pub write_stall_timeout: Duration,
-    /// How long a request body may go without a byte arriving; reading it then fails.
+    /// How long the peer may accept no byte of a blocked write.
+    pub stall_timeout: Duration,
+    /// How long a response may wait for its reader in all, plus the time that its bytes take at `min_rate`. The time in
+    /// which the body waits for its source does not count. A connection that takes longer is reset and counted as
+    /// [`Cause::SlowReader`](ledger::Cause::SlowReader).
+    pub response_timeout: Duration,
+    /// Bytes per second; see `response_timeout`.
+    pub min_rate: u64,
+    /// How long a tunnel (after an upgrade) may carry no byte.
+    pub tunnel_idle_timeout: Duration,
+    /// How long no byte of a request body may arrive; reading it then fails.
     pub body_stall_timeout: Duration,
-    /// Connections served at once, at most 2^20; one more for each listener is accepted and waits, the
-    /// others wait in the listen backlog.
+    /// Connections served at once, at most 2^20. Each listener accepts one more, which waits; the others wait in the listen
+    /// backlog.
     pub max_connections: usize,
     /// Largest request head in bytes; less than 8192 counts as 8192. A larger one is answered 431 (HTTP/1) or refused
     /// (HTTP/2).
     pub max_header_bytes: usize,
-    /// Requests under way at once on one HTTP/2 connection.
+    /// Concurrent requests on one HTTP/2 connection.
     pub max_streams: u32,
-    /// Unread request body that is read and discarded *before* the answer is sent, in bytes. A request
-    /// with more left than this is answered first.
+    /// Bytes of an unread request body that are read and discarded *before* the response is sent. If more is left, the
+    /// response is sent first.
     pub request_drain_bytes: u64,
-    /// How long to wait for the end of a request before it is answered all the same.
+    /// How long to wait for the end of a request before the response is sent.
     pub request_drain_time: Duration,
-    /// How long no byte of such a request may arrive before it is answered all the same: a client that pauses may be
-    /// waiting for the answer.
+    /// How long no byte of such a request may arrive before the response is sent: a client that pauses may be waiting for
+    /// it.
     pub request_drain_idle: Duration,
-    /// Bounds of the lingering close, which also apply to what is read of a request after its answer.
+    /// Bounds of the lingering close. `discard_time` and `discard_bytes` also bound what is read of a request after its
+    /// response; `response_timeout` and `min_rate` replace `time` and `min_rate` here.
     pub linger: Linger,
-    /// Whether responses are followed on the wire. Off, only the order of closing is kept.
+    /// Whether the framing of responses is followed. If not, only the order of closing is kept.
     pub ledger: bool,
     /// The response header that identifies a response in reports, such as `x-request-id`.
     pub id_header: Option<Arc<str>>,
-    /// Told every verdict, beside the counters and the log.
+    /// Receives every verdict, in addition to the counters and the log.
     pub observer: Option<Arc<dyn Observer>>,
     /// Certificate and key; every TCP listener then speaks TLS. Unix sockets stay in the clear.
     pub tls: Option<crate::tls::Tls>,
@@ -52,7 +60,10 @@ impl Default for Config {
         Self {
             header_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(75),
-            write_stall_timeout: Duration::from_secs(30),
+            stall_timeout: Duration::from_secs(30),
+            response_timeout: Duration::from_secs(120),
+            min_rate: 16_000,
+            tunnel_idle_timeout: Duration::from_secs(3600),
             body_stall_timeout: Duration::from_secs(30),
             max_connections: 4096,
             max_header_bytes: 64 << 10,
@@ -74,7 +85,10 @@ impl std::fmt::Debug for Config {
         f.debug_struct("Config")
             .field("header_timeout", &self.header_timeout)
             .field("idle_timeout", &self.idle_timeout)
-            .field("write_stall_timeout", &self.write_stall_timeout)
+            .field("stall_timeout", &self.stall_timeout)
+            .field("response_timeout", &self.response_timeout)
+            .field("min_rate", &self.min_rate)
+            .field("tunnel_idle_timeout", &self.tunnel_idle_timeout)
             .field("body_stall_timeout", &self.body_stall_timeout)
             .field("max_connections", &self.max_connections)
             .field("max_header_bytes", &self.max_header_bytes)

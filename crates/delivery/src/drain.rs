@@ -1,4 +1,4 @@
-//! Stopping in good order: nothing new is begun, what was begun is finished until a deadline.
+//! Graceful shutdown: nothing new begins, and what has begun ends before a deadline.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,21 +8,20 @@ use tokio::time::Instant;
 
 use crate::stats::Stats;
 
-/// After the deadline connections cut themselves; this long is waited for them to say so.
+/// How long connections may take to close after the deadline.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// What came of the responses that were under way when a server was asked to stop.
+/// The outcome of the responses that were in progress when the shutdown began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DrainReport {
-    /// Responses that went out whole since.
+    /// Responses delivered whole since.
     pub whole: u64,
-    /// Responses that were cut since, whatever the cause.
+    /// Responses cut since, for any cause.
     pub cut: u64,
-    /// Requests whose client went away before it got a byte of answer.
+    /// Requests whose client left before it got a byte of a response.
     pub abandoned: u64,
-    /// Connections that were still open when the waiting was over. Not zero only if one is stuck in a
-    /// handler that blocks its thread.
+    /// Connections that were still open at the end. Not zero only if a handler blocks its thread.
     pub open: usize,
 }
 
@@ -33,7 +32,7 @@ impl std::fmt::Display for DrainReport {
     }
 }
 
-/// The order to stop, and the count of those that have not yet.
+/// The shutdown order, and the number of open connections.
 #[derive(Debug)]
 pub(crate) struct Drain {
     deadline: watch::Sender<Option<Instant>>,
@@ -50,16 +49,16 @@ impl Drain {
         }
     }
 
-    /// The places for connections. All of them free means that none is open.
+    /// One permit for each connection. All of them available means that none is open.
     pub(crate) fn places(&self) -> Arc<Semaphore> {
         Arc::clone(&self.places)
     }
 
-    pub(crate) fn ordered(&self) -> Ordered {
-        Ordered(self.deadline.subscribe())
+    pub(crate) fn subscribe(&self) -> DrainOrder {
+        DrainOrder(self.deadline.subscribe())
     }
 
-    /// Gives the order. A second one can bring the deadline nearer, not put it off.
+    /// Gives the order. A second one can bring the deadline nearer, but not postpone it.
     pub(crate) async fn run(&self, stats: &Stats, time: Duration) -> DrainReport {
         let (whole, cut, abandoned) = (stats.whole(), stats.cut(), stats.abandoned());
         let deadline = Instant::now() + time;
@@ -80,31 +79,31 @@ impl Drain {
     }
 }
 
-/// The receiving end of the order to stop.
+/// The receiving end of the shutdown order.
 #[derive(Clone, Debug)]
-pub(crate) struct Ordered(watch::Receiver<Option<Instant>>);
+pub(crate) struct DrainOrder(watch::Receiver<Option<Instant>>);
 
-impl Ordered {
+impl DrainOrder {
     /// Returns when the order has been given.
-    pub(crate) async fn draining(&mut self) {
+    pub(crate) async fn begun(&mut self) {
         if self.0.wait_for(Option::is_some).await.is_err() {
-            // The server is gone without an order: its connections go on.
+            // The server was dropped without an order: its connections go on.
             std::future::pending::<()>().await;
         }
     }
 
-    /// Returns when the time for finishing is over.
+    /// Returns when the deadline has passed.
     pub(crate) async fn deadline(&mut self) {
         loop {
             let order = *self.0.borrow_and_update();
-            let over = async {
+            let passed = async {
                 match order {
                     Some(deadline) => tokio::time::sleep_until(deadline).await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
-                () = over => return,
+                () = passed => return,
                 changed = self.0.changed() => if changed.is_err() {
                     match order {
                         Some(deadline) => return tokio::time::sleep_until(deadline).await,

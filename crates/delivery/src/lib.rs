@@ -1,27 +1,26 @@
-//! How bytes leave: listeners, HTTP/1.1 and HTTP/2 over TCP and Unix sockets, deadlines, graceful drain;
-//! and an account of every response, so that none is cut short in silence.
+//! An HTTP server that delivers each response whole, or reports the cut to the client and to the operator: listeners,
+//! HTTP/1.1 and HTTP/2 over TCP, TLS and Unix sockets, deadlines, graceful shutdown.
 //!
 //! Every connection is a hyper connection inside a [ledgered](ledger) stream:
 //!
-//! * A request is read to its end before its answer goes out, within bounds; past them, or when the client
-//!   pauses, it is answered first, and what still comes is read and thrown away for a while. A client that half-closes after its request gets its whole answer.
-//! * A connection is closed only when what it owes has got across: the writing side is shut down,
-//!   input is discarded for a bounded time, and the socket stays open until its queue is empty.
-//! * Where a response cannot be completed (the peer is gone, it takes no byte for too long, the drain
-//!   deadline, a body that fails) it is counted by [`Cause`], logged once with what was promised and
-//!   written, and the connection is reset, so that the peer cannot take it for whole.
+//! * A request is read to its end before its response is sent, within bounds. Beyond them, or when the client pauses, the
+//!   response is sent first, and the rest is read and discarded for a bounded time. A client that half-closes after its
+//!   request gets its whole response.
+//! * A connection is closed only when the peer has acknowledged everything: the writing side is shut down, input is
+//!   discarded for a bounded time, and the socket stays open until its queue is empty.
+//! * A response that cannot be completed (the peer left or reads too slowly, the drain deadline, a body that fails) is
+//!   counted by [`Cause`] and logged once with the bytes promised and written. The connection is reset, so that the peer
+//!   cannot mistake the response for whole.
+//! * A client that leaves cancels its request at once.
 //!
 //! ```no_run
 //! use std::time::Duration;
 //! use bytes::Bytes;
-//! use delivery::{Config, ConnInfo, Incoming, Listener, Server, UnixOptions};
+//! use delivery::{Config, Listener, RequestBody, Server, UnixOptions};
 //! use http::{Request, Response};
 //! use http_body_util::Full;
 //!
-//! async fn answer(request: Request<Incoming>) -> Response<Full<Bytes>> {
-//!     // Work on other threads can ask `gone.is_gone()` whether anybody still waits.
-//!     let gone = request.extensions().get::<ConnInfo>().map(|info| info.gone.clone());
-//!     # let _ = gone;
+//! async fn hello(_: Request<RequestBody>) -> Response<Full<Bytes>> {
 //!     Response::new(Full::new(Bytes::from_static(b"hello\n")))
 //! }
 //!
@@ -29,7 +28,7 @@
 //! let mut listeners = Listener::inherited()?;
 //! listeners.push(Listener::tcp("127.0.0.1:8080".parse().unwrap())?);
 //! listeners.push(Listener::unix("/run/images.sock", UnixOptions::default())?);
-//! let server = Server::start(Config::default(), listeners, answer);
+//! let server = Server::start(Config::default(), listeners, hello);
 //!
 //! tokio::signal::ctrl_c().await?;
 //! let report = server.shutdown(Duration::from_secs(30)).await;
@@ -40,29 +39,36 @@
 //! # }
 //! ```
 
-mod answer;
+mod activity;
 mod config;
+mod connection;
 mod drain;
+mod exchange;
+mod hang_up;
 mod inherited;
-mod ledgered;
 mod listen;
+mod observer;
+mod peer;
 mod receipt;
 mod request;
-mod sentinel;
-mod serve;
+mod respond;
+mod response;
+mod server;
 mod stats;
 mod tasks;
+mod timed;
 mod tls;
 mod transport;
-mod watch;
+mod tunnel;
 
 pub use config::Config;
 pub use drain::DrainReport;
 pub use ledger::{Cause, Linger};
 pub use listen::{Listener, UnixOptions};
+pub use peer::Peer;
 pub use receipt::{Outcome, Receipt};
-pub use request::{BodyError, ConnInfo, Gone, Incoming};
-pub use serve::{Connections, Server};
+pub use request::{BodyError, ConnInfo, RequestBody};
+pub use server::{Connections, Server};
 pub use stats::Stats;
 pub use tls::{Tls, TlsError};
-pub use transport::Peer;
+pub use tunnel::Tunnel;

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 
-use crate::transport::{Peer, Stream};
+use crate::peer::Peer;
+use crate::transport::Transport;
 
 /// Connections that may wait to be accepted. A full backlog makes `connect` on a Unix socket fail at
 /// once, which clients report as an internal error, so it is large; the kernel may lower it.
@@ -40,7 +41,7 @@ pub struct UnixOptions {
 }
 
 impl Listener {
-    /// Listens on a TCP address; port 0 takes a free one, which [`Listener::tcp_address`] tells.
+    /// Listens on a TCP address; port 0 takes a free one, which [`Listener::tcp_address`] returns.
     ///
     /// Call within a tokio runtime.
     ///
@@ -58,9 +59,8 @@ impl Listener {
         Self::from_tcp(socket.into())
     }
 
-    /// Listens on a Unix stream socket. A socket file that nobody listens on any more is replaced; one
-    /// that somebody serves, or a file of another kind, is left alone. The file is removed when the
-    /// listener is dropped.
+    /// Listens on a Unix stream socket. A socket file without a listener is replaced; one that a process serves, or a file
+    /// of another kind, is left alone. The file is removed when the listener is dropped.
     ///
     /// Call within a tokio runtime.
     ///
@@ -73,8 +73,7 @@ impl Listener {
         let mode = options.mode.unwrap_or(0o660) & 0o777;
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
-        // The mode of a socket that is not bound yet is what the file is created with: there is no
-        // moment in which others may connect.
+        // The file is created with the mode of the unbound socket: there is no moment in which others may connect.
         let file = fs::File::from(std::os::fd::OwnedFd::from(socket));
         file.set_permissions(fs::Permissions::from_mode(mode))?;
         let socket = Socket::from(std::os::fd::OwnedFd::from(file));
@@ -83,7 +82,7 @@ impl Listener {
         if options.uid.is_some() || options.gid.is_some() {
             std::os::unix::fs::lchown(path, options.uid, options.gid)?;
         }
-        // Again, because the umask has taken bits away.
+        // Again, because the umask has removed bits.
         fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
         socket.listen(BACKLOG)?;
         Self::from_unix(socket.into(), path.to_path_buf(), Some(owned))
@@ -143,27 +142,19 @@ impl Listener {
         }
     }
 
-    /// The path of a Unix listener; empty if it is inherited and has none.
-    pub fn unix_path(&self) -> Option<&Path> {
-        match &self.kind {
-            Kind::Tcp { .. } => None,
-            Kind::Unix { path, .. } => Some(path),
-        }
-    }
-
-    pub(crate) async fn accept(&self) -> io::Result<(Stream, Peer)> {
+    pub(crate) async fn accept(&self) -> io::Result<(Transport, Peer)> {
         match &self.kind {
             Kind::Tcp { listener, .. } => {
                 let (stream, address) = listener.accept().await?;
                 stream.set_nodelay(true)?;
-                Ok((Stream::Tcp(stream), Peer::Tcp(address)))
+                Ok((Transport::Tcp(stream), Peer::Tcp(address)))
             }
             Kind::Unix { listener, .. } => {
                 let (stream, _) = listener.accept().await?;
                 let credentials = stream.peer_cred().ok();
                 let peer =
                     Peer::Unix { pid: credentials.and_then(|c| c.pid()), uid: credentials.map(|c| c.uid()) };
-                Ok((Stream::Unix(stream), peer))
+                Ok((Transport::Unix(stream), peer))
             }
         }
     }
@@ -201,7 +192,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     }
 }
 
-/// A socket file that we made and may remove, if it is still the same file.
+/// A socket file that this process created, and removes if it is still the same file.
 #[derive(Debug)]
 struct SocketFile {
     path: PathBuf,

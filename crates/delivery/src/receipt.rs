@@ -1,4 +1,4 @@
-//! What became of one response, told to the service that gave it.
+//! Reports to the service how the delivery of a response ended.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ledger::Cause;
 
-/// Receipts that wait on one connection. One that pipelines more has its oldest forgotten.
-const MOST: usize = 4096;
+/// Receipts kept for one connection. If it pipelines more, the oldest is dropped.
+const RECEIPT_LIMIT: usize = 4096;
 
 /// How the delivery of a response ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,30 +15,30 @@ const MOST: usize = 4096;
 pub struct Outcome {
     /// Body bytes that the head promised; `None` when it promised a terminator instead.
     pub promised: Option<u64>,
-    /// Body bytes that went out: on HTTP/1 what the transport took, on HTTP/2 what the connection took of the body.
+    /// Body bytes that were sent: on HTTP/1 those that the transport accepted, on HTTP/2 those that the connection accepted.
     pub delivered: u64,
-    /// Why the rest did not go out; `None`: the response is whole.
+    /// Why the rest was not sent; `None`: the response is whole.
     pub cut: Option<Cause>,
 }
 
-type Told = Box<dyn FnOnce(&Outcome) + Send>;
+type Callback = Box<dyn FnOnce(&Outcome) + Send>;
 
-/// Put among the extensions of a response, this is told once how its delivery ended. It is called from within polls
-/// and drops: it must neither block nor panic. Where the wire is not followed, or becomes a tunnel, it is dropped
-/// without having been called.
+/// An extension of a response whose function is called once, when the delivery of the response has ended. It is called from
+/// within polls and drops: it must neither block nor panic. If the framing is not followed, or the connection becomes a
+/// tunnel, it is dropped without a call.
 #[derive(Clone)]
-pub struct Receipt(Arc<Mutex<Option<Told>>>);
+pub struct Receipt(Arc<Mutex<Option<Callback>>>);
 
 impl Receipt {
-    /// Calls `told` with the outcome.
-    pub fn new(told: impl FnOnce(&Outcome) + Send + 'static) -> Self {
-        Self(Arc::new(Mutex::new(Some(Box::new(told)))))
+    /// Calls `callback` with the outcome.
+    pub fn new(callback: impl FnOnce(&Outcome) + Send + 'static) -> Self {
+        Self(Arc::new(Mutex::new(Some(Box::new(callback)))))
     }
 
-    pub(crate) fn tell(&self, outcome: &Outcome) {
-        let told = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(told) = told {
-            told(outcome);
+    pub(crate) fn resolve(&self, outcome: &Outcome) {
+        let callback = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(callback) = callback {
+            callback(outcome);
         }
     }
 }
@@ -53,33 +53,33 @@ impl std::fmt::Debug for Receipt {
 #[derive(Debug, Default)]
 pub(crate) struct Receipts {
     waiting: Mutex<VecDeque<(u64, Receipt)>>,
-    /// A receipt was ever asked for: services that want none pay for no lock.
+    /// There was ever a receipt: services without receipts take no lock.
     wanted: AtomicBool,
 }
 
 impl Receipts {
-    pub(crate) fn await_verdict(&self, number: u64, receipt: Receipt) {
+    pub(crate) fn add(&self, number: u64, receipt: Receipt) {
         self.wanted.store(true, Ordering::Release);
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.len() >= MOST {
+        if waiting.len() >= RECEIPT_LIMIT {
             waiting.pop_front();
         }
         waiting.push_back((number, receipt));
     }
 
-    pub(crate) fn tell(&self, number: u64, outcome: &Outcome) {
-        // The bytes of a response are written after its receipt was left here.
+    pub(crate) fn resolve(&self, number: u64, outcome: &Outcome) {
+        // A response is written after its receipt was added.
         if !self.wanted.load(Ordering::Acquire) {
             return;
         }
         let found = {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            let at = waiting.iter().position(|(waits, _)| *waits == number);
+            let at = waiting.iter().position(|(other, _)| *other == number);
             at.and_then(|at| waiting.remove(at))
         };
-        // Told outside the lock.
+        // Called outside the lock.
         if let Some((_, receipt)) = found {
-            receipt.tell(outcome);
+            receipt.resolve(outcome);
         }
     }
 }

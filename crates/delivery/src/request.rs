@@ -1,7 +1,6 @@
-//! What the service gets: the request body, and what is known of the client.
+//! What the service receives: the request body, and information about the client.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -9,13 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
-use tokio::sync::Notify;
 use tokio::time::Sleep;
 
-use crate::transport::Peer;
+use crate::peer::Peer;
 
-/// What the service may want to know about the client of a request. It is among the request's
-/// extensions.
+/// Information about the client of a request: an extension of the request.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ConnInfo {
@@ -25,44 +22,6 @@ pub struct ConnInfo {
     pub peer: Peer,
     /// Whether the connection is encrypted.
     pub tls: bool,
-    /// Tells when nobody waits for the answer any more.
-    pub gone: Gone,
-}
-
-/// Whether the client of a request has gone away, or the answer can no longer be delivered for another
-/// reason (the stream was reset, the drain deadline is over).
-///
-/// The handler's future is dropped then, which is all that asynchronous code needs. This is for work
-/// that goes on elsewhere: on a thread, in a queue.
-#[derive(Clone, Debug, Default)]
-pub struct Gone(Arc<GoneState>);
-
-#[derive(Debug, Default)]
-struct GoneState {
-    gone: AtomicBool,
-    notify: Notify,
-}
-
-impl Gone {
-    /// Whether it has happened. One atomic load: fit for inner loops.
-    pub fn is_gone(&self) -> bool {
-        self.0.gone.load(Ordering::Acquire)
-    }
-
-    /// Returns when it happens; never, if the answer is delivered.
-    pub async fn wait(&self) {
-        let mut notified = std::pin::pin!(self.0.notify.notified());
-        // Registered before the flag is read, so that no notice is missed.
-        notified.as_mut().enable();
-        if !self.is_gone() {
-            notified.await;
-        }
-    }
-
-    pub(crate) fn set(&self) {
-        self.0.gone.store(true, Ordering::Release);
-        self.0.notify.notify_waiters();
-    }
 }
 
 /// Why a request body could not be read to its end.
@@ -95,62 +54,62 @@ impl std::error::Error for BodyError {
 
 /// A part of the body that the service left unread.
 #[derive(Debug)]
-struct Rest {
+struct Unread {
     body: hyper::body::Incoming,
-    asked: bool,
-    /// The service waited for it in vain already.
+    polled: bool,
+    /// The service has waited the stall timeout for it.
     stalled: bool,
 }
 
-/// Where a body that is dropped leaves its rest.
+/// Receives the rest of a body when it is dropped.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Remains(Arc<Mutex<Option<Rest>>>);
+pub(crate) struct UnreadBody(Arc<Mutex<Option<Unread>>>);
 
-/// How much is read of what the service left.
+/// Bounds for reading the rest of a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DrainLimits {
     pub(crate) bytes: u64,
     pub(crate) time: Duration,
-    /// The longest pause that is waited for.
+    /// The longest pause between two reads.
     pub(crate) idle: Duration,
 }
 
-/// What came of reading the rest of a request.
+/// The outcome of reading the rest of a request.
 #[derive(Debug)]
 pub(crate) enum Drained {
-    /// Its end was reached, or no more can come.
+    /// The end was reached, or no more can arrive.
     Ended,
-    /// There is more, or may be. Dropping the body gives it up: on HTTP/2 that resets the stream.
+    /// There may be more. On HTTP/2, dropping the body resets the stream.
     Left(hyper::body::Incoming),
 }
 
-impl Remains {
+impl UnreadBody {
     /// Reads the rest of the request.
     ///
-    /// `invited`: the client waits for `100 Continue` before it sends. If the service never asked for
-    /// the body, that invitation is not sent now.
-    pub(crate) async fn drain(&self, limits: DrainLimits, invited: bool) -> Drained {
+    /// `awaits_continue`: the client waits for `100 Continue` before it sends. If the service never polled the body, no
+    /// `100 Continue` is sent now.
+    pub(crate) async fn drain(&self, limits: DrainLimits, awaits_continue: bool) -> Drained {
         let rest = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // Without a rest, the body was read to its end, or somebody still reads it.
-        let Some(Rest { mut body, asked, stalled }) = rest else { return Drained::Ended };
+        // Without a rest, the body was read to its end, or the service still reads it.
+        let Some(Unread { mut body, polled, stalled }) = rest else { return Drained::Ended };
         if body.is_end_stream() {
             return Drained::Ended;
         }
-        if stalled || (invited && !asked) || body.size_hint().lower() > limits.bytes {
+        if stalled || (awaits_continue && !polled) || body.size_hint().lower() > limits.bytes {
             return Drained::Left(body);
         }
-        if read_away(&mut body, limits).await { Drained::Ended } else { Drained::Left(body) }
+        if discard(&mut body, limits).await { Drained::Ended } else { Drained::Left(body) }
     }
 }
 
-/// Reads and throws away a body within bounds. `false`: its end was not reached.
-pub(crate) async fn read_away(body: &mut hyper::body::Incoming, limits: DrainLimits) -> bool {
+/// Reads and discards a body within bounds. `false`: its end was not reached.
+pub(crate) async fn discard(body: &mut hyper::body::Incoming, limits: DrainLimits) -> bool {
     let read = async {
         let mut left = limits.bytes;
         loop {
             let Ok(frame) = tokio::time::timeout(limits.idle, body.frame()).await else { return false };
             let Some(frame) = frame else { return true };
-            // After an error no more of this request can come.
+            // After an error no more of this request can arrive.
             let Ok(frame) = frame else { return true };
             let length = frame.data_ref().map_or(0, |data| data.len() as u64);
             match left.checked_sub(length) {
@@ -164,35 +123,34 @@ pub(crate) async fn read_away(body: &mut hyper::body::Incoming, limits: DrainLim
 
 /// The body of a request.
 ///
-/// It need not be read to its end: what is left is read and thrown away before the answer goes out,
-/// within the bounds of the [`Config`](crate::Config). It ends with an error, never tidily, if the
-/// client did not send all of it.
+/// The service need not read it to its end: the rest is read and discarded before the response is sent, within the bounds
+/// of the [`Config`](crate::Config). It ends with an error if the client did not send all of it.
 #[derive(Debug)]
-pub struct Incoming {
+pub struct RequestBody {
     body: Option<hyper::body::Incoming>,
-    asked: bool,
+    polled: bool,
     stalled: bool,
-    remains: Remains,
-    patience: Duration,
+    unread: UnreadBody,
+    stall_timeout: Duration,
     stall: Option<Pin<Box<Sleep>>>,
 }
 
-impl Incoming {
-    pub(crate) fn new(body: hyper::body::Incoming, patience: Duration) -> (Self, Remains) {
-        let remains = Remains::default();
+impl RequestBody {
+    pub(crate) fn new(body: hyper::body::Incoming, stall_timeout: Duration) -> (Self, UnreadBody) {
+        let unread = UnreadBody::default();
         let incoming = Self {
             body: Some(body),
-            asked: false,
+            polled: false,
             stalled: false,
-            remains: remains.clone(),
-            patience,
+            unread: unread.clone(),
+            stall_timeout,
             stall: None,
         };
-        (incoming, remains)
+        (incoming, unread)
     }
 }
 
-impl Body for Incoming {
+impl Body for RequestBody {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -202,13 +160,13 @@ impl Body for Incoming {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
         let Some(body) = &mut this.body else { return Poll::Ready(None) };
-        this.asked = true;
+        this.polled = true;
         if let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) {
             this.stall = None;
             return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Broken)));
         }
-        let patience = this.patience;
-        let stall = this.stall.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        let stall_timeout = this.stall_timeout;
+        let stall = this.stall.get_or_insert_with(|| Box::pin(tokio::time::sleep(stall_timeout)));
         ready!(stall.as_mut().poll(cx));
         this.stalled = true;
         Poll::Ready(Some(Err(BodyError::Stalled)))
@@ -223,11 +181,11 @@ impl Body for Incoming {
     }
 }
 
-impl Drop for Incoming {
+impl Drop for RequestBody {
     fn drop(&mut self) {
         if let Some(body) = self.body.take() {
-            let rest = Rest { body, asked: self.asked, stalled: self.stalled };
-            *self.remains.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(rest);
+            let rest = Unread { body, polled: self.polled, stalled: self.stalled };
+            *self.unread.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(rest);
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Figures for the metrics.
+//! Counters for the metrics.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ledger::Cause;
 
-/// Counters of a server since its start. Reading them costs nothing to speak of.
+/// Counters of a server since its start. Reading them is cheap.
 #[derive(Debug, Default)]
 pub struct Stats {
     pub(crate) connections_open: AtomicU64,
@@ -22,6 +22,8 @@ pub struct Stats {
     pub(crate) whole: AtomicU64,
     pub(crate) abandoned: AtomicU64,
     pub(crate) unbegun: AtomicU64,
+    pub(crate) tunnels_open: AtomicU64,
+    pub(crate) tunnels_total: AtomicU64,
     pub(crate) bytes: AtomicU64,
     pub(crate) cuts: [AtomicU64; Cause::ALL.len()],
 }
@@ -53,24 +55,27 @@ impl Stats {
         header_timeouts,
         /// Connections closed because nothing happened on them.
         idle_closes,
-        /// Connections whose peer went away while its request was being worked on.
+        /// Connections whose peer left while its request was in progress.
         hang_ups,
-        /// Requests handed to the service.
+        /// Requests given to the service.
         requests_total,
-        /// Requests whose response has no verdict yet: it is made, written, or waits to be acknowledged.
+        /// Requests whose response has no verdict yet: it is produced, written, or awaits acknowledgement.
         requests_open,
         /// Handlers that panicked.
         handler_panics,
-        /// Requests answered before their end was read, because it was too far or too late.
+        /// Requests whose response was sent before their end was read.
         undrained,
-        /// Responses that went out whole.
+        /// Responses delivered whole.
         whole,
-        /// Requests whose client went away before it got a byte of answer. These are no cuts.
+        /// Requests whose client left before it got a byte of a response. These are no cuts.
         abandoned,
-        /// Requests that were sent behind others and never begun: their connection ended with an answer before them, as
-        /// when a client pipelines more after one that closes, or the server is stopping. No answer was owed bytes, so
-        /// these are no cuts; the client may send them again.
+        /// Pipelined requests that the service never got, because their connection closed behind an earlier response. These
+        /// are no cuts; the client may send them again.
         unbegun,
+        /// Connections that are tunnels now, after an upgrade.
+        tunnels_open,
+        /// Connections that became tunnels.
+        tunnels_total,
         /// Bytes written, heads included, before encryption.
         bytes,
     }
@@ -100,14 +105,31 @@ impl Stats {
         write("tls_failures_total", "counter", "Failed TLS handshakes.", self.tls_failures());
         write("header_timeouts_total", "counter", "Heads that took too long.", self.header_timeouts());
         write("idle_closes_total", "counter", "Idle connections closed.", self.idle_closes());
-        write("hang_ups_total", "counter", "Peers gone while working.", self.hang_ups());
+        write("hang_ups_total", "counter", "Clients that left before their response.", self.hang_ups());
         write("requests_total", "counter", "Requests served.", self.requests_total());
         write("requests_open", "gauge", "Requests whose response has no verdict yet.", self.requests_open());
         write("handler_panics_total", "counter", "Handlers that panicked.", self.handler_panics());
-        write("undrained_total", "counter", "Requests answered before their end.", self.undrained());
+        write(
+            "undrained_total",
+            "counter",
+            "Responses sent before the end of their request.",
+            self.undrained(),
+        );
         write("responses_whole_total", "counter", "Responses sent whole.", self.whole());
-        write("responses_abandoned_total", "counter", "Clients gone before an answer.", self.abandoned());
-        write("requests_unbegun_total", "counter", "Pipelined requests never begun.", self.unbegun());
+        write(
+            "responses_abandoned_total",
+            "counter",
+            "Clients that left before a byte of their response.",
+            self.abandoned(),
+        );
+        write(
+            "requests_unbegun_total",
+            "counter",
+            "Pipelined requests that the service never got.",
+            self.unbegun(),
+        );
+        write("tunnels_open", "gauge", "Connections that are tunnels now.", self.tunnels_open());
+        write("tunnels_total", "counter", "Connections that became tunnels.", self.tunnels_total());
         write("bytes_total", "counter", "Bytes written.", self.bytes());
         let _ = writeln!(
             out,

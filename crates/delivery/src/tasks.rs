@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use hyper::rt::Executor;
 use tokio::task::JoinSet;
 
-/// Runs the tasks of one connection and ends them with it. Left to themselves they would notice some time later that
-/// their connection is gone, and what they answered would be told as cut when nobody counts any more.
+/// Runs the tasks of one connection and ends them with it. Otherwise they would end some time after their connection, and
+/// their cuts would be counted after the drain report.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tasks(Arc<Mutex<JoinSet<()>>>);
 
@@ -17,14 +17,14 @@ where
 {
     fn execute(&self, future: F) {
         let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Those that are over need no place; without this a long connection would keep one for every request it ever had.
+        // Without this a long connection would keep an entry for every request it ever had.
         while tasks.try_join_next().is_some() {}
         tasks.spawn(future);
     }
 }
 
 impl Tasks {
-    /// Ends all tasks, and returns when what they held is dropped.
+    /// Ends all tasks, and returns when they are dropped.
     pub(crate) async fn end(&self) {
         let mut tasks = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         tasks.shutdown().await;

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use bytes::Bytes;
-use delivery::{Config, Incoming, Listener, Server};
+use delivery::{Config, Listener, RequestBody, Server};
 use http::{Request, Response};
 use http_body_util::StreamBody;
 
@@ -16,7 +16,7 @@ fn count() -> usize {
 }
 
 async fn answer(
-    _: Request<Incoming>,
+    _: Request<RequestBody>,
 ) -> Response<
     StreamBody<impl futures_util::Stream<Item = Result<http_body::Frame<Bytes>, std::convert::Infallible>>>,
 > {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use delivery::{Cause, Config, Incoming, Listener, Outcome, Receipt, Server};
+use delivery::{Cause, Config, Listener, Outcome, Receipt, RequestBody, Server};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,7 +16,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 type Told = (String, Option<u64>, u64, Option<Cause>);
 
 /// Answers `/<n>` with `n` bytes, and says which request was told what.
-async fn answer(request: Request<Incoming>, tell: UnboundedSender<Told>) -> Response<Full<Bytes>> {
+async fn answer(request: Request<RequestBody>, tell: UnboundedSender<Told>) -> Response<Full<Bytes>> {
     let path = request.uri().path().to_owned();
     let length = path.trim_start_matches('/').parse().unwrap();
     let _ = request.into_body().collect().await;

@@ -2,7 +2,7 @@
 //!
 //!     cargo run -p ledger --example hyper
 //!
-//! Prints one line for each answer: whole, or what is missing and why. Put `books.wrap_socket(stream)` into your own
+//! Prints one line for each answer: whole, or what is missing and why. Put `ledger.wrap_socket(stream)` into your own
 //! accept loop in the same way.
 
 use std::io;
@@ -25,20 +25,20 @@ struct Tell(UnboundedSender<String>);
 
 impl Observer for Tell {
     fn whole(&self, entry: &Entry) {
-        let _ = self.0.send(format!("whole: {} bytes", entry.taken));
+        let _ = self.0.send(format!("whole: {} bytes", entry.written));
     }
 
     fn cut(&self, entry: &Entry, cause: Cause) {
         let missing = entry.missing().unwrap_or_default();
-        let _ = self.0.send(format!("cut by {cause}: {} bytes taken, {missing} missing", entry.taken));
+        let _ = self.0.send(format!("cut by {cause}: {} bytes written, {missing} missing", entry.written));
     }
 }
 
-async fn serve(listener: TcpListener, books: Ledger) -> io::Result<()> {
+async fn serve(listener: TcpListener, ledger: Ledger) -> io::Result<()> {
     let body = Bytes::from(vec![b'x'; PROMISED]);
     loop {
         let (stream, _) = listener.accept().await?;
-        let io = TokioIo::new(books.wrap_socket(stream));
+        let io = TokioIo::new(ledger.wrap_socket(stream));
         let body = body.clone();
         let service = service_fn(move |_: Request<Incoming>| {
             let answer = Response::new(Full::new(body.clone()));

@@ -1,5 +1,5 @@
-//! The bounded lingering close: the writing side is shut down, input is read and thrown away, and the
-//! socket stays open until its queue has got across, so that no reset can overtake the answer.
+//! The bounded lingering close: shut down the writing side, read and discard input, and keep the socket open until the
+//! peer has acknowledged the outgoing queue, so that no reset can overtake the response.
 
 use std::future::Future;
 use std::io;
@@ -16,9 +16,12 @@ use crate::verdict::Cause;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Linger {
-    /// How long the peer may leave the outgoing queue without acknowledging a byte of it. A slow reader
-    /// that makes progress is not cut.
+    /// How long the peer may acknowledge no byte of the outgoing queue.
     pub stall: Duration,
+    /// How long the peer may take for the whole outgoing queue, plus the time that the queue takes at `min_rate`.
+    pub time: Duration,
+    /// Bytes per second; see `time`.
+    pub min_rate: u64,
     /// How long to read and discard after everything was acknowledged, when the peer is still sending.
     pub discard_time: Duration,
     /// How many bytes to discard.
@@ -26,43 +29,57 @@ pub struct Linger {
 }
 
 impl Default for Linger {
-    /// 30 s without progress; 2 s and 16 MiB of discarded input.
+    /// 30 s without progress; 120 s and 16 kB/s for the queue; 2 s and 16 MiB of discarded input.
     fn default() -> Self {
-        Self { stall: Duration::from_secs(30), discard_time: Duration::from_secs(2), discard_bytes: 16 << 20 }
+        Self {
+            stall: Duration::from_secs(30),
+            time: Duration::from_secs(120),
+            min_rate: 16_000,
+            discard_time: Duration::from_secs(2),
+            discard_bytes: 16 << 20,
+        }
+    }
+}
+
+impl Linger {
+    /// How long the peer may take for a queue of so many bytes.
+    fn limit(&self, queued: u64) -> Duration {
+        self.time.saturating_add(Duration::from_secs(queued / self.min_rate.max(1)))
     }
 }
 
 /// First and longest pause between two looks at the queue; it doubles in between.
 const FIRST_LOOK: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
-/// Reads taken in one go before other tasks get their turn.
+/// Reads in one poll before other tasks get their turn.
 const READS_PER_TURN: usize = 64;
 
-/// What came out of waiting for input for a while.
+/// What a bounded wait for input brought.
 enum Input {
-    /// The time is over; this many bytes came.
+    /// The time has passed; this many bytes came.
     Elapsed(u64),
     Ended,
     Failed,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Closing<S> {
-    /// Ends the connection in good order and gives the last verdicts.
+    /// Closes the connection in good order and gives the last verdicts.
     ///
-    /// An incomplete response is cut at once: reset on TCP, on other transports a close that leaves the
-    /// framing incomplete. Otherwise the writing side is shut down and the call returns when
-    /// everything has got across and the peer is done, or when `linger` is used up; what is then not
-    /// acknowledged is a cut. `sleep` is the runtime's timer, for example `tokio::time::sleep`.
-    /// Dropping the future closes at once, with the verdicts that belong to that.
+    /// An incomplete response, or a tunnel for which a cause of failure was set, is cut at once: by a reset on TCP, on other transports by a close that leaves the framing
+    /// incomplete. Otherwise the writing side is shut down, and the call returns when the peer has acknowledged
+    /// everything and sends no more, or when `linger` is used up; what is then not acknowledged is a cut. `sleep` is the
+    /// runtime's timer, for example `tokio::time::sleep`. Dropping the future closes at once and gives the verdicts that
+    /// are due then.
     pub async fn finish<F>(mut self, linger: Linger, sleep: impl Fn(Duration) -> F)
     where
         F: Future<Output = ()>,
     {
         let core = &mut self.core;
-        if core.book.is_closed() || core.book.failure().is_some() || core.cut() {
+        if core.ledger.is_closed() || core.ledger.failure().is_some() || core.cut() {
             return;
         }
-        if core.book.left_in_the_dark() {
+        let broken_tunnel = core.ledger.is_tunnel() && core.ledger.handle().cause().is_some();
+        if core.ledger.perhaps_incomplete() || broken_tunnel {
             core.reset();
             return;
         }
@@ -72,25 +89,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Closing<S> {
         let core = &mut self.core;
         let mut outstanding = u64::MAX;
         let mut still = Duration::ZERO;
+        let mut total = Duration::ZERO;
+        let mut limit = None;
         let mut discarding = Duration::ZERO;
         let mut discarded = 0;
         let mut pause = FIRST_LOOK;
         loop {
             let queued = core.probe.queued(&core.inner);
-            core.book.settle(queued);
-            let left = core.book.outstanding(queued);
+            core.ledger.settle(queued);
+            let left = core.ledger.outstanding(queued);
+            let limit = *limit.get_or_insert_with(|| linger.limit(left));
             if left == 0 {
-                let peer_is_done =
-                    core.book.peer_ended() || !(core.book.request_open() || core.probe.unread(&core.inner));
+                let peer_is_done = core.ledger.peer_ended()
+                    || !(core.ledger.request_open() || core.probe.unread(&core.inner));
                 if peer_is_done || discarding >= linger.discard_time || discarded > linger.discard_bytes {
                     break;
                 }
                 discarding += pause;
             }
             if left > 0 && core.probe.failed(&core.inner) {
-                // Nobody reads any more once the peer has ended, so no read would tell.
-                core.book.blame().set(Cause::PeerReset);
-                core.book.failed(&io::ErrorKind::ConnectionReset.into());
+                // Once the peer has ended there are no more reads that could fail.
+                core.ledger.handle().set_cause(Cause::PeerReset);
+                core.ledger.failed(&io::ErrorKind::ConnectionReset.into());
                 break;
             }
             if left < outstanding {
@@ -98,20 +118,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Closing<S> {
                 still = Duration::ZERO;
                 pause = FIRST_LOOK;
             } else if still >= linger.stall {
-                core.book.blame().set(Cause::WriteStall);
+                core.ledger.handle().set_cause(Cause::WriteStall);
                 core.reset();
                 break;
             }
-            if core.book.peer_ended() || discarded > linger.discard_bytes {
+            if left > 0 && total >= limit {
+                core.ledger.handle().set_cause(Cause::SlowReader);
+                core.reset();
+                break;
+            }
+            if core.ledger.peer_ended() || discarded > linger.discard_bytes {
                 sleep(pause).await;
             } else {
                 match discard(core, pause, &sleep).await {
                     Input::Elapsed(bytes) => discarded += bytes,
-                    Input::Ended => core.book.read(&[]),
+                    Input::Ended => core.ledger.read(&[]),
                     Input::Failed => break,
                 }
             }
             still += pause;
+            total += pause;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
@@ -132,15 +158,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Closing<S> {
         .await;
         match done {
             Some(Ok(())) => {
-                core.book.fin_sent();
+                core.ledger.fin_sent();
                 true
             }
             Some(Err(error)) => {
-                core.book.failed(&error);
+                core.ledger.failed(&error);
                 false
             }
             None => {
-                core.book.blame().set(Cause::WriteStall);
+                core.ledger.handle().set_cause(Cause::WriteStall);
                 core.reset();
                 false
             }
@@ -148,7 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Closing<S> {
     }
 }
 
-/// Reads and throws away for the time of `pause`.
+/// Reads and discards input for the time of `pause`.
 async fn discard<S, F>(
     core: &mut crate::stream::Core<S>,
     pause: Duration,
@@ -168,16 +194,16 @@ where
                 Poll::Ready(Ok(())) if buf.filled().is_empty() => return Poll::Ready(Input::Ended),
                 Poll::Ready(Ok(())) => {
                     bytes += buf.filled().len() as u64;
-                    core.book.read(buf.filled());
+                    core.ledger.read(buf.filled());
                 }
                 Poll::Ready(Err(error)) => {
-                    core.book.failed(&error);
+                    core.ledger.failed(&error);
                     return Poll::Ready(Input::Failed);
                 }
                 Poll::Pending => return timer.as_mut().poll(cx).map(|()| Input::Elapsed(bytes)),
             }
         }
-        // More is coming: give the loop its chance to count.
+        // More is coming: return, so that the caller counts it.
         Poll::Ready(Input::Elapsed(bytes))
     })
     .await

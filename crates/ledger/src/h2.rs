@@ -1,12 +1,12 @@
-//! HTTP/2 framing (RFC 9113, section 4) as far as a ledger needs it: where frames begin and end, which
-//! streams carry a response, and which of them were ended by `END_STREAM`.
+//! HTTP/2 framing (RFC 9113, section 4) as far as a ledger needs it: the boundaries of frames, the streams that carry a
+//! response, and their ends by `END_STREAM`.
 //!
 //! Header blocks stay compressed, so neither status nor Content-Length is known here: the promise of an
 //! HTTP/2 response is its end-of-stream flag. Payloads are skipped by arithmetic.
 
 use std::collections::HashMap;
 
-use crate::framing::{Entry, Event, Protocol};
+use crate::entry::{Entry, Event, Protocol};
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -16,8 +16,7 @@ const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 const PADDED: u8 = 8;
 
-/// Streams followed at once; a server that opens more is beyond any sane concurrency limit, and the
-/// surplus is not judged.
+/// Streams followed at once, far above the concurrency limit of any server. Streams beyond it get no verdict.
 const STREAM_LIMIT: usize = 1 << 16;
 
 /// Who sent a frame.
@@ -27,7 +26,7 @@ pub(crate) enum Direction {
     Outgoing,
 }
 
-/// A frame that has passed completely.
+/// A frame that was sent or received in full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Frame {
     kind: u8,
@@ -39,13 +38,13 @@ pub(crate) struct Frame {
     pub(crate) tail: u64,
 }
 
-/// Finds the borders of frames in a stream of bytes.
+/// Splits a stream of bytes into frames.
 #[derive(Debug)]
 pub(crate) struct Frames {
     preface_left: usize,
     head: [u8; 9],
     have: usize,
-    /// Payload bytes still to pass; meaningful once the head is complete.
+    /// Payload bytes that are still to come, once the frame header is complete.
     left: u32,
     padding: u32,
 }
@@ -102,7 +101,7 @@ impl Frames {
 
 #[derive(Debug, Default)]
 struct Stream {
-    taken: u64,
+    written: u64,
     /// `HEADERS` carried `END_STREAM`, but `CONTINUATION` frames are still to come.
     ends_with_headers: bool,
 }
@@ -119,7 +118,7 @@ impl Streams {
         let ended = match frame.kind {
             RST_STREAM => {
                 if let Some(stream) = self.open.remove(&frame.stream) {
-                    on(Event::Reset { entry: entry(frame.stream, stream.taken), by_peer: !outgoing });
+                    on(Event::Reset { entry: entry(frame.stream, stream.written), by_peer: !outgoing });
                 }
                 return;
             }
@@ -137,14 +136,14 @@ impl Streams {
             }
             DATA if outgoing => {
                 if let Some(stream) = self.open.get_mut(&frame.stream) {
-                    stream.taken += u64::from(frame.length);
+                    stream.written += u64::from(frame.length);
                 }
                 frame.flags & END_STREAM != 0
             }
             _ => false,
         };
         if ended && let Some(stream) = self.open.remove(&frame.stream) {
-            on(Event::Written { entry: entry(frame.stream, stream.taken), tail });
+            on(Event::Written { entry: entry(frame.stream, stream.written), tail });
         }
     }
 
@@ -153,19 +152,19 @@ impl Streams {
     }
 
     pub(crate) fn take_open(&mut self) -> Vec<Entry> {
-        let mut open: Vec<Entry> = self.open.drain().map(|(id, stream)| entry(id, stream.taken)).collect();
+        let mut open: Vec<Entry> = self.open.drain().map(|(id, stream)| entry(id, stream.written)).collect();
         open.sort_by_key(|entry| entry.number);
         open
     }
 }
 
-fn entry(stream: u32, taken: u64) -> Entry {
+fn entry(stream: u32, written: u64) -> Entry {
     Entry {
         protocol: Protocol::Http2,
         number: u64::from(stream),
         status: None,
         promised: None,
-        taken,
+        written,
         id: None,
     }
 }

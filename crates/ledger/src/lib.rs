@@ -1,19 +1,18 @@
 //! An egress ledger: put it around your stream and learn whether your HTTP server loses bytes.
 //!
-//! A server can answer `200`, promise fifteen million bytes, hand over two hundred thousand, and close the
-//! connection without an error anywhere: every layer believes that it has done its work. [`Ledgered`]
-//! sits between the server and its transport, reads the HTTP framing of what goes out, and knows for
-//! each response how many body bytes were *promised* and how many were *taken*. When the stream is shut
-//! down or dropped it gives a verdict to your [`Observer`]: whole, or cut, with a [`Cause`].
+//! A server can respond `200`, promise fifteen million bytes, write two hundred thousand, and close the connection
+//! without an error in any layer. [`Ledgered`] sits between the server and its transport, reads the HTTP framing of what
+//! goes out, and counts for each response the body bytes *promised* and *written*. When the stream is shut down or
+//! dropped, it gives a verdict to your [`Observer`]: whole, or cut, with a [`Cause`].
 //!
 //! * Any server on any [`AsyncRead`](tokio::io::AsyncRead) + [`AsyncWrite`](tokio::io::AsyncWrite): hyper
 //!   1 (through `TokioIo`), hyper 0.14 (directly), or your own.
 //! * HTTP/1.0 and 1.1: Content-Length, chunked with trailers, closed by the end of the connection, `HEAD`,
 //!   `1xx`, `204`, `304`, pipelining, upgrades. HTTP/2: the end-of-stream flag of each stream.
 //! * It costs arithmetic: bodies are skipped by length, nothing is copied, vectored writes pass through.
-//! * On TCP, accepted is not received: at the end the socket is asked for its outgoing queue, because a
-//!   close with unread input makes the kernel throw that queue away. [`Ledger::wrap_socket`] does this.
-//! * A cut is never a tidy end: an early `shutdown` is not passed on, and a TCP connection is reset.
+//! * On TCP, accepted is not received: at the end the ledger asks the socket for its outgoing queue, because a close with
+//!   unread input makes the kernel discard that queue. [`Ledger::wrap_socket`] does this.
+//! * A cut never looks like a clean end: an early `shutdown` is not passed on, and a TCP connection is reset.
 //!   Unix sockets have no reset; there the peer sees an end of file inside an incomplete body. (It sees
 //!   `ECONNRESET` only if its own input was left unread.) A body that ends *by* the end of the
 //!   connection, as in HTTP/1.0, cannot be told from a cut one on a Unix socket: send a length.
@@ -36,7 +35,7 @@
 //!         self.whole.fetch_add(1, Ordering::Relaxed);
 //!     }
 //!     fn cut(&self, entry: &ledger::Entry, cause: ledger::Cause) {
-//!         eprintln!("cut by {cause}: {} of {:?} bytes", entry.taken, entry.promised);
+//!         eprintln!("cut by {cause}: {} of {:?} bytes", entry.written, entry.promised);
 //!         self.missing.fetch_add(entry.missing().unwrap_or(0), Ordering::Relaxed);
 //!     }
 //! }
@@ -44,12 +43,12 @@
 //! # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
 //! # runtime.block_on(async {
 //! let report = Arc::new(Report::default());
-//! let books = ledger::Ledger::new(report.clone()).id_header("x-request-id");
+//! let ledger = ledger::Ledger::new(report.clone()).id_header("x-request-id");
 //!
-//! // In your accept loop: `books.wrap_socket(stream)`, and give the result to your server. Here a
-//! // careless "server" answers over a pipe and forgets three bytes.
+//! // In your accept loop: `ledger.wrap_socket(stream)`, and give the result to your server. Here a
+//! // faulty "server" responds over a pipe and omits three bytes.
 //! let (server_end, mut client) = tokio::io::duplex(1024);
-//! let mut io = books.wrap(server_end);
+//! let mut io = ledger.wrap(server_end);
 //! client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
 //! let mut request = [0; 64];
 //! io.read(&mut request).await.unwrap();
@@ -72,10 +71,10 @@
 //! #     fn cut(&self, _: &ledger::Entry, _: ledger::Cause) {}
 //! # }
 //! # async fn accept_loop(listener: tokio::net::TcpListener) -> std::io::Result<()> {
-//! let books = ledger::Ledger::new(Print);
+//! let ledger = ledger::Ledger::new(Print);
 //! loop {
 //!     let (stream, _) = listener.accept().await?;
-//!     let io = hyper_util::rt::TokioIo::new(books.wrap_socket(stream));
+//!     let io = hyper_util::rt::TokioIo::new(ledger.wrap_socket(stream));
 //!     tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(
 //!         io,
 //!         hyper::service::service_fn(|_: Request<hyper::body::Incoming>| async {
@@ -88,25 +87,30 @@
 //!
 //! # Watching, and closing in good order
 //!
-//! Used like this the ledger *watches*: it reports, it turns tidy lies into resets, and leaves the closing
-//! to the server. When the stream is dropped with bytes that are accepted and not acknowledged, it has to
-//! judge without waiting: they are a cut if the connection failed, if input is unread, or if the peer is
-//! still in the middle of a request, since its next byte will make the kernel answer with a reset.
+//! Used like this the ledger *watches*: it reports, it turns early clean closes into resets, and leaves the closing to
+//! the server. When the stream is dropped with bytes that are accepted and not acknowledged, the ledger decides without
+//! waiting: they are a cut if the connection failed, if input is unread, or if the peer has sent part of a request, since
+//! its next byte will make the kernel send a reset.
 //!
 //! A server that wants to *deliver* takes the stream back with [`Ledgered::reclaim`] and ends it with
 //! [`Closing::finish`]: shutdown of the writing side, then reading and discarding for a bounded time, until
-//! the outgoing queue is empty. Then nothing has to be guessed.
+//! the outgoing queue is empty. Then no verdict is a guess.
 //!
 //! # Under TLS
 //!
 //! Put the ledger between the server and the TLS stream, make it [`buffered`](Ledger::buffered), and
 //! implement [`Probe`] for the TLS stream by asking its socket.
 
-mod book;
 #[cfg(feature = "tokio")]
 mod closing;
+#[cfg(feature = "tokio")]
+mod connection;
+mod entry;
+#[cfg(feature = "tokio")]
 mod framing;
+#[cfg(feature = "tokio")]
 mod h2;
+pub mod http1;
 #[cfg(feature = "model")]
 pub mod model;
 pub mod socket;
@@ -116,8 +120,8 @@ mod verdict;
 
 #[cfg(feature = "tokio")]
 pub use closing::Linger;
-pub use framing::{Entry, Protocol};
+pub use entry::{Entry, Protocol};
 pub use socket::{NoProbe, Probe, TcpProbe, UnixProbe};
 #[cfg(feature = "tokio")]
 pub use stream::{Closing, Ledger, Ledgered};
-pub use verdict::{Blame, Cause, Observer};
+pub use verdict::{Cause, Handle, Observer};

@@ -1,4 +1,4 @@
-//! The stream that goes between an HTTP server and its transport, and the order of closing it.
+//! The stream between an HTTP server and its transport, and the order of closing it.
 
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
@@ -8,10 +8,11 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::book::Book;
-use crate::framing::{Framing, Protocol};
+use crate::connection::ConnectionLedger;
+use crate::entry::Protocol;
+use crate::framing::Framing;
 use crate::socket::{NoProbe, Probe, probe_for};
-use crate::verdict::{Blame, Observer};
+use crate::verdict::{Handle, Observer};
 
 /// Makes ledgered streams that report to one observer.
 #[derive(Clone)]
@@ -46,23 +47,23 @@ impl Ledger {
         self
     }
 
-    /// The transport keeps accepted bytes for itself until it is flushed, as TLS does: they count as
-    /// taken only when a flush has gone through.
+    /// The transport buffers accepted bytes until it is flushed, as TLS does: they count as written only when a flush has
+    /// succeeded.
     #[must_use]
     pub fn buffered(mut self, buffered: bool) -> Self {
         self.buffered = buffered;
         self
     }
 
-    /// `false`: nothing is followed and nothing is reported except [`Observer::taken`]; the closing
-    /// order stays. For measuring what following costs.
+    /// `false`: the framing is not followed, and [`Observer::written`] is the only report. The order of closing stays. This
+    /// serves to measure what following costs.
     #[must_use]
     pub fn follow(mut self, follow: bool) -> Self {
         self.follow = follow;
         self
     }
 
-    /// Wraps any stream. What the stream took counts as received.
+    /// Wraps any stream. What the stream accepted counts as received.
     pub fn wrap<S>(&self, stream: S) -> Ledgered<S> {
         self.wrap_with(stream, &NoProbe)
     }
@@ -74,12 +75,12 @@ impl Ledger {
         self.wrap_with(stream, probe)
     }
 
-    /// Wraps a stream about whose transport `probe` can be asked.
+    /// Wraps a stream whose transport answers the questions of `probe`.
     pub fn wrap_with<S>(&self, stream: S, probe: &'static dyn Probe<S>) -> Ledgered<S> {
         let framing = self.follow.then(|| Framing::new(self.id_header.as_deref()));
         Ledgered {
             core: Some(Core {
-                book: Book::new(Arc::clone(&self.observer), framing, self.buffered),
+                ledger: ConnectionLedger::new(Arc::clone(&self.observer), framing, self.buffered),
                 inner: stream,
                 probe,
             }),
@@ -88,61 +89,62 @@ impl Ledger {
     }
 }
 
-/// A stream and its account. Dropping it gives the last verdicts.
+/// A stream and its ledger. Dropping it gives the last verdicts.
 pub(crate) struct Core<S: 'static> {
-    pub(crate) book: Book,
+    pub(crate) ledger: ConnectionLedger,
     pub(crate) inner: S,
     pub(crate) probe: &'static dyn Probe<S>,
 }
 
 impl<S> Core<S> {
     pub(crate) fn settle(&mut self) {
-        if self.book.waiting() {
-            self.book.settle(self.probe.queued(&self.inner));
+        if self.ledger.awaits_acknowledgement() {
+            self.ledger.settle(self.probe.queued(&self.inner));
         }
     }
 
-    /// Cuts what is not complete. If a response was under way, sees to it that the close is no tidy
-    /// end, and returns `true`: the connection is settled. A request that got no byte of answer is
-    /// reported, but is no reason to take earlier answers out of the queue by a reset.
+    /// Cuts what is not complete. If a response had begun, makes the close a reset where there is one, and returns `true`:
+    /// the connection has all its verdicts. A request that got no byte of a response is reported, but is no reason to
+    /// discard earlier responses in the queue by a reset.
     pub(crate) fn cut(&mut self) -> bool {
-        let under_way = self.book.response_open();
-        self.book.cut_unfinished();
+        let under_way = self.ledger.response_open();
+        self.ledger.cut_unfinished();
         if under_way {
             self.reset();
         }
         under_way
     }
 
-    /// The connection will end by a reset where there is such a thing.
+    /// Makes the close a reset, where there is one.
     pub(crate) fn reset(&mut self) {
         if self.probe.reset_on_close(&self.inner) {
-            // The reset throws away what earlier responses still have in the queue.
+            // The reset discards what earlier responses still have in the queue.
             let queued = self.probe.queued(&self.inner);
-            self.book.cut_unacknowledged(queued);
+            self.ledger.cut_unacknowledged(queued);
         } else {
-            self.book.trust_kernel();
+            self.ledger.assume_acknowledged();
         }
-        self.book.close();
+        self.ledger.close();
     }
 
     /// The last verdicts, without waiting for anything.
     pub(crate) fn conclude(&mut self) {
-        if self.book.is_closed() || self.cut() {
+        if self.ledger.is_closed() || self.cut() {
             return;
         }
         self.settle();
-        if self.book.waiting() {
-            let queue_is_lost =
-                self.book.failure().is_some() || self.probe.unread(&self.inner) || self.book.request_open();
+        if self.ledger.awaits_acknowledgement() {
+            let queue_is_lost = self.ledger.failure().is_some()
+                || self.probe.unread(&self.inner)
+                || self.ledger.request_open();
             if queue_is_lost {
                 let queued = self.probe.queued(&self.inner);
-                self.book.cut_unacknowledged(queued);
+                self.ledger.cut_unacknowledged(queued);
             } else {
-                self.book.trust_kernel();
+                self.ledger.assume_acknowledged();
             }
         }
-        self.book.close();
+        self.ledger.close();
     }
 }
 
@@ -152,11 +154,11 @@ impl<S> Drop for Core<S> {
     }
 }
 
-/// A stream whose outgoing HTTP responses are kept account of.
+/// A stream with a ledger of the HTTP responses that are written to it.
 ///
-/// Give it to the server in place of the stream. It passes reads, writes, vectored writes and flushes
-/// through. It intervenes in one case: a `shutdown` while a response is incomplete is not passed on, so
-/// that the peer does not read a tidy end of file; on TCP the close becomes a reset.
+/// Give it to the server in place of the stream. It passes reads, writes, vectored writes and flushes through. It
+/// intervenes in one case: it does not pass on a `shutdown` while a response is incomplete, so that the peer reads no
+/// clean end of file. On TCP the close becomes a reset.
 pub struct Ledgered<S: 'static> {
     core: Option<Core<S>>,
     reclaim: Option<Reclaim<S>>,
@@ -167,25 +169,25 @@ type Reclaim<S> = Box<dyn FnOnce(Closing<S>) + Send>;
 impl<S> std::fmt::Debug for Ledgered<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Ledgered")
-            .field("book", &self.core.as_ref().map(|core| &core.book))
+            .field("ledger", &self.core.as_ref().map(|core| &core.ledger))
             .finish_non_exhaustive()
     }
 }
 
 impl<S> Ledgered<S> {
-    /// A handle for saying why the connection is about to be dropped.
-    pub fn blame(&self) -> Blame {
-        self.core.as_ref().map(|core| core.book.blame().clone()).unwrap_or_default()
+    /// A handle to the connection, for its owner.
+    pub fn handle(&self) -> Handle {
+        self.core.as_ref().map(|core| core.ledger.handle().clone()).unwrap_or_default()
     }
 
     /// The protocol as seen so far.
     pub fn protocol(&self) -> Protocol {
-        self.core.as_ref().map_or(Protocol::Opaque, |core| core.book.protocol())
+        self.core.as_ref().map_or(Protocol::Opaque, |core| core.ledger.protocol())
     }
 
     /// When the server drops the stream, hands it to `reclaim` instead of closing it, so that the owner
-    /// can finish in good order with [`Closing::finish`](crate::Closing::finish). From then on
-    /// `shutdown` by the server only flushes: it is `finish` that closes.
+    /// can finish in good order with [`Closing::finish`](crate::Closing::finish). From then on `shutdown` by the server only
+    /// flushes, except in a tunnel: `finish` closes.
     #[must_use]
     pub fn reclaim(mut self, reclaim: impl FnOnce(Closing<S>) + Send + 'static) -> Self {
         self.reclaim = Some(Box::new(reclaim));
@@ -206,19 +208,18 @@ impl<S> Drop for Ledgered<S> {
     }
 }
 
-/// A stream that its server is done with and that is not closed yet. Dropping it closes it without
-/// waiting.
+/// A stream that its server has dropped and that is not closed yet. Dropping it closes it without waiting.
 pub struct Closing<S: 'static> {
     pub(crate) core: Core<S>,
 }
 
 impl<S> std::fmt::Debug for Closing<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Closing").field("book", &self.core.book).finish_non_exhaustive()
+        f.debug_struct("Closing").field("ledger", &self.core.ledger).finish_non_exhaustive()
     }
 }
 
-fn gone() -> io::Error {
+fn not_connected() -> io::Error {
     io::Error::from(io::ErrorKind::NotConnected)
 }
 
@@ -228,18 +229,22 @@ impl<S: AsyncRead + Unpin> AsyncRead for Ledgered<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Some(core) = &mut self.core else { return Poll::Ready(Err(gone())) };
-        core.settle();
+        let Some(core) = &mut self.core else { return Poll::Ready(Err(not_connected())) };
+        if core.ledger.handle().take_check() {
+            core.settle();
+        }
         let before = buf.filled().len();
         match ready!(Pin::new(&mut core.inner).poll_read(cx, buf)) {
             Ok(()) => {
+                // What the peer sends next usually acknowledges the response before it.
+                core.settle();
                 if buf.filled().len() > before || buf.remaining() > 0 {
-                    core.book.read(&buf.filled()[before..]);
+                    core.ledger.read(&buf.filled()[before..]);
                 }
                 Poll::Ready(Ok(()))
             }
             Err(error) => {
-                core.book.failed(&error);
+                core.ledger.failed(&error);
                 Poll::Ready(Err(error))
             }
         }
@@ -248,15 +253,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Ledgered<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Ledgered<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let Some(core) = &mut self.core else { return Poll::Ready(Err(gone())) };
+        let Some(core) = &mut self.core else { return Poll::Ready(Err(not_connected())) };
         match ready!(Pin::new(&mut core.inner).poll_write(cx, buf)) {
             Ok(n) => {
-                core.book.wrote([&buf[..n]]);
+                core.ledger.wrote([&buf[..n]]);
                 core.settle();
                 Poll::Ready(Ok(n))
             }
             Err(error) => {
-                core.book.failed(&error);
+                core.ledger.failed(&error);
                 Poll::Ready(Err(error))
             }
         }
@@ -267,11 +272,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Ledgered<S> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let Some(core) = &mut self.core else { return Poll::Ready(Err(gone())) };
+        let Some(core) = &mut self.core else { return Poll::Ready(Err(not_connected())) };
         match ready!(Pin::new(&mut core.inner).poll_write_vectored(cx, bufs)) {
             Ok(n) => {
                 let mut left = n;
-                core.book.wrote(bufs.iter().map_while(|buf| {
+                core.ledger.wrote(bufs.iter().map_while(|buf| {
                     let part = left.min(buf.len());
                     left -= part;
                     (part > 0 || buf.is_empty()).then(|| &buf[..part])
@@ -280,7 +285,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Ledgered<S> {
                 Poll::Ready(Ok(n))
             }
             Err(error) => {
-                core.book.failed(&error);
+                core.ledger.failed(&error);
                 Poll::Ready(Err(error))
             }
         }
@@ -291,15 +296,17 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Ledgered<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(core) = &mut self.core else { return Poll::Ready(Err(gone())) };
+        let Some(core) = &mut self.core else { return Poll::Ready(Err(not_connected())) };
         match ready!(Pin::new(&mut core.inner).poll_flush(cx)) {
             Ok(()) => {
-                core.book.flushed();
-                core.settle();
+                // Servers flush whenever they poll a connection; only a flush that moves bytes is worth a system call.
+                if core.ledger.flushed() {
+                    core.settle();
+                }
                 Poll::Ready(Ok(()))
             }
             Err(error) => {
-                core.book.failed(&error);
+                core.ledger.failed(&error);
                 Poll::Ready(Err(error))
             }
         }
@@ -307,23 +314,24 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Ledgered<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let Some(core) = &mut this.core else { return Poll::Ready(Err(gone())) };
-        core.book.shutdown_asked();
-        if this.reclaim.is_some() {
-            // The one who reclaims the stream closes it, after everything has got across.
+        let Some(core) = &mut this.core else { return Poll::Ready(Err(not_connected())) };
+        core.ledger.shutdown_requested();
+        // A tunnel may end in one direction and go on in the other.
+        if this.reclaim.is_some() && !core.ledger.is_tunnel() {
+            // The owner that reclaims the stream closes it, after the peer has acknowledged everything.
             return Pin::new(this).poll_flush(cx);
         }
-        if core.book.is_closed() || core.cut() {
+        if core.ledger.is_closed() || core.cut() {
             return Poll::Ready(Ok(()));
         }
         match ready!(Pin::new(&mut core.inner).poll_shutdown(cx)) {
             Ok(()) => {
-                core.book.fin_sent();
+                core.ledger.fin_sent();
                 core.settle();
                 Poll::Ready(Ok(()))
             }
             Err(error) => {
-                core.book.failed(&error);
+                core.ledger.failed(&error);
                 Poll::Ready(Err(error))
             }
         }

@@ -1,35 +1,37 @@
-//! What a ledger reports, and to whom.
+//! Verdicts and their causes, and the trait that receives them.
 
+#[cfg(feature = "tokio")]
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-use crate::framing::Entry;
+use crate::entry::Entry;
 
 /// Why the rest of a response did not go out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u8)]
 pub enum Cause {
-    /// The server asked for `shutdown` while bytes of the response were still to come: the server lost
-    /// them itself. This is what an HTTP server with a flush bug looks like.
+    /// The server called `shutdown` before the response was complete. An HTTP server with a flush bug does this.
     ServerShutdown = 1,
-    /// The stream was dropped while bytes of the response were still to come, and nothing else is known.
+    /// The stream was dropped before the response was complete, and nothing else is known.
     Dropped,
     /// The peer reset the connection, or closed it while it was written to.
     PeerReset,
-    /// The peer had shut its writing side down, and the server gave the connection up for that.
+    /// The peer had shut down its writing side, and the server closed the connection for that.
     PeerClosed,
-    /// The transport took no byte for longer than the server was willing to wait.
+    /// The peer accepted no byte for longer than the server was willing to wait.
     WriteStall,
-    /// The server was asked to stop, and the time for finishing ran out.
+    /// The peer read, but took longer for the whole response than the server was willing to wait.
+    SlowReader,
+    /// The server is stopping, and its deadline has passed.
     DrainDeadline,
     /// The code that produced the body panicked.
     HandlerPanic,
     /// The code that produced the body failed.
     BodyError,
-    /// The kernel had accepted all bytes, but the connection ended by a reset with part of them not
-    /// acknowledged by the peer: the kernel throws such a queue away.
+    /// The kernel had accepted all bytes, but the connection ended by a reset before the peer had acknowledged them. The
+    /// kernel discards such a queue.
     UnackedAtReset,
     /// An HTTP/2 stream was reset by the server before its response was complete.
     StreamReset,
@@ -39,12 +41,13 @@ pub enum Cause {
 
 impl Cause {
     /// All causes, for tables of counters.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::ServerShutdown,
         Self::Dropped,
         Self::PeerReset,
         Self::PeerClosed,
         Self::WriteStall,
+        Self::SlowReader,
         Self::DrainDeadline,
         Self::HandlerPanic,
         Self::BodyError,
@@ -61,6 +64,7 @@ impl Cause {
             Self::PeerReset => "peer_reset",
             Self::PeerClosed => "peer_closed",
             Self::WriteStall => "write_stall",
+            Self::SlowReader => "slow_reader",
             Self::DrainDeadline => "drain_deadline",
             Self::HandlerPanic => "handler_panic",
             Self::BodyError => "body_error",
@@ -79,6 +83,7 @@ impl Cause {
         usize::from(code).checked_sub(1).and_then(|index| Self::ALL.get(index).copied())
     }
 
+    #[cfg(feature = "tokio")]
     pub(crate) fn of(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::ConnectionReset
@@ -99,16 +104,16 @@ impl std::fmt::Display for Cause {
 
 /// Receives the verdicts. Called from within polls and drops: it must neither block nor panic.
 pub trait Observer: Send + Sync {
-    /// Every byte of the response was taken by the transport and, on TCP, either acknowledged by the
-    /// peer's kernel or left with nothing in sight that would make our kernel throw it away.
+    /// The transport accepted every byte of the response. On TCP the peer's kernel has acknowledged them, or the
+    /// connection was closed in a way that lets our kernel send the rest.
     fn whole(&self, entry: &Entry);
 
-    /// The response did not go out to its end. Called once per response. An entry without a status is
-    /// a request that got no byte of answer.
+    /// The response is incomplete. Called once for each response. An entry without a status is a request that got no
+    /// byte of a response.
     fn cut(&self, entry: &Entry, cause: Cause);
 
-    /// `bytes` more bytes of any kind, heads included, were taken by the transport.
-    fn taken(&self, bytes: u64) {
+    /// The transport accepted `bytes` more bytes of any kind, heads included.
+    fn written(&self, bytes: u64) {
         let _ = bytes;
     }
 }
@@ -122,24 +127,42 @@ impl<O: Observer + ?Sized> Observer for Arc<O> {
         (**self).cut(entry, cause);
     }
 
-    fn taken(&self, bytes: u64) {
-        (**self).taken(bytes);
+    fn written(&self, bytes: u64) {
+        (**self).written(bytes);
     }
 }
 
-/// Lets the owner of a connection say why it is about to end it, before it drops it. The first word
-/// counts. Cheap to clone.
+/// A handle to a connection that its server owns. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Blame(Arc<AtomicU8>);
+pub struct Handle(Arc<Shared>);
 
-impl Blame {
-    /// Cuts that are found from now on have this cause, unless one was set before.
-    pub fn set(&self, cause: Cause) {
-        let _ = self.0.compare_exchange(0, cause as u8, Ordering::AcqRel, Ordering::Acquire);
+#[derive(Debug, Default)]
+struct Shared {
+    /// Zero: none.
+    cause: AtomicU8,
+    check: AtomicBool,
+}
+
+impl Handle {
+    /// Sets the cause of the cuts that are found from now on, for an owner that is about to drop the connection. The
+    /// first cause counts.
+    pub fn set_cause(&self, cause: Cause) {
+        let _ = self.0.cause.compare_exchange(0, cause as u8, Ordering::AcqRel, Ordering::Acquire);
     }
 
     /// The cause that was set, if any.
-    pub fn get(&self) -> Option<Cause> {
-        Cause::from_code(self.0.load(Ordering::Acquire))
+    pub fn cause(&self) -> Option<Cause> {
+        Cause::from_code(self.0.cause.load(Ordering::Acquire))
+    }
+
+    /// Asks the transport for acknowledgements at the next read. Otherwise the ledger asks only after bytes were read
+    /// or written, so that a server that polls an idle connection costs no system call.
+    pub fn check_acknowledged(&self) {
+        self.0.check.store(true, Ordering::Release);
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn take_check(&self) -> bool {
+        self.0.check.load(Ordering::Relaxed) && self.0.check.swap(false, Ordering::AcqRel)
     }
 }

@@ -42,6 +42,7 @@
 //! nothing found means nothing.
 
 mod command;
+mod doubt;
 mod evidence;
 mod framing;
 mod line;
@@ -53,7 +54,7 @@ mod watch;
 use std::io::{self, BufRead};
 
 pub use command::{Format, report};
-pub use evidence::Doubt;
+pub use doubt::Doubt;
 pub use report::{Cut, Ending, HEADER, Peer, Short, Summary};
 
 /// Which processes share their descriptors.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::Doubt;
+use crate::doubt::Doubt;
 
 /// What ended the response before its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -258,6 +258,11 @@ impl Summary {
                 .map(|doubt| json!({ "name": doubt.name(), "text": doubt.to_string() }))
                 .collect::<Vec<_>>(),
         }})
+    }
+
+    /// A cut would not have shown in this trace, so that finding none means nothing.
+    pub fn is_blind(&self) -> bool {
+        self.doubts.iter().any(|doubt| doubt.hides_cuts(self.responses()))
     }
 
     /// The exit status that belongs to it: 1 when a response was cut, 2 when none was and the trace could not have shown

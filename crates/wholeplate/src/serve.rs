@@ -156,7 +156,7 @@ async fn resolve(text: &str) -> std::io::Result<SocketAddr> {
 }
 
 /// Answers, names the response, and logs it.
-async fn identified(app: Arc<App>, request: Request<delivery::Incoming>) -> Answer {
+async fn identified(app: Arc<App>, request: Request<delivery::RequestBody>) -> Answer {
     let began = Instant::now();
     let unix = request.extensions().get::<ConnInfo>().is_some_and(|i| matches!(i.peer, Peer::Unix { .. }));
     let entrance = if unix { Entrance::Unix } else { Entrance::Tcp };
@@ -204,7 +204,7 @@ async fn admin(app: &Arc<App>, server: &Server, address: &str) -> Result<(Server
     let listener = Listener::tcp(resolve(address).await.map_err(wrong)?).map_err(wrong)?;
     let line = format!("admin on {listener}");
     let (app, stats) = (Arc::clone(app), server.stats());
-    let service = move |request: Request<delivery::Incoming>| {
+    let service = move |request: Request<delivery::RequestBody>| {
         let answer = match request.uri().path() {
             "/healthz" => respond::plain(StatusCode::OK, "text/plain; charset=utf-8", "ok\n".into()),
             "/metrics" => {

@@ -1,5 +1,6 @@
 //! The lab's server on hyper 0.14, with the same answers as the one on 1.x.
 
+mod connection;
 mod feeder;
 mod order;
 mod record;
@@ -18,8 +19,9 @@ use hyper::{Request, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
+use connection::Connection;
 use order::{Delimiter, Order, Reading};
-use server::{Connection, Lab, Serve};
+use server::{Lab, Serve};
 
 /// The body of an answer.
 enum Given {
@@ -67,7 +69,7 @@ async fn answer(
     lab: Arc<Lab>,
     connection: Arc<Connection>,
 ) -> Result<Response<Given>, hyper::Error> {
-    connection.asked(request.headers().get("x-lab-id").and_then(|id| id.to_str().ok()));
+    connection.add(request.headers().get("x-lab-id").and_then(|id| id.to_str().ok()));
     let Some(order) = Order::parse(request.uri().path()) else {
         let mut refusal = Response::new(Given::Held(Some(Bytes::from_static(b"no such order\n"))));
         *refusal.status_mut() = StatusCode::NOT_FOUND;

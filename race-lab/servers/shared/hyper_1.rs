@@ -1,5 +1,6 @@
 //! The lab's server on hyper 1.x. The packages beside this folder build this one file against exact versions.
 
+mod connection;
 mod feeder;
 mod order;
 mod record;
@@ -20,8 +21,9 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
+use connection::Connection;
 use order::{Delimiter, Order, Reading};
-use server::{Connection, Lab, Serve};
+use server::{Lab, Serve};
 
 /// A chunked body from a channel.
 struct Fed(mpsc::Receiver<Bytes>);
@@ -45,7 +47,7 @@ async fn answer(
     lab: Arc<Lab>,
     connection: Arc<Connection>,
 ) -> Result<Answer, hyper::Error> {
-    connection.asked(request.headers().get("x-lab-id").and_then(|id| id.to_str().ok()));
+    connection.add(request.headers().get("x-lab-id").and_then(|id| id.to_str().ok()));
     let Some(order) = Order::parse(request.uri().path()) else {
         let mut refusal = Response::new(Either::Left(Full::new(Bytes::from_static(b"no such order\n"))));
         *refusal.status_mut() = StatusCode::NOT_FOUND;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ledger::{Cause, Entry, Observer};
 
-use crate::server::Connection;
+use crate::connection::Connection;
 
 /// Counts verdicts and prints the cuts.
 #[derive(Default)]
@@ -49,7 +49,7 @@ impl Observer for Witness {
         let promised = entry.promised.map_or_else(|| "null".to_owned(), |promised| promised.to_string());
         Record::line(&format!(
             "{{\"cut\":{{\"id\":\"{id}\",\"promised\":{promised},\"sent\":{},\"cause\":\"{cause}\"}}}}",
-            entry.taken
+            entry.written
         ));
     }
 }

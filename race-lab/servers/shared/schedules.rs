@@ -15,7 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::ThisHyper;
 use crate::order::pattern;
-use crate::server::{Connection, Lab, Serve};
+use crate::connection::Connection;
+use crate::server::{Lab, Serve};
 
 /// Schedules of one run; their seeds are 0 to this, so that a failure names the one to look at.
 const SCHEDULES: u64 = 3000;
@@ -166,7 +167,7 @@ struct Verdicts(Arc<Mutex<Vec<Verdict>>>);
 impl Verdicts {
     fn add(&self, entry: &Entry, cause: Option<Cause>) {
         let began = entry.status.is_some();
-        let verdict = Verdict { number: entry.number, began, taken: entry.taken, cause };
+        let verdict = Verdict { number: entry.number, began, taken: entry.written, cause };
         self.0.lock().expect("no holder panics").push(verdict);
     }
 }

@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Notify;
 
+use crate::connection::Connection;
 use crate::feeder::Feeder;
 use crate::order::pattern;
 use crate::record::{Record, Witness};
@@ -68,24 +69,6 @@ impl Lab {
     /// A body sent by another thread.
     pub fn fed(&self, bytes: usize) -> tokio::sync::mpsc::Receiver<Bytes> {
         self.feeder.feed(self.turn.fetch_add(1, Ordering::Relaxed), self.held(bytes))
-    }
-}
-
-/// The requests of one connection, in order, so that the ledger's nth response can be named.
-#[derive(Default)]
-pub struct Connection {
-    asked: Mutex<Vec<String>>,
-}
-
-impl Connection {
-    pub fn asked(&self, id: Option<&str>) {
-        let id = id.unwrap_or("-").chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
-        self.asked.lock().expect("no holder panics").push(id);
-    }
-
-    /// Who asked for the nth response of this connection.
-    pub fn name(&self, nth: usize) -> String {
-        self.asked.lock().expect("no holder panics").get(nth).cloned().unwrap_or_else(|| "?".to_owned())
     }
 }
 
@@ -159,12 +142,12 @@ where
     let lab = lab.clone();
     lab.open.fetch_add(1, Ordering::SeqCst);
     tokio::spawn(async move {
-        let books = ledger::Ledger::new(witness);
+        let ledger = ledger::Ledger::new(witness);
         if !lab.watched {
             V::serve(stream, lab.clone(), connection).await;
         } else if lab.linger {
             let (give_back, given_back) = tokio::sync::oneshot::channel();
-            let stream = books.wrap_socket(stream).reclaim(|closing| {
+            let stream = ledger.wrap_socket(stream).reclaim(|closing| {
                 // Nobody waits for it any more only when this task is gone.
                 let _ = give_back.send(closing);
             });
@@ -173,7 +156,7 @@ where
                 closing.finish(ledger::Linger::default(), tokio::time::sleep).await;
             }
         } else {
-            V::serve(books.wrap_socket(stream), lab.clone(), connection).await;
+            V::serve(ledger.wrap_socket(stream), lab.clone(), connection).await;
         }
         lab.open.fetch_sub(1, Ordering::SeqCst);
         lab.closed.notify_one();

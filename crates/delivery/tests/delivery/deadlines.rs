@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use delivery::{Cause, Config, Connections, Incoming, Stats};
+use delivery::{Cause, Config, Connections, RequestBody, Stats};
 use http::Request;
 use ledger::NoProbe;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -37,7 +37,7 @@ fn serve(then: Then) -> Served {
     let serving = tokio::spawn({
         let connections = connections.clone();
         async move {
-            let answer = move |_: Request<Incoming>| async move { Odd::answer(10, 3, then) };
+            let answer = move |_: Request<RequestBody>| async move { Odd::answer(10, 3, then) };
             connections.serve_stream(server, &NoProbe, answer).await;
         }
     });
@@ -192,7 +192,7 @@ async fn a_handler_that_panics_is_answered_in_its_place() {
     let connections = Connections::new(Config::default());
     let stats = connections.stats();
     let serving = tokio::spawn(async move {
-        let answer = |request: Request<Incoming>| async move {
+        let answer = |request: Request<RequestBody>| async move {
             assert!(request.uri().path().is_empty(), "on purpose");
             Odd::whole(0)
         };

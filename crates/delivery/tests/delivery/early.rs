@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use delivery::{Config, Connections, Incoming};
+use delivery::{Config, Connections, RequestBody};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use ledger::NoProbe;
@@ -14,21 +14,21 @@ use tokio::time::Instant;
 const HEAD: &[u8] = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n";
 
 /// Refuses without a look at the body.
-async fn refuse(_: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn refuse(_: Request<RequestBody>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from_static(b"no")));
     *response.status_mut() = StatusCode::BAD_REQUEST;
     response
 }
 
 /// Reads until the body fails.
-async fn read(request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn read(request: Request<RequestBody>) -> Response<Full<Bytes>> {
     let failed = request.into_body().collect().await.is_err();
     Response::new(Full::new(Bytes::from(format!("failed: {failed}"))))
 }
 
 fn serve<F, Fut>(config: Config, service: F) -> DuplexStream
 where
-    F: Fn(Request<Incoming>) -> Fut + Clone + Send + Sync + 'static,
+    F: Fn(Request<RequestBody>) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Response<Full<Bytes>>> + Send + 'static,
 {
     let (client, server) = tokio::io::duplex(64 << 10);

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::time::Duration;
 
 use bytes::Bytes;
-use delivery::{Cause, Config, Connections, Incoming, Stats};
+use delivery::{Cause, Config, Connections, RequestBody, Stats};
 use h2::client::{Builder, SendRequest};
 use http::{Method, Request, Response, StatusCode};
 use ledger::NoProbe;
@@ -16,7 +16,7 @@ use crate::support::{Odd, Then, Verdicts};
 const LONG: Duration = Duration::from_secs(24 * 3600);
 
 /// `/<status>/<length>`: a body of that length; `/wait/<length>`: it does not go on after its first half.
-async fn answer(request: Request<Incoming>) -> Response<Odd> {
+async fn answer(request: Request<RequestBody>) -> Response<Odd> {
     let mut parts = request.uri().path().split('/').skip(1);
     let what = parts.next().unwrap();
     let length: usize = parts.next().unwrap().parse().unwrap();
@@ -119,7 +119,7 @@ async fn a_stream_without_window_is_cut_as_a_stall() {
     let stats = client.stats();
     let began = tokio::time::Instant::now();
     client.served().await;
-    assert!(began.elapsed() < 2 * Config::default().write_stall_timeout, "{:?}", began.elapsed());
+    assert!(began.elapsed() < 2 * Config::default().stall_timeout, "{:?}", began.elapsed());
     assert_eq!((stats.cuts(Cause::WriteStall), stats.cut(), stats.whole()), (1, 1, 0));
     assert_eq!(stats.requests_open(), 0);
     drop(response);

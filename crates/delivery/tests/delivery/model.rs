@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use delivery::{Config, Connections, Incoming};
+use delivery::{Config, Connections, RequestBody};
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response};
 use http_body_util::BodyExt;
@@ -14,7 +14,7 @@ use ledger::model::{Claim, Framing, Reads, Schedule, SimulatedProbe, Verdicts, j
 use crate::support::Pieces;
 
 /// Does what the schedule says for the n-th request.
-async fn answer(schedule: &Schedule, index: usize, request: Request<Incoming>) -> Response<Pieces> {
+async fn answer(schedule: &Schedule, index: usize, request: Request<RequestBody>) -> Response<Pieces> {
     let exchange = &schedule.exchanges[index];
     let mut body = request.into_body();
     let most = match exchange.reads {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use delivery::{Config, Connections, Incoming, Listener, Server};
+use delivery::{Config, Connections, Listener, RequestBody, Server};
 use http::{Request, Response};
 use ledger::NoProbe;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use crate::support::{Odd, Verdicts};
 
-async fn answer(request: Request<Incoming>) -> Response<Odd> {
+async fn answer(request: Request<RequestBody>) -> Response<Odd> {
     Odd::whole(request.uri().path().trim_start_matches('/').parse().unwrap())
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use delivery::{Cause, Config, Incoming, Linger, Listener, Server};
+use delivery::{Cause, Config, Linger, Listener, RequestBody, Server};
 use http::{Request, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use crate::support::{Odd, Then, Verdicts};
 
 /// `/<first>/<length>`: promises `length` bytes and fails after `first`.
-async fn answer(request: Request<Incoming>) -> Response<Odd> {
+async fn answer(request: Request<RequestBody>) -> Response<Odd> {
     let mut parts = request.uri().path().split('/').skip(1).map(|part| part.parse::<usize>().unwrap());
     let (first, length) = (parts.next().unwrap(), parts.next().unwrap());
     Odd::answer(length as u64, first, if first < length { Then::Fails } else { Then::Ends })

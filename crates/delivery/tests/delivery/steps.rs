@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use delivery::{Cause, Config, Connections, Incoming};
+use delivery::{Cause, Config, Connections, RequestBody};
 use http::{Request, Response};
 use ledger::Probe;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -138,11 +138,11 @@ fn connections(verdicts: &Verdicts) -> Connections {
 
 const LAST: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
 
-async fn ten(_: Request<Incoming>) -> Response<Odd> {
+async fn ten(_: Request<RequestBody>) -> Response<Odd> {
     Odd::whole(10)
 }
 
-async fn three_of_ten(_: Request<Incoming>) -> Response<Odd> {
+async fn three_of_ten(_: Request<RequestBody>) -> Response<Odd> {
     Odd::answer(10, 3, Then::Fails)
 }
 

@@ -52,7 +52,7 @@ impl Body for Pieces {
     }
 }
 
-/// Verdicts in their order: promised, body bytes taken, and the cause if it is a cut.
+/// Verdicts in their order: promised, body bytes written, and the cause if it is a cut.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Verdicts(Arc<Mutex<Vec<Verdict>>>);
 
@@ -66,11 +66,11 @@ impl Verdicts {
 
 impl Observer for Verdicts {
     fn whole(&self, entry: &Entry) {
-        self.0.lock().unwrap().push((entry.promised, entry.taken, None));
+        self.0.lock().unwrap().push((entry.promised, entry.written, None));
     }
 
     fn cut(&self, entry: &Entry, cause: Cause) {
-        self.0.lock().unwrap().push((entry.promised, entry.taken, Some(cause)));
+        self.0.lock().unwrap().push((entry.promised, entry.written, Some(cause)));
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Duration;
 
-use delivery::{Config, Incoming, Listener, Server, Tls};
+use delivery::{Config, Listener, RequestBody, Server, Tls};
 use http::{Request, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -26,7 +26,7 @@ async fn a_client_that_half_closes_without_close_notify_has_a_whole_answer() {
     config.observer = Some(Arc::new(verdicts.clone()));
     let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.tcp_address().unwrap();
-    let server = Server::start(config, vec![listener], async |_: Request<Incoming>| -> Response<Odd> {
+    let server = Server::start(config, vec![listener], async |_: Request<RequestBody>| -> Response<Odd> {
         Odd::whole(300_000)
     });
 

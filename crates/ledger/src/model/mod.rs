@@ -22,7 +22,7 @@ use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::framing::Entry;
+use crate::entry::Entry;
 use crate::verdict::{Cause, Observer};
 pub use schedule::{Exchange, Framing, Kind, Piece, Quit, Reads, Schedule, WriteStep, body_byte};
 pub use transport::{End, Simulated, SimulatedProbe};

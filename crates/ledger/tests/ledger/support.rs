@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use ledger::{Cause, Entry, Observer, Probe};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Verdicts in their order: number, body bytes taken, and the cause if it is a cut.
+/// Verdicts in their order: number, body bytes written, and the cause if it is a cut.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Verdicts(Arc<Mutex<Vec<Verdict>>>);
 
@@ -22,11 +22,11 @@ impl Verdicts {
 
 impl Observer for Verdicts {
     fn whole(&self, entry: &Entry) {
-        self.0.lock().unwrap().push((entry.number, entry.taken, None));
+        self.0.lock().unwrap().push((entry.number, entry.written, None));
     }
 
     fn cut(&self, entry: &Entry, cause: Cause) {
-        self.0.lock().unwrap().push((entry.number, entry.taken, Some(cause)));
+        self.0.lock().unwrap().push((entry.number, entry.written, Some(cause)));
     }
 }
 

@@ -1,5 +1,7 @@
 //! Chunked bodies, as long as their framing can be seen.
 
+use ledger::http1::chunk_size;
+
 use super::piece::Part;
 use super::{Outgoing, State};
 
@@ -43,20 +45,14 @@ impl Outgoing {
     fn chunk_line(&mut self) {
         let State::Chunked(chunk) = &mut self.state else { return };
         *chunk = match chunk {
-            Chunk::Size(line) => {
-                let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-                let size = std::str::from_utf8(&line[..digits])
-                    .ok()
-                    .and_then(|digits| u64::from_str_radix(digits, 16).ok());
-                match size.map(|size| size.checked_add(2)) {
-                    Some(Some(2)) => Chunk::Trailer(Vec::new()),
-                    Some(Some(size)) => Chunk::Data(size),
-                    _ => {
-                        self.state = State::Unknown;
-                        return;
-                    }
+            Chunk::Size(line) => match chunk_size(line.trim_ascii()).map(|size| size.checked_add(2)) {
+                Some(Some(2)) => Chunk::Trailer(Vec::new()),
+                Some(Some(size)) => Chunk::Data(size),
+                _ => {
+                    self.state = State::Unknown;
+                    return;
                 }
-            }
+            },
             Chunk::Trailer(_) => Chunk::Trailer(Vec::new()),
             Chunk::Data(left) => Chunk::Data(*left),
         };

@@ -1,5 +1,7 @@
 //! Heads of responses and requests, as far as they can be seen.
 
+use ledger::http1::{self, Fields};
+
 /// What is known of one response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Response {
@@ -72,22 +74,17 @@ pub(super) fn method(visible: &[u8]) -> Option<String> {
 }
 
 impl Response {
-    /// Takes what the complete lines of a head say.
+    /// Takes what the complete lines of a head say. The status may stand in a line without its end.
     pub(super) fn read(&mut self, text: &[u8]) {
-        let last = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        self.status = text
-            .get(9..12)
-            .and_then(|status| std::str::from_utf8(status).ok())
-            .and_then(|status| status.parse().ok());
-        for line in text[..last].split(|byte| *byte == b'\n').skip(1) {
-            let line = String::from_utf8_lossy(line);
-            let Some((name, value)) = line.split_once(':') else { continue };
-            let value = value.trim();
-            if name.eq_ignore_ascii_case("content-length") {
-                self.promised = value.parse().ok();
-            } else if name.eq_ignore_ascii_case("transfer-encoding") {
-                self.chunked = value.to_ascii_lowercase().ends_with("chunked");
-            }
+        let mut lines =
+            text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        self.status = lines.next().and_then(http1::status_code);
+        let complete = lines.clone().count().saturating_sub(1);
+        let mut fields = Fields::default();
+        for line in lines.take(complete) {
+            fields.line(line);
         }
+        self.promised = fields.length.filter(|_| !fields.malformed);
+        self.chunked = fields.chunked;
     }
 }

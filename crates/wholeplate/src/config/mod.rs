@@ -204,7 +204,7 @@ impl Config {
         }
         settings.header_timeout = Duration::from_secs(self.header_timeout);
         settings.idle_timeout = Duration::from_secs(self.idle_timeout);
-        settings.write_stall_timeout = Duration::from_secs(self.stall_timeout);
+        settings.stall_timeout = Duration::from_secs(self.stall_timeout);
         settings.body_stall_timeout = Duration::from_secs(self.stall_timeout);
         // Uploads are read to their end before their answer, an early error included; long ones, and those that pause,
         // go on after it.

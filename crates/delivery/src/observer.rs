@@ -1,44 +1,48 @@
-//! From the ledger's verdicts to counters, log lines and the owner's observer.
+//! Passes the ledger's verdicts on to counters, the log and the observer of the configuration.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ledger::{Cause, Entry, Observer, Protocol};
 
+use crate::activity::Activity;
+use crate::peer::Peer;
 use crate::receipt::{Outcome, Receipts};
 use crate::stats::{Stats, bump};
-use crate::transport::Peer;
 
-/// The account of one connection.
-pub(crate) struct Account {
+/// The observer of one connection.
+pub(crate) struct ConnectionObserver {
     pub(crate) stats: Arc<Stats>,
     pub(crate) peer: Peer,
     pub(crate) observer: Option<Arc<dyn Observer>>,
-    /// HTTP/2 responses whose body was handed to the connection to its end.
+    activity: Arc<Activity>,
+    /// HTTP/2 responses whose body the connection has in full.
     given: AtomicU64,
-    /// HTTP/2 responses whose end was seen on the wire.
+    /// HTTP/2 responses whose end was written.
     ended: AtomicU64,
-    /// Of HTTP/1 responses that are under way.
+    /// Of HTTP/1 responses without a verdict.
     pub(crate) receipts: Receipts,
-    /// Whether the wire is followed, so that there are verdicts.
+    /// The framing is followed, so that there are verdicts.
     followed: bool,
-    /// Requests handed to the service.
+    /// Requests given to the service.
     begun: AtomicU64,
-    /// Those of them without a verdict.
+    /// Those without a verdict.
     open: AtomicU64,
 }
 
-impl Account {
+impl ConnectionObserver {
     pub(crate) fn new(
         stats: Arc<Stats>,
         peer: Peer,
         observer: Option<Arc<dyn Observer>>,
+        activity: Arc<Activity>,
         followed: bool,
     ) -> Self {
         Self {
             stats,
             peer,
             observer,
+            activity,
             given: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             receipts: Receipts::default(),
@@ -48,7 +52,7 @@ impl Account {
         }
     }
 
-    /// A request was handed to the service. Returns its number on the connection.
+    /// A request is given to the service. Returns its number on the connection.
     pub(crate) fn request_begins(&self) -> u64 {
         bump(&self.stats.requests_total);
         bump(&self.stats.requests_open);
@@ -56,34 +60,36 @@ impl Account {
         self.begun.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The response body was given away or dropped. With the wire not being followed there will be no other verdict.
-    pub(crate) fn body_over(&self) {
+    /// The connection has all of a response body, or the body was dropped. If the framing is not followed, this is the
+    /// verdict.
+    pub(crate) fn body_ended(&self) {
         if !self.followed {
             self.judged(1);
         }
     }
 
-    /// So many requests have got their verdict, as far as there are so many.
+    /// So many requests have got their verdict; no more count than are open.
     fn judged(&self, count: u64) {
+        self.activity.verdict();
         let left = |open: u64| Some(open.saturating_sub(count));
         if let Ok(open) = self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left) {
             self.stats.requests_open.fetch_sub(open.min(count), Ordering::Relaxed);
         }
     }
 
-    /// On HTTP/1 a response may also be the HTTP layer's own, to a head that it refused: no request was begun for that.
+    /// On HTTP/1 a response may be hyper's own to a head that it refused; the service got no request then.
     fn judged_http1(&self, entry: &Entry) {
         if entry.number < self.begun.load(Ordering::Relaxed) {
             self.judged(1);
         }
     }
 
-    /// Whether more responses wait for their verdict than bodies are under way.
-    pub(crate) fn awaits_verdict(&self, under_way: usize) -> bool {
-        self.open.load(Ordering::Relaxed) > under_way as u64
+    /// Whether more responses have no verdict than bodies are in progress.
+    pub(crate) fn awaits_verdict(&self, in_progress: usize) -> bool {
+        self.open.load(Ordering::Relaxed) > in_progress as u64
     }
 
-    /// An HTTP/2 body was handed over to its end. With the wire not being followed that has to do.
+    /// The connection has all of an HTTP/2 body. If the framing is not followed, this counts as whole.
     pub(crate) fn body_given(&self, followed: bool) {
         if followed {
             bump(&self.given);
@@ -114,8 +120,7 @@ impl Account {
         );
     }
 
-    /// The connection is over: HTTP/2 responses that were handed over and never ended on the wire were
-    /// lost on the way.
+    /// The connection has ended: HTTP/2 responses that it had in full and whose end was not written are cut.
     pub(crate) fn settle_http2(&self, cause: Cause) {
         let given = self.given.load(Ordering::Relaxed);
         let ended = self.ended.load(Ordering::Relaxed);
@@ -127,27 +132,27 @@ impl Account {
     }
 }
 
-impl Drop for Account {
-    /// The connection is over, and so are its streams: what has no verdict by now gets none.
+impl Drop for ConnectionObserver {
+    /// The connection has ended with its streams: requests without a verdict get none.
     fn drop(&mut self) {
         self.judged(u64::MAX);
     }
 }
 
 fn outcome(entry: &Entry, cut: Option<Cause>) -> Outcome {
-    Outcome { promised: entry.promised, delivered: entry.taken, cut }
+    Outcome { promised: entry.promised, delivered: entry.written, cut }
 }
 
 /// An HTTP/2 response as counted at its body.
 pub(crate) struct BodyEntry<'a> {
-    /// `None`: the answer had not begun.
+    /// `None`: the response had not begun.
     pub(crate) status: Option<u16>,
     pub(crate) promised: Option<u64>,
     pub(crate) given: u64,
     pub(crate) id: Option<&'a str>,
 }
 
-impl Observer for Account {
+impl Observer for ConnectionObserver {
     fn whole(&self, entry: &Entry) {
         bump(&self.stats.whole);
         if entry.protocol == Protocol::Http2 {
@@ -155,7 +160,7 @@ impl Observer for Account {
             self.judged(1);
         } else {
             self.judged_http1(entry);
-            self.receipts.tell(entry.number, &outcome(entry, None));
+            self.receipts.resolve(entry.number, &outcome(entry, None));
         }
         if let Some(observer) = &self.observer {
             observer.whole(entry);
@@ -167,14 +172,14 @@ impl Observer for Account {
             self.judged_http1(entry);
         }
         if entry.protocol == Protocol::Http2 {
-            // Counted at the body, or as lost on the way when the connection is over.
+            // Counted at the body, or at the end of the connection.
         } else if entry.status.is_none() && entry.number >= self.begun.load(Ordering::Relaxed) {
-            // Nobody began to answer it, so no answer was cut: the connection closed behind one before it.
+            // The service never got the request: the connection closed behind a response before it.
             bump(&self.stats.unbegun);
             tracing::debug!(%cause, peer = %self.peer, "request never begun");
         } else if entry.status.is_none() && matches!(cause, Cause::PeerReset | Cause::PeerClosed) {
             bump(&self.stats.abandoned);
-            tracing::debug!(%cause, peer = %self.peer, "client went away before its answer");
+            tracing::debug!(%cause, peer = %self.peer, "client left before its response");
         } else {
             bump(&self.stats.cuts[cause.index()]);
             tracing::warn!(
@@ -182,22 +187,22 @@ impl Observer for Account {
                 peer = %self.peer,
                 status = entry.status,
                 promised = entry.promised,
-                written = entry.taken,
+                written = entry.written,
                 id = entry.id.as_deref(),
                 protocol = "http/1",
                 "response cut"
             );
-            self.receipts.tell(entry.number, &outcome(entry, Some(cause)));
+            self.receipts.resolve(entry.number, &outcome(entry, Some(cause)));
         }
         if let Some(observer) = &self.observer {
             observer.cut(entry, cause);
         }
     }
 
-    fn taken(&self, bytes: u64) {
+    fn written(&self, bytes: u64) {
         self.stats.bytes.fetch_add(bytes, Ordering::Relaxed);
         if let Some(observer) = &self.observer {
-            observer.taken(bytes);
+            observer.written(bytes);
         }
     }
 }

@@ -1,75 +1,81 @@
-//! The account of one connection: what the framing says, what was acknowledged, and the verdicts.
+//! The ledger of one connection: what its framing promises, what was written, what was acknowledged, and the verdicts.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use crate::framing::{Entry, Event, Framing, Protocol};
-use crate::verdict::{Blame, Cause, Observer};
+use crate::entry::{Entry, Event, Protocol};
+use crate::framing::Framing;
+use crate::verdict::{Cause, Handle, Observer};
 
-/// Responses that wait for their acknowledgement. A connection that pipelines more than this many
-/// tiny answers into one send queue has the oldest counted as whole when they are accepted.
-const WAITING_LIMIT: usize = 4096;
+/// Responses that await acknowledgement. When more tiny responses are pipelined into one send queue, the oldest count as
+/// whole without it.
+const UNACKNOWLEDGED_LIMIT: usize = 4096;
 
 #[derive(Debug)]
-struct Waiting {
+struct Unacknowledged {
     entry: Entry,
     /// Offset in the outgoing stream just after the response's last byte.
     end: u64,
 }
 
-pub(crate) struct Book {
+pub(crate) struct ConnectionLedger {
     observer: Arc<dyn Observer>,
-    blame: Blame,
-    /// `None`: the ledger is switched off, and only the closing order is kept.
+    handle: Handle,
+    /// `None`: the framing is not followed; only the order of closing is kept.
     framing: Option<Framing>,
-    /// The transport keeps bytes of its own (TLS): they count when a flush has gone through.
+    /// The transport buffers bytes (TLS): they count as written when a flush has succeeded.
     buffered: bool,
     written: u64,
     flushed: u64,
-    waiting: VecDeque<Waiting>,
+    unacknowledged: VecDeque<Unacknowledged>,
     failure: Option<Cause>,
     peer_ended: bool,
-    shutdown_asked: bool,
+    shutdown_requested: bool,
     fin_sent: bool,
     closed: bool,
 }
 
-impl std::fmt::Debug for Book {
+impl std::fmt::Debug for ConnectionLedger {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Book")
+        f.debug_struct("ConnectionLedger")
             .field("framing", &self.framing)
             .field("written", &self.written)
-            .field("waiting", &self.waiting.len())
+            .field("unacknowledged", &self.unacknowledged.len())
             .field("failure", &self.failure)
             .finish_non_exhaustive()
     }
 }
 
-impl Book {
+impl ConnectionLedger {
     pub(crate) fn new(observer: Arc<dyn Observer>, framing: Option<Framing>, buffered: bool) -> Self {
         Self {
             observer,
-            blame: Blame::default(),
+            handle: Handle::default(),
             framing,
             buffered,
             written: 0,
             flushed: 0,
-            waiting: VecDeque::new(),
+            unacknowledged: VecDeque::new(),
             failure: None,
             peer_ended: false,
-            shutdown_asked: false,
+            shutdown_requested: false,
             fin_sent: false,
             closed: false,
         }
     }
 
-    pub(crate) fn blame(&self) -> &Blame {
-        &self.blame
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
     }
 
     pub(crate) fn protocol(&self) -> Protocol {
         self.framing.as_ref().map_or(Protocol::Opaque, Framing::protocol)
+    }
+
+    /// The connection carries another protocol: there are no verdicts.
+    pub(crate) fn is_tunnel(&self) -> bool {
+        self.framing.as_ref().is_some_and(|framing| framing.protocol() == Protocol::Opaque)
     }
 
     pub(crate) fn read(&mut self, bytes: &[u8]) {
@@ -80,7 +86,7 @@ impl Book {
         }
     }
 
-    /// The transport took `parts`, one behind the other.
+    /// The transport accepted `parts`, in this order.
     pub(crate) fn wrote<'p>(&mut self, parts: impl IntoIterator<Item = &'p [u8]>) {
         let before = self.written;
         for part in parts {
@@ -90,20 +96,20 @@ impl Book {
         if !self.buffered {
             self.flushed = self.written;
         }
-        self.observer.taken(self.written - before);
+        self.observer.written(self.written - before);
     }
 
     fn follow(&mut self, step: impl FnOnce(&mut Framing, &mut dyn FnMut(Event)), written: u64) {
         let Some(framing) = &mut self.framing else { return };
-        let (waiting, observer) = (&mut self.waiting, &self.observer);
+        let (unacknowledged, observer) = (&mut self.unacknowledged, &self.observer);
         step(framing, &mut |event| match event {
             Event::Written { entry, tail } => {
-                if waiting.len() >= WAITING_LIMIT
-                    && let Some(oldest) = waiting.pop_front()
+                if unacknowledged.len() >= UNACKNOWLEDGED_LIMIT
+                    && let Some(oldest) = unacknowledged.pop_front()
                 {
                     observer.whole(&oldest.entry);
                 }
-                waiting.push_back(Waiting { entry, end: written - tail });
+                unacknowledged.push_back(Unacknowledged { entry, end: written - tail });
             }
             Event::Reset { entry, by_peer } => {
                 observer.cut(&entry, if by_peer { Cause::PeerReset } else { Cause::StreamReset });
@@ -111,8 +117,9 @@ impl Book {
         });
     }
 
-    pub(crate) fn flushed(&mut self) {
-        self.flushed = self.written;
+    /// Returns whether the flush moved bytes.
+    pub(crate) fn flushed(&mut self) -> bool {
+        std::mem::replace(&mut self.flushed, self.written) < self.written
     }
 
     pub(crate) fn failed(&mut self, error: &io::Error) {
@@ -123,9 +130,9 @@ impl Book {
         self.failure
     }
 
-    /// Whether any response waits to be acknowledged.
-    pub(crate) fn waiting(&self) -> bool {
-        !self.waiting.is_empty()
+    /// Whether any response awaits acknowledgement.
+    pub(crate) fn awaits_acknowledgement(&self) -> bool {
+        !self.unacknowledged.is_empty()
     }
 
     pub(crate) fn peer_ended(&self) -> bool {
@@ -151,44 +158,43 @@ impl Book {
         queued.unwrap_or(0).saturating_sub(u64::from(self.fin_sent))
     }
 
-    /// Reports as whole what is known to have got across.
+    /// Reports the responses that were acknowledged as whole.
     pub(crate) fn settle(&mut self, queued: Option<u64>) {
         let outstanding = self.outstanding(queued);
-        while let Some(front) = self.waiting.front() {
-            // Under TLS more bytes are queued than were written here, which only delays the verdict.
+        while let Some(front) = self.unacknowledged.front() {
+            // Under TLS the queue counts more bytes than were written here, which only delays the verdict.
             if front.end > self.flushed || front.end + outstanding > self.written {
                 return;
             }
             self.observer.whole(&front.entry);
-            self.waiting.pop_front();
+            self.unacknowledged.pop_front();
         }
     }
 
-    pub(crate) fn shutdown_asked(&mut self) {
-        self.shutdown_asked = true;
+    pub(crate) fn shutdown_requested(&mut self) {
+        self.shutdown_requested = true;
     }
 
-    /// Nothing was followed and the server did not ask for a shutdown: whether a response was under
-    /// way is not known.
-    pub(crate) fn left_in_the_dark(&self) -> bool {
-        self.framing.is_none() && !self.shutdown_asked
+    /// The framing was not followed and the server did not shut down: a response may be incomplete.
+    pub(crate) fn perhaps_incomplete(&self) -> bool {
+        self.framing.is_none() && !self.shutdown_requested
     }
 
-    /// A response has begun and its end was not written: closing now is a cut.
+    /// A response has begun and its end was not written.
     pub(crate) fn response_open(&mut self) -> bool {
-        if self.shutdown_asked && self.failure.is_none() && self.blame.get().is_none() {
+        if self.shutdown_requested && self.failure.is_none() && self.handle.cause().is_none() {
             self.follow(|framing, on| framing.closing_in_order(on), self.written);
         }
         self.framing.as_ref().is_some_and(Framing::response_open)
     }
 
-    /// A response has begun, or a request was read and not answered.
+    /// A response has begun, or a request was read and got no response.
     fn unfinished(&mut self) -> bool {
-        self.response_open() || self.framing.as_ref().is_some_and(Framing::answer_owed)
+        self.response_open() || self.framing.as_ref().is_some_and(Framing::response_owed)
     }
 
     fn cause(&self) -> Cause {
-        self.blame.get().or(self.failure).unwrap_or(match (self.shutdown_asked, self.peer_ended) {
+        self.handle.cause().or(self.failure).unwrap_or(match (self.shutdown_requested, self.peer_ended) {
             (_, true) => Cause::PeerClosed,
             (true, false) => Cause::ServerShutdown,
             (false, false) => Cause::Dropped,
@@ -207,24 +213,23 @@ impl Book {
         }
     }
 
-    /// Reports what was written and is not acknowledged as cut: the connection ends by a reset.
+    /// Reports what was not acknowledged as cut: the connection ends by a reset.
     pub(crate) fn cut_unacknowledged(&mut self, queued: Option<u64>) {
         self.settle(queued);
-        let cause = self.blame.get().unwrap_or(Cause::UnackedAtReset);
-        while let Some(waiting) = self.waiting.pop_front() {
-            self.observer.cut(&waiting.entry, cause);
+        let cause = self.handle.cause().unwrap_or(Cause::UnackedAtReset);
+        while let Some(unacknowledged) = self.unacknowledged.pop_front() {
+            self.observer.cut(&unacknowledged.entry, cause);
         }
     }
 
-    /// Reports what was written and is not acknowledged as whole: the kernel goes on sending it, and
-    /// nothing is in sight that would make it stop.
-    pub(crate) fn trust_kernel(&mut self) {
+    /// Reports what was not acknowledged as whole: the kernel goes on sending it after the close.
+    pub(crate) fn assume_acknowledged(&mut self) {
         if self.flushed < self.written {
-            // The transport kept bytes for itself and was never flushed.
+            // The transport still buffers bytes and was never flushed.
             self.cut_unacknowledged(None);
         }
-        while let Some(waiting) = self.waiting.pop_front() {
-            self.observer.whole(&waiting.entry);
+        while let Some(unacknowledged) = self.unacknowledged.pop_front() {
+            self.observer.whole(&unacknowledged.entry);
         }
     }
 

@@ -1,0 +1,257 @@
+//! What happens on one connection, and the deadlines that follow from it.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::config::Config;
+
+/// First bytes of an HTTP/2 connection.
+const PREFACE: &[u8] = b"PRI";
+/// First and longest interval between two checks whether the peer has acknowledged a response; it doubles in between.
+const FIRST_CHECK: Duration = Duration::from_millis(10);
+const LAST_CHECK: Duration = Duration::from_secs(1);
+
+/// The time that a response has waited for its reader, and the bytes that it consists of.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pace {
+    bytes: u64,
+    waited: Duration,
+    waiting_since: Option<Instant>,
+}
+
+impl Pace {
+    fn wait(&mut self) {
+        self.waiting_since.get_or_insert_with(Instant::now);
+    }
+
+    fn go_on(&mut self) {
+        if let Some(since) = self.waiting_since.take() {
+            self.waited += since.elapsed();
+        }
+    }
+
+    /// When the reader has taken too long in all (OPS-007). The time of a body that waits for its source does not count.
+    fn deadline(&self, config: &Config) -> Option<Instant> {
+        let since = self.waiting_since?;
+        let whole =
+            Duration::from_secs(self.bytes / config.min_rate.max(1)).saturating_add(config.response_timeout);
+        since.checked_add(whole.saturating_sub(self.waited))
+    }
+}
+
+#[derive(Debug)]
+struct State {
+    /// Requests whose response body is not yet given to the connection to its end.
+    in_progress: usize,
+    /// The last byte in either direction, or the last request that ended.
+    last: Instant,
+    /// When the head that is arriving began.
+    head_since: Option<Instant>,
+    write_blocked: bool,
+    /// All responses since the connection last had nothing to write.
+    pace: Pace,
+    /// Bytes of the preface seen so far; `None` once it is known that there is none.
+    preface: Option<usize>,
+    http2: bool,
+    /// The HTTP/2 responses in progress, which wait for the peer's flow control. In no order; at most as many as there
+    /// may be streams.
+    streams: Vec<(u64, Pace)>,
+    /// Checks for acknowledgement since the last request ended.
+    checks: u32,
+    /// Since when responses that the connection has in full await their end on the wire, without one that got there.
+    unacknowledged_since: Option<Instant>,
+}
+
+/// Shared by the transport, the exchanges and the task of one connection.
+#[derive(Debug)]
+pub(crate) struct Activity {
+    state: Mutex<State>,
+}
+
+/// What is due on a connection now, or when to check again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    At(Instant),
+    HeadTimeout,
+    Idle,
+    /// A stream waits too long for its peer's flow control.
+    Stalled,
+    /// The reader takes too long for all of a response.
+    SlowReader,
+}
+
+impl Activity {
+    pub(crate) fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            state: Mutex::new(State {
+                in_progress: 0,
+                last: now,
+                head_since: Some(now),
+                write_blocked: false,
+                pace: Pace::default(),
+                preface: Some(0),
+                http2: false,
+                streams: Vec::new(),
+                checks: 0,
+                unacknowledged_since: None,
+            }),
+        }
+    }
+
+    fn with<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
+        f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn read(&self, bytes: &[u8]) {
+        let now = Instant::now();
+        self.with(|state| {
+            state.last = now;
+            if let Some(seen) = state.preface {
+                let n = bytes.len().min(PREFACE.len() - seen);
+                let same = bytes[..n] == PREFACE[seen..seen + n];
+                state.preface = (same && seen + n < PREFACE.len()).then_some(seen + n);
+                state.http2 = same && seen + n == PREFACE.len();
+            }
+            if !bytes.is_empty() && state.in_progress == 0 && !state.http2 {
+                state.head_since.get_or_insert(now);
+            }
+            if state.http2 {
+                state.head_since = None;
+            }
+        });
+    }
+
+    /// Bytes were written.
+    pub(crate) fn moved(&self) {
+        let now = Instant::now();
+        self.with(|state| state.last = now);
+    }
+
+    /// When a byte moved in either direction, or a request ended.
+    pub(crate) fn last(&self) -> Instant {
+        self.with(|state| state.last)
+    }
+
+    pub(crate) fn write_blocked(&self, blocked: bool) {
+        self.with(|state| {
+            state.write_blocked = blocked;
+            if blocked {
+                state.pace.wait();
+            } else {
+                state.pace.go_on();
+            }
+        });
+    }
+
+    pub(crate) fn request_begins(&self) {
+        self.with(|state| {
+            if state.in_progress == 0 && !state.write_blocked {
+                state.pace = Pace::default();
+            }
+            state.in_progress += 1;
+            state.head_since = None;
+        });
+    }
+
+    /// The response to a request on HTTP/2 has begun.
+    pub(crate) fn stream_begins(&self, request: u64) {
+        self.with(|state| state.streams.push((request, Pace::default())));
+    }
+
+    /// A response consists of so many more bytes.
+    pub(crate) fn response_bytes(&self, request: u64, bytes: u64) {
+        self.with(|state| {
+            state.pace.bytes = state.pace.bytes.saturating_add(bytes);
+            if let Some(pace) = state.stream(request) {
+                pace.bytes = pace.bytes.saturating_add(bytes);
+            }
+        });
+    }
+
+    /// An HTTP/2 body gave a frame to the connection, which asks for the next one when the peer's flow control admits it.
+    pub(crate) fn stream_waits(&self, request: u64) {
+        self.with(|state| state.stream(request).map_or((), Pace::wait));
+    }
+
+    /// The connection asked an HTTP/2 body for a frame.
+    pub(crate) fn stream_goes_on(&self, request: u64) {
+        self.with(|state| state.stream(request).map_or((), Pace::go_on));
+    }
+
+    pub(crate) fn request_ends(&self, request: u64) {
+        let now = Instant::now();
+        self.with(|state| {
+            state.streams.retain(|(other, _)| *other != request);
+            state.in_progress -= 1;
+            state.last = now;
+            state.checks = 0;
+        });
+    }
+
+    /// Requests whose response body is not given to the connection to its end.
+    pub(crate) fn in_progress(&self) -> usize {
+        self.with(|state| state.in_progress)
+    }
+
+    /// A response has got its verdict.
+    pub(crate) fn verdict(&self) {
+        self.with(|state| state.unacknowledged_since = None);
+    }
+
+    /// `unacknowledged`: responses that the connection has in full have no verdict yet.
+    pub(crate) fn due(&self, config: &Config, unacknowledged: bool) -> Due {
+        let now = Instant::now();
+        let Config { header_timeout, idle_timeout, stall_timeout, response_timeout, .. } = *config;
+        self.with(|state| {
+            let waits = state.streams.iter().filter_map(|(_, pace)| pace.waiting_since);
+            let stall = waits.min().map(|since| since + stall_timeout);
+            if stall.is_some_and(|at| at <= now) {
+                return Due::Stalled;
+            }
+            let slow = state.streams.iter().map(|(_, pace)| pace).chain([&state.pace]);
+            let slow = slow.filter_map(|pace| pace.deadline(config)).min();
+            // An HTTP/2 response that the connection has in full may still wait for the peer's flow control.
+            let held = if unacknowledged && state.http2 {
+                Some(*state.unacknowledged_since.get_or_insert(now) + response_timeout)
+            } else {
+                state.unacknowledged_since = None;
+                None
+            };
+            let slow = [slow, held].into_iter().flatten().min();
+            if slow.is_some_and(|at| at <= now) {
+                return Due::SlowReader;
+            }
+            let check = unacknowledged.then(|| now + state.check_interval());
+            let soonest = [stall, slow, check].into_iter().flatten().min();
+            let at = |at: Instant| Due::At(soonest.map_or(at, |soonest| soonest.min(at)));
+            if state.in_progress > 0 || state.write_blocked {
+                return at(now + idle_timeout);
+            }
+            if let Some(since) = state.head_since {
+                let head = since + header_timeout;
+                return if head <= now { Due::HeadTimeout } else { at(head) };
+            }
+            let idle = state.last + idle_timeout;
+            if idle <= now { Due::Idle } else { at(idle) }
+        })
+    }
+
+    /// An acknowledgement was checked for.
+    pub(crate) fn checked(&self) {
+        self.with(|state| state.checks = state.checks.saturating_add(1));
+    }
+}
+
+impl State {
+    fn stream(&mut self, request: u64) -> Option<&mut Pace> {
+        self.streams.iter_mut().find(|(other, _)| *other == request).map(|(_, pace)| pace)
+    }
+
+    fn check_interval(&self) -> Duration {
+        (FIRST_CHECK * (1 << self.checks.min(10))).min(LAST_CHECK)
+    }
+}
