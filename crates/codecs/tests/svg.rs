@@ -248,6 +248,12 @@ fn other_encodings_and_compressed_files_are_read() {
     let latin: Vec<u8> = latin.bytes().map(|b| if b == b'_' { 0xE9 } else { b }).collect();
     assert!(String::from_utf8(sanitise(&latin, &work()).unwrap()).unwrap().contains('é'));
 
+    // UTF-16 without a byte order mark.
+    for unmarked in [&little[2..], &big[2..]] {
+        assert_eq!(Format::sniff(unmarked), Some(Format::Svg));
+        assert!(String::from_utf8(sanitise(unmarked, &work()).unwrap()).unwrap().contains("é𝄞"));
+    }
+
     // Cut, odd, packed beyond bounds, packed and something else.
     for n in [packed.len() - 1, packed.len() / 2] {
         assert!(sanitise(&packed[..n], &work()).is_err());
@@ -258,6 +264,53 @@ fn other_encodings_and_compressed_files_are_read() {
     assert_eq!(Format::sniff(&gzip(b"<html/>")), None);
 }
 
+/// Labels of the WHATWG Encoding Standard, as browsers read them.
+#[test]
+fn declared_encodings_are_read() {
+    for (label, byte, expected) in [
+        ("windows-1252", &b"\xE9\x80"[..], "é€"),
+        ("Windows-1252", b"\xE9", "é"),
+        ("iso-8859-1", b"\xE9\x93", "é“"),
+        ("ISO-8859-15", b"\xA4", "€"),
+        ("windows-1251", b"\xC6", "Ж"),
+        ("Shift_JIS", b"\x93\xFA", "日"),
+        ("gb2312", b"\xD6\xD0", "中"),
+        ("euc-kr", b"\xC7\xD1", "한"),
+        ("UTF-8", "é".as_bytes(), "é"),
+        // The declaration is in single bytes, so the rest is too.
+        ("UTF-16", "é".as_bytes(), "é"),
+        ("utf-16be", b"e", "e"),
+        ("us-ascii", b"e", "e"),
+    ] {
+        let declaration = format!("<?xml version='1.0' encoding=\"{label}\"?>");
+        let svg = [
+            declaration.as_bytes(),
+            format!("<svg {NS} width='80'><desc>").as_bytes(),
+            byte,
+            b"</desc></svg>",
+        ]
+        .concat();
+        let probe = codec_for(Format::Svg).unwrap().probe(&svg, &Work::unlimited()).unwrap();
+        assert_eq!(probe.width, 80, "{label}");
+        let out = String::from_utf8(sanitise(&svg, &work()).unwrap()).unwrap();
+        assert!(out.contains(&format!("<desc>{expected}</desc>")), "{label}: {out}");
+        assert!(!out.contains(label) || label.eq_ignore_ascii_case("utf-8"), "{label}: {out}");
+    }
+    for (label, byte) in [
+        ("x-none", &b"e"[..]),
+        ("iso-2022-kr", b"e"),
+        ("utf-16", b"\xE9"),
+        ("", b"\xE9"),
+        ("shift_jis", b"\xFF"),
+    ] {
+        let declaration = format!("<?xml version='1.0' encoding='{label}'?>");
+        let svg =
+            [declaration.as_bytes(), format!("<svg {NS}><desc>").as_bytes(), byte, b"</desc></svg>"].concat();
+        assert!(matches!(sanitise(&svg, &work()), Err(Error::Malformed { .. })), "{label}");
+        assert!(codec_for(Format::Svg).unwrap().probe(&svg, &Work::unlimited()).is_err(), "{label}");
+    }
+}
+
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     use std::io::Write;
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
@@ -266,22 +319,92 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn what_cannot_be_sanitised_cannot_be_described() {
+fn a_damaged_root_fails_in_probe_and_a_damaged_drawing_in_sanitise() {
+    let probe = |svg: &str| codec_for(Format::Svg).unwrap().probe(svg.as_bytes(), &Work::unlimited());
     for (svg, reason) in [
-        (format!("<svg {NS}><rect></svg>"), "rect"),
         (format!("<svg {NS} width='1' width='2'/>"), "width"),
-        (format!("<svg {NS}><text>\0</text></svg>"), ""),
-        (format!("<svg {NS}><x:rect/></svg>"), "x"),
-        (format!("<svg {NS}/><svg/>"), ""),
         ("<svg width='1'/>".to_owned(), "xmlns=\"http://www.w3.org/2000/svg\""),
         ("<svg xmlns='http://www.w3.org/1999/xhtml'/>".to_owned(), "xmlns=\"http://www.w3.org/2000/svg\""),
     ] {
-        let probed = codec_for(Format::Svg).unwrap().probe(svg.as_bytes(), &Work::unlimited()).unwrap_err();
+        let probed = probe(&svg).unwrap_err();
         assert_eq!(Err(&probed), sanitise(svg.as_bytes(), &work()).as_ref(), "{svg}");
         assert!(
             matches!(&probed, Error::Malformed { reason: said, .. } if said.contains(reason)),
             "{probed}"
         );
+    }
+    for (svg, reason) in [
+        (format!("<svg {NS} width='5'><rect></svg>"), "rect"),
+        (format!("<svg {NS} width='5'><text>\0</text></svg>"), ""),
+        (format!("<svg {NS} width='5'><x:rect/></svg>"), "x"),
+        (format!("<svg {NS} width='5'/><svg/>"), ""),
+    ] {
+        assert_eq!(probe(&svg).unwrap().width, 5, "{svg}");
+        let error = sanitise(svg.as_bytes(), &work()).unwrap_err();
+        assert!(matches!(&error, Error::Malformed { reason: said, .. } if said.contains(reason)), "{error}");
+    }
+}
+
+/// The root element of an unusual file: far from the beginning, with entities in its attributes, longer than the
+/// limit.
+#[test]
+fn the_root_element_is_found_within_limits() {
+    let entity = "<!DOCTYPE svg [<!ENTITY w '120'>]>";
+    let late = format!("<!-- {} -->{entity}<svg {NS} width='&w;' height='7'><g/></svg>", "x".repeat(15_000));
+    assert_eq!(size(&late), (120, 7));
+    let long = |n: usize| format!("<svg {NS} data-x='{}' width='3' height='4'><g/></svg>", "é".repeat(n));
+    assert_eq!(size(&long(100_000)), (3, 4));
+    let probe = codec_for(Format::Svg).unwrap().probe(long(140_000).as_bytes(), &Work::unlimited());
+    assert!(matches!(probe, Err(Error::Malformed { reason, .. }) if reason.contains("first 262144 bytes")));
+}
+
+fn too_large(svg: &[u8]) {
+    let result = sanitise(svg, &Work::new(Budget::new(512 << 20)));
+    assert!(matches!(result, Err(Error::TooLarge(_))), "{:?}", result.map(|out| out.len()));
+}
+
+/// The XML parser collects the namespaces of all open elements for each element.
+#[test]
+fn elements_times_depth_and_namespaces_are_limited() {
+    let deep =
+        format!("<svg {NS}>{}{}{}</svg>", "<g>".repeat(1000), "<g/>".repeat(30_000), "</g>".repeat(1000));
+    too_large(deep.as_bytes());
+    let names: String = (0..2000).map(|i| format!(" xmlns:n{i}='u'")).collect();
+    too_large(format!("<svg {NS}{names}>{}</svg>", "<g/>".repeat(30_000)).as_bytes());
+    too_large(format!("<svg {NS}>{}</svg>", "<g/>".repeat(250_000)).as_bytes());
+    too_large(&gzip(format!("<svg {NS}>{}</svg>", "<g/>".repeat(400_000)).as_bytes()));
+    let wide: String = (0..190).map(|i| format!(" a{i}=''")).collect();
+    too_large(format!("<svg {NS}>{}</svg>", format!("<g{wide}/>").repeat(5000)).as_bytes());
+    too_large(format!("<svg {NS}><style>{}</style></svg>", "a{b:c}".repeat(900_000)).as_bytes());
+    // A large drawing of usual shape: 60,000 paths in 6 MB.
+    let path =
+        "<path style='fill:#aabbcc' d='M12.5 2.25L3 4L5 6C1 2 3 4 5 6L7 8L9 10L11 12Z' class='some-class'/>";
+    let map = format!("<svg {NS}><g><g>{}</g></g></svg>", path.repeat(60_000));
+    assert!(sanitise(map.as_bytes(), &Work::unlimited()).is_ok());
+}
+
+#[test]
+fn a_cancelled_request_stops_within_the_file() {
+    let work = work();
+    work.cancel.cancel();
+    let svg = format!("<svg {NS}><text>{}</text></svg>", "x".repeat(1 << 20));
+    assert_eq!(sanitise(svg.as_bytes(), &work), Err(Error::Work(work::Error::Cancelled)));
+    let probe = codec_for(Format::Svg).unwrap().probe(svg.as_bytes(), &work);
+    assert_eq!(probe, Err(Error::Work(work::Error::Cancelled)));
+}
+
+#[test]
+fn doctypes_with_more_than_entities_are_bounded() {
+    for subset in [
+        "<!ENTITY % p SYSTEM 'http://evil.example/p'>%p;".to_owned(),
+        "<!ENTITY % p '<!ENTITY x \"y\">'>".to_owned(),
+        "%p;".to_owned(),
+        (0..2000).map(|i| format!("<!ENTITY e{i} 'x'>")).collect(),
+        "<!ENTITY x '".to_owned() + &"y".repeat(2 << 20) + "'>",
+    ] {
+        let svg = format!("<!DOCTYPE svg [{subset}]><svg {NS}/>");
+        let result = sanitise(svg.as_bytes(), &work());
+        assert!(matches!(result, Err(Error::Malformed { .. } | Error::NotAnImage)), "{}", &svg[..80]);
     }
 }
 
@@ -310,6 +433,8 @@ fn the_size_comes_from_attributes_or_the_view_box() {
     for (tag, expected) in [
         ("width='120' height=\"80\"", (120, 80)),
         ("width='1in' height='25.4mm'", (96, 96)),
+        ("width='40Q' height=' +5.5e1 '", (38, 55)),
+        ("width='5furlongs' height='1 0'", (0, 0)),
         ("width='72pt' height='6pc'", (96, 96)),
         ("viewBox='0 0 30 40'", (30, 40)),
         ("viewBox='0,0,30.4,40.6'", (30, 41)),

@@ -1,28 +1,34 @@
-//! SVG: recognised, measured and made harmless, never drawn.
+//! SVG: detected, measured and sanitised, never rasterised.
 //!
 //! [`sanitise`] is what a server sends instead of the file: scripts, event handlers, links to other documents and
-//! references to other origins are gone. `svg-hush` lets through what it knows; before it sees the text, that has
-//! been decoded, its entities settled, and its style sheets written anew.
+//! references to other origins are removed. `svg-hush` keeps only elements and attributes that it knows. Before it
+//! runs, the text is decoded to UTF-8 (`decode`), its entities are expanded (`entities`), and its elements and style
+//! sheets are rewritten (`rewrite`, `css`).
+//!
+//! Every stage has limits: bytes ([`MAX_BYTES`]), ratio of compression, entities, depth, and the work of the XML
+//! parser (`rewrite`). The deadline is checked while bytes are inflated, decoded and parsed.
 
 use std::borrow::Cow;
 
 use crate::{Codec, DecodeSpec, Error, Format, Layout, Probe, RowSource};
-use work::Work;
+use work::{Reservation, Work};
 
+mod buffer;
 mod css;
 mod decode;
 mod detect;
 mod entities;
+mod rewrite;
 mod size;
-mod tidy;
 
+use buffer::{Buffer, CheckedReader};
 pub(crate) use detect::is_svg;
 
 /// The SVG "codec": it can only probe.
 #[derive(Debug)]
 pub(crate) struct Svg;
 
-/// The largest file that is looked into. A drawing beyond this is a bitmap in disguise.
+/// Upper limit for the text of a file, compressed or not.
 pub const MAX_BYTES: usize = 16 << 20;
 
 fn damaged(reason: impl Into<String>) -> Error {
@@ -34,14 +40,16 @@ impl Codec for Svg {
         Format::Svg
     }
 
-    /// Width and height in CSS pixels from the root element: its `width` and `height`, else those of
-    /// its `viewBox`; a size that the file does not say is 0. The whole file is read: what cannot be sanitised cannot
-    /// be described either.
-    fn probe(&self, bytes: &[u8], _work: &Work) -> Result<Probe, Error> {
-        let text = document(bytes)?;
-        let (width, height) = tidy::read(&text, None)?;
-        // Of the text, which is what the work is about: a compressed file says little of it.
-        let mut probe = Probe::new(Format::Svg, width, height, text.len());
+    /// Width and height in CSS pixels from the root element: its `width` and `height`, else those of its `viewBox`; 0
+    /// where neither says. The encoding is checked to the end of the file, the XML only up to the end of the root
+    /// element's start tag: [`sanitise`] parses the rest.
+    fn probe(&self, bytes: &[u8], work: &Work) -> Result<Probe, Error> {
+        check_kind(bytes)?;
+        let head = decode::measured_head(bytes, work)?;
+        let root = entities::expanded_root(&head)?;
+        let (width, height) = rewrite::root_size(&root, work)?;
+        // The text determines the cost of the work, not the compressed bytes.
+        let mut probe = Probe::new(Format::Svg, width, height, head.text_bytes);
         probe.alpha = true;
         Ok(probe)
     }
@@ -61,102 +69,86 @@ impl Codec for Svg {
         _spec: DecodeSpec,
         _work: &'a Work,
     ) -> Result<Box<dyn RowSource + 'a>, Error> {
-        Err(Error::Unsupported("SVG is passed through, not drawn".to_owned()))
+        Err(Error::Unsupported("SVG is passed through, not rasterised".to_owned()))
     }
 }
 
-/// Gives the file without what can act or call home, as plain UTF-8.
+/// Gives the file as UTF-8 without anything that acts or fetches.
 ///
 /// # Errors
-/// [`Error::TooLarge`] beyond [`MAX_BYTES`]; [`Error::Malformed`] when it is no well-formed SVG, its entities grow
-/// beyond bounds, or it nests too deep; budget, deadline.
+/// [`Error::TooLarge`] beyond [`MAX_BYTES`] or the limits on elements, depth and compression; [`Error::Malformed`] when
+/// it is not a well-formed SVG or its entities expand beyond the limit; budget, deadline, cancellation.
 pub fn sanitise(bytes: &[u8], work: &Work) -> Result<Vec<u8>, Error> {
-    let text = document(bytes)?;
-    work.check()?;
-    // The text where it was decoded, a style sheet, and the same sheet cleaned.
-    let _held = work.take(2 * text.len())?;
-    let mut tidied = Bounded::new(text.len(), work)?;
-    tidy::read(&text, Some(&mut tidied))?;
-    drop(text);
-    let mut out = Bounded::new(tidied.bytes.len(), work)?;
+    check_kind(bytes)?;
+    let document = Document::new(bytes, work)?;
+    let text_bytes = document.text.len();
+    // One style sheet, and its cleaned copy.
+    let _sheets = work.take(2 * text_bytes)?;
+    let grown = || damaged("the sanitised file is more than twice as large as the source");
+    let mut rewritten = Buffer::new(text_bytes * 2 + 4096, grown, work)?;
+    rewrite::rewrite(&document.text, rewrite::Complexity::for_file(bytes.len()), &mut rewritten, work)?;
+    drop(document);
+    let rewritten = rewritten.into_inner();
+
+    let mut out = Buffer::new(rewritten.bytes.len() * 2 + 4096, grown, work)?;
     let mut filter = svg_hush::Filter::new();
     filter.set_data_url_filter(svg_hush::data_url_filter::allow_standard_images);
-    let result = filter.filter(tidied.bytes.as_slice(), &mut out);
-    if let Some(error) = out.failure {
+    let mut reader = CheckedReader::new(&rewritten.bytes, work);
+    let result = filter.filter(&mut reader, &mut out);
+    if let Some(error) = reader.failure() {
         return Err(error);
     }
+    let out = out.finish()?;
     result.map_err(|e| damaged(e.to_string()))?;
     if out.bytes.is_empty() {
-        return Err(damaged("nothing is left"));
+        return Err(damaged("no element is left after sanitising"));
     }
     Ok(out.bytes)
 }
 
-/// The most that [`sanitise`] takes, for a file whose text is as long as a probe says: the text, its style sheets
-/// twice, and what is written in two steps, whose buffers double.
+/// The most that [`sanitise`] reserves for a file whose text is as long as the probe says: the text, a style sheet
+/// twice, and two output buffers that double as they grow.
 #[must_use]
 pub fn peak_bytes(probe: &Probe) -> u64 {
-    7 * probe.file_size
+    // Expanded entities are part of the text that follows.
+    let text = probe.file_size + entities::MAX_EXPANSION as u64;
+    7 * text
 }
 
-/// The text of a file, bounded, and without anything that an XML parser would expand or fetch.
-fn document(bytes: &[u8]) -> Result<Cow<'_, str>, Error> {
+fn check_kind(bytes: &[u8]) -> Result<(), Error> {
     if bytes.len() > MAX_BYTES {
         return Err(Error::TooLarge(format!(
-            "the SVG file has {} bytes, more than {MAX_BYTES}",
+            "the SVG file has {} bytes; the limit is {MAX_BYTES}",
             bytes.len()
         )));
     }
     if !is_svg(bytes) {
         return Err(Error::NotAnImage);
     }
-    entities::settle(decode::text(bytes)?)
+    Ok(())
 }
 
-/// Takes what is written, within the budget.
-struct Bounded<'a> {
-    bytes: Vec<u8>,
-    held: work::Reservation,
-    limit: usize,
-    failure: Option<Error>,
-    work: &'a Work,
+/// The decoded text of a file, without XML declaration and doctype, its entities expanded.
+struct Document<'a> {
+    text: Cow<'a, str>,
+    _held: Reservation,
 }
 
-impl<'a> Bounded<'a> {
-    /// For what is written of a text of `length` bytes, and is about as large.
-    fn new(length: usize, work: &'a Work) -> Result<Self, Error> {
-        let limit = length * 2 + 4096;
-        Ok(Self { bytes: Vec::new(), held: work.take(0)?, limit, failure: None, work })
-    }
-
-    fn failure(&mut self) -> Error {
-        self.failure.take().unwrap_or_else(|| damaged("it cannot be written"))
-    }
-}
-
-impl std::io::Write for Bounded<'_> {
-    fn write(&mut self, part: &[u8]) -> std::io::Result<usize> {
-        let needed = self.bytes.len() + part.len();
-        let mut allowed = self.work.check().map_err(Error::from);
-        if needed > self.limit {
-            allowed = Err(damaged("the file grows beyond twice its size"));
-        }
-        if allowed.is_ok() && needed > self.bytes.capacity() {
-            let capacity = needed.max(self.bytes.capacity() * 2).max(4096).min(self.limit);
-            allowed = self.held.grow_to(capacity).map_err(Error::from);
-            if allowed.is_ok() {
-                self.bytes.reserve_exact(capacity - self.bytes.len());
+impl<'a> Document<'a> {
+    fn new(bytes: &'a [u8], work: &Work) -> Result<Self, Error> {
+        let decode::Text { text, held } = decode::text(bytes, work)?;
+        match entities::expanded(&text, work)? {
+            entities::Expanded::Slice(start) => {
+                let text = match text {
+                    Cow::Borrowed(text) => Cow::Borrowed(&text[start..]),
+                    Cow::Owned(mut text) => {
+                        text.drain(..start);
+                        Cow::Owned(text)
+                    }
+                };
+                Ok(Self { text, _held: held })
             }
+            entities::Expanded::Text(text, held) => Ok(Self { text: text.into(), _held: held }),
         }
-        if let Err(error) = allowed {
-            self.failure = Some(error);
-            return Err(std::io::ErrorKind::Other.into());
-        }
-        self.bytes.extend_from_slice(part);
-        Ok(part.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
     }
 }

@@ -1,39 +1,62 @@
-//! The doctype taken away, and the entities that it declares put where they stand.
+//! Removes the doctype and expands the entities that it declares.
 //!
-//! Drawing programs declare a handful for their namespaces; `<!DOCTYPE` is also how a short file is made to grow without
-//! end, or to fetch others. So all of it is settled here, within bounds, before an XML parser sees the text.
+//! Drawing programs declare a few entities for their namespaces. `<!DOCTYPE` is also how a short file expands without
+//! end or fetches other files. All of it is done here, within limits, before an XML parser sees the text. Detection by
+//! content already bounds the doctype: the root element has to begin within the first 16 KiB.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::damaged;
+use super::decode::{HEAD, Head};
 use crate::{Error, Format};
+use work::{Reservation, Work};
 
-/// How deep entities may stand within each other.
+/// Nesting of entities within each other.
 const MAX_DEPTH: u32 = 8;
-/// Bytes that all references together may become.
-const MAX_EXPANSION: usize = 1 << 20;
+/// Bytes that all references together may expand to.
+pub(super) const MAX_EXPANSION: usize = 1 << 20;
 
-/// The text from its first element or comment on, with nothing left to be expanded but characters.
-pub(super) fn settle(text: Cow<'_, str>) -> Result<Cow<'_, str>, Error> {
-    let mut scan = Scan(&text);
+/// The text after the prolog.
+pub(super) enum Expanded {
+    /// No entities: the text from this byte on.
+    Slice(usize),
+    Text(String, Reservation),
+}
+
+/// The text from its first element or comment on, in which only character references are left.
+pub(super) fn expanded(text: &str, work: &Work) -> Result<Expanded, Error> {
+    let mut scan = Scan(text);
     let entities = prolog(&mut scan)?;
     let start = text.len() - scan.0.len();
     if entities.is_empty() {
-        return Ok(match text {
-            Cow::Borrowed(text) => Cow::Borrowed(&text[start..]),
-            Cow::Owned(mut text) => {
-                text.drain(..start);
-                text.into()
-            }
-        });
+        return Ok(Expanded::Slice(start));
     }
-    let mut out = String::with_capacity(text.len());
-    Expander { entities, left: MAX_EXPANSION }.content(&text[start..], 0, &mut out)?;
-    Ok(out.into())
+    let mut expander = Expander::new(entities, scan.0.len());
+    let held = work.take(expander.limit)?;
+    let mut out = String::with_capacity(expander.limit);
+    expander.content(scan.0, 0, Until::End, &mut out)?;
+    work.check()?;
+    Ok(Expanded::Text(out, held))
 }
 
-/// What an entity stands for; nothing when that is in another file.
+/// The start tag of the root element, and the comments before it.
+pub(super) fn expanded_root(head: &Head) -> Result<String, Error> {
+    let expand = || {
+        let mut scan = Scan(&head.text);
+        let entities = prolog(&mut scan)?;
+        let mut out = String::new();
+        Expander::new(entities, scan.0.len()).content(scan.0, 0, Until::FirstTag, &mut out)?;
+        Ok(out)
+    };
+    expand().map_err(|error| match error {
+        Error::Truncated(_) if head.cut => damaged(format!(
+            "the start tag of its root element does not end within the first {HEAD} bytes of its text"
+        )),
+        other => other,
+    })
+}
+
+/// The values of the entities; `None` for those in other files.
 type Entities = HashMap<String, Option<String>>;
 
 struct Scan<'a>(&'a str);
@@ -49,7 +72,7 @@ impl<'a> Scan<'a> {
         self.0.len() < before
     }
 
-    /// What stands before `end`, which is passed too.
+    /// The text before `end`, which is consumed too.
     fn until(&mut self, end: &str) -> Result<&'a str, Error> {
         let (before, rest) = self.0.split_once(end).ok_or(Error::Truncated(Format::Svg))?;
         self.0 = rest;
@@ -68,7 +91,7 @@ impl<'a> Scan<'a> {
         if self.eat(quote) { self.until(quote).map(Some) } else { Ok(None) }
     }
 
-    /// To the end of a declaration; a `>` may stand within quotes.
+    /// Skips to the end of a declaration; a `>` in quotes does not end it.
     fn declaration(&mut self) -> Result<(), Error> {
         loop {
             let at = self.0.find(['"', '\'', '>']).ok_or(Error::Truncated(Format::Svg))?;
@@ -81,7 +104,7 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// Passes the XML declaration, and all up to the end of the doctype if there is one.
+/// Skips the XML declaration, and everything up to the end of the doctype if there is one.
 fn prolog(scan: &mut Scan<'_>) -> Result<Entities, Error> {
     if scan.0.strip_prefix("<?xml").is_some_and(|rest| rest.starts_with(char::is_whitespace)) {
         scan.until("?>")?;
@@ -121,7 +144,7 @@ fn unreadable(scan: &Scan<'_>) -> Error {
     if scan.0.is_empty() {
         return Error::Truncated(Format::Svg);
     }
-    damaged("the doctype cannot be read")
+    damaged("its doctype is not well-formed, or declares more than `<!ENTITY name \"value\">`")
 }
 
 fn internal_subset(scan: &mut Scan<'_>, entities: &mut Entities) -> Result<(), Error> {
@@ -136,11 +159,10 @@ fn internal_subset(scan: &mut Scan<'_>, entities: &mut Entities) -> Result<(), E
         } else if scan.eat("<!ENTITY") {
             entity(scan, entities)?;
         } else if ["<!ELEMENT", "<!ATTLIST", "<!NOTATION"].iter().any(|kind| scan.eat(kind)) {
+            // Illustrator writes these. They are skipped and have no effect.
             scan.declaration()?;
-        } else if scan.eat("%") {
-            // Declarations from elsewhere are not fetched, and nothing in a drawing needs them.
-            scan.until(";")?;
         } else {
+            // Parameter entities too: their declarations may come from elsewhere.
             return Err(unreadable(scan));
         }
     }
@@ -148,8 +170,6 @@ fn internal_subset(scan: &mut Scan<'_>, entities: &mut Entities) -> Result<(), E
 
 fn entity(scan: &mut Scan<'_>, entities: &mut Entities) -> Result<(), Error> {
     let spaced = scan.space();
-    let of_doctype = scan.eat("%");
-    let spaced = spaced && (!of_doctype || scan.space());
     let name = scan.name();
     if !spaced || name.is_empty() {
         return Err(unreadable(scan));
@@ -157,27 +177,25 @@ fn entity(scan: &mut Scan<'_>, entities: &mut Entities) -> Result<(), Error> {
     scan.space();
     let value = scan.quoted()?.map(characters).transpose()?;
     scan.declaration()?;
-    if !of_doctype {
-        // The first declaration of a name is the one that counts.
-        entities.entry(name.to_owned()).or_insert(value);
-    }
+    // The first declaration of a name counts.
+    entities.entry(name.to_owned()).or_insert(value);
     Ok(())
 }
 
-/// The value of an entity with its character references replaced, as XML has it: when it is declared.
+/// The value of an entity. XML replaces character references when the entity is declared.
 fn characters(value: &str) -> Result<String, Error> {
     let mut out = String::new();
     let mut scan = Scan(value);
     while let Some((before, after)) = scan.0.split_once("&#") {
         out.push_str(before);
         scan.0 = after;
-        let number = scan.until(";").map_err(|_| damaged("a character reference has no end"))?;
+        let number = scan.until(";").map_err(|_| damaged("a character reference has no `;`"))?;
         let code = match number.strip_prefix('x') {
             Some(hex) => u32::from_str_radix(hex, 16),
             None => number.parse(),
         };
         let c = code.ok().and_then(char::from_u32);
-        out.push(c.ok_or_else(|| damaged(format!("there is no character {number}")))?);
+        out.push(c.ok_or_else(|| damaged(format!("&#{}; is not a character", number.escape_default())))?);
     }
     out.push_str(scan.0);
     Ok(out)
@@ -185,12 +203,27 @@ fn characters(value: &str) -> Result<String, Error> {
 
 struct Expander {
     entities: Entities,
+    /// Bytes that references may still expand to.
     left: usize,
+    /// Bytes of the whole output.
+    limit: usize,
+}
+
+/// How much of the content is wanted.
+#[derive(Clone, Copy, PartialEq)]
+enum Until {
+    End,
+    /// Up to the end of the first start tag.
+    FirstTag,
 }
 
 impl Expander {
+    fn new(entities: Entities, text: usize) -> Self {
+        Self { entities, left: MAX_EXPANSION, limit: text + MAX_EXPANSION }
+    }
+
     /// Text and elements.
-    fn content(&mut self, text: &str, depth: u32, out: &mut String) -> Result<(), Error> {
+    fn content(&mut self, text: &str, depth: u32, until: Until, out: &mut String) -> Result<(), Error> {
         let mut scan = Scan(text);
         while let Some(at) = scan.0.find(['<', '&']) {
             let (before, rest) = scan.0.split_at(at);
@@ -198,7 +231,7 @@ impl Expander {
             scan.0 = rest;
             if scan.eat("&") {
                 if let Some(value) = self.reference(&mut scan, depth, out)? {
-                    self.content(&value, depth + 1, out)?;
+                    self.content(&value, depth + 1, Until::End, out)?;
                 }
                 continue;
             }
@@ -209,7 +242,13 @@ impl Expander {
                 out.push_str(&whole[..whole.len() - scan.0.len()]);
             } else {
                 self.tag(&mut scan, depth, out)?;
+                if until == Until::FirstTag {
+                    return Ok(());
+                }
             }
+        }
+        if until == Until::FirstTag {
+            return Err(Error::Truncated(Format::Svg));
         }
         out.push_str(scan.0);
         Ok(())
@@ -234,7 +273,7 @@ impl Expander {
         }
     }
 
-    /// The value of an attribute. Quotes out of an entity do not end it.
+    /// The value of an attribute. Quotes that come from an entity do not end it.
     fn value(&mut self, text: &str, depth: u32, out: &mut String) -> Result<(), Error> {
         let mut scan = Scan(text);
         while let Some((before, after)) = scan.0.split_once('&') {
@@ -248,7 +287,7 @@ impl Expander {
         Ok(())
     }
 
-    /// What the reference stands for whose `&` was passed. What a parser of XML knows is left to it.
+    /// The value of the reference whose `&` was consumed; `None` for those that an XML parser knows.
     fn reference(
         &mut self,
         scan: &mut Scan<'_>,
@@ -266,11 +305,15 @@ impl Expander {
         let value =
             value.clone().ok_or_else(|| damaged(format!("the entity &{named} is in another file")))?;
         scan.0 = name.0;
-        // Each reference costs, even one to nothing: they are work.
+        // A reference to an empty entity is work too.
         let left = self.left.checked_sub(value.len() + 1);
         match left {
-            Some(left) if depth < MAX_DEPTH => self.left = left,
-            _ => return Err(damaged("its entities grow beyond bounds")),
+            Some(left) if depth < MAX_DEPTH && out.len() + value.len() <= self.limit => self.left = left,
+            _ => {
+                return Err(damaged(format!(
+                    "its entities expand to more than {MAX_EXPANSION} bytes or are nested deeper than {MAX_DEPTH}"
+                )));
+            }
         }
         Ok(Some(value))
     }

@@ -1,58 +1,49 @@
-//! How large a drawing says it is.
+//! Width and height of a drawing, from its root element.
 
+use std::str::FromStr;
+
+use svgtypes::{Length, LengthUnit, ViewBox};
 use xml::attribute::OwnedAttribute;
 
-/// Width and height of the root element in CSS pixels, 0 where it does not say.
+/// Width and height in CSS pixels; 0 where the root element does not say.
 pub(super) fn of(root: &[OwnedAttribute]) -> (u32, u32) {
     let attribute = |name: &str| {
         root.iter().find(|a| a.name.namespace.is_none() && a.name.local_name == name).map(|a| a.value.trim())
     };
     let length = |name: &str| attribute(name).and_then(pixels);
     let (mut width, mut height) = (length("width"), length("height"));
-    if let Some((w, h)) = attribute("viewBox").and_then(view_box) {
+    if let Some(view) = attribute("viewBox").and_then(|v| ViewBox::from_str(v).ok()) {
         match (width, height) {
-            (None, None) => (width, height) = (Some(w), Some(h)),
-            // One side said: the other follows from the shape of the view.
-            (Some(given), None) => height = Some(given * h / w),
-            (None, Some(given)) => width = Some(given * w / h),
+            (None, None) => (width, height) = (Some(view.w), Some(view.h)),
+            // One side is given: the other follows from the aspect ratio of the view box.
+            (Some(given), None) => height = Some(given * view.h / view.w),
+            (None, Some(given)) => width = Some(given * view.w / view.h),
             (Some(_), Some(_)) => {}
         }
     }
-    let whole = |v: Option<f64>| v.map_or(0, |v| v.round().clamp(0.0, f64::from(u32::MAX)) as u32);
-    (whole(width), whole(height))
+    let rounded = |v: Option<f64>| v.map_or(0, |v| v.round().clamp(0.0, f64::from(u32::MAX)) as u32);
+    (rounded(width), rounded(height))
 }
 
-/// A length in CSS pixels; percentages and font sizes say nothing without a page.
+/// A length in CSS pixels. Percentages and font sizes have no meaning without a page.
 fn pixels(value: &str) -> Option<f64> {
-    let digits = value
-        .find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '+' | '-' | 'e' | 'E')))
-        .unwrap_or(value.len());
-    // The e of `1em` is no exponent.
-    let (number, unit) = match value[..digits].parse::<f64>() {
-        Ok(v) => (v, &value[digits..]),
-        Err(_) => {
-            let cut = value[..digits].find(['e', 'E'])?;
-            (value[..cut].parse().ok()?, &value[cut..])
-        }
+    // `svgtypes` knows the units of SVG 1.1; the quarter millimetre came with SVG 2.
+    if let Some(number) = value.strip_suffix('Q') {
+        return positive(svgtypes::Number::from_str(number).ok()?.0 * 96.0 / 101.6);
+    }
+    let length = Length::from_str(value).ok()?;
+    let scale = match length.unit {
+        LengthUnit::None | LengthUnit::Px => 1.0,
+        LengthUnit::Pt => 96.0 / 72.0,
+        LengthUnit::Pc => 16.0,
+        LengthUnit::In => 96.0,
+        LengthUnit::Cm => 96.0 / 2.54,
+        LengthUnit::Mm => 96.0 / 25.4,
+        LengthUnit::Em | LengthUnit::Ex | LengthUnit::Percent => return None,
     };
-    let scale = match unit {
-        "" | "px" => 1.0,
-        "pt" => 96.0 / 72.0,
-        "pc" => 16.0,
-        "in" => 96.0,
-        "cm" => 96.0 / 2.54,
-        "mm" => 96.0 / 25.4,
-        "Q" => 96.0 / 101.6,
-        _ => return None,
-    };
-    Some(number * scale).filter(|v| v.is_finite() && *v > 0.0)
+    positive(length.number * scale)
 }
 
-/// Width and height of a view box.
-fn view_box(value: &str) -> Option<(f64, f64)> {
-    let mut numbers =
-        value.split([' ', ',', '\t', '\n', '\r']).filter(|s| !s.is_empty()).map(str::parse::<f64>);
-    let mut next = || numbers.next().and_then(Result::ok).filter(|v| v.is_finite());
-    let (_, _, w, h) = (next()?, next()?, next()?, next()?);
-    (w > 0.0 && h > 0.0).then_some((w, h))
+fn positive(pixels: f64) -> Option<f64> {
+    Some(pixels).filter(|v| v.is_finite() && *v > 0.0)
 }
