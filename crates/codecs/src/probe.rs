@@ -94,6 +94,8 @@ pub struct Probe {
     pub whole_bitmap: bool,
     /// EXIF payload (the TIFF structure, without "Exif\0\0"), JPEG only.
     pub exif: Option<Vec<u8>>,
+    /// Faults of the file that do not touch its image, and what was assumed because of them.
+    pub warnings: Vec<&'static str>,
     pub file_size: u64,
 }
 
@@ -118,6 +120,7 @@ impl Probe {
             cmyk: false,
             whole_bitmap: false,
             exif: None,
+            warnings: Vec::new(),
             file_size: file_size as u64,
         }
     }

@@ -142,15 +142,133 @@ fn what_does_not_change_is_not_written_again() {
     assert!(two < one + 200, "{one} {two}");
 }
 
+/// Between two frames nothing tells a cut file from one without a trailer: the frames before are complete.
 #[test]
-fn a_cut_file_is_an_error_at_every_length() {
-    for name in ["animated.gif", "interlaced.gif"] {
+fn a_cut_file_is_an_error_at_every_length_but_between_frames() {
+    for (name, count) in [("animated.gif", 6), ("interlaced.gif", 1)] {
         let bytes = fixture(name);
+        let mut between = Vec::new();
         for n in 0..bytes.len() {
-            let error = decode(GIF, &bytes[..n], RGB).expect_err("half an image is no image");
-            assert!(matches!(error, Error::Truncated(_)), "{name} {n}: {error}");
+            match codec(GIF).probe(&bytes[..n], &Work::unlimited()) {
+                Ok(probe) => {
+                    assert_eq!(probe.warnings.len(), 1, "{name} {n}");
+                    between.push(probe.animation.map_or(1, |a| a.frames));
+                }
+                Err(error) => assert!(matches!(error, Error::Truncated(_)), "{name} {n}: {error}"),
+            }
+        }
+        assert_eq!(between, (1..=count).collect::<Vec<_>>(), "{name}: one place after each frame");
+        assert!(codec(GIF).probe(&bytes, &Work::unlimited()).unwrap().warnings.is_empty());
+    }
+}
+
+/// A still of 80 × 60 pixels, without a graphic control extension.
+fn still() -> Vec<u8> {
+    encode(GIF, &picture(Layout::Rgb, 80, 60, 0.0), &EncodeSpec::default()).unwrap()
+}
+
+/// Where the image descriptor of [`still`] begins.
+fn descriptor(bytes: &[u8]) -> usize {
+    13 + (3 << ((bytes[10] & 7) + 1)) + 8
+}
+
+#[test]
+fn a_screen_smaller_than_the_first_frame_grows_to_it() {
+    let whole = still();
+    let expected = decode(GIF, &whole, RGB).unwrap();
+    for (screen, offset) in
+        [([40_u16, 30], [0_u16, 0]), ([0, 0], [0, 0]), ([0, 60], [7, 0]), ([79, 59], [5, 9])]
+    {
+        let mut bytes = whole.clone();
+        bytes[6..8].copy_from_slice(&screen[0].to_le_bytes());
+        bytes[8..10].copy_from_slice(&screen[1].to_le_bytes());
+        let at = descriptor(&bytes);
+        assert_eq!(bytes[at], 0x2C);
+        bytes[at + 1..at + 3].copy_from_slice(&offset[0].to_le_bytes());
+        bytes[at + 3..at + 5].copy_from_slice(&offset[1].to_le_bytes());
+        let probe = codec(GIF).probe(&bytes, &Work::unlimited()).unwrap();
+        assert_eq!((probe.width, probe.height), (80, 60), "{screen:?}");
+        assert!(probe.warnings.iter().any(|w| w.contains("screen")), "{:?}", probe.warnings);
+        assert_eq!(rgba(&decode(GIF, &bytes, RGB).unwrap()), rgba(&expected), "{screen:?}");
+    }
+    // One side only.
+    let mut bytes = whole.clone();
+    bytes[6..10].copy_from_slice(&[40, 0, 100, 0]);
+    let probe = codec(GIF).probe(&bytes, &Work::unlimited()).unwrap();
+    assert_eq!((probe.width, probe.height, probe.alpha), (80, 100, true));
+    // A frame that lies partly outside a screen of its size is clipped, as ever.
+    let mut bytes = whole;
+    let at = descriptor(&bytes);
+    bytes[at + 1] = 10;
+    let shifted = decode(GIF, &bytes, RGB).unwrap();
+    assert_eq!((shifted.width, shifted.height, shifted.layout), (80, 60, Layout::Rgba));
+    assert_eq!(&shifted.planes[0].row(0)[40..44], &rgba(&expected)[..4]);
+    assert_eq!(&shifted.planes[0].row(0)[..4], &[0; 4]);
+    // Neither the screen nor the frame has a size.
+    bytes[6..10].fill(0);
+    bytes[at + 5..at + 9].fill(0);
+    assert!(matches!(codec(GIF).probe(&bytes, &Work::unlimited()), Err(Error::Malformed { .. })));
+}
+
+#[test]
+fn bytes_after_the_last_frame_do_not_matter() {
+    let animated = fixture("animated.gif");
+    let whole = still();
+    for (bytes, frame_count) in [(&whole, 1), (&animated, 6)] {
+        assert_eq!(bytes.last(), Some(&0x3B));
+        let frames_only = &bytes[..bytes.len() - 1];
+        let expected: Vec<_> =
+            frames(GIF, bytes).unwrap().into_iter().map(|f| f.image.data().to_vec()).collect();
+        for tail in [&b""[..], b"\r\n<!-- x -->", b"\0\0", b"\0\xFF;", b"\xFF\xFE\xFD", b"\x89PNG", b"GIF89a"]
+        {
+            let file = [frames_only, tail].concat();
+            let probe = codec(GIF).probe(&file, &Work::unlimited()).unwrap();
+            assert_eq!(probe.animation.map_or(1, |a| a.frames), frame_count, "{tail:?}");
+            assert_eq!(probe.warnings.len(), 1, "{tail:?}: {:?}", probe.warnings);
+            let got: Vec<_> =
+                frames(GIF, &file).unwrap().into_iter().map(|f| f.image.data().to_vec()).collect();
+            assert!(got == expected, "{tail:?}");
+        }
+        // A frame that has begun has to be complete.
+        let control = b"\x21\xF9\x04\0\x0A\0\0\0";
+        for tail in [&b"\x21"[..], b"\x2C", b"\x21\xF9\x04\0", control, &[&control[..], b"\x2C\0\0"].concat()]
+        {
+            let error = codec(GIF).probe(&[frames_only, tail].concat(), &Work::unlimited()).unwrap_err();
+            assert!(matches!(error, Error::Truncated(_)), "{tail:?}: {error}");
+        }
+        // Nothing that follows the trailer is read.
+        let probe = codec(GIF).probe(&[bytes, &b"\x2C\0"[..]].concat(), &Work::unlimited()).unwrap();
+        assert!(probe.warnings.is_empty());
+        // A damaged control extension, and unknown bytes before any frame.
+        let broken = [frames_only, &control[..], b"\x0D"].concat();
+        assert!(matches!(codec(GIF).probe(&broken, &Work::unlimited()), Err(Error::Malformed { .. })));
+    }
+    let mut bytes = whole;
+    let at = descriptor(&bytes) - 8;
+    bytes[at] = 0x0D;
+    assert!(matches!(codec(GIF).probe(&bytes, &Work::unlimited()), Err(Error::Malformed { .. })));
+}
+
+#[test]
+fn the_number_of_frames_is_limited() {
+    let head = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xFF\xFF\xFF";
+    let frame = b"\x2C\0\0\0\0\x01\0\x01\0\0\x02\x02\x44\x01\0";
+    for (count, allowed) in [(16_384, true), (16_385, false)] {
+        let file = [&head[..], &frame.repeat(count), b";"].concat();
+        let probe = codec(GIF).probe(&file, &Work::unlimited());
+        match probe {
+            Ok(probe) => assert!(allowed && probe.animation.is_some_and(|a| a.frames == 16_384)),
+            Err(error) => assert!(!allowed && matches!(error, Error::TooLarge(_)), "{error}"),
         }
     }
+}
+
+/// A delay of 0 stays 0: what it means in another format is the planner's decision.
+#[test]
+fn a_delay_of_zero_is_kept() {
+    let image = picture(Layout::Rgba, 8, 8, 0.0);
+    let file = animation(GIF, &[(&image, 0), (&image, 0)], 0, 85);
+    assert!(frames(GIF, &file).unwrap().iter().all(|f| f.delay_ms == 0));
 }
 
 #[test]

@@ -1,15 +1,14 @@
 //! GIF, both ways, still and animated.
 //!
-//! A canvas is composited as browsers do: disposal to the background makes clear, frames are cut at the canvas, a
-//! file without its trailer is an error. `EncodeSpec::quality` has no meaning here: a GIF always has the best
-//! 256 colours; `fast` leaves out the dithering.
+//! Frames are composited as browsers do: disposal to the background clears, frames are clipped at the screen.
+//! `EncodeSpec::quality` has no effect: a GIF always has the best 256 colours; `fast` turns dithering off.
 
 mod blocks;
 mod encoder;
 mod frames;
 mod lzw;
 
-use self::blocks::{Blocks, Disposal, damaged};
+use self::blocks::{Blocks, Disposal, End};
 use self::encoder::{Encoder, opaque_or_clear};
 use self::frames::Frames;
 use crate::canvas::Rect;
@@ -24,25 +23,29 @@ use work::Work;
 #[derive(Debug)]
 pub(crate) struct Gif;
 
-/// Frames that a file may have: more is an attack or a film.
-const MAX_FRAMES: u32 = 1 << 16;
+/// Upper limit for frames: 27 minutes at ten frames a second. Each frame costs tens of microseconds even if it is a
+/// single pixel.
+const MAX_FRAMES: u32 = 1 << 14;
 
 impl Codec for Gif {
     fn format(&self) -> Format {
         Format::Gif
     }
 
-    fn probe(&self, bytes: &[u8], _work: &Work) -> Result<Probe, Error> {
+    fn probe(&self, bytes: &[u8], work: &Work) -> Result<Probe, Error> {
         let mut blocks = Blocks::new(bytes)?;
         let (width, height) = (blocks.width, blocks.height);
         let mut probe = Probe::new(Format::Gif, width, height, bytes.len());
         let mut frames = 0_u32;
-        // A rectangle cleared after a frame is seen as a hole in the next.
+        // A rectangle that is cleared after a frame is a hole in the next.
         let mut cleared = false;
         while let Some(frame) = blocks.next()? {
             if frames == 0 {
                 let covered = frame.rect.clipped(width, height) == Rect::whole(width, height);
                 probe.alpha = frame.clear.is_some() || !covered;
+            }
+            if frames.is_multiple_of(256) {
+                work.check()?;
             }
             frames += 1;
             if frames > MAX_FRAMES {
@@ -50,9 +53,6 @@ impl Codec for Gif {
             }
             probe.alpha |= cleared;
             cleared |= frame.disposal == Disposal::Clear;
-        }
-        if frames == 0 {
-            return Err(damaged("no image"));
         }
         if frames > 1 {
             let loops = match blocks.repeats {
@@ -64,6 +64,18 @@ impl Codec for Gif {
         }
         probe.palette = true;
         probe.whole_bitmap = true;
+        if blocks.screen_enlarged() {
+            probe.warnings.push("the GIF screen is smaller than its first frame and was enlarged to it");
+        }
+        match blocks.end {
+            End::Trailer => {}
+            End::Missing => {
+                probe.warnings.push("the GIF file has no trailer after its last complete frame");
+            }
+            End::Unknown => {
+                probe.warnings.push("unknown bytes after the last complete GIF frame were ignored");
+            }
+        }
         Ok(probe)
     }
 
@@ -73,7 +85,7 @@ impl Codec for Gif {
 
     fn decode_bytes(&self, probe: &Probe, _spec: DecodeSpec) -> u64 {
         let canvas = u64::from(probe.width) * u64::from(probe.height) * 4;
-        // Frames: the canvas, what it was before (disposal), the copy handed out. A row of a frame may be
+        // Frames: the canvas, its content before the frame (disposal), the copy handed out. A row of a frame may be
         // wider than the canvas.
         canvas * if probe.animation.is_some() { 3 } else { 2 } + (192 << 10) + u64::from(probe.width) * 3 * 32
     }

@@ -1,4 +1,8 @@
-//! The blocks of a GIF file, walked without decoding a pixel. See the GIF89a specification.
+//! The blocks of a GIF file, read without decoding a pixel. See the GIF89a specification.
+//!
+//! Decoders of browsers show more than the specification allows, and files rely on it: a screen smaller than the first
+//! frame grows to it, and a file may end without its trailer, or with other bytes, once its frames are complete. A frame
+//! that is cut is an error.
 
 use std::ops::Range;
 
@@ -15,7 +19,7 @@ pub(super) enum Disposal {
     Previous,
 }
 
-/// One image and what was said before it.
+/// One image, with its graphic control extension.
 #[derive(Debug, Clone)]
 pub(super) struct FrameHead {
     pub(super) rect: Rect,
@@ -31,16 +35,31 @@ pub(super) struct FrameHead {
     pub(super) data: usize,
 }
 
-/// Walks from frame to frame.
-#[derive(Debug)]
+/// Goes from frame to frame.
+#[derive(Debug, Clone)]
 pub(super) struct Blocks<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// Size of the screen.
     pub(super) width: u32,
     pub(super) height: u32,
     global: Range<usize>,
-    /// How often the animation repeats after it was played: none if nothing was said, 0 = forever.
+    /// Repetitions after the first run: `None` if the file does not say, 0 = forever.
     pub(super) repeats: Option<u16>,
+    frames: u32,
+    /// Whether the screen's width and height were smaller than those of the first frame.
+    enlarged: (bool, bool),
+    pub(super) end: End,
+}
+
+/// How the file ends after its last frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Trailer,
+    /// No trailer.
+    Missing,
+    /// Bytes that are not a block.
+    Unknown,
 }
 
 const TRUNCATED: Error = Error::Truncated(Format::Gif);
@@ -56,13 +75,35 @@ impl<'a> Blocks<'a> {
             return Err(Error::NotAnImage);
         }
         let size = |at: usize| u32::from(u16::from_le_bytes([head[at], head[at + 1]]));
-        let (width, height) = (size(6), size(8));
-        if width == 0 || height == 0 {
-            return Err(damaged("a side of zero pixels"));
-        }
-        let mut blocks = Self { bytes, at: 13, width, height, global: 0..0, repeats: None };
+        let mut blocks = Self {
+            bytes,
+            at: 13,
+            width: size(6),
+            height: size(8),
+            global: 0..0,
+            repeats: None,
+            frames: 0,
+            enlarged: (false, false),
+            end: End::Trailer,
+        };
         blocks.global = blocks.table(head[10])?;
+        let first = blocks.clone().next()?.ok_or_else(|| damaged("it has no frame"))?;
+        blocks.enlarge_screen(&first);
+        if blocks.width == 0 || blocks.height == 0 {
+            return Err(damaged("its screen and its first frame have no size"));
+        }
         Ok(blocks)
+    }
+
+    /// Browsers enlarge a screen that is smaller than the first frame.
+    fn enlarge_screen(&mut self, first: &FrameHead) {
+        self.enlarged = (first.rect.width > self.width, first.rect.height > self.height);
+        self.width = self.width.max(first.rect.width);
+        self.height = self.height.max(first.rect.height);
+    }
+
+    pub(super) fn screen_enlarged(&self) -> bool {
+        self.enlarged.0 || self.enlarged.1
     }
 
     fn take(&mut self, n: usize) -> Result<&'a [u8], Error> {
@@ -92,16 +133,27 @@ impl<'a> Blocks<'a> {
         }
     }
 
-    /// The next frame, or `None` at the trailer. A file that ends without one was cut.
+    /// The next frame, or `None` after the last one.
     pub(super) fn next(&mut self) -> Result<Option<FrameHead>, Error> {
         let (mut clear, mut delay, mut disposal) = (None, 0, Disposal::Keep);
+        // A graphic control extension announces a frame.
+        let mut controlled = false;
         loop {
+            if self.at == self.bytes.len() && self.frames > 0 && !controlled {
+                self.end = End::Missing;
+                return Ok(None);
+            }
             match self.take(1)?[0] {
                 0x3B => return Ok(None),
                 0x2C => {
                     let head = self.take(9)?;
                     let word = |at: usize| u32::from(u16::from_le_bytes([head[at], head[at + 1]]));
-                    let rect = Rect { x: word(0), y: word(2), width: word(4), height: word(6) };
+                    let mut rect = Rect { x: word(0), y: word(2), width: word(4), height: word(6) };
+                    if self.frames == 0 {
+                        // The screen is as large as this frame now: an offset would move a part of it outside.
+                        rect.x = if self.enlarged.0 { 0 } else { rect.x };
+                        rect.y = if self.enlarged.1 { 0 } else { rect.y };
+                    }
                     let flags = head[8];
                     let mut palette = self.table(flags)?;
                     if palette.is_empty() {
@@ -111,8 +163,9 @@ impl<'a> Blocks<'a> {
                     let data = self.at;
                     self.skip_data()?;
                     if !(1..=11).contains(&code_size) {
-                        return Err(damaged("LZW code size"));
+                        return Err(damaged(&format!("an LZW code size of {code_size} (expected 1 to 11)")));
                     }
+                    self.frames += 1;
                     let interlaced = flags & 0x40 != 0;
                     return Ok(Some(FrameHead {
                         rect,
@@ -127,6 +180,7 @@ impl<'a> Blocks<'a> {
                 }
                 0x21 => match self.take(1)?[0] {
                     0xF9 => {
+                        controlled = true;
                         let body = self.take(1)?[0];
                         let control = self.take(usize::from(body))?;
                         if let [flags, low, high, index, ..] = *control {
@@ -155,9 +209,13 @@ impl<'a> Blocks<'a> {
                     }
                     _ => self.skip_data()?,
                 },
-                // Stray zero bytes between blocks are seen in the wild.
+                // Some encoders write stray zero bytes between blocks.
                 0 => {}
-                _ => return Err(damaged("an unknown block")),
+                _ if self.frames > 0 && !controlled => {
+                    self.end = End::Unknown;
+                    return Ok(None);
+                }
+                other => return Err(damaged(&format!("an unknown block 0x{other:02X} before its frame"))),
             }
         }
     }

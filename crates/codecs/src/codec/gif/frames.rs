@@ -52,7 +52,7 @@ impl<'a> Frames<'a> {
 
     /// The first frame, without a second canvas.
     pub(super) fn into_first(mut self) -> Result<Raster, Error> {
-        self.advance()?.ok_or_else(|| damaged("no image"))?;
+        self.advance()?.ok_or_else(|| damaged("it has no frame"))?;
         Ok(self.canvas.raster)
     }
 

@@ -137,12 +137,11 @@ fn decode(bytes: &[u8], work: &Work, sink: &mut dyn FnMut(&[u8]) -> Result<(), E
     })
 }
 
+/// Takes a chunk, and whether it is the last.
+type ChunkSink<'a> = &'a mut dyn FnMut(&[u8], bool) -> Result<(), Error>;
+
 /// The bytes of a file, inflated, in chunks; the last one may be empty.
-fn chunks(
-    bytes: &[u8],
-    work: &Work,
-    sink: &mut dyn FnMut(&[u8], bool) -> Result<(), Error>,
-) -> Result<(), Error> {
+fn chunks(bytes: &[u8], work: &Work, sink: ChunkSink<'_>) -> Result<(), Error> {
     if !bytes.starts_with(&GZIP) {
         let count = bytes.len().div_ceil(CHUNK);
         for (i, chunk) in bytes.chunks(CHUNK).enumerate() {
