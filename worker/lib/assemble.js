@@ -1,0 +1,98 @@
+// Adds Wholeplate to the configuration that workerd's own reader makes of a wrangler file. Field positions are those of
+// `workerd.capnp`; positions in a published schema never change.
+import { readFileSync } from "node:fs";
+import { Struct, StructList, parseMessage, writeMessage } from "./capnp.js";
+import { UserError } from "./project.js";
+
+const COMPATIBILITY_DATE = "2026-11-01";
+/** Header in which the runtime hands `request.cf` of a subrequest to Wholeplate. */
+export const CF_BLOB_HEADER = "CF-Blob";
+export const PROTO_HEADER = "X-Forwarded-Proto";
+
+export const CONFIG = { services: 0, sockets: 1 };
+export const SOCKET = { name: 0, address: 1, options: 2, service: 4 };
+export const SERVICE = { name: 0, value: 1, worker: 1, network: 2, external: 3, disk: 4, bucket: 5, assets: 6 };
+export const DESIGNATOR = { name: 0, entrypoint: 1, json: 2 };
+export const WORKER = {
+  modules: 0, compatibilityDate: 1, compatibilityFlags: 2, bindings: 3, globalOutbound: 4, durableObjects: 5, uniqueKeyModifier: 6,
+  cacheApiOutbound: 7, storage: 8,
+};
+export const BINDING = { name: 0, value: 1, service: 7, wrapped: 12 };
+export const WRAPPED = { moduleName: 0, entrypoint: 1, innerBindings: 2 };
+export const EXTERNAL = { address: 0, http: 1 };
+export const HTTP = { forwardedProtoHeader: 0, cfBlobHeader: 1, injectRequestHeaders: 2 };
+
+const source = (name) => readFileSync(new URL(name, import.meta.url), "utf8");
+
+export function designator(name, entrypoint) {
+  const struct = Struct.sized(1, 3).setText(DESIGNATOR.name, name);
+  return entrypoint ? struct.setText(DESIGNATOR.entrypoint, entrypoint) : struct;
+}
+
+const service = (name, kind, value) => Struct.sized(1, 2).setUint16(0, kind).setText(SERVICE.name, name).set(SERVICE.value, value);
+
+function serviceBinding(name, target) {
+  return Struct.sized(1, 6).setUint16(0, BINDING.service).setText(BINDING.name, name).set(BINDING.value, target);
+}
+
+function worker(name, code, bindings) {
+  const module = Struct.sized(1, 3).setText(0, `${name}.js`).setText(1, code);
+  const struct = Struct.sized(1, 16)
+    .set(WORKER.modules, new StructList([module]))
+    .setText(WORKER.compatibilityDate, COMPATIBILITY_DATE)
+    .set(WORKER.bindings, new StructList(Object.entries(bindings).map(([binding, target]) => serviceBinding(binding, target))));
+  return service(name, SERVICE.worker, struct);
+}
+
+/** Wholeplate's socket. Without `blob`, a CF-Blob header that a visitor sent is removed: it would be obeyed. */
+function external(name, address, { blob }) {
+  const http = Struct.sized(1, 5).setText(HTTP.forwardedProtoHeader, PROTO_HEADER);
+  if (blob) http.setText(HTTP.cfBlobHeader, CF_BLOB_HEADER);
+  else http.set(HTTP.injectRequestHeaders, new StructList([Struct.sized(0, 2).setText(0, CF_BLOB_HEADER)]));
+  return service(name, SERVICE.external, Struct.sized(1, 4).setText(EXTERNAL.address, address).set(EXTERNAL.http, http));
+}
+
+function imagesBinding(name) {
+  const wrapped = Struct.sized(0, 3)
+    .setText(WRAPPED.moduleName, "cloudflare-internal:images-api")
+    .set(WRAPPED.innerBindings, new StructList([serviceBinding("fetcher", designator("wholeplate-images", "ServiceEntrypoint"))]));
+  return Struct.sized(1, 6).setUint16(0, BINDING.wrapped).setText(BINDING.name, name).set(BINDING.value, wrapped);
+}
+
+/**
+ * @param {Uint8Array} compiled what `workerd compile --config-only` wrote
+ * @param {{workerName: string, imagesBinding: string | null, wholeplate: string, listen: string}} options
+ *   `wholeplate`: the address of Wholeplate's socket, as "unix:/path"
+ * @returns {Struct} the root of the whole configuration
+ */
+export function assemble(compiled, options) {
+  const config = parseMessage(compiled);
+  const services = config.items(CONFIG.services);
+  const site = config.items(CONFIG.sockets)[0]?.struct(SOCKET.service);
+  if (!site) throw new UserError("workerd compiled a configuration without a socket; this version of workerd is not supported");
+
+  const own = services.find((one) => one.text(SERVICE.name) === options.workerName && one.uint16(0) === SERVICE.worker);
+  if (own) {
+    const struct = own.struct(SERVICE.value);
+    struct.set(WORKER.globalOutbound, designator("wholeplate-outbound")).set(WORKER.cacheApiOutbound, designator("wholeplate-cache"));
+    if (options.imagesBinding) {
+      struct.set(WORKER.bindings, new StructList([...struct.items(WORKER.bindings), imagesBinding(options.imagesBinding)]));
+    }
+  }
+
+  services.push(
+    external("wholeplate", options.wholeplate, { blob: false }),
+    external("wholeplate-outbound", options.wholeplate, { blob: true }),
+    worker("wholeplate-images", source("../entrypoint.js"), { WHOLEPLATE: designator("wholeplate") }),
+    worker("wholeplate-cache", source("workers/cache.js"), {}),
+    worker("wholeplate-zone", source("workers/zone.js"), { WHOLEPLATE: designator("wholeplate"), SITE: site }),
+  );
+  const socket = Struct.sized(2, 5)
+    .setText(SOCKET.name, "http")
+    .setText(SOCKET.address, options.listen)
+    .set(SOCKET.options, Struct.sized(1, 5))
+    .set(SOCKET.service, designator("wholeplate-zone"));
+  return config.set(CONFIG.services, new StructList(services)).set(CONFIG.sockets, new StructList([socket]));
+}
+
+export { writeMessage };

@@ -1,0 +1,110 @@
+// Finds and runs the two programs: workerd of the project (or of this package's peers), and Wholeplate.
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { delimiter, join } from "node:path";
+import { createInterface } from "node:readline";
+import { UserError } from "./project.js";
+
+/** First release whose reader knows KV, D1, queues and assets in a wrangler file. */
+const OLDEST_WORKERD = "2026-11-17";
+const READY_TIMEOUT_MS = 20_000;
+
+function resolveFrom(folder, request) {
+  for (const base of [join(folder, "package.json"), import.meta.url]) {
+    try {
+      return createRequire(base)(request);
+    } catch (error) {
+      if (error.code !== "MODULE_NOT_FOUND" && error.code !== "ERR_PACKAGE_PATH_NOT_EXPORTED") throw error;
+    }
+  }
+  return null;
+}
+
+function onPath(name) {
+  return (process.env.PATH ?? "").split(delimiter).map((folder) => join(folder, name)).find((path) => existsSync(path));
+}
+
+/** The path of workerd. @throws {UserError} when there is none, or when it is too old. */
+export function findWorkerd(folder) {
+  const module = resolveFrom(folder, "workerd");
+  const path = process.env.WORKERD ?? module?.default ?? onPath("workerd");
+  if (!path) throw new UserError("workerd is missing: run `npm install --save-dev workerd` in the project");
+  const version = spawnSync(path, ["--version"], { encoding: "utf8" }).stdout?.match(/\d{4}-\d{2}-\d{2}/)?.[0];
+  if (!version) throw new UserError(`${path}: cannot be run as workerd`);
+  if (version < OLDEST_WORKERD) {
+    throw new UserError(`workerd ${version} is too old, ${OLDEST_WORKERD} or later is needed: run \`npm install --save-dev workerd@latest\``);
+  }
+  return path;
+}
+
+/** The path of the wholeplate program: $WHOLEPLATE, the npm package of that name, or the one on PATH. */
+export function findWholeplate(folder) {
+  if (process.env.WHOLEPLATE) return process.env.WHOLEPLATE;
+  const path = resolveFrom(folder, "wholeplate/binary")?.path ?? onPath("wholeplate");
+  if (!path) throw new UserError("the wholeplate program is missing: run `npm install --save-dev wholeplate`, or set WHOLEPLATE to its path");
+  return path;
+}
+
+/** esbuild has to be reachable for workerd: it bundles the Worker's code. */
+export function toolPath(folder) {
+  const bins = [join(folder, "node_modules", ".bin")];
+  for (const base of [join(folder, "package.json"), import.meta.url]) {
+    try {
+      bins.push(join(createRequire(base).resolve("esbuild/package.json"), "..", "..", ".bin"));
+    } catch {}
+  }
+  return [...bins, process.env.PATH].join(delimiter);
+}
+
+/** A running program whose output lines are prefixed, and that ends with this process. */
+export class Program {
+  constructor(name, command, args, options = {}) {
+    this.name = name;
+    this.child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe", ...(options.pipes ?? [])], ...options });
+    this.lines = [];
+    this.exited = new Promise((resolve) => {
+      this.child.once("error", (error) => resolve({ error }));
+      this.child.once("exit", (code, signal) => resolve({ code, signal }));
+    });
+    for (const stream of [this.child.stdout, this.child.stderr]) {
+      createInterface({ input: stream }).on("line", (line) => {
+        if (this.lines.push(line) > 50) this.lines.shift();
+        for (const listener of this.listeners ?? []) listener(line);
+        if (options.show !== false) process.stderr.write(`[${name}] ${line}\n`);
+      });
+    }
+    this.listeners = new Set();
+  }
+
+  /** Resolves at the first line for which `test` is true. */
+  async line(test) {
+    let listener;
+    let timer;
+    const found = new Promise((resolve) => {
+      listener = (line) => test(line) && resolve(line);
+      this.listeners.add(listener);
+      const before = this.lines.find(test);
+      if (before) resolve(before);
+    });
+    const late = new Promise((resolve) => (timer = setTimeout(resolve, READY_TIMEOUT_MS, null)));
+    const result = await Promise.race([found, late, this.exited]);
+    clearTimeout(timer);
+    this.listeners.delete(listener);
+    if (typeof result === "string") return result;
+    throw new UserError(this.failure(result));
+  }
+
+  failure(result) {
+    const said = this.lines.slice(-5).join("\n  ");
+    const how = result?.error ? result.error.message : result ? `ended with ${result.signal ?? `status ${result.code}`}` : "did not become ready";
+    return `${this.name} ${how}${said ? `:\n  ${said}` : ""}`;
+  }
+
+  async stop() {
+    this.child.kill("SIGTERM");
+    const timer = setTimeout(() => this.child.kill("SIGKILL"), 10_000);
+    await this.exited;
+    clearTimeout(timer);
+  }
+}
