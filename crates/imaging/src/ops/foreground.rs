@@ -1,9 +1,8 @@
 //! `segment=foreground`: the background becomes transparent. Sizes and colours stay.
 
 use codecs::{Plane, Raster};
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use recipe::Color;
+use resample::{Convolution, FilterType, Spec};
 use work::Work;
 
 use crate::geometry::{Area, Window};
@@ -69,11 +68,10 @@ fn stretched(mask: &Plane, (width, height): (u32, u32), work: &Work) -> Result<P
     let mut out = Plane::new(width, height, 1, work)?;
     // The rows between the two directions.
     let _held = work.take(stretch_bytes(mask.width, (width, height)))?;
-    let wrong = |e: &dyn std::fmt::Display| Error::Internal(format!("mask: {e}"));
-    let from = ImageRef::new(mask.width, mask.height, &mask.data, PixelType::U8).map_err(|e| wrong(&e))?;
-    let mut to = Image::from_slice_u8(width, height, &mut out.data, PixelType::U8).map_err(|e| wrong(&e))?;
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom));
-    Resizer::new().resize(&from, &mut to, &options).map_err(|e| wrong(&e))?;
+    let spec = Spec { channels: 1, filter: FilterType::CatmullRom, crop: None, use_alpha: true };
+    Convolution::new()
+        .resize(&mask.data, (mask.width, mask.height), &mut out.data, (width, height), &spec)
+        .map_err(|e| Error::Internal(format!("mask: {e}")))?;
     work.check()?;
     Ok(out)
 }

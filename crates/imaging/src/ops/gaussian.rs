@@ -5,8 +5,7 @@
 //! their alpha, so that what is transparent does not bleed.
 
 use codecs::Raster;
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use resample::{Convolution, FilterType, Spec};
 use work::Work;
 
 use crate::Error;
@@ -108,18 +107,12 @@ fn blur_reduced(image: &mut Raster, sigma: f64, work: &Work) -> Result<(), Error
 
 /// Resamples all of `from` to the size of `to`; alpha is respected.
 fn scale(from: &Raster, to: &mut Raster, filter: FilterType) -> Result<(), Error> {
-    let internal = |e: &dyn std::fmt::Display| Error::Internal(format!("blur: {e}"));
-    let pixel = match from.layout.channels(0) {
-        1 => PixelType::U8,
-        3 => PixelType::U8x3,
-        _ => PixelType::U8x4,
-    };
-    let (width, height) = (to.width, to.height);
-    let source = ImageRef::new(from.width, from.height, from.data(), pixel).map_err(|e| internal(&e))?;
-    let mut target = Image::from_slice_u8(width, height, to.data_mut(), pixel).map_err(|e| internal(&e))?;
-    let options =
-        ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter)).use_alpha(from.layout.has_alpha());
-    Resizer::new().resize(&source, &mut target, &options).map_err(|e| internal(&e))
+    let (channels, use_alpha) = (from.layout.channels(0), from.layout.has_alpha());
+    let spec = Spec { channels, filter, crop: None, use_alpha };
+    let (source, target) = ((from.width, from.height), (to.width, to.height));
+    Convolution::new()
+        .resize(from.data(), source, to.data_mut(), target, &spec)
+        .map_err(|e| Error::Internal(format!("blur: {e}")))
 }
 
 /// One half of a symmetric kernel.

@@ -2,8 +2,7 @@
 //! there, so that no more than a band's worth of source rows is held.
 
 use codecs::{Plane, PlaneRows};
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{Filter, FilterType, MulDiv, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use resample::{Convolution, Crop, Filter, FilterType, Spec};
 use work::{Reservation, Work};
 
 use crate::Error;
@@ -120,7 +119,7 @@ pub struct Resampler {
     next: u32,
     /// Rows are taken as they are: nothing is scaled, and the window starts on whole samples.
     copies: bool,
-    resizer: Resizer,
+    convolution: Convolution,
 }
 
 /// Where finished rows go.
@@ -212,7 +211,7 @@ impl Resampler {
             target,
             next: 0,
             copies,
-            resizer: Resizer::new(),
+            convolution: Convolution::new(),
         })
     }
 
@@ -339,31 +338,24 @@ impl Resampler {
         let rows = self.band_rows();
         let top = self.area.y + f64::from(self.next) * self.step() - f64::from(self.first);
         let height = f64::from(rows) * self.step();
-        let pixel = match self.channels {
-            1 => PixelType::U8,
-            3 => PixelType::U8x3,
-            _ => PixelType::U8x4,
-        };
         // The target is borrowed beside the source rows.
         let buffer = std::mem::take(&mut self.buffer);
-        let mut resizer = std::mem::take(&mut self.resizer);
+        let mut convolution = std::mem::take(&mut self.convolution);
         let (bounds, held_rows, area, filter, channels) =
             (self.bounds, self.rows, self.area, self.filter, self.channels);
         let width = self.size.0;
-        let source = ImageRef::new(bounds.width, held_rows, &buffer, pixel).map_err(|e| internal(&e))?;
-        let out = self.rows_to_fill(rows)?;
-        let mut target = Image::from_slice_u8(width, rows, out, pixel).map_err(|e| internal(&e))?;
         let available = (f64::from(held_rows) - top).max(1e-3);
-        let options = ResizeOptions::new()
-            .resize_alg(ResizeAlg::Convolution(filter))
-            .crop(area.x, top.max(0.0), area.width, height.min(available))
-            .use_alpha(false);
-        resizer.resize(&source, &mut target, &options).map_err(|e| internal(&e))?;
+        let crop = Crop { left: area.x, top: top.max(0.0), width: area.width, height: height.min(available) };
+        let spec = Spec { channels, filter, crop: Some(crop), use_alpha: false };
+        let out = self.rows_to_fill(rows)?;
+        convolution
+            .resize(&buffer, (bounds.width, held_rows), out, (width, rows), &spec)
+            .map_err(|e| internal(&e))?;
         if channels == 4 {
-            MulDiv::new().divide_alpha_inplace(&mut target).map_err(|e| internal(&e))?;
+            resample::divide_alpha(out, (width, rows)).map_err(|e| internal(&e))?;
         }
         self.buffer = buffer;
-        self.resizer = resizer;
+        self.convolution = convolution;
         self.next += rows;
         if self.next < self.size.1 {
             let keep = (self.band_start().floor() as u32).clamp(self.first, self.first + self.rows);
@@ -379,8 +371,7 @@ fn premultiply(row: &mut [u8], width: u32) -> Result<(), Error> {
     if row.chunks_exact(4).all(|p| p[3] == 255) {
         return Ok(());
     }
-    let mut image = Image::from_slice_u8(width, 1, row, PixelType::U8x4).map_err(|e| internal(&e))?;
-    MulDiv::new().multiply_alpha_inplace(&mut image).map_err(|e| internal(&e))
+    resample::multiply_alpha(row, (width, 1)).map_err(|e| internal(&e))
 }
 
 fn internal(error: &dyn std::fmt::Display) -> Error {
