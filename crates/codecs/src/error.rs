@@ -1,4 +1,4 @@
-//! What can go wrong with a format; the program's error table gives the numbers.
+//! What can go wrong with a format.
 
 use crate::Format;
 

@@ -8,26 +8,26 @@ mod allocator;
 mod app;
 mod batch;
 mod binding;
-mod cf_image_door;
 mod choices;
 mod cli;
 mod config;
-mod door;
 mod error;
-mod hints;
+mod fields;
 mod mapped;
 mod memory;
 mod metrics;
 mod models;
-mod outbound;
 mod pool;
+mod produce;
+mod request;
 mod respond;
-mod serve;
-mod source;
+mod routes;
+mod server;
+mod signals;
+mod sources;
 mod stdout;
 mod strace_check;
-mod trace;
-mod url_door;
+mod telemetry;
 
 use crate::cli::{Cli, Command, Settings};
 use crate::config::Config;
@@ -35,7 +35,7 @@ use crate::config::Config;
 fn main() -> ExitCode {
     allocator::give_back_large_buffers();
     let outcome = match Cli::parse().command {
-        Command::Serve(settings) => load(&settings).and_then(serve::run),
+        Command::Serve(settings) => load(&settings).and_then(server::run),
         Command::Config(settings) => load(&settings).and_then(|config| print_config(&config)),
         Command::Transform { inputs, output, options, strict, extra_inputs, models } => {
             // Settings of a service are no business of files; the models are.

@@ -8,16 +8,16 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use imaging::{Inputs, Kind, Limits, Plan, Rendered, Supply};
-use recipe::{Input, Recipe, Warning};
+use recipe::{Input, Recipe, Warning, Warnings};
 use tokio::sync::Semaphore;
 use work::{Budget, Cancel, Work};
 
 use crate::config::Config;
-use crate::error::Fault;
+use crate::error::ApiError;
 use crate::mapped;
-use crate::memory::{Hold, Share};
+use crate::memory::Share;
 use crate::models::{self, Shared};
-use crate::trace::Trace;
+use crate::telemetry::Trace;
 
 /// What a plan cannot foresee: growing outputs, tables.
 const SLACK: u64 = 8 << 20;
@@ -26,7 +26,7 @@ const MEMORY_WAIT: Duration = Duration::from_secs(120);
 
 /// One input of a recipe.
 #[derive(Debug, Clone)]
-pub(crate) enum Given {
+pub(crate) enum InputData {
     /// An image file or a font file.
     Bytes(Bytes),
     /// An image that waits on disk. It is mapped while it is looked at and no longer: what is mapped counts as the
@@ -36,29 +36,31 @@ pub(crate) enum Given {
     Nothing,
 }
 
-impl Given {
+impl InputData {
     /// The bytes, if it has any.
-    pub(crate) fn open(&self) -> Result<Option<Bytes>, Fault> {
+    pub(crate) fn open(&self) -> Result<Option<Bytes>, ApiError> {
         match self {
             Self::Bytes(bytes) => Ok(Some(bytes.clone())),
-            Self::File(file) => mapped::map(file)
-                .map(Some)
-                .map_err(|e| Fault::new(9523, 500, format!("an input could not be read back: {}", e.kind()))),
+            Self::File(file) => {
+                mapped::map(file).map(Some).map_err(|e| ApiError::SpoolRead { kind: e.kind() })
+            }
             Self::Nothing => Ok(None),
         }
     }
 }
 
-/// What came out of the pool.
+/// An image or its description, and how it was made.
 #[derive(Debug)]
-pub(crate) struct Made {
+pub(crate) struct RenderOutcome {
+    /// Holds its memory until the last byte has been delivered.
+    pub(crate) body: Bytes,
+    /// What is known of the result, without its bytes.
     pub(crate) rendered: Rendered,
-    /// Warnings of the plan and of the rendering.
-    pub(crate) notices: Vec<Warning>,
+    pub(crate) warnings: Warnings,
     /// Time from the request's arrival to its first instruction.
     pub(crate) queued: Duration,
-    /// The memory of the result, to be held until it is delivered.
-    pub(crate) held: Hold,
+    /// Time spent on fetching overlays and fonts.
+    pub(crate) fetched: Duration,
 }
 
 /// Figures of the pool since its start.
@@ -125,12 +127,14 @@ impl Pool {
     }
 
     /// Reads the header of an image off the async threads; gives it with the size of the file.
-    pub(crate) async fn probe(&self, image: Given, trace: &Trace) -> Result<(imaging::Probe, usize), Fault> {
+    pub(crate) async fn probe(
+        &self,
+        image: InputData,
+        trace: &Trace,
+    ) -> Result<(imaging::Probe, usize), ApiError> {
         let queue = trace.phase("queue");
-        let _place = Arc::clone(&self.places)
-            .try_acquire_owned()
-            .map_err(|_| Fault::new(9522, 503, "too busy, try again"))?;
-        let _worker = self.workers.acquire().await.map_err(|_| closing())?;
+        let _place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| ApiError::Busy)?;
+        let _worker = self.workers.acquire().await.map_err(|_| ApiError::Stopping)?;
         drop(queue);
         let accepted = self.accepted.clone();
         let probe = trace.phase("probe");
@@ -144,12 +148,12 @@ impl Pool {
 
     /// Plans and renders off the async threads. `inputs[i]` belongs to input `i` of the recipe. Stops when the
     /// returned future is dropped.
-    pub(crate) async fn make(
+    pub(crate) async fn render(
         &self,
         recipe: Recipe,
-        inputs: Vec<Given>,
+        inputs: Vec<InputData>,
         trace: &Trace,
-    ) -> Result<Made, Fault> {
+    ) -> Result<RenderOutcome, ApiError> {
         let cancel = Cancel::new();
         let mut guard = OnDrop { cancel: cancel.clone(), stats: Arc::clone(&self.stats), armed: true };
         let done = self.run(recipe, inputs, cancel, trace).await;
@@ -158,7 +162,7 @@ impl Pool {
             Ok(_) => self.stats.made.fetch_add(1, Ordering::Relaxed),
             Err(_) => self.stats.failed.fetch_add(1, Ordering::Relaxed),
         };
-        if matches!(&done, Err(f) if f.code == 9523) {
+        if done.as_ref().is_err_and(ApiError::is_internal) {
             self.stats.panicked.fetch_add(1, Ordering::Relaxed);
         }
         done
@@ -167,18 +171,18 @@ impl Pool {
     async fn run(
         &self,
         recipe: Recipe,
-        inputs: Vec<Given>,
+        inputs: Vec<InputData>,
         cancel: Cancel,
         trace: &Trace,
-    ) -> Result<Made, Fault> {
+    ) -> Result<RenderOutcome, ApiError> {
         let arrived = Instant::now();
         let queue = trace.phase("queue");
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             self.stats.refused.fetch_add(1, Ordering::Relaxed);
-            return Err(Fault::new(9522, 503, "too busy, try again"));
+            return Err(ApiError::Busy);
         };
         let (limits, accepted) = (self.limits.clone(), self.accepted.clone());
-        let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| closing())?;
+        let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| ApiError::Stopping)?;
         drop(queue);
         let probe = trace.phase("probe");
         let (plan, recipe, inputs) = on_a_thread(move || {
@@ -191,12 +195,8 @@ impl Pool {
         let wanted = usize::try_from(plan.peak_bytes.saturating_add(SLACK)).unwrap_or(usize::MAX);
         if wanted > self.memory.total() {
             self.stats.refused.fetch_add(1, Ordering::Relaxed);
-            let text = format!(
-                "the image needs {} MiB of memory, and the configured memory has {} for pixels",
-                wanted >> 20,
-                self.memory.total() >> 20
-            );
-            return Err(Fault::new(9527, 503, text));
+            let (needs, has) = (wanted >> 20, self.memory.total() >> 20);
+            return Err(ApiError::NeedsMemory { needs, has });
         }
         // Memory may be held by results that slow clients read. Nobody waits for it with a worker in hand.
         let (memory, worker) = match self.memory.try_take(wanted) {
@@ -205,8 +205,9 @@ impl Pool {
                 drop(worker);
                 let _queue = trace.phase("queue");
                 let held = self.memory.take(wanted, MEMORY_WAIT).await;
-                let held = held.map_err(|_| Fault::new(9522, 503, "too busy, try again"))?;
-                let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| closing())?;
+                let held = held.map_err(|_| ApiError::Busy)?;
+                let worker =
+                    Arc::clone(&self.workers).acquire_owned().await.map_err(|_| ApiError::Stopping)?;
                 (held, worker)
             }
         };
@@ -223,7 +224,7 @@ impl Pool {
         on_a_thread(move || {
             // Held until the work has really ended, not only until nobody waits for it.
             let _busy = (place, worker);
-            let opened: Vec<Option<Bytes>> = inputs.iter().map(Given::open).collect::<Result<_, _>>()?;
+            let opened: Vec<Option<Bytes>> = inputs.iter().map(InputData::open).collect::<Result<_, _>>()?;
             let supplies: Vec<Supply<'_>> = recipe
                 .inputs
                 .iter()
@@ -238,27 +239,26 @@ impl Pool {
             render.stages(&stages.rows());
             drop(render);
             stats.peak_bytes.fetch_max(work.budget.peak() as u64, Ordering::Relaxed);
-            let mut rendered = rendered.map_err(Fault::from)?;
-            let result = match &rendered.body {
-                imaging::Body::Bytes(bytes) => bytes.capacity(),
-                imaging::Body::Input => 0,
+            let mut rendered = rendered.map_err(ApiError::from)?;
+            let body = match std::mem::replace(&mut rendered.body, imaging::Body::Input) {
+                imaging::Body::Bytes(bytes) => {
+                    // Only the result is left: the rest is free for others.
+                    held.shrink_to(bytes.capacity());
+                    held.tie(bytes)
+                }
+                imaging::Body::Input => opened.first().cloned().flatten().unwrap_or_default(),
             };
-            // Only the result is left: the rest is free for others.
-            held.shrink_to(result);
-            let mut notices = plan.notices;
-            notices.append(&mut rendered.notices);
-            Ok(Made { rendered, notices, queued, held })
+            let mut warnings = Warnings::default();
+            warnings.extend(plan.notices);
+            warnings.extend(std::mem::take(&mut rendered.notices));
+            Ok(RenderOutcome { body, rendered, warnings, queued, fetched: Duration::ZERO })
         })
         .await
     }
 }
 
-fn closing() -> Fault {
-    Fault::new(9522, 503, "the service is stopping")
-}
-
 /// Probes what is needed and plans.
-fn plan(recipe: &Recipe, inputs: &[Given], limits: &Limits, accepted: &Inputs) -> Result<Plan, Fault> {
+fn plan(recipe: &Recipe, inputs: &[InputData], limits: &Limits, accepted: &Inputs) -> Result<Plan, ApiError> {
     let used = recipe.used_images();
     let mut probes = Vec::with_capacity(inputs.len());
     for (i, (input, given)) in recipe.inputs.iter().zip(inputs).enumerate() {
@@ -274,12 +274,12 @@ fn plan(recipe: &Recipe, inputs: &[Given], limits: &Limits, accepted: &Inputs) -
 
 /// Runs `work` on a blocking thread; a panic is an error of this request only.
 async fn on_a_thread<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
-) -> Result<T, Fault> {
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
     let caught = tokio::task::spawn_blocking(move || catch_unwind(AssertUnwindSafe(work)));
     match caught.await {
         Ok(Ok(done)) => done,
-        _ => Err(Fault::new(9523, 500, "internal error while processing the image")),
+        _ => Err(ApiError::Panicked),
     }
 }
 
@@ -289,7 +289,7 @@ pub(crate) fn make_here(
     bytes: &[u8],
     accepted: &Inputs,
     models: &Shared,
-) -> Result<(Rendered, Vec<Warning>), Fault> {
+) -> Result<(Rendered, Vec<Warning>), ApiError> {
     let attempt = AssertUnwindSafe(|| {
         let probe = accepted.probe(bytes, &Work::unlimited())?;
         let plan = imaging::plan(recipe, &[Some(probe)], &models::limits(models))?;
@@ -303,6 +303,6 @@ pub(crate) fn make_here(
     });
     match catch_unwind(attempt) {
         Ok(done) => done.map_err(|e: imaging::Error| e.into()),
-        Err(_) => Err(Fault::new(9523, 500, "internal error while processing the image")),
+        Err(_) => Err(ApiError::Panicked),
     }
 }

@@ -13,8 +13,8 @@ use recipe::choices::{MAX_IMAGES, MAX_JSON_BYTES};
 
 use super::spool::Spool;
 use crate::app::App;
-use crate::error::Fault;
-use crate::pool::Given;
+use crate::error::ApiError;
+use crate::pool::InputData;
 use crate::respond::BoxError;
 
 /// Bytes that may come before they are a part, or a piece of one. Text parts are at most [`MAX_JSON_BYTES`] long, and are gathered
@@ -23,27 +23,27 @@ const MOST_UNSPENT: usize = 4 << 20;
 
 /// One image or text, in the order of their numbers.
 #[derive(Debug)]
-pub(super) enum FormInput {
-    Image(Given),
+pub(crate) enum FormInput {
+    Image(InputData),
     /// JSON.
     Text(String),
 }
 
 /// A whole request.
 #[derive(Debug, Default)]
-pub(super) struct Form {
+pub(crate) struct Form {
     /// Canvas first, then overlays in the order in which they came.
-    pub(super) inputs: Vec<FormInput>,
-    pub(super) transforms: Option<String>,
-    pub(super) output_format: Option<String>,
-    pub(super) output_quality: Option<String>,
-    pub(super) background: Option<String>,
-    pub(super) anim: Option<String>,
+    pub(crate) inputs: Vec<FormInput>,
+    pub(crate) transforms: Option<String>,
+    pub(crate) output_format: Option<String>,
+    pub(crate) output_quality: Option<String>,
+    pub(crate) background: Option<String>,
+    pub(crate) anim: Option<String>,
 }
 
 impl Form {
     /// Reads a request up to its closing delimiter, or to where it turns out to be bad.
-    pub(super) async fn read<B>(app: &App, content_type: Option<&str>, body: B) -> Result<Self, Fault>
+    pub(crate) async fn read<B>(app: &App, content_type: Option<&str>, body: B) -> Result<Self, ApiError>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: std::error::Error + Send + Sync + 'static,
@@ -54,11 +54,11 @@ impl Form {
                 let multipart = Multipart::new(unspent.watch(BodyDataStream::new(body)), boundary);
                 Self::parts(app, multipart, &unspent).await
             }
-            _ => Err(Fault::bad_request("the request is not multipart/form-data with a boundary")),
+            _ => Err(ApiError::bad_request("the request is not multipart/form-data with a boundary")),
         }
     }
 
-    async fn parts(app: &App, mut multipart: Multipart<'_>, unspent: &Unspent) -> Result<Self, Fault> {
+    async fn parts(app: &App, mut multipart: Multipart<'_>, unspent: &Unspent) -> Result<Self, ApiError> {
         let mut form = Self::default();
         let mut canvas = None;
         while let Some(field) = multipart.next_field().await.map_err(|e| broken(&e))? {
@@ -66,12 +66,12 @@ impl Form {
             let name = field.name().unwrap_or_default().to_owned();
             match name.as_str() {
                 "image" | "text_input" if canvas.is_some() => {
-                    return Err(Fault::bad_request("more than one canvas"));
+                    return Err(ApiError::bad_request("more than one canvas"));
                 }
                 "image" => canvas = Some(FormInput::Image(image(app, field, unspent).await?)),
                 "text_input" => canvas = Some(FormInput::Text(text(field).await?)),
                 "draw_image" | "draw_text" if form.inputs.len() + 1 >= MAX_IMAGES => {
-                    return Err(Fault::bad_request(format!("more than {MAX_IMAGES} images")));
+                    return Err(ApiError::bad_request(format!("more than {MAX_IMAGES} images")));
                 }
                 "draw_image" => form.inputs.push(FormInput::Image(image(app, field, unspent).await?)),
                 "draw_text" => form.inputs.push(FormInput::Text(text(field).await?)),
@@ -80,10 +80,10 @@ impl Form {
                 "output_quality" => form.output_quality = Some(text(field).await?),
                 "background" => form.background = Some(text(field).await?),
                 "anim" => form.anim = Some(text(field).await?),
-                _ => return Err(Fault::bad_request(format!("unknown part '{}'", printable(&name)))),
+                _ => return Err(ApiError::bad_request(format!("unknown part '{}'", printable(&name)))),
             }
         }
-        let canvas = canvas.ok_or_else(|| Fault::bad_request("no input image"))?;
+        let canvas = canvas.ok_or_else(|| ApiError::bad_request("no input image"))?;
         form.inputs.insert(0, canvas);
         Ok(form)
     }
@@ -125,24 +125,24 @@ fn printable(text: &str) -> String {
 }
 
 /// A body that ends before its closing delimiter is what the runtime sends when a Worker's stream fails.
-fn broken(error: &multer::Error) -> Fault {
+fn broken(error: &multer::Error) -> ApiError {
     match error {
         multer::Error::IncompleteStream
         | multer::Error::IncompleteFieldData { .. }
         | multer::Error::IncompleteHeaders => {
-            Fault::bad_request("the request ended before its closing delimiter")
+            ApiError::bad_request("the request ended before its closing delimiter")
         }
         multer::Error::StreamReadFailed(why)
             if why.downcast_ref().is_some_and(|e| matches!(e, BodyError::Stalled)) =>
         {
-            Fault::new(9432, 408, "Bad request: the request did not arrive in time")
+            ApiError::BindingTimeout
         }
-        multer::Error::StreamReadFailed(why) if why.is::<TooMuchHead>() => Fault::bad_request(why),
-        other => Fault::bad_request(other),
+        multer::Error::StreamReadFailed(why) if why.is::<TooMuchHead>() => ApiError::bad_request(why),
+        other => ApiError::bad_request(other),
     }
 }
 
-async fn image(app: &App, mut field: Field<'_>, unspent: &Unspent) -> Result<Given, Fault> {
+async fn image(app: &App, mut field: Field<'_>, unspent: &Unspent) -> Result<InputData, ApiError> {
     let mut spool = Spool::new(&app.inputs, app.config.max_input)?;
     while let Some(chunk) = field.chunk().await.map_err(|e| broken(&e))? {
         unspent.spent();
@@ -151,13 +151,13 @@ async fn image(app: &App, mut field: Field<'_>, unspent: &Unspent) -> Result<Giv
     Ok(spool.finish())
 }
 
-async fn text(mut field: Field<'_>) -> Result<String, Fault> {
+async fn text(mut field: Field<'_>) -> Result<String, ApiError> {
     let mut bytes = Vec::new();
     while let Some(chunk) = field.chunk().await.map_err(|e| broken(&e))? {
         if bytes.len() + chunk.len() > MAX_JSON_BYTES {
-            return Err(Fault::bad_request(format!("a part is longer than {MAX_JSON_BYTES} bytes")));
+            return Err(ApiError::bad_request(format!("a part is longer than {MAX_JSON_BYTES} bytes")));
         }
         bytes.extend_from_slice(&chunk);
     }
-    String::from_utf8(bytes).map_err(|_| Fault::bad_request("a part is not UTF-8"))
+    String::from_utf8(bytes).map_err(|_| ApiError::bad_request("a part is not UTF-8"))
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::error::{BINDING_TOO_LARGE, Fault};
+use crate::error::ApiError;
 use crate::memory::{Hold, Share};
-use crate::pool::Given;
+use crate::pool::InputData;
 
 /// An input above this many bytes goes to a file.
 const SPILL_BYTES: usize = 8 << 20;
@@ -28,13 +28,13 @@ enum Place {
     File(File),
 }
 
-fn disk(error: &std::io::Error) -> Fault {
-    Fault::new(9523, 500, format!("an input could not be spooled: {}", error.kind()))
+fn disk(error: &std::io::Error) -> ApiError {
+    ApiError::SpoolWrite { kind: error.kind() }
 }
 
 impl Spool {
-    pub(super) fn new(memory: &Share, limit: u64) -> Result<Self, Fault> {
-        let held = memory.try_take(0).map_err(|_| Fault::new(9522, 503, "too busy, try again"))?;
+    pub(super) fn new(memory: &Share, limit: u64) -> Result<Self, ApiError> {
+        let held = memory.try_take(0).map_err(|_| ApiError::Busy)?;
         let place = Place::Memory(BytesMut::new(), held);
         Ok(Self { place, length: 0, limit })
     }
@@ -43,11 +43,10 @@ impl Spool {
     ///
     /// # Errors
     /// Above the limit, or no disk.
-    pub(super) async fn push(&mut self, chunk: Bytes) -> Result<(), Fault> {
+    pub(super) async fn push(&mut self, chunk: Bytes) -> Result<(), ApiError> {
         self.length += chunk.len() as u64;
         if self.length > self.limit {
-            let (code, status) = BINDING_TOO_LARGE;
-            return Err(Fault::new(code, status, format!("an input is larger than {} bytes", self.limit)));
+            return Err(ApiError::InputTooLarge { limit: self.limit });
         }
         if let Place::Memory(bytes, held) = &mut self.place {
             let length = bytes.len() + chunk.len();
@@ -70,26 +69,26 @@ impl Spool {
         self.write(chunk).await
     }
 
-    async fn write(&mut self, chunk: Bytes) -> Result<(), Fault> {
+    async fn write(&mut self, chunk: Bytes) -> Result<(), ApiError> {
         let Place::File(file) = &self.place else { return Ok(()) };
         let mut file = file.try_clone().map_err(|e| disk(&e))?;
         let written = tokio::task::spawn_blocking(move || file.write_all(&chunk)).await;
         match written {
             Ok(done) => done.map_err(|e| disk(&e)),
-            Err(_) => Err(Fault::new(9523, 500, "internal error")),
+            Err(stopped) => Err(ApiError::internal(stopped)),
         }
     }
 
     /// The whole input, which holds its memory until the last clone is gone.
-    pub(super) fn finish(self) -> Given {
+    pub(super) fn finish(self) -> InputData {
         match self.place {
             Place::Memory(bytes, mut held) => {
                 let mut bytes = Vec::from(bytes);
                 bytes.shrink_to_fit();
                 held.shrink_to(bytes.len());
-                Given::Bytes(held.tie(bytes))
+                InputData::Bytes(held.tie(bytes))
             }
-            Place::File(file) => Given::File(Arc::new(file)),
+            Place::File(file) => InputData::File(Arc::new(file)),
         }
     }
 
@@ -102,6 +101,7 @@ impl Spool {
 #[cfg(test)]
 mod tests {
     use super::Spool;
+    use crate::error::ApiError;
     use crate::memory::Shares;
 
     #[tokio::test]
@@ -129,6 +129,6 @@ mod tests {
         let share = Shares::of(1 << 20).inputs;
         let mut spool = Spool::new(&share, 1000).unwrap();
         assert!(spool.push(vec![0; 1000].into()).await.is_ok());
-        assert_eq!(spool.push(vec![0].into()).await.unwrap_err().code, 9413);
+        assert_eq!(spool.push(vec![0].into()).await.unwrap_err(), ApiError::InputTooLarge { limit: 1000 });
     }
 }

@@ -33,7 +33,7 @@ impl Config {
             .ok_or_else(|| format!("unix-mode: '{}' is not an octal mode such as 660", self.unix_mode))?;
         self.inputs()?;
         for pattern in &self.allow_origin {
-            crate::source::Pattern::parse(pattern)?;
+            crate::sources::Pattern::parse(pattern)?;
         }
         let headers = [
             ("cf-blob-header", self.cf_blob_header.as_ref()),
@@ -48,7 +48,7 @@ impl Config {
         if let Some(admin) = &self.admin {
             address("admin", admin)?;
         }
-        crate::source::check_origin(self.origin.as_deref())?;
+        crate::sources::check_origin(self.origin.as_deref())?;
         match (&self.tls_cert, &self.tls_key) {
             (Some(_), None) => return Err("tls-cert: its key is missing; give tls-key too".to_owned()),
             (None, Some(_)) => {

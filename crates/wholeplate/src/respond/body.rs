@@ -1,4 +1,4 @@
-//! The body of an answer: bytes that are all there before the head is sent, or what an origin streams.
+//! The body of a response: bytes that are all there before the head is sent, or what an origin streams.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,16 +11,16 @@ use http_body_util::combinators::UnsyncBoxBody;
 /// Why a streamed body ends early.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The body of an answer.
+/// The body of a response.
 #[derive(Debug)]
-pub(crate) enum AnswerBody {
+pub(crate) enum ResponseBody {
     /// Images, descriptions, errors: never sent before the whole is there.
     Whole(Bytes),
     /// A plain fetch on its way through. It fails where the origin's answer does.
     Stream(UnsyncBoxBody<Bytes, BoxError>),
 }
 
-impl AnswerBody {
+impl ResponseBody {
     pub(crate) fn stream<B>(body: B) -> Self
     where
         B: Body<Data = Bytes, Error = BoxError> + Send + 'static,
@@ -37,7 +37,7 @@ impl AnswerBody {
     }
 }
 
-impl Body for AnswerBody {
+impl Body for ResponseBody {
     type Data = Bytes;
     type Error = BoxError;
 

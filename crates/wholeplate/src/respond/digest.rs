@@ -3,20 +3,21 @@
 use http::HeaderMap;
 use sha2::{Digest, Sha256, Sha512};
 
-use super::{Answer, base64, value};
+use super::response::Response;
+use crate::fields::{base64, value};
 
 /// The greatest preference that can be stated.
 const MOST_WANTED: u8 = 10;
 
-/// Adds the digest that the request likes best of those that can be had.
-pub(crate) fn add_digest(request: &HeaderMap, answer: &mut Answer) {
-    let Some(body) = answer.body().whole() else { return };
+/// Adds the digest of the supported algorithm that has the highest weight in the request.
+pub(crate) fn add_digest(request: &HeaderMap, response: &mut Response) {
+    let Some(body) = response.body().whole() else { return };
     let digest = match wanted(request) {
         Some("sha-512") => format!("sha-512=:{}:", base64(&Sha512::digest(body))),
         Some(_) => format!("sha-256=:{}:", base64(&Sha256::digest(body))),
         None => return,
     };
-    answer.headers_mut().insert("repr-digest", value(&digest));
+    response.headers_mut().insert("repr-digest", value(&digest));
 }
 
 /// `Want-Repr-Digest` is a dictionary of algorithms and preferences, 0 being "not at all". Of two that are liked

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, header};
-
 use crate::choices::LEAST_LIFETIME;
+use crate::fields::joined;
+use http::{HeaderMap, header};
 
 /// What a source says of its own lifetime.
 #[derive(Debug, Clone, Default)]
@@ -17,7 +17,7 @@ pub(crate) struct Lifetime {
 
 impl Lifetime {
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let cache_control = super::joined(headers, header::CACHE_CONTROL);
+        let cache_control = joined(headers, header::CACHE_CONTROL);
         let date = |name| headers.get(name).and_then(|v| httpdate::parse_http_date(v.to_str().ok()?).ok());
         let expires = headers.get(header::EXPIRES).map(|_| {
             let now = date(header::DATE).unwrap_or_else(SystemTime::now);

@@ -1,23 +1,20 @@
-//! Opens the doors, answers, and stops in good order.
+//! Opens the listeners, answers, and stops in good order.
 
-use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use delivery::{ConnInfo, Listener, Peer, Server, UnixOptions};
-use http::{HeaderValue, Request, StatusCode};
-use tracing_subscriber::EnvFilter;
+use delivery::{Listener, Server, UnixOptions};
+use http::{HeaderValue, Request};
 
 use crate::app::App;
-use crate::config::{Config, LogFormat};
-use crate::door::{self, Entrance};
-use crate::metrics;
-use crate::respond::{self, Answer};
+use crate::config::Config;
+use crate::request::RequestContext;
+use crate::respond::{self, Response};
+use crate::routes::{self, admin};
+use crate::signals::StopSignals;
 use crate::stdout;
-use crate::trace::{self, Exporter, Trace};
+use crate::telemetry::{self, Exporter, Trace};
 
 /// Name of the header that identifies a response, in logs as on the wire.
 const REQUEST_ID: &str = "x-request-id";
@@ -28,7 +25,7 @@ const LAST_SPANS: Duration = Duration::from_secs(5);
 
 /// Serves until SIGTERM, SIGINT, SIGHUP or SIGQUIT, then drains; a second signal ends that at once.
 pub(crate) fn run(config: Config) -> Result<(), String> {
-    start_logging(config.log);
+    telemetry::start_logging(config.log);
     raise_open_files(config.max_connections);
     // The TLS library asks for a process-wide provider; the first one wins.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -46,13 +43,13 @@ pub(crate) fn run(config: Config) -> Result<(), String> {
             listeners.iter().map(|l| format!("listening on {}\n", address(l, tls))).collect();
         let service = {
             let app = Arc::clone(&app);
-            move |request| identified(Arc::clone(&app), request)
+            move |request| handle(Arc::clone(&app), request)
         };
         // Asked for before the first line is printed: who reads it may stop us at once.
-        let mut stop = Stop::new()?;
+        let mut stop = StopSignals::new()?;
         let server = Server::start(settings, listeners, service);
         let admin = match &config.admin {
-            Some(address) => Some(admin(&app, &server, address).await?),
+            Some(address) => Some(admin_server(&app, &server, address).await?),
             None => None,
         };
         if let Some((_, line)) = &admin {
@@ -155,114 +152,46 @@ async fn resolve(text: &str) -> std::io::Result<SocketAddr> {
     found.next().ok_or_else(|| std::io::Error::other("no address"))
 }
 
-/// Answers, names the response, and logs it.
-async fn identified(app: Arc<App>, request: Request<delivery::RequestBody>) -> Answer {
-    let began = Instant::now();
-    let unix = request.extensions().get::<ConnInfo>().is_some_and(|i| matches!(i.peer, Peer::Unix { .. }));
-    let entrance = if unix { Entrance::Unix } else { Entrance::Tcp };
-    let target = request.uri().path().to_owned();
-    let method = request.method().clone();
-    let timed = app.config.server_timing || trace::wants_timing(request.headers());
-    let trace = Trace::begin(app.exporter.as_ref(), timed, &request);
-    let id = trace.id().unwrap_or_else(|| request_id(&request));
-    let mut answer = door::answer(app, entrance, request, &trace).await;
-    // What an origin answered to a plain fetch is passed on as it is.
-    if answer.body().whole().is_some() {
-        if let Some(value) = trace.server_timing() {
-            answer.headers_mut().insert(trace::SERVER_TIMING, value);
-        }
-        if let Ok(value) = HeaderValue::from_str(&id) {
-            answer.headers_mut().insert(REQUEST_ID, value);
-        }
-    }
-    trace.answered(&mut answer);
-    let status = answer.status().as_u16();
-    let millis = began.elapsed().as_millis();
-    tracing::debug!(%id, %method, target, status, millis, "answered");
-    answer
-}
-
-/// The trace id of the request's W3C trace context, or a new one of the same form.
-fn request_id<B>(request: &Request<B>) -> String {
-    let given = request.headers().get("traceparent").and_then(|v| v.to_str().ok()).and_then(|v| {
-        let id = v.split('-').nth(1)?;
-        let hex =
-            id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()) && id.bytes().any(|b| b != b'0');
-        hex.then(|| id.to_ascii_lowercase())
-    });
-    given.unwrap_or_else(|| {
-        let mut bytes = [0; 16];
-        // Without randomness ids are alike, which only logs notice.
-        let _ = getrandom::fill(&mut bytes);
-        bytes.iter().map(|b| format!("{b:02x}")).collect()
-    })
-}
-
 /// Figures and health, on an address of their own.
-async fn admin(app: &Arc<App>, server: &Server, address: &str) -> Result<(Server, String), String> {
+async fn admin_server(app: &Arc<App>, server: &Server, address: &str) -> Result<(Server, String), String> {
     let wrong = |e: std::io::Error| format!("--admin {address}: {e}");
     let listener = Listener::tcp(resolve(address).await.map_err(wrong)?).map_err(wrong)?;
     let line = format!("admin on {listener}");
     let (app, stats) = (Arc::clone(app), server.stats());
     let service = move |request: Request<delivery::RequestBody>| {
-        let answer = match request.uri().path() {
-            "/healthz" => respond::plain(StatusCode::OK, "text/plain; charset=utf-8", "ok\n".into()),
-            "/metrics" => {
-                let text = metrics::text(&app, &stats);
-                respond::plain(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text.into())
-            }
-            _ => {
-                let text = Bytes::from_static(b"Not found. /metrics and /healthz are here.\n");
-                respond::plain(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", text)
-            }
-        };
-        async move { answer }
+        let response = admin::respond(&app, &stats, request.uri().path());
+        async move { response }
     };
     Ok((Server::start(delivery::Config::default(), vec![listener], service), line))
 }
 
-fn start_logging(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // Files and collectors of logs take colours for noise.
-    let builder = builder.with_ansi(std::io::stderr().is_terminal());
-    // A subscriber that is there already is somebody else's choice.
-    let _ = match format {
-        LogFormat::Human => builder.try_init(),
-        LogFormat::Json => builder.json().try_init(),
+/// Answers, names the response, and logs it.
+async fn handle(app: Arc<App>, request: Request<delivery::RequestBody>) -> Response {
+    let began = Instant::now();
+    let timed = app.config.server_timing || telemetry::wants_timing(request.headers());
+    let trace = Trace::begin(app.exporter.as_ref(), timed, &request);
+    let id = trace.id().unwrap_or_else(|| telemetry::request_id(request.headers()));
+    let (head, body) = request.into_parts();
+    let (method, path) = (head.method.clone(), head.uri.path().to_owned());
+    let mut response = match RequestContext::new(head, trace.clone()) {
+        Ok(request) => {
+            tracing::trace!(%id, client = ?request.client, "accepted");
+            routes::dispatch(&app, request, body).await
+        }
+        Err(error) => respond::error(&error),
     };
-}
-
-/// SIGTERM and SIGINT; and SIGHUP and SIGQUIT, which would otherwise end the process with answers under way: a terminal
-/// that is closed sends the one. These two only where they are not ignored, as under `nohup`.
-struct Stop {
-    signals: Vec<tokio::signal::unix::Signal>,
-}
-
-impl Stop {
-    fn new() -> Result<Self, String> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let kinds = [SignalKind::terminate(), SignalKind::interrupt()].into_iter();
-        let kinds = kinds.chain(
-            [SignalKind::hangup(), SignalKind::quit()].into_iter().filter(|kind| !ignores(&status, *kind)),
-        );
-        let signals = kinds.map(signal).collect::<Result<_, _>>().map_err(|e| format!("signals: {e}"))?;
-        Ok(Self { signals })
+    // What an origin answered to a plain fetch is passed on as it is.
+    if response.body().whole().is_some() {
+        if let Some(value) = trace.server_timing() {
+            response.headers_mut().insert(telemetry::SERVER_TIMING, value);
+        }
+        if let Ok(value) = HeaderValue::from_str(&id) {
+            response.headers_mut().insert(REQUEST_ID, value);
+        }
     }
-
-    async fn wait(&mut self) {
-        std::future::poll_fn(|cx| {
-            let came = self.signals.iter_mut().any(|signal| signal.poll_recv(cx).is_ready());
-            if came { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
-    }
-}
-
-/// Whether a process ignores a signal, by its `/proc/PID/status`.
-fn ignores(status: &str, kind: tokio::signal::unix::SignalKind) -> bool {
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
-    mask >> (kind.as_raw_value() - 1) & 1 == 1
+    trace.answered(&mut response);
+    let status = response.status().as_u16();
+    let millis = began.elapsed().as_millis();
+    tracing::debug!(%id, %method, path, status, millis, "answered");
+    response
 }

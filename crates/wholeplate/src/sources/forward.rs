@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep};
 use url::Url;
 
 use super::http::{Http, unreachable_source};
-use crate::error::Fault;
+use crate::error::ApiError;
 use crate::respond::BoxError;
 
 /// Headers that concern one connection and not the next, whether or not `Connection` names them (RFC 9110 §7.6.1).
@@ -53,7 +53,7 @@ impl Http {
         body: B,
         trusted: Option<&Url>,
         patience: Duration,
-    ) -> Result<Response<Download>, Fault>
+    ) -> Result<Response<Download>, ApiError>
     where
         B: Body<Data = Bytes> + Send + Sync + Unpin + 'static,
         B::Error: Into<BoxError>,
@@ -79,7 +79,7 @@ impl Http {
                 () = tokio::time::sleep_until(due) => {}
             }
             if moved.last() + patience <= Instant::now() {
-                return Err(Fault::new(9504, 522, "the source did not answer in time"));
+                return Err(ApiError::SourceTimeout);
             }
         };
         let answer: Response<reqwest::Body> = answer.map_err(|e| unreachable_source(&e))?.into();
@@ -161,7 +161,7 @@ impl Body for Download {
         let patience = this.patience;
         let stall = this.stall.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
         ready!(stall.as_mut().poll(cx));
-        Poll::Ready(Some(Err("the source's answer stands still".into())))
+        Poll::Ready(Some(Err("the source's response body stalled".into())))
     }
 
     fn is_end_stream(&self) -> bool {

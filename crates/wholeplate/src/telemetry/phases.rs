@@ -1,8 +1,5 @@
-//! The way of one request in phases: how long it queued, fetched, was rendered. Told in `Server-Timing` to those
-//! who ask, and as spans to a collector if there is one. Where nobody asks, nothing is kept.
-
-mod otlp;
-mod spans;
+//! The phases of one request: how long it queued, fetched, rendered. They are reported in `Server-Timing` on request and as
+//! spans to a collector. If neither is wanted, nothing is recorded.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,28 +7,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use delivery::Receipt;
-use http::{HeaderMap, HeaderValue, Request};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use opentelemetry::trace::SpanKind;
 use work::{Stage, Stages};
 
-pub(crate) use self::otlp::Exporter;
-use self::spans::{Child, Root};
-use crate::error::Fault;
-use crate::respond::Answer;
+use super::otlp::Exporter;
+use super::spans::{Child, Root};
+use crate::error::ApiError;
 
 /// The response header with the durations.
 pub(crate) const SERVER_TIMING: &str = "server-timing";
 /// The request header that asks for them.
 const WANTED: &str = "want-server-timing";
-/// Phases that are kept of one request: its fetches, its stages, and a few of ours.
+/// Phases that are inner of one request: its fetches, its stages, and a few of ours.
 const MOST_PHASES: usize = 256;
 
 /// One request. Cheap to clone; all clones are one.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Trace(Option<Arc<Kept>>);
+pub(crate) struct Trace(Option<Arc<Inner>>);
 
 #[derive(Debug)]
-struct Kept {
+struct Inner {
     began: Instant,
     /// `None`: nobody asked for `Server-Timing`.
     phases: Option<Mutex<Vec<(&'static str, Duration)>>>,
@@ -53,7 +49,7 @@ impl Trace {
         }
         let phases = timed.then(Mutex::default);
         let answered = AtomicBool::new(false);
-        Self(Some(Arc::new(Kept { began: Instant::now(), phases, root, answered })))
+        Self(Some(Arc::new(Inner { began: Instant::now(), phases, root, answered })))
     }
 
     fn root(&self) -> Option<&Root> {
@@ -78,14 +74,14 @@ impl Trace {
     }
 
     /// A request to somebody else.
-    pub(crate) fn ask(&self, name: &'static str) -> Phase {
+    pub(crate) fn client_phase(&self, name: &'static str) -> Phase {
         self.open(name, SpanKind::Client)
     }
 
     fn open(&self, name: &'static str, kind: SpanKind) -> Phase {
-        let open = self.0.as_ref().map(|kept| {
-            let span = kept.root.as_ref().map(|root| root.child(name, kind));
-            Open { kept: Arc::clone(kept), began: Instant::now(), span }
+        let open = self.0.as_ref().map(|inner| {
+            let span = inner.root.as_ref().map(|root| root.child(name, kind));
+            Open { inner: Arc::clone(inner), began: Instant::now(), span }
         });
         Phase { open, name }
     }
@@ -98,15 +94,15 @@ impl Trace {
     }
 
     /// The answer is there: from here on it is delivered. The request's span ends when the ledger has given its verdict.
-    pub(crate) fn answered(&self, answer: &mut Answer) {
-        let Some(kept) = &self.0 else { return };
-        kept.answered.store(true, Ordering::Relaxed);
-        let Some(root) = &kept.root else { return };
-        root.status(answer.status().as_u16());
+    pub(crate) fn answered<B>(&self, response: &mut Response<B>) {
+        let Some(inner) = &self.0 else { return };
+        inner.answered.store(true, Ordering::Relaxed);
+        let Some(root) = &inner.root else { return };
+        root.status(response.status().as_u16());
         let mut deliver = root.child("deliver", SpanKind::Internal);
-        let kept = Arc::clone(kept);
-        answer.extensions_mut().insert(Receipt::new(move |outcome| {
-            if let Some(root) = &kept.root {
+        let inner = Arc::clone(inner);
+        response.extensions_mut().insert(Receipt::new(move |outcome| {
+            if let Some(root) = &inner.root {
                 root.delivered(&mut deliver, outcome);
             }
         }));
@@ -114,16 +110,16 @@ impl Trace {
 
     /// The value of `Server-Timing`: a metric for each name, in milliseconds, in the order of their ends.
     pub(crate) fn server_timing(&self) -> Option<HeaderValue> {
-        let kept = self.0.as_ref()?;
+        let inner = self.0.as_ref()?;
         let mut sums: Vec<(&str, Duration)> = Vec::new();
-        let phases = kept.phases.as_ref()?;
+        let phases = inner.phases.as_ref()?;
         for (name, took) in phases.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             match sums.iter_mut().find(|(known, _)| known == name) {
                 Some((_, sum)) => *sum += *took,
                 None => sums.push((name, *took)),
             }
         }
-        sums.push(("total", kept.began.elapsed()));
+        sums.push(("total", inner.began.elapsed()));
         let mut text = String::new();
         for (name, took) in sums {
             let comma = if text.is_empty() { "" } else { ", " };
@@ -133,7 +129,7 @@ impl Trace {
     }
 }
 
-impl Kept {
+impl Inner {
     fn push(&self, name: &'static str, took: Duration) {
         let Some(phases) = &self.phases else { return };
         let mut phases = phases.lock().unwrap_or_else(PoisonError::into_inner);
@@ -143,7 +139,7 @@ impl Kept {
     }
 }
 
-impl Drop for Kept {
+impl Drop for Inner {
     fn drop(&mut self) {
         if let Some(root) = self.root.as_ref().filter(|_| !self.answered.load(Ordering::Relaxed)) {
             root.failed("the client went away before its answer");
@@ -160,7 +156,7 @@ pub(crate) struct Phase {
 
 #[derive(Debug)]
 struct Open {
-    kept: Arc<Kept>,
+    inner: Arc<Inner>,
     began: Instant,
     span: Option<Child>,
 }
@@ -174,9 +170,9 @@ impl Phase {
     pub(crate) fn stages(&self, stages: &[Stage]) {
         let Some(open) = &self.open else { return };
         for stage in stages {
-            open.kept.push(stage.name, stage.busy);
+            open.inner.push(stage.name, stage.busy);
         }
-        if let (Some(root), Some(span)) = (&open.kept.root, &open.span) {
+        if let (Some(root), Some(span)) = (&open.inner.root, &open.span) {
             root.stages(span, stages);
         }
     }
@@ -188,25 +184,25 @@ impl Phase {
     }
 
     /// Notes why it failed, if it did.
-    pub(crate) fn ends_with<T>(&self, done: &Result<T, Fault>) {
+    pub(crate) fn record<T>(&self, done: &Result<T, ApiError>) {
         if let (Some(span), Err(fault)) = (self.span(), done) {
             span.failed(fault.body());
         }
     }
 
     /// Makes this phase the parent of whatever the receiver of `headers` does.
-    pub(crate) fn lead(&self, headers: &mut HeaderMap) {
+    pub(crate) fn inject(&self, headers: &mut HeaderMap) {
         if let Some(span) = self.span() {
-            span.lead(headers);
+            span.inject(headers);
         }
     }
 }
 
 impl Drop for Phase {
     fn drop(&mut self) {
-        if let Some(Open { kept, began, mut span }) = self.open.take() {
-            kept.push(self.name, began.elapsed());
-            if let (Some(root), Some(span)) = (&kept.root, &mut span) {
+        if let Some(Open { inner, began, mut span }) = self.open.take() {
+            inner.push(self.name, began.elapsed());
+            if let (Some(root), Some(span)) = (&inner.root, &mut span) {
                 root.end(span);
             }
         }

@@ -12,14 +12,12 @@ use sha2::{Digest, Sha256, Sha512};
 use url::{Host, Url};
 
 use super::address::is_public;
+use super::reserve::{out_of_memory, reserve};
 use super::resolve::{NoSuchHost, NotPublic, Resolver};
-use super::{MEMORY_WAIT, crowded};
 use crate::config::Config;
-use crate::error::{Fault, PRIVATE_SOURCE, SOURCE_400_CODE};
+use crate::error::ApiError;
 use crate::memory::Share;
-
-/// The token in `Via` that tells a source that this service asks.
-pub(crate) const VIA: &str = "image-resizing";
+use crate::request::VIA;
 
 /// Who asks for sources. Plain fetches go by the name of who made them.
 const USER_AGENT: &str = concat!("wholeplate/", env!("CARGO_PKG_VERSION"));
@@ -99,14 +97,14 @@ impl Http {
     }
 
     /// Fetches the whole body behind `url`. A body that was cut is asked for once more.
-    pub(crate) async fn get(&self, url: &Url, ask: &Ask<'_>) -> Result<Fetched, Fault> {
+    pub(crate) async fn get(&self, url: &Url, ask: &Ask<'_>) -> Result<Fetched, ApiError> {
         match self.follow(url, ask).await {
-            Err(Trouble::Cut(_)) => self.follow(url, ask).await.map_err(Trouble::into_fault),
-            done => done.map_err(Trouble::into_fault),
+            Err(FetchError::Cut(_)) => self.follow(url, ask).await.map_err(ApiError::from),
+            done => done.map_err(ApiError::from),
         }
     }
 
-    async fn follow(&self, url: &Url, ask: &Ask<'_>) -> Result<Fetched, Trouble> {
+    async fn follow(&self, url: &Url, ask: &Ask<'_>) -> Result<Fetched, FetchError> {
         let mut url = url.clone();
         for _ in 0..=self.redirects {
             let response = self.hop(&url, ask).await?;
@@ -115,7 +113,7 @@ impl Http {
                 by_status(status)?;
                 return self.body(response, ask.limit).await;
             }
-            let invalid = || Trouble::Fault(Fault::new(9420, 400, "the source redirected to an invalid URL"));
+            let invalid = || FetchError::Final(ApiError::RedirectInvalid);
             let location = response.headers().get(header::LOCATION).ok_or_else(invalid)?;
             // Raw bytes are escaped as they are, in whatever encoding.
             let location = percent_encode(location.as_bytes(), &AsciiSet::EMPTY).to_string();
@@ -125,11 +123,11 @@ impl Http {
             }
             url = next;
         }
-        Err(Trouble::Fault(Fault::new(9421, 400, "the source redirected too many times")))
+        Err(FetchError::Final(ApiError::RedirectLimit))
     }
 
     /// The client that may ask `url`; `trusted` is the operator's own origin.
-    pub(super) fn client(&self, url: &Url, trusted: Option<&Url>) -> Result<&reqwest::Client, Fault> {
+    pub(super) fn client(&self, url: &Url, trusted: Option<&Url>) -> Result<&reqwest::Client, ApiError> {
         let same =
             |a: &Url| a.host() == url.host() && a.port_or_known_default() == url.port_or_known_default();
         let trusted = trusted.is_some_and(same);
@@ -145,8 +143,8 @@ impl Http {
         Ok(if trusted { &self.trusting } else { &self.guarded })
     }
 
-    async fn hop(&self, url: &Url, ask: &Ask<'_>) -> Result<reqwest::Response, Trouble> {
-        let client = self.client(url, ask.trusted).map_err(Trouble::Fault)?;
+    async fn hop(&self, url: &Url, ask: &Ask<'_>) -> Result<reqwest::Response, FetchError> {
+        let client = self.client(url, ask.trusted).map_err(FetchError::Final)?;
         let via = ask.via.as_ref().map_or_else(|| VIA.to_owned(), |old| format!("{old}, {VIA}"));
         let request = client
             .get(url.clone())
@@ -157,29 +155,28 @@ impl Http {
             .header(header::USER_AGENT, USER_AGENT)
             .headers(ask.headers.clone());
         match tokio::time::timeout(self.first_byte, request.send()).await {
-            Err(_) => Err(Trouble::Fault(Fault::new(9504, 522, "the source did not answer in time"))),
-            Ok(Err(e)) => Err(Trouble::Fault(unreachable_source(&e))),
+            Err(_) => Err(FetchError::Final(ApiError::SourceTimeout)),
+            Ok(Err(e)) => Err(FetchError::Final(unreachable_source(&e))),
             Ok(Ok(response)) => Ok(response),
         }
     }
 
-    async fn body(&self, mut response: reqwest::Response, limit: u64) -> Result<Fetched, Trouble> {
-        let too_large =
-            || Trouble::Fault(Fault::new(9402, 413, format!("the source is larger than {limit} bytes")));
+    async fn body(&self, mut response: reqwest::Response, limit: u64) -> Result<Fetched, FetchError> {
+        let too_large = || FetchError::Final(ApiError::SourceTooLarge { limit });
         let announced = response.content_length();
         if announced.is_some_and(|n| n > limit) {
             return Err(too_large());
         }
         let first = usize::try_from(announced.unwrap_or(64 << 10)).unwrap_or(usize::MAX);
-        let busy = |size| move |full| Trouble::Fault(crowded(&self.memory, size, full));
-        let mut held = self.memory.take(first, MEMORY_WAIT).await.map_err(busy(first))?;
+        let busy = |size| move |full| FetchError::Final(out_of_memory(&self.memory, size, full));
+        let mut held = reserve(&self.memory, first).await.map_err(FetchError::Final)?;
         let mut bytes = BytesMut::with_capacity(first);
         loop {
             let chunk = match tokio::time::timeout(self.pause, response.chunk()).await {
                 Err(_) => {
-                    return Err(Trouble::Fault(Fault::new(9504, 524, "the download of the source stalled")));
+                    return Err(FetchError::Final(ApiError::SourceStalled));
                 }
-                Ok(Err(e)) => return Err(Trouble::Cut(format!("the source broke off: {}", innermost(&e)))),
+                Ok(Err(e)) => return Err(FetchError::Cut(ApiError::SourceCut { cause: innermost(&e) })),
                 Ok(Ok(None)) => break,
                 Ok(Ok(Some(chunk))) => chunk,
             };
@@ -195,44 +192,46 @@ impl Http {
             bytes.extend_from_slice(&chunk);
         }
         let headers = response.headers().clone();
-        if announced.is_some_and(|n| n != bytes.len() as u64) {
-            return Err(Trouble::Cut(format!("the source sent {} of {announced:?} bytes", bytes.len())));
+        let received = bytes.len() as u64;
+        if let Some(announced) = announced.filter(|n| *n != received) {
+            return Err(FetchError::Cut(ApiError::SourceShort { received, announced }));
         }
         check_digest(&headers, &bytes)?;
         Ok(Fetched { bytes: held.tie(bytes), headers })
     }
 }
 
-/// Why a fetch failed: for good, or perhaps not the next time.
-enum Trouble {
-    Fault(Fault),
-    Cut(String),
+/// Why a fetch failed.
+enum FetchError {
+    /// The same request would fail again.
+    Final(ApiError),
+    /// The body was not whole. Another attempt may succeed.
+    Cut(ApiError),
 }
 
-impl Trouble {
-    fn into_fault(self) -> Fault {
-        match self {
-            Self::Fault(fault) => fault,
-            Self::Cut(why) => Fault::new(9402, 502, why),
+impl From<FetchError> for ApiError {
+    fn from(error: FetchError) -> Self {
+        match error {
+            FetchError::Final(error) | FetchError::Cut(error) => error,
         }
     }
 }
 
 /// The table of what a source's status means.
-fn by_status(status: StatusCode) -> Result<(), Trouble> {
+fn by_status(status: StatusCode) -> Result<(), FetchError> {
     let code = status.as_u16();
-    let fault = match code {
+    let error = match code {
         200..=299 => return Ok(()),
-        400 => Fault::new(SOURCE_400_CODE, 502, "the source answered 400"),
-        404 => Fault::new(9404, 404, "the source image was not found"),
-        401..=499 => Fault::new(9408, code, format!("the source answered {code}")),
-        _ => Fault::new(9509, 502, format!("the source answered {code}")),
+        400 => ApiError::SourceBadRequest,
+        404 => ApiError::SourceNotFound,
+        401..=499 => ApiError::SourceRefused { answered: code },
+        _ => ApiError::SourceFailed { answered: code },
     };
-    Err(Trouble::Fault(fault))
+    Err(FetchError::Final(error))
 }
 
 /// A source that sends a digest of its representation (RFC 9530) is held to it.
-fn check_digest(headers: &HeaderMap, bytes: &[u8]) -> Result<(), Trouble> {
+fn check_digest(headers: &HeaderMap, bytes: &[u8]) -> Result<(), FetchError> {
     if headers.contains_key(header::CONTENT_ENCODING) {
         return Ok(());
     }
@@ -241,20 +240,19 @@ fn check_digest(headers: &HeaderMap, bytes: &[u8]) -> Result<(), Trouble> {
         let Some((name, value)) = member.trim().split_once('=') else { continue };
         let Some(value) = value.strip_prefix(':').and_then(|v| v.split(':').next()) else { continue };
         let found = match name {
-            "sha-256" => crate::respond::base64(&Sha256::digest(bytes)),
-            "sha-512" => crate::respond::base64(&Sha512::digest(bytes)),
+            "sha-256" => crate::fields::base64(&Sha256::digest(bytes)),
+            "sha-512" => crate::fields::base64(&Sha512::digest(bytes)),
             _ => continue,
         };
         if found != value {
-            return Err(Trouble::Cut("the source's bytes do not match its Repr-Digest".to_owned()));
+            return Err(FetchError::Cut(ApiError::SourceDigest));
         }
     }
     Ok(())
 }
 
-pub(super) fn private() -> Fault {
-    let (code, status) = PRIVATE_SOURCE;
-    Fault::new(code, status, "the source is not on a public address, and private ones are not allowed")
+pub(super) fn private() -> ApiError {
+    ApiError::PrivateSource
 }
 
 fn innermost(error: &dyn StdError) -> String {
@@ -266,18 +264,18 @@ fn innermost(error: &dyn StdError) -> String {
 }
 
 /// Why no answer came, from the chain of causes.
-pub(super) fn unreachable_source(error: &reqwest::Error) -> Fault {
+pub(super) fn unreachable_source(error: &reqwest::Error) -> ApiError {
     let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(e) = cause {
         if e.is::<NotPublic>() {
             return private();
         }
         if e.is::<NoSuchHost>() {
-            return Fault::new(9407, 523, "the source's host name does not resolve");
+            return ApiError::HostUnknown;
         }
         if let Some(io) = e.downcast_ref::<std::io::Error>() {
             if io.kind() == std::io::ErrorKind::ConnectionRefused {
-                return Fault::new(9505, 502, "the source refused the connection");
+                return ApiError::ConnectionRefused;
             }
             if let Some(inner) = io.get_ref()
                 && cause.and_then(StdError::source).is_none()
@@ -287,23 +285,20 @@ pub(super) fn unreachable_source(error: &reqwest::Error) -> Fault {
                     return private();
                 }
                 if inner.is::<NoSuchHost>() {
-                    return Fault::new(9407, 523, "the source's host name does not resolve");
+                    return ApiError::HostUnknown;
                 }
             }
         }
         cause = e.source();
     }
     let text = innermost(error);
-    if text.contains("dns") || text.contains("lookup") || text.contains("resolve") {
-        return Fault::new(9407, 523, "the source's host name does not resolve");
-    }
     if error.is_timeout() {
-        return Fault::new(9504, 522, "the source did not answer in time");
+        return ApiError::SourceTimeout;
     }
     if error.is_connect() {
-        return Fault::new(9510, 523, format!("the source cannot be reached: {text}"));
+        return ApiError::SourceUnreachable { cause: text };
     }
-    Fault::new(9402, 502, format!("the source could not be fetched: {text}"))
+    ApiError::SourceFetch { cause: text }
 }
 
 /// The headers that `origin-auth: share-publicly` lets through.

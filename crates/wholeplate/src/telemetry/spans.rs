@@ -144,7 +144,7 @@ impl Child {
     }
 
     /// Makes this span the parent of whatever the receiver of `headers` does.
-    pub(super) fn lead(&self, headers: &mut HeaderMap) {
+    pub(super) fn inject(&self, headers: &mut HeaderMap) {
         TraceContextPropagator::new().inject_context(&self.context, &mut HeaderInjector(headers));
     }
 }

@@ -1,0 +1,123 @@
+//! The Workers Images binding: `POST /info` and `POST /transform`, multipart in, image out.
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, StatusCode, header};
+use http_body::Body;
+use recipe::dialect::binding::{BindingInput, BindingRequest};
+use serde::Serialize;
+
+use crate::app::App;
+use crate::binding::{Form, FormInput};
+use crate::error::ApiError;
+use crate::pool::InputData;
+use crate::produce::Task;
+use crate::request::RequestContext;
+use crate::respond::{self, Response};
+use crate::sources::SourceRequest;
+use crate::telemetry::Trace;
+
+/// Answers a request of the binding. What it leaves of the request unread, the delivery layer reads.
+pub(super) async fn respond<B>(app: &App, request: &RequestContext, body: B) -> Response
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: std::error::Error + Send + Sync + 'static,
+{
+    let is_info = request.path() == "/info";
+    let trace = &request.trace;
+    trace.route(&request.method, if is_info { "/info" } else { "/transform" });
+    if request.method != Method::POST {
+        let mut response = error(&ApiError::BindingMethod);
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+        return response;
+    }
+    let content_type = request.field(header::CONTENT_TYPE);
+    let receive = trace.phase("receive");
+    let form = Form::read(app, content_type, body).await;
+    drop(receive);
+    let done = match form {
+        Ok(form) if is_info => info(app, form, trace).await,
+        Ok(form) => transform(app, form, &SourceRequest::new(request).anonymous()).await,
+        Err(error) => Err(error),
+    };
+    match done {
+        Ok(mut response) => {
+            respond::add_digest(&request.headers, &mut response);
+            response
+        }
+        Err(cause) => error(&cause),
+    }
+}
+
+/// An error as the binding's wrapper in the runtime reads it.
+pub(super) fn error(error: &ApiError) -> Response {
+    let mut response = respond::error(error);
+    let headers = response.headers_mut();
+    headers.remove("cf-resized");
+    headers.remove(header::CACHE_CONTROL);
+    if let Ok(value) = HeaderValue::from_str(&format!("err={}", error.number())) {
+        headers.insert("cf-images-binding", value);
+    }
+    response
+}
+
+/// The response to `/info`.
+#[derive(Debug, Serialize)]
+struct Info {
+    format: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file_size: Option<usize>,
+    /// Upright, as a viewer shows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    width: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    height: Option<u32>,
+}
+
+async fn info(app: &App, form: Form, trace: &Trace) -> Result<Response, ApiError> {
+    let Some(FormInput::Image(image)) = form.inputs.into_iter().next() else {
+        return Err(ApiError::bad_request("the image part is missing"));
+    };
+    let (probe, size) = app.pool.probe(image, trace).await?;
+    let format = probe.format.mime();
+    let (width, height) = probe.oriented_size();
+    let info = if probe.format == codecs::Format::Svg {
+        Info { format, file_size: None, width: None, height: None }
+    } else {
+        Info { format, file_size: Some(size), width: Some(width), height: Some(height) }
+    };
+    let json = serde_json::to_vec(&info).map_err(ApiError::internal)?;
+    Ok(respond::plain(StatusCode::OK, "application/json", json.into()))
+}
+
+async fn transform(app: &App, form: Form, request: &SourceRequest) -> Result<Response, ApiError> {
+    let parsed = {
+        let inputs = form.inputs.iter().map(|input| match input {
+            FormInput::Image(_) => BindingInput::Image,
+            FormInput::Text(json) => BindingInput::Text(json),
+        });
+        let call = BindingRequest {
+            inputs: inputs.collect(),
+            transforms: form.transforms.as_deref(),
+            output_format: form.output_format.as_deref(),
+            output_quality: form.output_quality.as_deref(),
+            background: form.background.as_deref(),
+            anim: form.anim.as_deref(),
+        };
+        call.parse()?
+    };
+    let supplied: Vec<InputData> = form
+        .inputs
+        .iter()
+        .map(|input| match input {
+            FormInput::Image(image) => image.clone(),
+            FormInput::Text(_) => InputData::Nothing,
+        })
+        .collect();
+    let task = Task { recipe: parsed.value, warnings: parsed.warnings };
+    let outcome = app.produce(task, &supplied, request).await?;
+    let mut response = respond::plain(StatusCode::OK, outcome.rendered.content_type, outcome.body);
+    for warning in &outcome.warnings {
+        respond::warn(response.headers_mut(), warning);
+    }
+    Ok(response)
+}

@@ -1,0 +1,60 @@
+//! Which route a request takes.
+
+pub(crate) mod admin;
+mod binding;
+mod cf_image;
+mod original;
+mod passthrough;
+mod url;
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use http_body::Body;
+
+use self::cf_image::Subrequest;
+use crate::app::App;
+use crate::error::ApiError;
+use crate::request::{ListenerKind, RequestContext};
+use crate::respond::{self, Response};
+
+/// Answers one request.
+pub(crate) async fn dispatch<B>(app: &App, request: RequestContext, body: B) -> Response
+where
+    B: Body<Data = Bytes> + Send + Sync + Unpin + 'static,
+    B::Error: std::error::Error + Send + Sync + 'static,
+{
+    match cf_image::subrequest(app, &request) {
+        Some(Ok(Subrequest::Image(image))) => return cf_image::respond(app, &request, *image).await,
+        Some(Ok(Subrequest::Plain)) => return passthrough::respond(app, request, body).await,
+        Some(Ok(Subrequest::Direct)) => {
+            return passthrough::respond(app, passthrough::marked(request), body).await;
+        }
+        Some(Err(error)) => {
+            request.trace.route(&request.method, "cf.image");
+            return respond::error(&error);
+        }
+        None => {}
+    }
+    if let Some(response) = url::respond(app, &request).await {
+        return response;
+    }
+    // The vendor's router redirects the spelling with a backslash to the real one.
+    if let Some(rest) = request.target().strip_prefix("/cdn-cgi\\image/") {
+        return respond::redirect(&format!("{}{rest}", recipe::dialect::url::PREFIX));
+    }
+    let call = matches!(request.path(), "/info" | "/transform");
+    let unix = request.listener == ListenerKind::Unix;
+    if call && (unix || app.config.binding_on_tcp) {
+        return binding::respond(app, &request, body).await;
+    }
+    if call && request.method == Method::POST {
+        let text = "The binding is served on the Unix socket; --binding-on-tcp opens it here too.\n";
+        return respond::plain(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", text.into());
+    }
+    let response = original::respond(app, &request).await;
+    if unix && response.status().is_client_error() {
+        // Clients of the socket read errors as those of the binding.
+        return binding::error(&ApiError::BindingPathUnknown { path: request.path().to_owned() });
+    }
+    response
+}

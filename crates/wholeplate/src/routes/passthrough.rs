@@ -1,0 +1,88 @@
+//! Subrequests of a Workers runtime that has this program as its way out: their target, and those that are passed on as
+//! they are.
+
+use bytes::Bytes;
+use http::uri::Authority;
+use http::{HeaderName, Method, header};
+use http_body::Body;
+
+use crate::app::App;
+use crate::config::Config;
+use crate::error::ApiError;
+use crate::fields::{joined, value};
+use crate::request::{RequestContext, VIA};
+use crate::respond::{self, BoxError, Response, ResponseBody};
+use crate::sources::SourceRequest;
+
+/// The host that the binding's wrapper names in its requests.
+const BINDING_HOST: &str = "js.images.cloudflare.com";
+
+/// The host that a request is for as it was sent, with its port.
+fn host(request: &RequestContext) -> Option<&str> {
+    request.uri.authority().map(Authority::as_str).or_else(|| request.field(header::HOST))
+}
+
+/// Whether a request is for this program and not for an origin behind it.
+pub(super) fn is_ours(request: &RequestContext) -> bool {
+    let binding = host(request).is_some_and(|host| {
+        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+        name.eq_ignore_ascii_case(BINDING_HOST)
+    });
+    binding || request.path().starts_with(recipe::dialect::url::PREFIX)
+}
+
+/// The URL that the Worker fetched: the absolute request target, or the one that `Host`, path and the header of the
+/// scheme make.
+pub(super) fn target(config: &Config, request: &RequestContext) -> Result<String, ApiError> {
+    let invalid = |cause: &str| ApiError::TargetUrl { cause: cause.to_owned() };
+    if request.uri.scheme().is_some() {
+        return Ok(request.uri.to_string());
+    }
+    let name = &config.forwarded_proto_header;
+    let scheme = match request.headers.get(name) {
+        None if request.tls => "https",
+        None => "http",
+        Some(named) if named.as_bytes().eq_ignore_ascii_case(b"https") => "https",
+        Some(named) if named.as_bytes().eq_ignore_ascii_case(b"http") => "http",
+        Some(_) => return Err(invalid(&format!("{name} is neither http nor https"))),
+    };
+    let host = host(request).ok_or_else(|| invalid("there is no Host"))?;
+    Ok(format!("{scheme}://{host}{}", request.target()))
+}
+
+/// Adds to `Via` that the request came through here, so that one that comes back once more is found out.
+pub(super) fn marked(mut request: RequestContext) -> RequestContext {
+    let via = joined(&request.headers, header::VIA);
+    let via = via.map_or_else(|| VIA.to_owned(), |old| format!("{old}, {VIA}"));
+    request.headers.insert(header::VIA, value(&via));
+    request
+}
+
+/// A plain fetch: the request goes to its origin and the origin's response comes back, nothing added.
+pub(super) async fn respond<B>(app: &App, request: RequestContext, body: B) -> Response
+where
+    B: Body<Data = Bytes> + Send + Sync + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    request.trace.route(&request.method, "fetch");
+    fetch(app, request, body).await.unwrap_or_else(|error| respond::error(&error))
+}
+
+async fn fetch<B>(app: &App, mut request: RequestContext, body: B) -> Result<Response, ApiError>
+where
+    B: Body<Data = Bytes> + Send + Sync + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    if request.method == Method::CONNECT {
+        return Err(ApiError::TunnelRefused);
+    }
+    let url = target(&app.config, &request)?;
+    let source_request = SourceRequest::new(&request);
+    let ours = [app.config.cf_blob_header.as_deref(), Some(&app.config.forwarded_proto_header)];
+    for name in ours.into_iter().flatten().filter_map(|name| name.parse::<HeaderName>().ok()) {
+        request.headers.remove(name);
+    }
+    let (method, headers) = (request.method, request.headers);
+    let response = app.fetcher.forward(&url, method, headers, body, &source_request).await?;
+    Ok(response.map(ResponseBody::stream))
+}

@@ -1,0 +1,67 @@
+//! What relative sources resolve against, and the rules for URLs that are fetched.
+
+use url::Url;
+
+use super::directory::Directory;
+use crate::error::ApiError;
+
+/// What relative sources resolve against.
+#[derive(Debug, Clone)]
+pub(super) enum Origin {
+    None,
+    Directory(Directory),
+    Http(Url),
+}
+
+impl Origin {
+    /// # Errors
+    /// A message that names the setting: neither a directory nor a URL.
+    pub(super) fn parse(text: Option<&str>) -> Result<Self, String> {
+        let Some(text) = text else { return Ok(Self::None) };
+        if text.contains("://") {
+            let url = Url::parse(text).map_err(|e| format!("origin: '{text}' is no URL: {e}"))?;
+            if !matches!(url.scheme(), "http" | "https") {
+                return Err(format!("origin: '{text}' is neither http nor https"));
+            }
+            return Ok(Self::Http(url));
+        }
+        let directory = Directory::new(text.as_ref())
+            .map_err(|e| format!("origin: {text}: {e}; give a directory or an http(s) URL"))?;
+        Ok(Self::Directory(directory))
+    }
+}
+
+/// Whether an origin can be used.
+///
+/// # Errors
+/// A message that names the setting.
+pub(crate) fn check_origin(text: Option<&str>) -> Result<(), String> {
+    Origin::parse(text).map(drop)
+}
+
+pub(super) fn parse_url(text: &str) -> Result<Url, ApiError> {
+    let url = Url::parse(text).map_err(|_| ApiError::SourceUrlInvalid)?;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        return Err(ApiError::SourceUrlInvalid);
+    }
+    // Credentials in a URL would be sent to whoever is named behind them.
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(ApiError::SourceUrlCredentials);
+    }
+    Ok(url)
+}
+
+pub(super) fn same_host(a: &Url, b: &Url) -> bool {
+    a.host() == b.host() && a.port_or_known_default() == b.port_or_known_default()
+}
+
+/// A path of the zone on the configured origin, below the path of its URL.
+pub(super) fn join(base: &Url, path: &str) -> Result<Url, ApiError> {
+    let text = format!("{}{path}", base.as_str().trim_end_matches('/'));
+    let url = parse_url(&text)?;
+    let under = url.path().starts_with(base.path().trim_end_matches('/'));
+    if !same_host(base, &url) || !under {
+        return Err(ApiError::SourceOutsideOrigin);
+    }
+    Ok(url)
+}

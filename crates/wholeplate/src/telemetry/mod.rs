@@ -1,0 +1,12 @@
+//! The phases of one request, its spans, its id, and the log.
+
+mod id;
+mod logging;
+mod otlp;
+mod phases;
+mod spans;
+
+pub(crate) use self::id::request_id;
+pub(crate) use self::logging::start_logging;
+pub(crate) use self::otlp::Exporter;
+pub(crate) use self::phases::{SERVER_TIMING, Trace, wants_timing};
