@@ -1,7 +1,7 @@
 //! The canvas of an animation: frames are laid over it, shown, and disposed of.
 
 use crate::pixels::Plane;
-use crate::{Error, Layout, PlaneRows, Raster, RowSource, Rows, emit::Emitter};
+use crate::{Error, Layout, PlaneRows, Raster, RowSource, Rows};
 use work::Work;
 
 /// A rectangle on the canvas, in pixels.
@@ -128,12 +128,11 @@ pub(crate) fn changed(before: &Raster, after: &Raster) -> Rect {
 pub(crate) struct RasterRows {
     raster: Raster,
     at: u32,
-    emitter: Emitter,
 }
 
 impl RasterRows {
     pub(crate) fn new(raster: Raster) -> Self {
-        Self { raster, at: 0, emitter: Emitter::default() }
+        Self { raster, at: 0 }
     }
 }
 
@@ -164,6 +163,6 @@ impl RowSource for RasterRows {
                 data: &p.data[first as usize * stride..end as usize * stride],
             }
         });
-        Ok(Some(self.emitter.emit(parts)))
+        Ok(Some(parts.collect()))
     }
 }

@@ -5,6 +5,7 @@ mod bmp;
 mod gif;
 #[cfg(feature = "heic")]
 mod heic;
+mod heif;
 mod jpeg;
 mod jxl;
 mod png;

@@ -4,6 +4,7 @@
 //! Source: Exif 2.32 (CIPA DC-008) §4.6, TIFF 6.0 §2.
 
 use crate::Orientation;
+use crate::ifd::{ASCII, Tiff};
 
 const ORIENTATION: u16 = 0x0112;
 const COPYRIGHT: u16 = 0x8298;
@@ -17,106 +18,9 @@ const EXIF_DIRECTORY: u16 = 0x8769;
 const PIXEL_X_DIMENSION: u16 = 0xA002;
 const PIXEL_Y_DIMENSION: u16 = 0xA003;
 
-const ASCII: u16 = 2;
-const SHORT: u16 = 3;
-const LONG: u16 = 4;
-
-/// A TIFF structure and its byte order.
-#[derive(Clone, Copy)]
-struct Tiff<'a> {
-    bytes: &'a [u8],
-    little: bool,
-}
-
-/// One directory entry; `value` is the position of its value field (4 bytes).
-#[derive(Debug, Clone, Copy)]
-struct Entry {
-    tag: u16,
-    kind: u16,
-    count: u32,
-    value: usize,
-}
-
-impl<'a> Tiff<'a> {
-    fn new(bytes: &'a [u8]) -> Option<Self> {
-        let little = match bytes.get(..4)? {
-            [b'I', b'I', 42, 0] => true,
-            [b'M', b'M', 0, 42] => false,
-            _ => return None,
-        };
-        Some(Self { bytes, little })
-    }
-
-    fn u16(self, at: usize) -> Option<u16> {
-        let b = self.bytes.get(at..at.checked_add(2)?)?.try_into().ok()?;
-        Some(if self.little { u16::from_le_bytes(b) } else { u16::from_be_bytes(b) })
-    }
-
-    fn u32(self, at: usize) -> Option<u32> {
-        let b = self.bytes.get(at..at.checked_add(4)?)?.try_into().ok()?;
-        Some(if self.little { u32::from_le_bytes(b) } else { u32::from_be_bytes(b) })
-    }
-
-    /// Position of the first directory.
-    fn first(self) -> Option<usize> {
-        Some(self.u32(4)? as usize).filter(|&at| at >= 8)
-    }
-
-    /// Position of the pointer to the next directory.
-    fn next_pointer(self, directory: usize) -> Option<usize> {
-        Some(directory + 2 + usize::from(self.u16(directory)?) * 12)
-    }
-
-    fn entries(self, directory: usize) -> impl Iterator<Item = Entry> {
-        (0..usize::from(self.u16(directory).unwrap_or(0))).map_while(move |i| {
-            let at = directory + 2 + i * 12;
-            Some(Entry {
-                tag: self.u16(at)?,
-                kind: self.u16(at + 2)?,
-                count: self.u32(at + 4)?,
-                value: (at + 12 <= self.bytes.len()).then_some(at + 8)?,
-            })
-        })
-    }
-
-    fn find(self, directory: usize, tag: u16) -> Option<Entry> {
-        self.entries(directory).find(|e| e.tag == tag)
-    }
-
-    /// The first number of a SHORT or LONG entry.
-    fn number(self, entry: Entry) -> Option<u32> {
-        match entry.kind {
-            SHORT if entry.count >= 1 => self.u16(entry.value).map(u32::from),
-            LONG if entry.count >= 1 => self.u32(entry.value),
-            _ => None,
-        }
-    }
-
-    /// Writes a single SHORT or LONG number over an entry's value in `out`, a copy of this structure. A value of
-    /// another type or count is made a SHORT, or a LONG where it does not fit.
-    fn put(self, out: &mut [u8], entry: Entry, number: u32) {
-        let short = u16::try_from(number).ok().filter(|_| entry.kind != LONG);
-        let (kind, value) = match (short, self.little) {
-            (Some(v), true) => (SHORT, u32::from(v).to_le_bytes()),
-            (Some(v), false) => (SHORT, (u32::from(v) << 16).to_be_bytes()),
-            (None, true) => (LONG, number.to_le_bytes()),
-            (None, false) => (LONG, number.to_be_bytes()),
-        };
-        let bytes = |v: u32, n: usize| {
-            if self.little { v.to_le_bytes()[..n].to_vec() } else { v.to_be_bytes()[4 - n..].to_vec() }
-        };
-        let head = [bytes(kind.into(), 2), bytes(1, 4), value.to_vec()].concat();
-        if let Some(place) = out.get_mut(entry.value - 6..entry.value + 4) {
-            place.copy_from_slice(&head);
-        }
-    }
-
-    /// The bytes of an ASCII entry.
-    fn ascii(self, entry: Entry) -> Option<&'a [u8]> {
-        let length = entry.count as usize;
-        let at = if length <= 4 { entry.value } else { self.u32(entry.value)? as usize };
-        (entry.kind == ASCII).then(|| self.bytes.get(at..at.checked_add(length)?)).flatten()
-    }
+/// The TIFF structure behind the prefix that belongs into JPEG, and that some writers put into other formats, too.
+pub(crate) fn without_prefix(exif: &[u8]) -> &[u8] {
+    exif.strip_prefix(b"Exif\0\0").unwrap_or(exif)
 }
 
 /// The orientation that the TIFF structure `exif` asks for; upright if it says nothing sensible.
@@ -216,6 +120,7 @@ mod tests {
 
     use super::{copyright, copyright_only, keep, orientation};
     use crate::Orientation;
+    use crate::ifd::Tiff;
 
     struct Writer {
         little: bool,
@@ -312,7 +217,7 @@ mod tests {
                 w.entry(0xA003, kind, 1, 3000);
                 w.u32(0);
                 let kept = keep(&w.bytes, (640, 480)).unwrap();
-                let tiff = super::Tiff::new(&kept).unwrap();
+                let tiff = Tiff::new(&kept).unwrap();
                 let read = |directory, tag| tiff.number(tiff.find(directory, tag).unwrap()).unwrap();
                 assert_eq!((read(8, 0x0100), read(8, 0x0101)), (640, 480), "{little} {kind}");
                 assert_eq!((read(50, 0xA002), read(50, 0xA003)), (640, 480), "{little} {kind}");

@@ -4,8 +4,37 @@
 //! Source: ICC.1:2022 §7 (header, tag table), §10.6 (`curv`), §10.18 (`para`), §10.31 (`XYZ `);
 //! IEC 61966-2-1 for the curve of sRGB.
 
-/// Profiles longer than this are not read (the largest printer profiles are about 3 MB).
+use crate::{Colour, Error, Metadata};
+use work::Work;
+
+/// The longest profile that is read; the largest printer profiles are about 3 MB.
 pub(crate) const MAX_PROFILE: usize = 4 << 20;
+
+/// The colour of `samples` that come with `profile`: sRGB, or the profile where it says otherwise. A profile for other
+/// samples than the file has is ignored, as browsers do.
+///
+/// # Errors
+/// [`Error::Work`].
+pub(crate) fn colour(
+    profile: &[u8],
+    samples: Space,
+    warnings: &mut Vec<&'static str>,
+    work: &Work,
+) -> Result<Colour, Error> {
+    if profile.len() > MAX_PROFILE {
+        return Ok(too_large(warnings));
+    }
+    if space(profile) != Some(samples) || (samples == Space::Rgb && is_srgb(profile)) {
+        return Ok(Colour::Srgb);
+    }
+    Ok(Colour::Icc(Metadata::copy(profile, work)?))
+}
+
+/// What a file with a profile beyond [`MAX_PROFILE`] is taken for.
+pub(crate) fn too_large(warnings: &mut Vec<&'static str>) -> Colour {
+    warnings.push("the colour profile has more than 4 MiB and was left out");
+    Colour::Srgb
+}
 
 /// The colour space of a profile's device side, or `None` if this is no profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,9 +7,10 @@
 
 mod canvas;
 mod detect;
-mod emit;
 mod error;
 mod format;
+mod ifd;
+mod metadata;
 mod pixels;
 mod probe;
 mod rows;
@@ -26,6 +27,7 @@ pub use codec::{
 };
 pub use error::Error;
 pub use format::Format;
+pub use metadata::Metadata;
 pub use pixels::{Layout, Plane, Raster, Subsampling};
 pub use probe::{Animation, Colour, Orientation, Probe};
 pub use rows::{PlaneRows, RowSink, RowSource, Rows};

@@ -1,6 +1,6 @@
 //! What a header says, before a pixel is decoded.
 
-use crate::{Format, Subsampling};
+use crate::{Format, Metadata, Subsampling};
 
 /// EXIF orientation, 1–8: what has to be done to the stored pixels to see them upright.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -50,7 +50,7 @@ pub enum Colour {
     #[default]
     Srgb,
     /// An ICC profile, as embedded.
-    Icc(Vec<u8>),
+    Icc(Metadata),
     /// Code points of ITU-T H.273 for RGB data (the matrix is undone by the decoder).
     Cicp { primaries: u8, transfer: u8 },
 }
@@ -93,7 +93,7 @@ pub struct Probe {
     /// Interlaced or otherwise in need of the whole bitmap while decoding.
     pub whole_bitmap: bool,
     /// EXIF payload (the TIFF structure, without "Exif\0\0"), JPEG only.
-    pub exif: Option<Vec<u8>>,
+    pub exif: Option<Metadata>,
     /// Faults of the file that do not touch its image, and what was assumed because of them.
     pub warnings: Vec<&'static str>,
     pub file_size: u64,

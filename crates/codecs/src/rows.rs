@@ -14,10 +14,40 @@ pub struct PlaneRows<'a> {
     pub data: &'a [u8],
 }
 
+/// No layout has more planes.
+const MAX_PLANES: usize = 3;
+
 /// Consecutive rows of an image: one entry for each plane of its layout.
 #[derive(Debug, Clone, Copy)]
 pub struct Rows<'a> {
-    pub planes: &'a [PlaneRows<'a>],
+    planes: [PlaneRows<'a>; MAX_PLANES],
+    count: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// Rows of an image of one plane.
+    #[must_use]
+    pub fn one(part: PlaneRows<'a>) -> Self {
+        [part].into_iter().collect()
+    }
+
+    #[must_use]
+    pub fn planes(&self) -> &[PlaneRows<'a>] {
+        &self.planes[..self.count]
+    }
+}
+
+impl<'a> FromIterator<PlaneRows<'a>> for Rows<'a> {
+    /// # Panics
+    /// With more planes than a layout has.
+    fn from_iter<I: IntoIterator<Item = PlaneRows<'a>>>(parts: I) -> Self {
+        let mut rows = Self { planes: [PlaneRows { first: 0, count: 0, data: &[] }; MAX_PLANES], count: 0 };
+        for part in parts {
+            rows.planes[rows.count] = part;
+            rows.count += 1;
+        }
+        rows
+    }
 }
 
 /// An image that is decoded a few rows at a time.
@@ -64,20 +94,16 @@ impl Raster {
                 let to = (u64::from(p.height) * u64::from(g + 1) / u64::from(groups)) as u32;
                 (from, to)
             };
-            let planes: Vec<PlaneRows<'_>> = self
-                .planes
-                .iter()
-                .map(|p| {
-                    let (from, to) = part(p);
-                    let stride = p.stride();
-                    PlaneRows {
-                        first: from,
-                        count: to - from,
-                        data: &p.data[from as usize * stride..to as usize * stride],
-                    }
-                })
-                .collect();
-            sink.push(Rows { planes: &planes })?;
+            let rows = |p| {
+                let (from, to) = part(p);
+                let stride = p.stride();
+                PlaneRows {
+                    first: from,
+                    count: to - from,
+                    data: &p.data[from as usize * stride..to as usize * stride],
+                }
+            };
+            sink.push(self.planes.iter().map(rows).collect())?;
         }
         Ok(())
     }

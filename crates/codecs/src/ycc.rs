@@ -123,7 +123,7 @@ impl Gather420 {
     pub(crate) fn push(&mut self, rows: Rows<'_>) -> Result<(), Error> {
         match self.layout {
             Layout::Gray | Layout::Ycc(_) => {
-                for (i, part) in rows.planes.iter().enumerate().take(self.layout.planes()) {
+                for (i, part) in rows.planes().iter().enumerate().take(self.layout.planes()) {
                     let (plane, table) = match i {
                         0 => (Some(&mut self.y), &self.luma),
                         1 => (self.cb.as_mut(), &self.chroma),
@@ -138,7 +138,7 @@ impl Gather420 {
                 }
             }
             Layout::Rgb | Layout::Rgba => {
-                let Some(part) = rows.planes.first() else { return Ok(()) };
+                let Some(part) = rows.planes().first() else { return Ok(()) };
                 let stride = self.width as usize * self.layout.channels(0);
                 for row in part.data.chunks_exact(stride.max(1)).take(part.count as usize) {
                     self.interleaved_row(row)?;
@@ -287,7 +287,7 @@ mod tests {
             let work = Work::new(Budget::new(1 << 20));
             let mut g = Gather420::new(Layout::Rgb, 3, 3, range, false, &work).unwrap();
             let data = [255, 0, 0].repeat(9);
-            g.push(Rows { planes: &[PlaneRows { first: 0, count: 3, data: &data }] }).unwrap();
+            g.push(Rows::one(PlaneRows { first: 0, count: 3, data: &data })).unwrap();
             g.finish().unwrap();
             assert!(g.y.data.iter().all(|y| y.abs_diff(expected[0]) <= 1), "{:?}", g.y.data);
             assert!(g.cb.unwrap().data.iter().all(|v| v.abs_diff(expected[1]) <= 1));

@@ -202,6 +202,28 @@ fn an_item_is_not_larger_than_its_file() {
     assert!(error.to_string().contains("larger than the file"), "{error}");
 }
 
+// field/: both were refused.
+#[test]
+fn field_files_with_something_behind_the_image_are_whole() {
+    for name in ["field/avif-tail-nul3.avif", "field/avif-tail-box-past-end.avif"] {
+        let image = support::decode(Format::Avif, &fixture(name), support::RGB).unwrap();
+        assert_eq!((image.width, image.height), (80, 60));
+        let pixels = rgba(&image);
+        for ((x, y), colour) in [
+            ((20, 15), [220, 40, 40]),
+            ((60, 15), [40, 180, 60]),
+            ((20, 45), [40, 60, 210]),
+            ((60, 45), [235, 215, 40]),
+        ] {
+            let at = (y * 80 + x) * 4;
+            assert!(
+                pixels[at..at + 3].iter().zip(colour).all(|(a, b): (&u8, u8)| a.abs_diff(b) <= 24),
+                "{name}"
+            );
+        }
+    }
+}
+
 // A file is whole when `ftyp`, `meta` and the data of its image are.
 #[test]
 fn what_follows_the_image_does_not_matter() {

@@ -115,3 +115,60 @@ proptest! {
         survives(Format::Heic, &file, 16 << 20);
     }
 }
+
+/// The file with the content of its box of this kind replaced; the sizes around it follow.
+fn with_box(name: &str, path: &[&[u8; 4]], content: &[u8]) -> Vec<u8> {
+    let mut bytes = fixture(name);
+    let mut starts = Vec::new();
+    let (mut at, mut end) = (0, bytes.len());
+    for kind in path {
+        loop {
+            assert!(at < end, "no {}", kind.escape_ascii());
+            let size = u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+            if &&bytes[at + 4..at + 8] == kind {
+                starts.push(at);
+                end = at + size;
+                at += if *kind == b"meta" { 12 } else { 8 };
+                break;
+            }
+            at += size;
+        }
+    }
+    let change = content.len() as i64 - (end - at) as i64;
+    for start in starts {
+        let size = i64::from(u32::from_be_bytes(bytes[start..start + 4].try_into().unwrap())) + change;
+        bytes[start..start + 4].copy_from_slice(&(size as u32).to_be_bytes());
+    }
+    bytes.splice(at..end, content.iter().copied());
+    bytes
+}
+
+// The library allocates 1.5 MB for each entry of 12 bytes.
+#[test]
+fn the_container_is_bounded_before_the_library_reads_it() {
+    let probe = |bytes: &[u8]| {
+        let work = Work::new(Budget::new(4 << 20));
+        let before = cpu_time::ThreadTime::now();
+        let error = codec(Format::Heic).probe(bytes, &work).unwrap_err();
+        let taken = before.elapsed();
+        assert!(taken < std::time::Duration::from_millis(1000), "{taken:?}");
+        error.to_string()
+    };
+    let entries: Vec<u8> =
+        (0..8000_u16).flat_map(|i| [&i.to_be_bytes()[..], &[0, 0, 0xFF, 0xFF]].concat()).collect();
+    let iloc = [&[0, 0, 0, 0, 0, 0][..], &8000_u16.to_be_bytes(), &entries].concat();
+    assert!(probe(&with_box("420.heic", &[b"meta", b"iloc"], &iloc)).contains("several extents"));
+    let entries: Vec<u8> = (0..200_000_u32).flat_map(|i| [(i >> 8) as u8, i as u8, 0]).collect();
+    let ipma = [&[0, 0, 0, 0][..], &200_000_u32.to_be_bytes(), &entries].concat();
+    assert!(probe(&with_box("420.heic", &[b"meta", b"iprp", b"ipma"], &ipma)).contains("properties of more"));
+}
+
+#[test]
+fn bytes_behind_the_image_do_not_matter() {
+    let plain = fixture("420.heic");
+    let expected = decode(Format::Heic, &plain, RGB).unwrap();
+    for tail in [&b"\0\0\0"[..], b"\0\x10\0\0free", b"<html>\n"] {
+        let image = decode(Format::Heic, &[&plain, tail].concat(), RGB).unwrap();
+        assert_eq!(image.data(), expected.data(), "{tail:?}");
+    }
+}

@@ -273,20 +273,53 @@ fn url_129_exif_is_written_behind_jfif() {
     assert!(matches!(encode(Format::Jpeg, &image, &too_long, 8, &work()), Err(Error::Encode { .. })));
 }
 
-// URL-158
+// URL-158. The last two bytes are the end marker: no pixel is in them.
 #[test]
-fn url_158_every_cut_file_is_an_error() {
+fn url_158_every_file_that_is_cut_before_its_last_pixel_is_an_error() {
     for (name, file, _) in FILES {
         for spec in [RGB, PLANAR, scaled(8, true)] {
-            for cut in 0..file.len() {
+            let end = file.len() - 2;
+            assert_eq!(file[end..], [0xFF, 0xD9], "{name}");
+            for cut in 0..end {
                 assert!(decode(&file[..cut], spec).is_err(), "{name} cut to {cut}");
             }
-            for cut in [file.len() / 2, file.len() * 3 / 4, file.len() - 1, file.len() - 2] {
+            for cut in [file.len() / 2, file.len() * 3 / 4, end - 1] {
                 let error = decode(&file[..cut], spec).unwrap_err();
                 assert_eq!(error, Error::Truncated(Format::Jpeg), "{name} cut to {cut}");
             }
         }
     }
+}
+
+#[test]
+fn a_file_without_its_end_marker_is_whole_and_says_so() {
+    for (name, file, _) in FILES {
+        for spec in [RGB, PLANAR, scaled(8, true)] {
+            let (probe, expected) = decode_with(file, spec, &work()).unwrap();
+            assert!(probe.warnings.is_empty(), "{name}");
+            for cut in [1, 2] {
+                let (probe, image) = decode_with(&file[..file.len() - cut], spec, &work()).unwrap();
+                assert!(image == expected, "{name}");
+                assert_eq!(probe.warnings, ["JPEG: the end marker is missing"], "{name}");
+            }
+        }
+    }
+}
+
+/// Where the headers of the scans of a file begin.
+fn scans(file: &[u8]) -> Vec<usize> {
+    (0..file.len() - 1).filter(|&i| file[i..].starts_with(&[0xFF, 0xDA])).collect()
+}
+
+// A scan that is missing altogether cannot be seen in the pixels: it refines them.
+#[test]
+fn a_progressive_file_without_its_last_scan_is_whole_only_with_an_end_marker() {
+    let file = fixture!("progressive.jpg");
+    let last = *scans(file).last().unwrap();
+    // The tables in front of the scan may stay.
+    let cut = &file[..last];
+    assert_eq!(decode(cut, RGB).unwrap_err(), Error::Truncated(Format::Jpeg));
+    decode(&[cut, &[0xFF, 0xD9]].concat(), RGB).unwrap();
 }
 
 // A cut file whose end somebody has "repaired" is still half an image.
@@ -372,8 +405,73 @@ fn a_file_of_very_many_scans_is_refused() {
         bomb.extend_from_slice(&file[start..end]);
     }
     bomb.extend_from_slice(&file[end..]);
-    let error = decode(&bomb, RGB).unwrap_err();
+    // Already the probe says so: no scan is decoded.
+    let error = codec_for(Format::Jpeg).unwrap().probe(&bomb, &work()).unwrap_err();
     assert!(matches!(error, Error::TooLarge(_)), "{error}");
+}
+
+// 95 scans of a 64-megapixel image took 6.4 s, with 134 kB.
+#[test]
+fn the_larger_an_image_the_fewer_scans_it_may_have() {
+    let file = fixture!("progressive.jpg");
+    let start = scans(file)[0];
+    let end = (start + 2..file.len() - 1).find(|&i| file[i] == 0xFF && file[i + 1] != 0).unwrap();
+    let many = [&file[..end], &file[start..end].repeat(80), &file[end..]].concat();
+    let probe = |file: &[u8]| codec_for(Format::Jpeg).unwrap().probe(file, &work());
+    let error = probe(&with_size(&many, 8000, 8000)).unwrap_err();
+    assert!(matches!(error, Error::TooLarge(_)), "{error}");
+    // The same scans over few pixels cost nothing, and the usual scans may cover any number.
+    probe(&with_size(&many, 1000, 1000)).unwrap();
+    probe(&with_size(file, 65_500, 65_500)).unwrap();
+}
+
+#[test]
+fn markers_without_number_are_read_in_linear_time() {
+    let file = fixture!("baseline420.jpg");
+    let end = file.len() - 2;
+    for filler in [&[0xFF, 0xFE, 0, 2][..], &[0xFF, 0xD0], &[0xFF, 0], &[0xFF], &[0xFF, 0xE2, 0, 2]] {
+        let many = filler.repeat((8 << 20) / filler.len());
+        for at in [2, end] {
+            let bytes = [&file[..at], &many, &file[at..]].concat();
+            let before = cpu_time::ThreadTime::now();
+            let _ = codec_for(Format::Jpeg).unwrap().probe(&bytes, &work());
+            let taken = before.elapsed();
+            assert!(taken < std::time::Duration::from_millis(1600), "{filler:?} at {at}: {taken:?}");
+        }
+    }
+}
+
+#[test]
+fn a_profile_in_very_many_pieces_takes_no_memory() {
+    let file = fixture!("baseline420.jpg");
+    let piece = b"\xFF\xE2\0\x10ICC_PROFILE\0\x01\xFF";
+    let bytes = [&file[..2], &piece.repeat(1 << 18), &file[2..]].concat();
+    let work = Work::new(Budget::new(64 << 10));
+    let probe = codec_for(Format::Jpeg).unwrap().probe(&bytes, &work).unwrap();
+    assert_eq!(probe.colour, Colour::Srgb);
+}
+
+// EXIF and profiles are kept beside the pixels: they count.
+#[test]
+fn what_is_kept_of_a_file_counts_in_the_budget() {
+    for file in [fixture!("exif6.jpg"), fixture!("p3.jpg")] {
+        let codec = codec_for(Format::Jpeg).unwrap();
+        let work = work();
+        let probe = codec.probe(file, &work).unwrap();
+        let kept = match &probe.colour {
+            Colour::Icc(profile) => profile.len(),
+            _ => 0,
+        } + probe.exif.as_ref().map_or(0, |exif| exif.len());
+        assert!(kept > 0);
+        assert_eq!(work.budget.used(), kept);
+        let clone = probe.clone();
+        drop(probe);
+        assert_eq!(work.budget.used(), kept);
+        drop(clone);
+        assert_eq!(work.budget.used(), 0);
+        let none = Work::new(Budget::new(kept - 1));
+        assert!(matches!(codec.probe(file, &none), Err(Error::Work(work::Error::MemoryBudget { .. }))));
+    }
 }
 
 #[test]
@@ -387,7 +485,7 @@ fn a_cancelled_request_stops() {
     let image = ImageSpec { layout: Layout::Gray, width: 8, height: 8 };
     let mut sink = codec.encode(image, &EncodeSpec::default(), &work).unwrap();
     let rows = [PlaneRows { first: 0, count: 8, data: &[0; 64] }];
-    assert_eq!(sink.push(Rows { planes: &rows }), Err(Error::Work(work::Error::Cancelled)));
+    assert_eq!(sink.push(rows.into_iter().collect()), Err(Error::Work(work::Error::Cancelled)));
 }
 
 #[test]
@@ -431,7 +529,7 @@ fn a_small_budget_is_an_error_and_not_a_crash() {
         let codec = codec_for(Format::Jpeg).unwrap();
         let result =
             codec.encode(image, &spec(100, JpegMode::Progressive, false), &work).and_then(|mut sink| {
-                sink.push(Rows { planes: &[PlaneRows { first: 0, count: 200, data: &original.planes[0] }] })?;
+                sink.push(Rows::one(PlaneRows { first: 0, count: 200, data: &original.planes[0] }))?;
                 sink.finish()
             });
         assert!(matches!(result, Err(Error::Work(work::Error::MemoryBudget { .. }))), "{budget}");
@@ -457,7 +555,7 @@ fn chroma_may_lag_far_behind_luma() {
     };
     for (luma, chroma) in [((0, 67), (0, 0)), ((67, 67), (0, 3)), ((67, 70), (3, 20)), ((70, 70), (20, 35))] {
         let rows = [part(0, luma.0, luma.1), part(1, chroma.0, chroma.1), part(2, chroma.0, chroma.1)];
-        sink.push(Rows { planes: &rows }).unwrap();
+        sink.push(rows.into_iter().collect()).unwrap();
     }
     let lagging = sink.finish().unwrap();
     assert_eq!(lagging, encode(Format::Jpeg, &original, &EncodeSpec::default(), 16, &work).unwrap());
@@ -475,17 +573,17 @@ fn missing_surplus_and_unordered_rows_are_refused() {
     let refused = |r: Result<(), Error>| assert!(matches!(r, Err(Error::Encode { .. })), "{r:?}");
     for layout in [Layout::Gray, Layout::Rgb] {
         let stride = 4 * layout.channels(0);
-        refused(sink(layout).push(Rows { planes: &[row(1, 1, &bytes[..stride])] }));
-        refused(sink(layout).push(Rows { planes: &[row(0, 5, &bytes[..stride * 5])] }));
-        refused(sink(layout).push(Rows { planes: &[row(0, 2, &bytes[..stride])] }));
-        refused(sink(layout).push(Rows { planes: &[] }));
+        refused(sink(layout).push(Rows::one(row(1, 1, &bytes[..stride]))));
+        refused(sink(layout).push(Rows::one(row(0, 5, &bytes[..stride * 5]))));
+        refused(sink(layout).push(Rows::one(row(0, 2, &bytes[..stride]))));
+        refused(sink(layout).push(Rows::from_iter([])));
         let mut half = sink(layout);
-        half.push(Rows { planes: &[row(0, 2, &bytes[..stride * 2])] }).unwrap();
+        half.push(Rows::one(row(0, 2, &bytes[..stride * 2]))).unwrap();
         refused(half.finish().map(|_| ()));
     }
     let mut planar = sink(Layout::Ycc(Subsampling::S444));
     let rows = [row(0, 4, &[0; 16]), row(0, 4, &[0; 16]), row(0, 3, &[0; 12])];
-    planar.push(Rows { planes: &rows }).unwrap();
+    planar.push(rows.into_iter().collect()).unwrap();
     refused(planar.finish().map(|_| ()));
     for (width, height) in [(0, 1), (1, 0), (70_000, 1)] {
         assert!(

@@ -208,3 +208,44 @@ proptest! {
         survives(Format::Jxl, &file, 40 << 20);
     }
 }
+
+/// The codestream in a container, in parts of `size` bytes.
+fn in_parts(codestream: &[u8], size: usize) -> Vec<u8> {
+    let mut out = b"\0\0\0\x0CJXL \r\n\x87\n\0\0\0\x14ftypjxl \0\0\0\0jxl ".to_vec();
+    let parts = codestream.chunks(size).count();
+    for (i, part) in codestream.chunks(size).enumerate() {
+        out.extend_from_slice(&(part.len() as u32 + 12).to_be_bytes());
+        out.extend_from_slice(b"jxlp");
+        let last = if i + 1 == parts { 1 << 31 } else { 0 };
+        out.extend_from_slice(&(i as u32 | last).to_be_bytes());
+        out.extend_from_slice(part);
+    }
+    out
+}
+
+// The header was read anew for each part.
+#[test]
+fn a_codestream_in_very_many_parts_is_read_in_linear_time() {
+    let plain = fixture("lossless16.jxl");
+    let image = decode(Format::Jxl, &in_parts(&plain, 1), RGB).unwrap();
+    assert_eq!(furthest(&image), 0);
+    // A header that goes on and on: an extra channel with a name of 1,000 bytes, 250 times, and then nothing.
+    let mut endless = plain[..4].to_vec();
+    endless.resize(300 << 10, 0xFF);
+    for bytes in [in_parts(&endless, 1), in_parts(&plain[..plain.len() - 1], 1)] {
+        let before = cpu_time::ThreadTime::now();
+        assert!(decode(Format::Jxl, &bytes, RGB).is_err());
+        let taken = before.elapsed();
+        assert!(taken < std::time::Duration::from_secs(2), "{taken:?}");
+    }
+}
+
+#[test]
+fn bytes_behind_the_image_do_not_matter() {
+    let plain = fixture("lossless16.jxl");
+    for tail in [&b"\0\0\0"[..], b"<html>", b"\0\0\xFF\xFFfree"] {
+        for bytes in [plain.clone(), in_parts(&plain, 64)] {
+            assert_eq!(furthest(&decode(Format::Jxl, &[&bytes, tail].concat(), RGB).unwrap()), 0, "{tail:?}");
+        }
+    }
+}

@@ -103,15 +103,14 @@ fn colour_chunks_count_in_their_order() {
 }
 
 #[test]
-fn a_profile_that_inflates_without_end_is_ignored() {
+fn a_profile_that_inflates_without_end_is_left_out() {
     let mut iccp = b"bomb\0\0".to_vec();
     iccp.extend_from_slice(&fdeflate::compress_to_vec(&vec![0; 64 << 20]));
     let file = with_chunk(fixture!("rgb16.png"), b"iCCP", &iccp);
-    assert_eq!(
-        codec_for(Format::Png).unwrap().probe(&file, &Work::unlimited()).unwrap().colour,
-        Colour::Srgb
-    );
-    let tight = Work::new(Budget::new(4 << 20));
+    let probe = codec_for(Format::Png).unwrap().probe(&file, &Work::unlimited()).unwrap();
+    assert_eq!(probe.colour, Colour::Srgb);
+    assert!(probe.warnings[0].contains("profile"));
+    let tight = Work::new(Budget::new(5 << 20));
     assert!(decode_with(&file, RGB, &tight).is_ok());
 }
 
@@ -127,11 +126,20 @@ fn url_075_orientation_is_read_before_and_behind_the_pixels() {
     }
 }
 
-// URL-158
+// URL-158. The last 12 bytes are the end chunk: no pixel is in them.
 #[test]
-fn url_158_every_cut_file_is_an_error() {
+fn url_158_every_file_that_is_cut_before_its_last_pixel_is_an_error() {
     for (name, file, ..) in FILES {
-        for cut in (0..file.len()).rev().step_by(if file.len() > 3000 { 37 } else { 1 }) {
+        let end = file.len() - 12;
+        assert_eq!(&file[end..], b"\0\0\0\0IEND\xAE\x42\x60\x82", "{name}");
+        let (probe, expected) = decode_with(file, RGB, &work()).unwrap();
+        assert!(probe.warnings.is_empty(), "{name}");
+        for cut in end..file.len() {
+            let (probe, image) = decode_with(&file[..cut], RGB, &work()).unwrap();
+            assert!(image == expected, "{name} cut to {cut}");
+            assert_eq!(probe.warnings, ["PNG: the end chunk is missing"], "{name}");
+        }
+        for cut in (0..end).rev().step_by(if file.len() > 3000 { 37 } else { 1 }) {
             let error = decode(&file[..cut], RGB).unwrap_err();
             assert!(cut < 8 || error == Error::Truncated(Format::Png), "{name} cut to {cut}: {error}");
         }
@@ -148,6 +156,136 @@ fn image_data_that_ends_early_is_an_error() {
     let short = [&file[..at - 4], &chunk(b"IDAT", data), &file[file.len() - 12..]].concat();
     let error = decode(&short, RGB).unwrap_err();
     assert!(matches!(error, Error::Truncated(_) | Error::Malformed { .. }), "{error}");
+}
+
+fn probe(file: &[u8]) -> codecs::Probe {
+    codec_for(Format::Png).unwrap().probe(file, &Work::unlimited()).unwrap()
+}
+
+/// The file with the checksum of its first chunk of this name made wrong.
+fn with_wrong_crc(file: &[u8], name: &[u8; 4]) -> Vec<u8> {
+    let mut file = file.to_vec();
+    let at = file.windows(4).position(|w| w == name).unwrap();
+    let length = u32::from_be_bytes(file[at - 4..at].try_into().unwrap()) as usize;
+    file[at + 4 + length] ^= 1;
+    file
+}
+
+const WRONG_CRC: &str = "PNG: a chunk with a wrong checksum was left out";
+
+// field/png-gama-crc-wrong.png was pale.
+#[test]
+fn a_chunk_with_a_wrong_checksum_does_not_count() {
+    let field = probe(fixture!("field/png-gama-crc-wrong.png"));
+    assert_eq!((field.colour, &field.warnings[..]), (Colour::Srgb, &[WRONG_CRC][..]));
+    let file = fixture!("rgb16.png");
+    let plain = decode(file, RGB).unwrap();
+    let tiff = b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+    let chunks: [(&[u8; 4], &[u8]); 7] = [
+        (b"gAMA", &[0, 1, 0x86, 0xA0]),
+        (b"cHRM", &[9; 32]),
+        (b"cICP", &[12, 16, 0, 1]),
+        (b"sRGB", &[0]),
+        (b"tRNS", &[0; 6]),
+        (b"acTL", &[0, 0, 0, 9, 0, 0, 0, 0]),
+        (b"eXIf", tiff),
+    ];
+    for (name, data) in chunks {
+        let bytes = with_wrong_crc(&with_chunk(file, name, data), name);
+        let (found, image) = decode_with(&bytes, RGB, &work()).unwrap();
+        assert_eq!(found.colour, Colour::Srgb);
+        assert_eq!(
+            (found.alpha, found.first_of_many, found.orientation),
+            (false, false, Orientation::Upright)
+        );
+        assert_eq!(found.warnings, [WRONG_CRC]);
+        assert!(image == plain);
+    }
+    // Chunks that nobody asks for may be as wrong as they like.
+    let other = with_wrong_crc(&with_chunk(file, b"tEXt", b"Title\0x"), b"tEXt");
+    assert!(decode(&other, RGB).unwrap() == plain && probe(&other).warnings.is_empty());
+    // Critical chunks are the picture.
+    for name in [b"IDAT", b"IHDR"] {
+        assert!(decode(&with_wrong_crc(file, name), RGB).is_err());
+    }
+    assert!(decode(&with_wrong_crc(fixture!("palette_trns.png"), b"PLTE"), RGB).is_err());
+}
+
+// field/apng-sequence-5.png, field/apng-smaller-than-image.png were refused.
+#[test]
+fn a_fault_in_the_animation_does_not_spoil_the_still_image() {
+    let four_colours = decode(fixture!("field/png-gama-crc-wrong.png"), RGB).unwrap();
+    for file in [fixture!("field/apng-sequence-5.png"), fixture!("field/apng-smaller-than-image.png")] {
+        assert!(decode(file, RGB).unwrap() == four_colours);
+    }
+    let file = fixture!("rgb16.png");
+    let plain = decode(file, RGB).unwrap();
+    let control = |sequence: u32, width: u32, tail: &[u8]| {
+        [
+            &sequence.to_be_bytes()[..],
+            &width.to_be_bytes(),
+            &47_u32.to_be_bytes(),
+            &[0; 8],
+            &[0, 1, 0, 10],
+            tail,
+        ]
+        .concat()
+    };
+    let end = file.len() - 12;
+    for data in
+        [control(5, 61, &[0, 0]), control(0, 1000, &[0, 0]), control(0, 0, &[9, 9]), vec![1, 2, 3], vec![]]
+    {
+        // In front of the image data, and behind it with a frame that is no frame.
+        let early = with_chunk(&with_chunk(file, b"fcTL", &data), b"acTL", &[0, 0, 0, 2, 0, 0, 0, 0]);
+        let late =
+            [&file[..end], &chunk(b"fcTL", &data), &chunk(b"fdAT", b"\0\0\0\x09junk"), &file[end..]].concat();
+        for bytes in [early, late] {
+            assert!(decode(&bytes, RGB).unwrap() == plain);
+        }
+    }
+}
+
+// field/png-exif-after-idat-prefixed.png stood on its side.
+#[test]
+fn exif_counts_with_a_prefix_and_at_any_place() {
+    assert_eq!(probe(fixture!("field/png-exif-after-idat-prefixed.png")).orientation, Orientation::Rotate90);
+    let tiff = b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0".to_vec();
+    let file = fixture!("rgb16.png");
+    let end = file.len() - 12;
+    for data in [tiff.clone(), [b"Exif\0\0", &tiff[..]].concat()] {
+        let exif = chunk(b"eXIf", &data);
+        let text = chunk(b"tEXt", b"Title\0x");
+        for bytes in [
+            with_chunk(file, b"eXIf", &data),
+            [&file[..end], &exif, &file[end..]].concat(),
+            [&file[..end], &text, &exif, &file[end..]].concat(),
+            // Without an end.
+            [&file[..end], &exif].concat(),
+        ] {
+            assert_eq!(probe(&bytes).orientation, Orientation::Rotate90);
+        }
+    }
+}
+
+#[test]
+fn chunks_without_number_are_read_in_linear_time() {
+    let file = fixture!("rgb16.png");
+    let end = file.len() - 12;
+    let pixels = file.windows(4).position(|w| w == b"IDAT").unwrap() - 4;
+    for name in [b"tEXt", b"IDAT", b"zTXt", b"fdAT", b"PLTE", b"gAMA"] {
+        let many = chunk(name, &[]).repeat(1 << 19);
+        for at in [33, pixels, end] {
+            let bytes = [&file[..at], &many, &file[at..]].concat();
+            let before = cpu_time::ThreadTime::now();
+            let _ = decode(&bytes, RGB);
+            let taken = before.elapsed();
+            // 6 MB; unoptimised builds take ten times as long.
+            assert!(taken < std::time::Duration::from_secs(6), "{name:?} at {at}: {taken:?}");
+        }
+    }
+    let too_many = with_chunk(file, b"tEXt", &[]);
+    let too_many = [&too_many[..33], &chunk(b"tEXt", &[]).repeat((1 << 20) + 1), &too_many[33..]].concat();
+    assert!(matches!(codec_for(Format::Png).unwrap().probe(&too_many, &work()), Err(Error::TooLarge(_))));
 }
 
 #[test]
@@ -265,7 +403,7 @@ fn a_small_budget_is_an_error_and_not_a_crash() {
             let work = Work::new(Budget::new(budget));
             let spec = EncodeSpec { palette, ..EncodeSpec::default() };
             let result = codec_for(Format::Png).unwrap().encode(image, &spec, &work).and_then(|mut sink| {
-                sink.push(Rows { planes: &[PlaneRows { first: 0, count: 200, data: &original.planes[0] }] })?;
+                sink.push(Rows::one(PlaneRows { first: 0, count: 200, data: &original.planes[0] }))?;
                 sink.finish()
             });
             assert!(
@@ -300,7 +438,7 @@ fn missing_surplus_and_unordered_rows_are_refused() {
         let spec = EncodeSpec { palette, ..EncodeSpec::default() };
         let push = |first, count, bytes: &[u8]| {
             let mut sink = codec.encode(image, &spec, &work).unwrap();
-            sink.push(Rows { planes: &[PlaneRows { first, count, data: bytes }] })?;
+            sink.push(Rows::one(PlaneRows { first, count, data: bytes }))?;
             sink.finish()
         };
         for (first, count, length) in [(1, 1, 4), (0, 5, 20), (0, 2, 4), (0, 2, 8)] {

@@ -348,3 +348,41 @@ proptest! {
         survives(format, &file, 4 << 20);
     }
 }
+
+// The library reads lists with limits of its own, of 256 MB, before it can be told others.
+#[test]
+fn lists_of_a_tiff_file_are_bounded_before_they_are_read() {
+    let plain = || Tiff::new(true, (4, 4), 1, 8, 1).piece(vec![7; 16]);
+    let tight = || Work::new(Budget::new(64 << 10));
+    let codec = codec(Format::Tiff);
+    codec.probe(&plain().bytes(), &tight()).unwrap();
+    let long = vec![1; 5000];
+    for tag in [258, 259, 262, 277, 278, 284, 317, 338, 339, 530] {
+        let mut file = plain();
+        file.tags.retain(|(t, _)| *t != tag);
+        let error = codec.probe(&file.tag(tag, &long).bytes(), &tight()).unwrap_err();
+        assert!(matches!(error, Error::TooLarge(_)), "{tag}: {error}");
+    }
+    // Offsets come out of the budget.
+    let mut file = Tiff::new(true, (4, 2000), 1, 8, 1).tag(278, &[1]);
+    for _ in 0..2000 {
+        file = file.piece(vec![7; 4]);
+    }
+    let bytes = file.bytes();
+    assert!(matches!(codec.probe(&bytes, &tight()), Err(Error::Work(work::Error::MemoryBudget { .. }))));
+    let work = Work::new(Budget::new(4 << 20));
+    let probe = codec.probe(&bytes, &work).unwrap();
+    let mut source = codec.decode(&bytes, &probe, RGB, &work).unwrap();
+    while source.next_rows().unwrap().is_some() {}
+    assert!(work.budget.peak() as u64 <= codec.decode_bytes(&probe, RGB));
+}
+
+#[test]
+fn bytes_behind_the_image_do_not_matter() {
+    let plain = Tiff::new(false, (4, 4), 1, 8, 1).piece(vec![7; 16]).bytes();
+    let expected = decode(Format::Tiff, &plain, RGB).unwrap();
+    for tail in [&b"\0\0\0"[..], b"<html>"] {
+        let image = decode(Format::Tiff, &[&plain, tail].concat(), RGB).unwrap();
+        assert_eq!(image.data(), expected.data());
+    }
+}

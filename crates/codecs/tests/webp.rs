@@ -47,12 +47,39 @@ fn alpha_and_lossless_are_read() {
     }
 }
 
+/// The file with another profile, of an even number of bytes.
+fn with_profile(file: &[u8], profile: &[u8]) -> Vec<u8> {
+    let at = file.windows(4).position(|w| w == b"ICCP").unwrap();
+    let old = u32::from_le_bytes(file[at + 4..at + 8].try_into().unwrap()).next_multiple_of(2) as usize;
+    let profile = [profile, &vec![0; profile.len() % 2]].concat();
+    let mut out = file[..at + 4].to_vec();
+    out.extend_from_slice(&(profile.len() as u32).to_le_bytes());
+    out.extend_from_slice(&profile);
+    out.extend_from_slice(&file[at + 8 + old..]);
+    let size = out.len() as u32 - 8;
+    out[4..8].copy_from_slice(&size.to_le_bytes());
+    out
+}
+
 #[test]
 fn the_probe_reads_profile_and_orientation() {
     let probe = codec(WEBP).probe(&fixture("exif.webp"), &Work::unlimited()).unwrap();
     assert_eq!((probe.width, probe.height, probe.alpha), (61, 47, false));
     assert_eq!(probe.orientation, Orientation::Rotate90);
-    assert!(matches!(probe.colour, Colour::Icc(p) if p.len() > 200));
+    // Its profile is that of sRGB: nothing has to be converted.
+    assert_eq!(probe.colour, Colour::Srgb);
+    let Colour::Icc(profile) =
+        codec(Format::Jpeg).probe(&fixture("p3.jpg"), &Work::unlimited()).unwrap().colour
+    else {
+        panic!("no profile")
+    };
+    let other = with_profile(&fixture("exif.webp"), &profile);
+    assert_eq!(codec(WEBP).probe(&other, &Work::unlimited()).unwrap().colour, Colour::Icc(profile));
+    // Profiles of any size were copied.
+    let large = with_profile(&fixture("exif.webp"), &vec![0; (4 << 20) + 2]);
+    let probe_of_large = codec(WEBP).probe(&large, &work()).unwrap();
+    assert_eq!(probe_of_large.colour, Colour::Srgb);
+    assert!(probe_of_large.warnings[0].contains("profile"));
     assert_eq!(probe.subsampling, Some(Subsampling::S420));
     assert_eq!(probe.animation, None);
 }

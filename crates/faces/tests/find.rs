@@ -21,7 +21,7 @@ fn astronaut() -> (u32, u32, Vec<u8>) {
     let mut source = codec.decode(&file, &probe, DecodeSpec { scale: 1, planar: false }, &work).unwrap();
     let mut rgb = Vec::new();
     while let Some(rows) = source.next_rows().unwrap() {
-        rgb.extend_from_slice(rows.planes[0].data);
+        rgb.extend_from_slice(rows.planes()[0].data);
     }
     (probe.width, probe.height, rgb)
 }

@@ -34,7 +34,7 @@ fn decode(bytes: &[u8], scale: u32) -> Raster {
     let mut image = Raster::new(source.layout(), width, height, &work).unwrap();
     let stride = image.planes[0].stride();
     while let Some(rows) = source.next_rows().unwrap() {
-        let part = &rows.planes[0];
+        let part = &rows.planes()[0];
         let from = part.first as usize * stride;
         image.data_mut()[from..from + part.data.len()].copy_from_slice(part.data);
     }

@@ -3,9 +3,7 @@
 
 use std::time::Instant;
 
-use codecs::{
-    Colour, DecodeSpec, EncodeSpec, Format, ImageSpec, Layout, PlaneRows, Probe, Raster, RowSource, Rows,
-};
+use codecs::{Colour, DecodeSpec, EncodeSpec, Format, ImageSpec, Layout, Probe, Raster, RowSource, Rows};
 use recipe::{FormatChoice, Step, Transform};
 use work::Work;
 
@@ -71,7 +69,7 @@ pub(crate) fn short_way(
         let mut raster = Raster::new(way.layout, way.map.size.0, way.map.size.1, work)?;
         while pipe.pull(source.as_mut(), work)? {
             pipe.give(|rows| {
-                for (plane, part) in raster.planes.iter_mut().zip(rows.planes) {
+                for (plane, part) in raster.planes.iter_mut().zip(rows.planes()) {
                     let at = part.first as usize * plane.stride();
                     plane.data[at..at + part.data.len()].copy_from_slice(part.data);
                 }
@@ -268,7 +266,7 @@ impl Pipe {
         drop(decode);
         work.check()?;
         let _resize = work.stage("resize");
-        for (i, (lane, part)) in self.lanes.iter_mut().zip(rows.planes).enumerate() {
+        for (i, (lane, part)) in self.lanes.iter_mut().zip(rows.planes()).enumerate() {
             if part.count > 0 {
                 let data = match &mut self.colours {
                     Some(colours) => colours.rows(part.data),
@@ -282,9 +280,9 @@ impl Pipe {
 
     /// Hands the rows that are ready to `take`.
     fn give(&mut self, take: impl FnOnce(Rows<'_>) -> Result<(), Error>) -> Result<(), Error> {
-        let planes: Vec<PlaneRows<'_>> = self.lanes.iter().map(Resampler::ready).collect();
-        if planes.iter().any(|p| p.count > 0) {
-            take(Rows { planes: &planes })?;
+        let rows: Rows<'_> = self.lanes.iter().map(Resampler::ready).collect();
+        if rows.planes().iter().any(|p| p.count > 0) {
+            take(rows)?;
         }
         self.lanes.iter_mut().for_each(Resampler::forget);
         Ok(())

@@ -112,7 +112,7 @@ fn rgba(done: &Rendered) -> Vec<[u8; 4]> {
     assert_eq!(source.layout(), Layout::Rgba);
     let mut pixels = vec![];
     while let Some(rows) = source.next_rows().unwrap() {
-        pixels.extend(rows.planes[0].data.chunks_exact(4).map(|p| [p[0], p[1], p[2], p[3]]));
+        pixels.extend(rows.planes()[0].data.chunks_exact(4).map(|p| [p[0], p[1], p[2], p[3]]));
     }
     pixels
 }

@@ -70,7 +70,7 @@ fn decoded(done: &Rendered) -> (u32, u32, Vec<[u8; 4]>) {
     let n = source.layout().channels(0);
     let mut pixels = vec![];
     while let Some(rows) = source.next_rows().unwrap() {
-        pixels.extend(rows.planes[0].data.chunks_exact(n).map(|p| match p {
+        pixels.extend(rows.planes()[0].data.chunks_exact(n).map(|p| match p {
             [g] => [*g, *g, *g, 255],
             [r, g, b] => [*r, *g, *b, 255],
             _ => [p[0], p[1], p[2], p[3]],

@@ -7,11 +7,9 @@
 mod container;
 mod convert;
 mod decoder;
-mod encoder;
-mod locations;
-mod meta;
+mod error;
+mod ffi;
 mod obu;
-mod reader;
 mod sequence;
 
 use avif_serialize::Aviffy;
@@ -20,10 +18,10 @@ use self::container::Avif;
 pub(super) use self::convert::unmultiply;
 use self::convert::{Levels, Matrix, mix, widen};
 use self::decoder::{Tiles, decoder_bytes};
-use self::encoder::{Picture, Settings};
-use self::reader::damaged;
-use self::sequence::Cicp;
-use crate::emit::Emitter;
+use self::error::damaged;
+use self::ffi::{Picture, Settings};
+use crate::codec::heif::Cicp;
+use crate::icc;
 use crate::ycc::{Gather420, Range};
 use crate::{
     Codec, Colour, DecodeSpec, EncodeSpec, Error, Format, ImageSpec, Layout, PlaneRows, Probe, RowSink,
@@ -34,9 +32,6 @@ use work::{Reservation, Work};
 /// The AVIF codec.
 #[derive(Debug)]
 pub(crate) struct AvifCodec;
-
-/// Largest embedded profile that is taken.
-const MAX_PROFILE: usize = 4 << 20;
 
 impl Codec for AvifCodec {
     fn format(&self) -> Format {
@@ -57,10 +52,10 @@ impl Codec for AvifCodec {
             probe.subsampling = Subsampling::from_factors(1 << x, 1 << y);
         }
         probe.colour = match avif.icc {
-            Some(range) if range.len() > MAX_PROFILE => {
-                return Err(damaged("a colour profile of several megabytes"));
+            Some(range) if !range.is_empty() => {
+                let samples = if probe.gray { icc::Space::Gray } else { icc::Space::Rgb };
+                icc::colour(&bytes[range], samples, &mut probe.warnings, work)?
             }
-            Some(range) if !range.is_empty() => Colour::Icc(bytes[range].to_vec()),
             _ if is_srgb(cicp) => Colour::Srgb,
             _ => Colour::Cicp { primaries: cicp.primaries, transfer: cicp.transfer },
         };
@@ -136,7 +131,6 @@ impl Codec for AvifCodec {
             at: 0,
             lines: Default::default(),
             out: Default::default(),
-            emitter: Emitter::default(),
             work,
             _held: held,
         }))
@@ -224,12 +218,12 @@ impl RowSink for Encoder<'_> {
         let quantizer = quantizer(self.quality);
         let chroma = planes.cb.as_ref().zip(planes.cr.as_ref());
         let colour = Picture { luma: &planes.y, chroma };
-        let colour = encoder::encode(&colour, Settings { quantizer, perceptual: true }, self.work)?;
+        let colour = ffi::encode(&colour, Settings { quantizer, perceptual: true }, self.work)?;
         let alpha = match &planes.alpha {
             Some(plane) if planes.translucent => {
                 // Edges of alpha are seen sooner than grain: a third finer than the colours.
                 let settings = Settings { quantizer: quantizer * 2 / 3, perceptual: false };
-                Some(encoder::encode(&Picture { luma: plane, chroma: None }, settings, self.work)?)
+                Some(ffi::encode(&Picture { luma: plane, chroma: None }, settings, self.work)?)
             }
             _ => None,
         };
@@ -257,7 +251,6 @@ struct Still<'a> {
     at: u32,
     lines: Lines,
     out: [Vec<u8>; 3],
-    emitter: Emitter,
     work: &'a Work,
     _held: Reservation,
 }
@@ -400,10 +393,7 @@ impl RowSource for Still<'_> {
         }
         let planes = self.layout.planes();
         let parts = self.out.iter().zip(spans).take(planes);
-        Ok(Some(self.emitter.emit(parts.map(|(data, (first, end))| PlaneRows {
-            first,
-            count: end - first,
-            data,
-        }))))
+        let rows = parts.map(|(data, (first, end))| PlaneRows { first, count: end - first, data });
+        Ok(Some(rows.collect()))
     }
 }

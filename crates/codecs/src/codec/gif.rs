@@ -12,7 +12,6 @@ use self::blocks::{Blocks, Disposal, End};
 use self::encoder::{Encoder, opaque_or_clear};
 use self::frames::Frames;
 use crate::canvas::Rect;
-use crate::emit::Emitter;
 use crate::{
     Animation, AnimationSpec, Codec, DecodeSpec, EncodeSpec, Error, Format, FrameSink, FrameSource,
     ImageSpec, Layout, PlaneRows, Probe, Raster, RowSink, RowSource, Rows,
@@ -99,7 +98,7 @@ impl Codec for Gif {
     ) -> Result<Box<dyn RowSource + 'a>, Error> {
         let raster = Frames::new(bytes, work)?.into_first()?;
         let layout = self.decoded_layout(probe, spec);
-        Ok(Box::new(Still { raster, layout, at: 0, rgb: Vec::new(), emitter: Emitter::default() }))
+        Ok(Box::new(Still { raster, layout, at: 0, rgb: Vec::new() }))
     }
 
     fn decode_frames<'a>(
@@ -160,7 +159,6 @@ struct Still {
     layout: Layout,
     at: u32,
     rgb: Vec<u8>,
-    emitter: Emitter,
 }
 
 impl RowSource for Still {
@@ -185,7 +183,7 @@ impl RowSource for Still {
             self.rgb.extend(data.as_chunks::<4>().0.iter().flat_map(|[r, g, b, _]| [*r, *g, *b]));
             data = &self.rgb;
         }
-        Ok(Some(self.emitter.emit([PlaneRows { first, count: end - first, data }])))
+        Ok(Some(Rows::one(PlaneRows { first, count: end - first, data })))
     }
 }
 
@@ -198,7 +196,7 @@ struct StillEncoder<'a> {
 
 impl RowSink for StillEncoder<'_> {
     fn push(&mut self, rows: Rows<'_>) -> Result<(), Error> {
-        let Some(part) = rows.planes.first() else { return Ok(()) };
+        let Some(part) = rows.planes().first() else { return Ok(()) };
         let stride = self.raster.width as usize * self.layout.channels(0);
         for row in part.data.chunks_exact(stride) {
             if self.rows == self.raster.height {

@@ -13,7 +13,7 @@ use heic_rs::{Image, PixelLayout, transform};
 
 use self::file::{Heic, Picture};
 use crate::canvas::RasterRows;
-use crate::icc::{self, MAX_PROFILE};
+use crate::icc;
 use crate::{Codec, Colour, DecodeSpec, Error, Format, Layout, Probe, Raster, RowSource};
 use work::Work;
 
@@ -51,8 +51,8 @@ impl Codec for HeicCodec {
         Format::Heic
     }
 
-    fn probe(&self, bytes: &[u8], _work: &Work) -> Result<Probe, Error> {
-        let file = Heic::parse(bytes)?;
+    fn probe(&self, bytes: &[u8], work: &Work) -> Result<Probe, Error> {
+        let file = Heic::parse(bytes, work)?;
         let (width, height) = file.size;
         let mut probe = Probe::new(Format::Heic, width, height, bytes.len());
         probe.alpha = file.alpha.is_some();
@@ -61,16 +61,10 @@ impl Codec for HeicCodec {
         probe.whole_bitmap = true;
         let said = file.said;
         probe.colour = match file.props.icc {
-            Some(profile) if profile.len() > MAX_PROFILE => {
-                return Err(damaged("a colour profile of several megabytes"));
+            Some(profile) => {
+                let samples = if probe.gray { icc::Space::Gray } else { icc::Space::Rgb };
+                icc::colour(profile, samples, &mut probe.warnings, work)?
             }
-            Some(profile) => match icc::space(profile) {
-                Some(icc::Space::Rgb) if !probe.gray && !icc::is_srgb(profile) => {
-                    Colour::Icc(profile.to_vec())
-                }
-                Some(icc::Space::Gray) if probe.gray => Colour::Icc(profile.to_vec()),
-                _ => Colour::Srgb,
-            },
             None if matches!(said.primaries, 1 | 2) && matches!(said.transfer, 1 | 2 | 6 | 13) => {
                 Colour::Srgb
             }
@@ -102,7 +96,7 @@ impl Codec for HeicCodec {
         spec: DecodeSpec,
         work: &'a Work,
     ) -> Result<Box<dyn RowSource + 'a>, Error> {
-        let file = Heic::parse(bytes)?;
+        let file = Heic::parse(bytes, work)?;
         let layout = self.decoded_layout(probe, spec);
         if file.size != (probe.width, probe.height) {
             return Err(damaged("not the file that was looked at before"));

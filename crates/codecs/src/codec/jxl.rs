@@ -14,15 +14,18 @@ use jxl_oxide_common::Bundle;
 use crate::canvas::RasterRows;
 use crate::codec::avif::unmultiply;
 use crate::icc::{self, MAX_PROFILE};
-use crate::{Codec, Colour, DecodeSpec, Error, Format, Layout, Probe, Raster, RowSource};
+use crate::{Codec, DecodeSpec, Error, Format, Layout, Probe, Raster, RowSource};
 use work::Work;
 
 /// The JPEG XL codec.
 #[derive(Debug)]
 pub(crate) struct Jxl;
 
-/// Bytes given to the decoder between two looks at the clock.
+/// Bytes given to the decoder between two looks at the clock, and at first.
 const PIECE: usize = 64 << 10;
+const FIRST_PIECE: usize = 4 << 10;
+/// Pieces that the headers may take.
+const MAX_TRIES: u32 = 72;
 /// A header with all the names that it may hold is shorter.
 const MAX_HEADER: usize = 256 << 10;
 /// The library's tables.
@@ -47,17 +50,32 @@ fn failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
     damaged(error.to_string())
 }
 
-/// Hands the codestream to `take`, piece by piece, until that has enough.
-fn codestream(bytes: &[u8], mut take: impl FnMut(&[u8]) -> Result<bool, Error>) -> Result<(), Error> {
+/// Hands the codestream to `take` until that has enough. A container may hold it in parts of a few bytes: they are
+/// gathered into pieces, each as long as all before it, so that what is read again and again is read a few times.
+fn codestream(
+    bytes: &[u8],
+    work: &Work,
+    mut take: impl FnMut(&[u8]) -> Result<bool, Error>,
+) -> Result<(), Error> {
     let mut parser = ContainerParser::new();
     let mut rest = bytes;
+    let mut piece = Vec::new();
+    let mut held = work.take(0)?;
+    let mut given = 0_usize;
     while !rest.is_empty() {
-        let piece = &rest[..rest.len().min(PIECE)];
-        for event in parser.feed_bytes(piece) {
-            if let ParseEvent::Codestream(part) = event.map_err(|e| damaged(e.to_string()))?
-                && take(part)?
-            {
-                return Ok(());
+        work.check()?;
+        let input = &rest[..rest.len().min(PIECE)];
+        for event in parser.feed_bytes(input) {
+            let ParseEvent::Codestream(part) = event.map_err(|e| damaged(e.to_string()))? else { continue };
+            held.grow_to(2 * (piece.len() + part.len()))?;
+            piece.extend_from_slice(part);
+            if piece.len() >= given.clamp(FIRST_PIECE, PIECE) {
+                work.check()?;
+                if take(&piece)? {
+                    return Ok(());
+                }
+                given += piece.len();
+                piece.clear();
             }
         }
         // What a box header was cut out of comes again with the next piece.
@@ -67,14 +85,18 @@ fn codestream(bytes: &[u8], mut take: impl FnMut(&[u8]) -> Result<bool, Error>) 
         }
         rest = &rest[consumed..];
     }
+    if !piece.is_empty() && take(&piece)? {
+        return Ok(());
+    }
     Err(Error::Truncated(Format::Jxl))
 }
 
 /// The header, without anything that has to be allocated by what it says.
-fn header(bytes: &[u8]) -> Result<ImageHeader, Error> {
+fn header(bytes: &[u8], work: &Work) -> Result<ImageHeader, Error> {
     let mut start = Vec::new();
     let mut header = None;
-    codestream(bytes, |part| {
+    let _held = work.take(MAX_HEADER + PIECE)?;
+    codestream(bytes, work, |part| {
         start.extend_from_slice(part);
         let mut bits = Bitstream::new(&start);
         let parsed = ImageHeader::parse(&mut bits, ()).and_then(|parsed| {
@@ -82,9 +104,9 @@ fn header(bytes: &[u8]) -> Result<ImageHeader, Error> {
             Ok((parsed, profile))
         });
         match parsed {
-            Ok((_, profile)) if profile > MAX_PROFILE as u64 => {
-                Err(damaged("a colour profile of several megabytes"))
-            }
+            Ok((_, profile)) if profile > MAX_PROFILE as u64 => Err(Error::TooLarge(format!(
+                "the colour profile of the JPEG XL file has more than {MAX_PROFILE} bytes"
+            ))),
             Ok((parsed, _)) => {
                 header = Some(parsed);
                 Ok(true)
@@ -97,15 +119,18 @@ fn header(bytes: &[u8]) -> Result<ImageHeader, Error> {
 }
 
 /// Gives the decoder what it needs for the first picture, or only for the headers.
-fn load(bytes: &[u8], tracker: AllocTracker, headers: bool, work: Option<&Work>) -> Result<JxlImage, Error> {
+fn load(bytes: &[u8], tracker: AllocTracker, headers: bool, work: &Work) -> Result<JxlImage, Error> {
     let mut waiting = Some(JxlImage::builder().alloc_tracker(tracker).build_uninit());
     let mut image: Option<JxlImage> = None;
-    codestream(bytes, |part| {
-        if let Some(work) = work {
-            work.check()?;
-        }
+    let mut tries = 0;
+    codestream(bytes, work, |part| {
         if let Some(mut begun) = waiting.take() {
             begun.feed_bytes(part).map_err(failed)?;
+            // It begins anew each time, with a profile of up to MAX_PROFILE bytes.
+            tries += 1;
+            if tries > MAX_TRIES {
+                return Err(damaged("headers of several megabytes"));
+            }
             match begun.try_init().map_err(failed)? {
                 InitializeResult::NeedMoreData(begun) => waiting = Some(begun),
                 InitializeResult::Initialized(done) => image = Some(done),
@@ -132,8 +157,8 @@ impl Codec for Jxl {
         Format::Jxl
     }
 
-    fn probe(&self, bytes: &[u8], _work: &Work) -> Result<Probe, Error> {
-        let header = header(bytes)?;
+    fn probe(&self, bytes: &[u8], work: &Work) -> Result<Probe, Error> {
+        let header = header(bytes, work)?;
         // As a viewer sees them: the pixels come upright.
         let (width, height) = (header.width_with_orientation(), header.height_with_orientation());
         if width == 0 || height == 0 {
@@ -147,16 +172,14 @@ impl Codec for Jxl {
         probe.whole_bitmap = true;
         // X Y B pixels come as sRGB, whatever they were before.
         if metadata.colour_encoding.want_icc() && !metadata.xyb_encoded {
-            let image = load(bytes, AllocTracker::with_limit(TABLES as usize), true, None)?;
+            let _held = work.take(TABLES as usize)?;
+            let image = load(bytes, AllocTracker::with_limit(TABLES as usize), true, work)?;
             let profile = image.original_icc().unwrap_or_default();
-            probe.colour = match icc::space(profile) {
-                Some(icc::Space::Cmyk) => return Err(Error::Unsupported("JPEG XL: C M Y K".to_owned())),
-                Some(icc::Space::Rgb) if !probe.gray && !icc::is_srgb(profile) => {
-                    Colour::Icc(profile.to_vec())
-                }
-                Some(icc::Space::Gray) if probe.gray => Colour::Icc(profile.to_vec()),
-                _ => Colour::Srgb,
-            };
+            if icc::space(profile) == Some(icc::Space::Cmyk) {
+                return Err(Error::Unsupported("JPEG XL: C M Y K".to_owned()));
+            }
+            let samples = if probe.gray { icc::Space::Gray } else { icc::Space::Rgb };
+            probe.colour = icc::colour(profile, samples, &mut probe.warnings, work)?;
         }
         Ok(probe)
     }
@@ -184,7 +207,7 @@ impl Codec for Jxl {
         let held = work.take(library)?;
         let layout = self.decoded_layout(probe, spec);
         let mut raster = Raster::new(layout, probe.width, probe.height, work)?;
-        let mut image = load(bytes, AllocTracker::with_limit(library), false, Some(work))?;
+        let mut image = load(bytes, AllocTracker::with_limit(library), false, work)?;
         if (image.width(), image.height()) != (probe.width, probe.height) {
             return Err(damaged("not the file that was looked at before"));
         }

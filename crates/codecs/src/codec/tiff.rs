@@ -12,9 +12,10 @@ use ::tiff::tags::Tag;
 use ::tiff::{ColorType, TiffError};
 
 use self::bands::Bands;
-use crate::icc::{self, MAX_PROFILE};
-use crate::{Codec, Colour, DecodeSpec, Error, Format, Layout, Orientation, Probe, RowSource};
-use work::Work;
+use crate::icc;
+use crate::ifd;
+use crate::{Codec, DecodeSpec, Error, Format, Layout, Orientation, Probe, RowSource};
+use work::{Reservation, Work};
 
 /// The TIFF codec.
 #[derive(Debug)]
@@ -22,6 +23,28 @@ pub(crate) struct Tiff;
 
 /// Bands up to this height are held as such; a file with taller ones counts as a whole bitmap.
 const BAND_ROWS: u32 = 512;
+/// Strips or tiles of a picture.
+const MAX_PIECES: usize = 1 << 20;
+/// Bytes that the library holds for an entry of their lists while it reads them.
+const PIECE_BYTES: usize = size_of::<::tiff::decoder::ifd::Value>() + 16;
+/// Tags that the library reads while it opens a file, and the values they may have: a few for each sample.
+const READ_TAGS: [Tag; 14] = [
+    Tag::ImageWidth,
+    Tag::ImageLength,
+    Tag::BitsPerSample,
+    Tag::Compression,
+    Tag::PhotometricInterpretation,
+    Tag::SamplesPerPixel,
+    Tag::RowsPerStrip,
+    Tag::PlanarConfiguration,
+    Tag::Predictor,
+    Tag::TileWidth,
+    Tag::TileLength,
+    Tag::ExtraSamples,
+    Tag::SampleFormat,
+    Tag::ChromaSubsampling,
+];
+const MAX_VALUES: usize = 4096;
 /// The decompressors' windows and the library's tables.
 const TABLES: u64 = 1 << 20;
 
@@ -60,13 +83,14 @@ struct File<'a> {
     width: u32,
     height: u32,
     pixels: Pixels,
+    _held: Reservation,
 }
 
 impl<'a> File<'a> {
-    fn open(bytes: &'a [u8]) -> Result<Self, Error> {
+    fn open(bytes: &'a [u8], work: &Work) -> Result<Self, Error> {
+        let held = lists(bytes, work)?;
         let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(failed)?;
         let mut limits = Limits::default();
-        limits.ifd_value_size = MAX_PROFILE;
         // A compressed piece is read as it stands in the file.
         limits.intermediate_buffer_size = bytes.len();
         decoder = decoder.with_limits(limits);
@@ -75,7 +99,7 @@ impl<'a> File<'a> {
             return Err(damaged("no width or no height"));
         }
         let pixels = pixels(&mut decoder)?;
-        Ok(Self { decoder, width, height, pixels })
+        Ok(Self { decoder, width, height, pixels, _held: held })
     }
 
     /// Width and height of a strip or tile.
@@ -86,6 +110,36 @@ impl<'a> File<'a> {
         }
         Ok((width.min(self.width), height.min(self.height)))
     }
+}
+
+/// Checks the lists of the first directory, before the library reads them with limits of its own, and takes their memory
+/// from the budget.
+fn lists(bytes: &[u8], work: &Work) -> Result<Reservation, Error> {
+    let structure = ifd::Tiff::new(bytes).ok_or(Error::NotAnImage)?;
+    let first = structure.first().ok_or_else(|| damaged("no directory"))?;
+    let mut pieces = 0_usize;
+    for entry in structure.entries(first) {
+        let count = entry.count as usize;
+        let most = match Tag::from_u16_exhaustive(entry.tag) {
+            Tag::StripOffsets | Tag::StripByteCounts | Tag::TileOffsets | Tag::TileByteCounts => {
+                pieces = pieces.saturating_add(count);
+                MAX_PIECES
+            }
+            tag if READ_TAGS.contains(&tag) => MAX_VALUES,
+            _ => continue,
+        };
+        if count > most {
+            return Err(Error::TooLarge(format!(
+                "a list of the TIFF file has {count} entries, more than {most}"
+            )));
+        }
+    }
+    Ok(work.take(pieces * PIECE_BYTES)?)
+}
+
+fn profile(bytes: &[u8]) -> Option<&[u8]> {
+    let structure = ifd::Tiff::new(bytes)?;
+    structure.bytes_of(structure.find(structure.first()?, Tag::IccProfile.to_u16())?)
 }
 
 fn pixels(decoder: &mut Decoder<Cursor<&[u8]>>) -> Result<Pixels, Error> {
@@ -115,8 +169,8 @@ impl Codec for Tiff {
         Format::Tiff
     }
 
-    fn probe(&self, bytes: &[u8], _work: &Work) -> Result<Probe, Error> {
-        let mut file = File::open(bytes)?;
+    fn probe(&self, bytes: &[u8], work: &Work) -> Result<Probe, Error> {
+        let mut file = File::open(bytes, work)?;
         let mut probe = Probe::new(Format::Tiff, file.width, file.height, bytes.len());
         let Pixels { layout, depth, .. } = file.pixels;
         probe.alpha = layout.has_alpha();
@@ -126,18 +180,14 @@ impl Codec for Tiff {
         probe.whole_bitmap = file.piece()?.1 > BAND_ROWS;
         let orientation = file.decoder.find_tag_unsigned::<u16>(Tag::Orientation).ok().flatten();
         probe.orientation = orientation.map(Orientation::from_exif).unwrap_or_default();
-        if let Ok(profile) = file.decoder.get_tag_u8_vec(Tag::IccProfile) {
-            let fits = match icc::space(&profile) {
-                Some(icc::Space::Rgb) => {
-                    matches!(layout, Layout::Rgb | Layout::Rgba) && !icc::is_srgb(&profile)
-                }
-                Some(icc::Space::Gray) => layout == Layout::Gray,
-                Some(icc::Space::Cmyk) => layout == Layout::Cmyk,
-                _ => false,
-            };
-            if fits {
-                probe.colour = Colour::Icc(profile);
-            }
+        let samples = match layout {
+            Layout::Gray => icc::Space::Gray,
+            Layout::Cmyk => icc::Space::Cmyk,
+            Layout::Rgb | Layout::Rgba | Layout::Ycc(_) => icc::Space::Rgb,
+        };
+        // As it lies in the file: the library would make a list of numbers of it.
+        if let Some(profile) = profile(bytes) {
+            probe.colour = icc::colour(profile, samples, &mut probe.warnings, work)?;
         }
         Ok(probe)
     }
@@ -159,7 +209,8 @@ impl Codec for Tiff {
         let layout = self.decoded_layout(probe, spec);
         // The samples as stored (extra ones included, within reason), and as handed out.
         let stored = u64::from(probe.width) * 5 * if probe.bit_depth > 8 { 2 } else { 1 };
-        u64::from(rows) * stored + layout.bytes(probe.width, rows) + TABLES
+        let lists = u64::from(probe.height.min(MAX_PIECES as u32)) * 2 * PIECE_BYTES as u64;
+        u64::from(rows) * stored + layout.bytes(probe.width, rows) + TABLES + lists
     }
 
     fn decode<'a>(
@@ -169,7 +220,7 @@ impl Codec for Tiff {
         spec: DecodeSpec,
         work: &'a Work,
     ) -> Result<Box<dyn RowSource + 'a>, Error> {
-        let file = File::open(bytes)?;
+        let file = File::open(bytes, work)?;
         let layout = self.decoded_layout(probe, spec);
         if (file.width, file.height, file.pixels.layout) != (probe.width, probe.height, layout) {
             return Err(damaged("not the file that was looked at before"));

@@ -12,11 +12,10 @@ use self::animation::{AnimationEncoder, Frames};
 use self::ffi::{Incremental, Output, Picture, Settings};
 use self::riff::{Container, FrameHead};
 use crate::canvas::RasterRows;
-use crate::emit::Emitter;
 use crate::ycc::{Gather420, Range, chroma_to_full, luma_to_full};
 use crate::{
-    Animation, AnimationSpec, Codec, Colour, DecodeSpec, EncodeSpec, Error, Format, FrameSink, FrameSource,
-    ImageSpec, Layout, PlaneRows, Probe, RowSink, RowSource, Rows, Subsampling,
+    Animation, AnimationSpec, Codec, DecodeSpec, EncodeSpec, Error, Format, FrameSink, FrameSource,
+    ImageSpec, Layout, PlaneRows, Probe, RowSink, RowSource, Rows, Subsampling, exif, icc,
 };
 use work::{Reservation, Work};
 
@@ -32,7 +31,7 @@ impl Codec for WebP {
         Format::WebP
     }
 
-    fn probe(&self, bytes: &[u8], _work: &Work) -> Result<Probe, Error> {
+    fn probe(&self, bytes: &[u8], work: &Work) -> Result<Probe, Error> {
         let container = Container::parse(bytes)?;
         let mut probe = Probe::new(Format::WebP, container.width, container.height, bytes.len());
         probe.alpha = container.alpha;
@@ -42,11 +41,10 @@ impl Codec for WebP {
             probe.subsampling = Some(Subsampling::S420);
         }
         if let Some(icc) = container.icc.filter(|r| !r.is_empty()) {
-            probe.colour = Colour::Icc(bytes[icc].to_vec());
+            probe.colour = icc::colour(&bytes[icc], icc::Space::Rgb, &mut probe.warnings, work)?;
         }
         if let Some(exif) = container.exif {
-            let tiff = &bytes[exif];
-            probe.orientation = crate::exif::orientation(tiff.strip_prefix(b"Exif\0\0").unwrap_or(tiff));
+            probe.orientation = exif::orientation(exif::without_prefix(&bytes[exif]));
         }
         probe.whole_bitmap = true;
         Ok(probe)
@@ -108,7 +106,6 @@ impl Codec for WebP {
             at: 0,
             tables: (luma_to_full(), chroma_to_full()),
             buffers: Default::default(),
-            emitter: Emitter::default(),
             work,
         }))
     }
@@ -252,7 +249,6 @@ struct Still<'a> {
     tables: ([u8; 256], [u8; 256]),
     /// Rows mapped to full range.
     buffers: [Vec<u8>; 3],
-    emitter: Emitter,
     work: &'a Work,
 }
 
@@ -285,7 +281,7 @@ impl RowSource for Still<'_> {
         self.at = to;
         if self.layout.planes() == 1 {
             let data = self.decoder.rows(0, from, to);
-            return Ok(Some(self.emitter.emit([PlaneRows { first: from, count: to - from, data }])));
+            return Ok(Some(Rows::one(PlaneRows { first: from, count: to - from, data })));
         }
         let mut spans = [(from, to); 3];
         for (i, buffer) in self.buffers.iter_mut().enumerate() {
@@ -297,11 +293,8 @@ impl RowSource for Still<'_> {
             buffer.extend(self.decoder.rows(i, spans[i].0, spans[i].1).iter().map(|&v| table[v as usize]));
         }
         let parts = self.buffers.iter().zip(spans);
-        Ok(Some(self.emitter.emit(parts.map(|(data, (first, end))| PlaneRows {
-            first,
-            count: end - first,
-            data,
-        }))))
+        let rows = parts.map(|(data, (first, end))| PlaneRows { first, count: end - first, data });
+        Ok(Some(rows.collect()))
     }
 }
 
@@ -335,7 +328,7 @@ struct Lossless<'a> {
 impl RowSink for Lossless<'_> {
     fn push(&mut self, rows: Rows<'_>) -> Result<(), Error> {
         self.work.check()?;
-        let Some(part) = rows.planes.first() else { return Ok(()) };
+        let Some(part) = rows.planes().first() else { return Ok(()) };
         let channels = self.image.layout.channels(0);
         let left = self.image.width as usize * self.image.height as usize - self.argb.len();
         if part.data.len() / channels > left {

@@ -31,8 +31,8 @@ pub fn collect(source: &mut dyn RowSource) -> Result<Image, Error> {
     let mut planes = vec![Vec::new(); layout.planes()];
     let mut next = vec![0; layout.planes()];
     while let Some(rows) = source.next_rows()? {
-        assert_eq!(rows.planes.len(), planes.len());
-        for (i, part) in rows.planes.iter().enumerate() {
+        assert_eq!(rows.planes().len(), planes.len());
+        for (i, part) in rows.planes().iter().enumerate() {
             assert!(part.count == 0 || part.first == next[i], "rows out of order");
             assert_eq!(part.data.len(), part.count as usize * sizes[i].0 as usize * layout.channels(i));
             next[i] += part.count;

@@ -51,7 +51,7 @@ fn gather(bytes: &[u8], format: Format, spec: DecodeSpec, work: &Work) -> Result
     let mut image = Raster::new(layout, width, height, work)?;
     let mut next = vec![0; layout.planes()];
     while let Some(rows) = source.next_rows()? {
-        for (i, part) in rows.planes.iter().enumerate() {
+        for (i, part) in rows.planes().iter().enumerate() {
             assert!(part.count == 0 || part.first == next[i], "rows in order");
             let at = part.first as usize * image.planes[i].stride();
             image.planes[i].data[at..at + part.data.len()].copy_from_slice(part.data);

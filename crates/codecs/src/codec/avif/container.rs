@@ -3,11 +3,10 @@
 
 use std::ops::Range;
 
-use super::locations::Extents;
-use super::meta::{Item, Meta, Property, tick};
-use super::reader::{Reader, TRUNCATED, damaged, unsupported};
-use super::sequence::{Cicp, SequenceHeader};
-use crate::{Error, Orientation};
+use super::error::{damaged, unsupported};
+use super::sequence::SequenceHeader;
+use crate::codec::heif::{Cicp, Extents, File, Item, Meta, Property, Reader, SHARED_BYTES};
+use crate::{Error, Format, Orientation};
 use work::Work;
 
 /// What can be shown: the primary image and, if there is one, its alpha.
@@ -40,39 +39,11 @@ pub(super) struct Image {
 }
 
 const MAX_SIDE: u32 = 65536;
-/// Bytes that tiles may share with others: encoders store equal tiles once.
-const SHARED_TILE_BYTES: usize = 64 << 10;
 
 impl Avif {
-    /// Reads the boxes up to the first `meta`. Behind it only `moov` is looked for: a file is whole when the data of its
-    /// image is, whatever follows.
     pub(super) fn parse(bytes: &[u8], work: &Work) -> Result<Self, Error> {
-        work.check()?;
-        let mut top = Reader::within(bytes, &(0..bytes.len()));
-        let mut meta = None;
-        let mut sequence = false;
-        let mut boxes = 0;
-        loop {
-            let header = match top.next_box() {
-                Ok(Some(header)) => header,
-                Ok(None) => break,
-                Err(_) if meta.is_some() => break,
-                Err(error) => return Err(error),
-            };
-            if boxes == 0 && &header.kind != b"ftyp" {
-                return Err(Error::NotAnImage);
-            }
-            tick(&mut boxes, work)?;
-            sequence |= &header.kind == b"moov";
-            if &header.kind == b"meta" && meta.is_none() {
-                meta = Some(Meta::parse(bytes, &header.body, work)?);
-            }
-        }
-        match meta {
-            Some(meta) => Ok(Self { sequence, ..assemble(&meta, bytes)? }),
-            None if sequence => Err(unsupported("an image sequence without a primary item")),
-            None => Err(TRUNCATED),
-        }
+        let file = File::parse(bytes, Format::Avif, work)?;
+        Ok(Self { sequence: file.sequence, ..assemble(&file.meta, bytes)? })
     }
 
     /// Code points of the container, or else of the stream.
@@ -162,7 +133,7 @@ fn image(meta: &Meta<'_>, bytes: &[u8], item: &Item) -> Result<Image, Error> {
 fn grid(meta: &Meta<'_>, bytes: &[u8], item: &Item) -> Result<Image, Error> {
     let no_tiles = || damaged("a grid without its tiles");
     let body = extents(item)?.single(bytes)?.ok_or_else(|| unsupported("a grid in pieces"))?;
-    let mut r = Reader::within(bytes, &body);
+    let mut r = Reader::within(bytes, &body, Format::Avif);
     let _version = r.u8()?;
     let wide = if r.u8()? & 1 == 0 { 2 } else { 4 };
     let (rows, columns) = (u32::from(r.u8()?) + 1, u32::from(r.u8()?) + 1);
@@ -188,7 +159,7 @@ fn grid(meta: &Meta<'_>, bytes: &[u8], item: &Item) -> Result<Image, Error> {
     if tiles.len() as u64 != u64::from(rows) * u64::from(columns) {
         return Err(no_tiles());
     }
-    if total > bytes.len() + tiles.len() * SHARED_TILE_BYTES {
+    if total > bytes.len() + tiles.len() * SHARED_BYTES {
         return Err(damaged("grid tiles that share most of their data"));
     }
     if u64::from(tile_width) * u64::from(columns) < u64::from(width)

@@ -1,7 +1,7 @@
 //! Decoded AV1 samples to 8-bit planes or colours: ranges, depths and matrices (ITU-T H.273, 8.3).
 
-use super::sequence::Cicp;
 use crate::Error;
+use crate::codec::heif::Cicp;
 
 /// 8-bit full-range codes for each code of `depth` bits.
 #[derive(Debug)]
@@ -164,7 +164,7 @@ pub(in crate::codec) fn unmultiply(rgba: &mut [u8]) {
 #[cfg(test)]
 mod tests {
     use super::{Levels, Matrix, unmultiply, widen};
-    use crate::codec::avif::sequence::Cicp;
+    use crate::codec::heif::Cicp;
 
     fn cicp(matrix: u8, full_range: bool) -> Cicp {
         Cicp { primaries: 1, transfer: 13, matrix, full_range }

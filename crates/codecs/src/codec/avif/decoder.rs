@@ -3,9 +3,9 @@
 use re_rav1d::dav1d::{Decoder, Error as Av1Error, PixelLayout, PlanarImageComponent, Plane, Settings};
 
 use super::container::Image;
-use super::locations::Extents;
+use super::error::damaged;
 use super::obu;
-use super::reader::damaged;
+use crate::codec::heif::Extents;
 use crate::{Error, Format};
 use work::{Reservation, Work};
 

@@ -1,17 +1,9 @@
 //! The AV1 sequence header (AV1 Bitstream & Decoding Process Specification, 5.5): depth, chroma, colours.
 
+use super::error::damaged;
 use super::obu::{SEQUENCE_HEADER, Units};
-use super::reader::damaged;
 use crate::Error;
-
-/// Code points of ITU-T H.273.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Cicp {
-    pub(super) primaries: u8,
-    pub(super) transfer: u8,
-    pub(super) matrix: u8,
-    pub(super) full_range: bool,
-}
+use crate::codec::heif::Cicp;
 
 /// What of the sequence header a still image needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,9 @@ use heic_rs::{ChromaFormat, Grid, MatrixCoefficients, Nclx, Range, transform};
 
 use super::sps::Sequence;
 use super::{damaged, failed, padded};
-use crate::Error;
+use crate::codec::heif;
+use crate::{Error, Format};
+use work::Work;
 
 /// A picture of 100 megapixels has some 400 tiles of a phone's size.
 const MOST_TILES: usize = 1024;
@@ -37,8 +39,8 @@ pub(super) struct Heic<'a> {
 }
 
 impl<'a> Heic<'a> {
-    pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
-        let context = Context::open(bytes).map_err(failed)?;
+    pub(super) fn parse(bytes: &'a [u8], work: &Work) -> Result<Self, Error> {
+        let context = Context::open(bounded(bytes, work)?).map_err(failed)?;
         let id = context.meta.primary;
         let props = context.props(id).map_err(failed)?;
         if context.meta.props.unknown_essential(id).is_some() {
@@ -133,6 +135,27 @@ impl Picture {
         let whole = self.grid.map_or(0, |g| u64::from(g.output_width) * u64::from(g.output_height));
         self.coded.saturating_add(whole).saturating_add(3 * self.largest / 2).saturating_mul(halves)
     }
+}
+
+/// The file as the library may read it. It follows every count of the container and copies every list, so all of them
+/// are checked before; and it refuses files for what follows their boxes, so that is left out.
+fn bounded<'a>(bytes: &'a [u8], work: &Work) -> Result<&'a [u8], Error> {
+    let file = heif::File::parse(bytes, Format::Heic, work)?;
+    let pictures = file.meta.items().iter().filter(|i| matches!(&i.kind, b"hvc1" | b"hev1" | b"grid"));
+    let boxes = &bytes[..file.end];
+    let mut total = 0_usize;
+    let mut allowed = bytes.len();
+    let mut inside = true;
+    for extents in pictures.filter_map(|item| item.extents) {
+        // An item without data is the library's matter.
+        total = total.saturating_add(extents.total(bytes).unwrap_or(0));
+        allowed += heif::SHARED_BYTES;
+        inside &= extents.total(boxes).is_ok();
+    }
+    if total > allowed {
+        return Err(damaged("items that share most of their data"));
+    }
+    Ok(if inside { boxes } else { bytes })
 }
 
 /// How the samples are to be read: as the container says, else as the coded picture does, else as BT.601.

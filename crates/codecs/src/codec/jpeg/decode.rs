@@ -1,9 +1,8 @@
 //! Rows and planes out of libjpeg.
 
-use super::ffi::{Component, Decoder, Output, RawPlane};
+use super::ffi::{Decoder, Output, RawPlane, RawSize};
 use super::header::{Header, Space};
 use super::{coefficient_bytes, component_factors};
-use crate::emit::Emitter;
 use crate::{Error, Format, Layout, PlaneRows, Probe, RowSource, Rows, Subsampling};
 use work::{Reservation, Work};
 
@@ -66,9 +65,9 @@ pub(super) fn start<'a>(
     if !matches!(scale, 1 | 2 | 4 | 8) {
         return Err(Error::Unsupported(format!("JPEG: decoding at 1/{scale}")));
     }
-    let mut decoder = Decoder::new(bytes, work)?;
+    let mut decoder = Decoder::new(header.image(bytes)?, work)?;
     let found = decoder.read_header()?;
-    let factors: Vec<(u32, u32)> = found.components.iter().map(|c| (c.h as u32, c.v as u32)).collect();
+    let factors: Vec<(u32, u32)> = found.components.iter().map(|c| (c.h, c.v)).collect();
     if factors != header.factors || (found.width, found.height) != (header.width, header.height) {
         return Err(Error::Malformed { format: Format::Jpeg, reason: "an ambiguous header".to_owned() });
     }
@@ -87,22 +86,13 @@ pub(super) fn start<'a>(
     decoder.start(output, scale, bytes_needed)?;
     let (width, height) = decoder.output_size();
     let kind = if output == Output::Raw {
-        Kind::Planes(Planes::new(layout, (width, height), &found.components, scale as usize))
+        let lines = header.factors.iter().map(|f| f.1).max().unwrap_or(1) * (8 / scale);
+        Kind::Planes(Planes::new(layout, (width, height), &decoder.raw_sizes()?, lines)?)
     } else {
         let stride = width as usize * layout.channels(0);
         Kind::Interleaved { buffer: vec![0; stride * ROWS], stride, invert }
     };
-    Ok(Box::new(JpegRows {
-        decoder,
-        work,
-        layout,
-        width,
-        height,
-        next: 0,
-        kind,
-        emitter: Emitter::default(),
-        _held: held,
-    }))
+    Ok(Box::new(JpegRows { decoder, work, layout, width, height, next: 0, kind, _held: held }))
 }
 
 struct JpegRows<'a> {
@@ -114,7 +104,6 @@ struct JpegRows<'a> {
     /// The next row to be read.
     next: u32,
     kind: Kind,
-    emitter: Emitter,
     _held: Reservation,
 }
 
@@ -142,23 +131,30 @@ struct Strip {
 }
 
 impl Planes {
-    fn new(layout: Layout, size: (u32, u32), components: &[Component], scale: usize) -> Self {
-        let max = (
-            components.iter().map(|c| c.h).max().unwrap_or(1),
-            components.iter().map(|c| c.v).max().unwrap_or(1),
-        );
-        let strips = components
-            .iter()
-            .enumerate()
-            .map(|(i, c)| {
-                let dct = dct_size(max, (c.h, c.v), scale);
-                let (width, height) = layout.plane_size(i, size.0, size.1);
-                let stride = (c.width_in_blocks * dct).max(width as usize);
-                let rows = c.v * dct;
-                Strip { buffer: vec![0; stride * rows], stride, rows: rows as u32, width, height }
-            })
-            .collect();
-        Self { lines: (max.1 * (8 / scale)) as u32, strips }
+    /// `sizes`: what the library writes of each component; `lines`: luma rows of an MCU row.
+    fn new(layout: Layout, size: (u32, u32), sizes: &[RawSize], lines: u32) -> Result<Self, Error> {
+        let mut strips = Vec::with_capacity(sizes.len());
+        for (i, raw) in sizes.iter().enumerate() {
+            let (width, height) = layout.plane_size(i, size.0, size.1);
+            let rows = raw.rows as u32;
+            // The layout was chosen before the library chose the sizes of its inverse DCT.
+            if raw.stride < width as usize
+                || u64::from(size.1.div_ceil(lines)) * u64::from(rows) < height.into()
+            {
+                return Err(Error::Malformed {
+                    format: Format::Jpeg,
+                    reason: "planes of another size than the layout".to_owned(),
+                });
+            }
+            strips.push(Strip {
+                buffer: vec![0; raw.stride * raw.rows],
+                stride: raw.stride,
+                rows,
+                width,
+                height,
+            });
+        }
+        Ok(Self { lines, strips })
     }
 }
 
@@ -206,21 +202,21 @@ impl RowSource for JpegRows<'_> {
                 if *invert {
                     data.iter_mut().for_each(|b| *b = !*b);
                 }
-                Ok(Some(self.emitter.emit([PlaneRows { first, count: got as u32, data }])))
+                Ok(Some(Rows::one(PlaneRows { first, count: got as u32, data })))
             }
             Kind::Planes(planes) => {
                 let index = first / planes.lines;
                 let mut raw: Vec<RawPlane<'_>> = planes
                     .strips
                     .iter_mut()
-                    .map(|s| RawPlane { data: &mut s.buffer, stride: s.stride, rows: s.rows as usize })
+                    .map(|s| RawPlane { data: &mut s.buffer, stride: s.stride })
                     .collect();
-                self.decoder.read_raw(&mut raw, planes.lines)?;
+                self.decoder.read_raw(&mut raw)?;
                 self.next = first.saturating_add(planes.lines);
                 if self.next >= self.height {
                     self.decoder.finish()?;
                 }
-                Ok(Some(self.emitter.emit(planes.strips.iter_mut().map(|s| s.rows_of(index)))))
+                Ok(Some(planes.strips.iter_mut().map(|s| s.rows_of(index)).collect()))
             }
         }
     }

@@ -179,13 +179,13 @@ impl JpegSink<'_> {
     /// Fills strips and writes each MCU row that is complete in all planes. A plane that runs ahead
     /// of the others waits in a strip that is made longer, on the budget.
     fn push_planes(&mut self, rows: Rows<'_>) -> Result<(), Error> {
-        for (strip, part) in self.strips.iter().zip(rows.planes) {
+        for (strip, part) in self.strips.iter().zip(rows.planes()) {
             check(part, strip.next, strip.height, strip.width)?;
         }
         let mut taken = [0; 3];
         loop {
             let mut any = false;
-            for ((strip, part), from) in self.strips.iter_mut().zip(rows.planes).zip(&mut taken) {
+            for ((strip, part), from) in self.strips.iter_mut().zip(rows.planes()).zip(&mut taken) {
                 let took = strip.fill(part, *from, strip.rows.saturating_sub(strip.filled));
                 *from += took;
                 any |= took > 0;
@@ -199,7 +199,7 @@ impl JpegSink<'_> {
                 break;
             }
         }
-        for ((strip, part), from) in self.strips.iter_mut().zip(rows.planes).zip(taken) {
+        for ((strip, part), from) in self.strips.iter_mut().zip(rows.planes()).zip(taken) {
             let left = part.count - from;
             if left > 0 {
                 let room = (strip.filled + left).next_multiple_of(strip.rows) as usize * strip.stride;
@@ -231,13 +231,13 @@ fn check(part: &PlaneRows<'_>, next: u32, height: u32, row: usize) -> Result<(),
 impl RowSink for JpegSink<'_> {
     fn push(&mut self, rows: Rows<'_>) -> Result<(), Error> {
         self.work.check()?;
-        if rows.planes.len() != self.image.layout.planes() {
+        if rows.planes().len() != self.image.layout.planes() {
             return Err(failed("planes are missing"));
         }
         if !self.strips.is_empty() {
             return self.push_planes(rows);
         }
-        let part = &rows.planes[0];
+        let part = &rows.planes()[0];
         let stride = self.image.width as usize * self.image.layout.channels(0);
         check(part, self.next, self.image.height, stride)?;
         self.encoder.write_rows(part.data, stride)?;

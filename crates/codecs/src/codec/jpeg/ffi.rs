@@ -15,12 +15,9 @@ use std::ptr::{self, NonNull, addr_of_mut};
 use mozjpeg_sys as sys;
 use sys::{boolean, c_int, c_long};
 
+use super::scans::MAX_SCANS;
 use crate::{Error, Format};
 use work::{Reservation, Work};
-
-/// More scans than any encoder writes; a progressive file with thousands of tiny scans costs a pass
-/// over all coefficients for each.
-const MAX_SCANS: c_int = 100;
 
 /// The payload of an unwinding libjpeg error; the reason waits in [`Shared::failure`].
 struct Unwound;
@@ -30,13 +27,22 @@ struct Shared {
     work: Work,
     failure: Option<Error>,
     decoding: bool,
+    /// [`source_empty`] has given the end marker.
+    end_given: bool,
     output: Vec<u8>,
     output_held: Option<Reservation>,
 }
 
 impl Shared {
     fn new(work: &Work, decoding: bool) -> Self {
-        Self { work: work.clone(), failure: None, decoding, output: Vec::new(), output_held: None }
+        Self {
+            work: work.clone(),
+            failure: None,
+            decoding,
+            end_given: false,
+            output: Vec::new(),
+            output_held: None,
+        }
     }
 }
 
@@ -134,7 +140,8 @@ unsafe extern "C-unwind" fn on_message(cinfo: &mut sys::jpeg_common_struct, leve
         sys::JWRN_JPEG_EOF => unwind_with(shared, Error::Truncated(Format::Jpeg)),
         sys::JWRN_HIT_MARKER => {
             // SAFETY: a common struct given to us during decoding heads a jpeg_decompress_struct,
-            // whose source manager points into the file, behind at least its first two bytes.
+            // whose source manager points into the file, behind at least its first two bytes, or into
+            // END_OF_IMAGE, behind two bytes as well.
             let (before, behind) = unsafe {
                 let dinfo = ptr::from_mut(cinfo).cast::<sys::jpeg_decompress_struct>();
                 let src = &*(*dinfo).src;
@@ -184,7 +191,8 @@ unsafe extern "C-unwind" fn on_progress(cinfo: &mut sys::jpeg_common_struct) {
         // SAFETY: during decoding the object is a jpeg_decompress_struct, whose head this is.
         let scans =
             unsafe { (*ptr::from_mut(cinfo).cast::<sys::jpeg_decompress_struct>()).input_scan_number };
-        if scans > MAX_SCANS {
+        // Counted before already; this holds where the library sees other scans.
+        if scans > MAX_SCANS as c_int {
             unwind_with(shared, Error::TooLarge(format!("the JPEG file has more than {MAX_SCANS} scans")));
         }
     }
@@ -192,10 +200,22 @@ unsafe extern "C-unwind" fn on_progress(cinfo: &mut sys::jpeg_common_struct) {
 
 unsafe extern "C-unwind" fn source_nothing(_: &mut sys::jpeg_decompress_struct) {}
 
-/// The whole file is the buffer: to be asked for more is the end of the file.
+/// An end marker for files without one, behind two bytes for [`on_message`] to look at.
+static END_OF_IMAGE: [u8; 4] = [0, 0, 0xFF, 0xD9];
+
+/// The whole file is the buffer. A decoder that asks for more gets an end marker once: it looks ahead, and a file whose
+/// pixels are all there is whole without one. Where it needs more bits, it warns of the marker.
 unsafe extern "C-unwind" fn source_empty(cinfo: &mut sys::jpeg_decompress_struct) -> boolean {
     // SAFETY: libjpeg passes its own object, whose client data we set.
-    unwind_with(unsafe { shared_of(&cinfo.common) }, Error::Truncated(Format::Jpeg))
+    let shared = unsafe { shared_of(&cinfo.common) };
+    if std::mem::replace(&mut shared.end_given, true) {
+        unwind_with(shared, Error::Truncated(Format::Jpeg));
+    }
+    // SAFETY: the source manager is ours and lives as long as the object.
+    let src = unsafe { &mut *cinfo.src };
+    src.next_input_byte = END_OF_IMAGE[2..].as_ptr();
+    src.bytes_in_buffer = 2;
+    1
 }
 
 unsafe extern "C-unwind" fn source_skip(cinfo: &mut sys::jpeg_decompress_struct, bytes: c_long) {
@@ -219,13 +239,11 @@ struct DecoderState {
     shared: Shared,
 }
 
-/// Sampling and size of one component, in the library's terms.
+/// Sampling factors of one component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Component {
-    pub(super) h: usize,
-    pub(super) v: usize,
-    pub(super) width_in_blocks: usize,
-    pub(super) height_in_blocks: usize,
+    pub(super) h: u32,
+    pub(super) v: u32,
 }
 
 /// What `jpeg_read_header` found.
@@ -252,6 +270,8 @@ pub(super) enum Output {
 pub(super) struct Decoder<'a> {
     state: NonNull<DecoderState>,
     bytes: PhantomData<&'a [u8]>,
+    /// After an error the object may only be destroyed.
+    failed: bool,
 }
 
 impl<'a> Decoder<'a> {
@@ -281,7 +301,7 @@ impl<'a> Decoder<'a> {
         let state = Box::new(DecoderState { cinfo, err, src, progress, shared: Shared::new(work, true) });
         let state = NonNull::from(Box::leak(state));
         // From here on the state is freed by Drop; destroying a zeroed object is allowed.
-        let decoder = Self { state, bytes: PhantomData };
+        let decoder = Self { state, bytes: PhantomData, failed: false };
         let s = state.as_ptr();
         // SAFETY: the state is alive; pointers are made without intermediate references, and point
         // into an allocation that does not move until Drop.
@@ -297,28 +317,27 @@ impl<'a> Decoder<'a> {
     }
 
     fn call<T>(&mut self, f: impl FnOnce(&mut sys::jpeg_decompress_struct) -> T) -> Result<T, Error> {
+        if self.failed {
+            return Err(Error::Malformed {
+                format: Format::Jpeg,
+                reason: "the decoder has failed before".to_owned(),
+            });
+        }
         let s = self.state.as_ptr();
         // SAFETY: the state is alive, and `&mut self` makes this the only user; callbacks reach the
         // other fields through their own pointers, never through this reference.
-        guard(unsafe { addr_of_mut!((*s).shared) }, || f(unsafe { &mut (*s).cinfo }))
+        let result = guard(unsafe { addr_of_mut!((*s).shared) }, || f(unsafe { &mut (*s).cinfo }));
+        self.failed = result.is_err();
+        result
     }
 
     pub(super) fn read_header(&mut self) -> Result<Header, Error> {
         self.call(|c| {
             // SAFETY: the object is created and has a source.
             unsafe { sys::jpeg_read_header(c, 1) };
-            let count = usize::try_from(c.num_components).unwrap_or(0);
-            let components = (0..count)
-                .map(|i| {
-                    // SAFETY: after the header comp_info has num_components entries.
-                    let info = unsafe { &*c.comp_info.add(i) };
-                    Component {
-                        h: info.h_samp_factor as usize,
-                        v: info.v_samp_factor as usize,
-                        width_in_blocks: info.width_in_blocks as usize,
-                        height_in_blocks: info.height_in_blocks as usize,
-                    }
-                })
+            let components = component_infos(c)
+                .iter()
+                .map(|info| Component { h: info.h_samp_factor as u32, v: info.v_samp_factor as u32 })
                 .collect();
             Header {
                 width: c.image_width,
@@ -387,22 +406,41 @@ impl<'a> Decoder<'a> {
         })
     }
 
-    /// Reads one row of MCUs into `planes`, each with its stride; `lines` = luma rows of an MCU row.
-    pub(super) fn read_raw(&mut self, planes: &mut [RawPlane<'_>], lines: u32) -> Result<(), Error> {
+    /// Rows and bytes of a row that libjpeg writes of each component for one row of MCUs, after [`Decoder::start`].
+    pub(super) fn raw_sizes(&mut self) -> Result<Vec<RawSize>, Error> {
+        self.call(|c| component_infos(c).iter().map(RawSize::of).collect())
+    }
+
+    /// Reads one row of MCUs into `planes`, one buffer for each component, at least as large as
+    /// [`Decoder::raw_sizes`] says.
+    ///
+    /// # Panics
+    /// If a buffer is too small.
+    pub(super) fn read_raw(&mut self, planes: &mut [RawPlane<'_>]) -> Result<(), Error> {
         let mut pointers: Vec<Vec<sys::JSAMPROW_MUT>> = planes
             .iter_mut()
-            .map(|p| p.data.chunks_exact_mut(p.stride).take(p.rows).map(<[u8]>::as_mut_ptr).collect())
+            .map(|p| p.data.chunks_exact_mut(p.stride.max(1)).map(<[u8]>::as_mut_ptr).collect())
             .collect();
-        assert!(
-            pointers.iter().zip(&*planes).all(|(rows, p)| rows.len() == p.rows),
-            "raw plane buffer too small"
-        );
         let mut heads: Vec<sys::JSAMPARRAY_MUT> = pointers.iter_mut().map(Vec::as_mut_ptr).collect();
         let got = self.call(|c| {
-            assert_eq!(heads.len(), usize::try_from(c.num_components).unwrap_or(0), "one buffer a plane");
-            // SAFETY: for each component the caller gives v_samp × scaled DCT rows, each of at least
-            // width_in_blocks × scaled DCT bytes (see `planar` in the parent module); that is all that
-            // libjpeg writes of real blocks.
+            let infos = component_infos(c);
+            assert!(c.raw_data_out != 0, "raw planes were not asked for");
+            assert_eq!(heads.len(), infos.len(), "one buffer for each component");
+            for ((info, plane), rows) in infos.iter().zip(&*planes).zip(&pointers) {
+                let needed = RawSize::of(info);
+                assert!(
+                    plane.stride >= needed.stride && rows.len() >= needed.rows,
+                    "raw plane of {} rows of {} bytes, {} rows of {} bytes expected",
+                    rows.len(),
+                    plane.stride,
+                    needed.rows,
+                    needed.stride
+                );
+            }
+            let lines = (c.max_v_samp_factor * 8) as u32;
+            // SAFETY: libjpeg writes, for each component, v_samp_factor × DCT_scaled_size rows of
+            // width_in_blocks × DCT_scaled_size bytes; every buffer holds that, as checked above. `lines` is not less
+            // than max_v_samp_factor × min_DCT_scaled_size, which it asks for.
             unsafe { sys::jpeg_read_raw_data(c, heads.as_mut_ptr(), lines) }
         })?;
         if got == 0 {
@@ -423,7 +461,41 @@ impl<'a> Decoder<'a> {
 pub(super) struct RawPlane<'b> {
     pub(super) data: &'b mut [u8],
     pub(super) stride: usize,
+}
+
+/// What libjpeg writes of one component for one row of MCUs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RawSize {
+    pub(super) stride: usize,
     pub(super) rows: usize,
+}
+
+impl RawSize {
+    fn of(info: &sys::jpeg_component_info) -> Self {
+        let dct = dct_scaled_size(info);
+        Self { stride: info.width_in_blocks as usize * dct, rows: info.v_samp_factor as usize * dct }
+    }
+}
+
+/// The components that the header announces; none before it was read.
+fn component_infos(c: &sys::jpeg_decompress_struct) -> &[sys::jpeg_component_info] {
+    if c.comp_info.is_null() {
+        return &[];
+    }
+    // SAFETY: libjpeg allocates MAX_COMPONENTS entries when it reads the frame header, of which num_components are
+    // filled, and keeps them until the object is destroyed.
+    unsafe { std::slice::from_raw_parts(c.comp_info, usize::try_from(c.num_components).unwrap_or(0)) }
+}
+
+/// `DCT_scaled_size`, which the binding declares but does not publish.
+fn dct_scaled_size(info: &sys::jpeg_component_info) -> usize {
+    // From version 7 of the interface on there are two fields in its place.
+    const { assert!(sys::JPEG_LIB_VERSION < 70) };
+    let at = std::mem::offset_of!(sys::jpeg_component_info, height_in_blocks) + size_of::<sys::JDIMENSION>();
+    // SAFETY: the struct has the C layout; the field, an int, follows `height_in_blocks`, an int of the same size.
+    let size = unsafe { ptr::from_ref(info).cast::<u8>().add(at).cast::<c_int>().read() };
+    // libjpeg knows no larger one.
+    usize::try_from(size).unwrap_or(8).clamp(1, 8)
 }
 
 impl Drop for Decoder<'_> {

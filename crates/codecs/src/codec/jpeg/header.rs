@@ -3,8 +3,10 @@
 //! Source: ITU-T T.81 annex B; JFIF 1.02; Adobe technical note 5116 (APP14); ICC.1 annex B.4 (APP2).
 //! The choice of the colour space follows what libjpeg does, so that both see the same file.
 
+use super::scans::{self, Scans};
 use crate::icc::{self, MAX_PROFILE};
-use crate::{Colour, Error, Format, Probe, Subsampling, exif};
+use crate::{Colour, Error, Format, Metadata, Probe, Subsampling, exif};
+use work::Work;
 
 /// How the components are to be understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,15 +29,20 @@ pub(super) struct Header {
     pub(super) progressive: bool,
     /// The components come in several scans: coefficients are kept until the last one.
     pub(super) multiple_scans: bool,
-    exif: Option<Vec<u8>>,
-    icc: Option<Vec<u8>>,
+    scans: Scans,
+    exif: Option<Metadata>,
+    colour: Colour,
+    warnings: Vec<&'static str>,
 }
 
-fn malformed(reason: &str) -> Error {
+pub(super) fn malformed(reason: &str) -> Error {
     Error::Malformed { format: Format::Jpeg, reason: reason.to_owned() }
 }
 
 const TRUNCATED: Error = Error::Truncated(Format::Jpeg);
+
+/// Pieces of an ICC profile: their number is a byte. With one more the set is inconsistent.
+const MAX_ICC_PIECES: usize = 256;
 
 #[derive(Default)]
 struct Seen<'a> {
@@ -46,21 +53,43 @@ struct Seen<'a> {
     frame: Option<Frame>,
 }
 
-struct Frame {
+/// The frame header (T.81, B.2.2).
+pub(super) struct Frame {
     width: u32,
     height: u32,
-    progressive: bool,
-    /// Identifier, horizontal and vertical factor.
-    components: Vec<(u8, u32, u32)>,
+    pub(super) progressive: bool,
+    pub(super) components: Vec<Component>,
 }
 
-pub(super) fn parse(bytes: &[u8]) -> Result<Header, Error> {
+pub(super) struct Component {
+    pub(super) id: u8,
+    h: u32,
+    v: u32,
+}
+
+impl Frame {
+    /// Blocks of 8 × 8 samples of a component, in whole MCUs.
+    pub(super) fn blocks(&self, component: &Component) -> u64 {
+        let max_h = self.components.iter().map(|c| c.h).max().unwrap_or(1);
+        let max_v = self.components.iter().map(|c| c.v).max().unwrap_or(1);
+        let mcus = u64::from(self.width.div_ceil(8 * max_h)) * u64::from(self.height.div_ceil(8 * max_v));
+        mcus * u64::from(component.h * component.v)
+    }
+}
+
+/// Reads the segments up to the first scan, and looks where the scans end.
+pub(super) fn parse(bytes: &[u8], work: &Work) -> Result<Header, Error> {
     if bytes.get(..2) != Some(&[0xFF, 0xD8]) {
         return Err(Error::NotAnImage);
     }
     let mut seen = Seen::default();
     let mut at = 2;
+    let mut segments = 0_u32;
     loop {
+        segments += 1;
+        if segments.is_multiple_of(1024) {
+            work.check()?;
+        }
         // Bytes between segments are skipped, as everybody does.
         let start = bytes.get(at..).and_then(|b| b.iter().position(|&b| b == 0xFF)).ok_or(TRUNCATED)?;
         at += start;
@@ -82,7 +111,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Header, Error> {
         let segment = bytes.get(at + 2..at + length).ok_or(TRUNCATED)?;
         at += length;
         match marker {
-            0xDA => return finish(seen, segment),
+            0xDA => return finish(bytes, at, seen, segment, work),
             0xC0..=0xC2 => {
                 if seen.frame.is_some() {
                     return Err(malformed("two frames"));
@@ -99,7 +128,9 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Header, Error> {
             0xE0 if segment.len() >= 14 && segment.starts_with(b"JFIF\0") => seen.jfif = true,
             0xE1 if seen.exif.is_none() => seen.exif = segment.strip_prefix(b"Exif\0\0"),
             0xE2 => {
-                if let Some([number, count, data @ ..]) = segment.strip_prefix(b"ICC_PROFILE\0") {
+                if let Some([number, count, data @ ..]) = segment.strip_prefix(b"ICC_PROFILE\0")
+                    && seen.icc.len() < MAX_ICC_PIECES
+                {
                     seen.icc.push((*number, *count, data));
                 }
             }
@@ -130,18 +161,18 @@ fn frame(segment: &[u8], progressive: bool) -> Result<Frame, Error> {
     if rest.len() != usize::from(*count) * 3 {
         return Err(malformed("a frame header of the wrong length"));
     }
-    let components: Vec<_> =
-        rest.chunks_exact(3).map(|c| (c[0], u32::from(c[1] >> 4), u32::from(c[1] & 15))).collect();
-    if components.iter().any(|&(_, h, v)| !(1..=4).contains(&h) || !(1..=4).contains(&v)) {
+    let component = |c: &[u8]| Component { id: c[0], h: u32::from(c[1] >> 4), v: u32::from(c[1] & 15) };
+    let components: Vec<_> = rest.chunks_exact(3).map(component).collect();
+    if components.iter().any(|c| !(1..=4).contains(&c.h) || !(1..=4).contains(&c.v)) {
         return Err(malformed("impossible sampling factors"));
     }
     Ok(Frame { width, height, progressive, components })
 }
 
-fn finish(seen: Seen<'_>, scan: &[u8]) -> Result<Header, Error> {
+fn finish(bytes: &[u8], at: usize, seen: Seen<'_>, scan: &[u8], work: &Work) -> Result<Header, Error> {
     let frame = seen.frame.ok_or_else(|| malformed("a scan without a frame"))?;
     let in_scan = usize::from(*scan.first().ok_or_else(|| malformed("an empty scan header"))?);
-    let ids: Vec<u8> = frame.components.iter().map(|c| c.0).collect();
+    let ids: Vec<u8> = frame.components.iter().map(|c| c.id).collect();
     let space = match (ids.len(), seen.jfif, seen.adobe, &ids[..]) {
         (1, ..) => Space::Gray,
         (4, ..) => Space::Cmyk,
@@ -151,31 +182,67 @@ fn finish(seen: Seen<'_>, scan: &[u8]) -> Result<Header, Error> {
         (_, _, None, b"RGB") => Space::Rgb,
         _ => Space::Ycc,
     };
+    let mut warnings = Vec::new();
+    let scans = scans::follow(bytes, at, scan, &frame, work)?;
+    if !scans.ended {
+        warnings.push("JPEG: the end marker is missing");
+    }
     Ok(Header {
         width: frame.width,
         height: frame.height,
-        factors: frame.components.iter().map(|&(_, h, v)| (h, v)).collect(),
+        factors: frame.components.iter().map(|c| (c.h, c.v)).collect(),
         space,
         progressive: frame.progressive,
         multiple_scans: frame.progressive || in_scan < ids.len(),
-        exif: seen.exif.map(<[u8]>::to_vec),
-        icc: assemble(seen.icc),
+        scans,
+        exif: seen.exif.map(|exif| Metadata::copy(exif, work)).transpose()?,
+        colour: colour(seen.icc, space, &mut warnings, work)?,
+        warnings,
     })
 }
 
 /// Puts the numbered pieces of a profile together; an inconsistent set is no profile.
-fn assemble(mut pieces: Vec<(u8, u8, &[u8])>) -> Option<Vec<u8>> {
+fn colour(
+    mut pieces: Vec<(u8, u8, &[u8])>,
+    space: Space,
+    warnings: &mut Vec<&'static str>,
+    work: &Work,
+) -> Result<Colour, Error> {
     pieces.sort_by_key(|p| p.0);
-    let total: usize = pieces.iter().map(|p| p.2.len()).sum();
     let complete = pieces
         .iter()
         .enumerate()
         .all(|(i, &(number, count, _))| usize::from(number) == i + 1 && usize::from(count) == pieces.len());
-    (complete && total > 0 && total <= MAX_PROFILE)
-        .then(|| pieces.iter().flat_map(|p| p.2.iter().copied()).collect())
+    let total: usize = pieces.iter().map(|p| p.2.len()).sum();
+    if !complete || total == 0 {
+        return Ok(Colour::Srgb);
+    }
+    let samples = match space {
+        Space::Gray => icc::Space::Gray,
+        Space::Ycc | Space::Rgb => icc::Space::Rgb,
+        Space::Cmyk => icc::Space::Cmyk,
+    };
+    if total > MAX_PROFILE {
+        return Ok(icc::too_large(warnings));
+    }
+    let _held = work.take(total)?;
+    let profile = pieces.iter().map(|p| p.2).collect::<Vec<_>>().concat();
+    icc::colour(&profile, samples, warnings, work)
 }
 
 impl Header {
+    /// The bytes of the image, without what follows it.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`] where the file breaks off before it announced all coefficients. An end marker alone may be
+    /// missing.
+    pub(super) fn image<'a>(&self, bytes: &'a [u8]) -> Result<&'a [u8], Error> {
+        if !self.scans.ended && !self.scans.complete {
+            return Err(TRUNCATED);
+        }
+        Ok(&bytes[..self.scans.end])
+    }
+
     /// The subsampling of a Y Cb Cr file whose planes can be handed out as they are.
     pub(super) fn subsampling(&self) -> Option<Subsampling> {
         let [(h, v), cb, cr] = self.factors[..] else { return None };
@@ -193,16 +260,8 @@ impl Header {
         probe.gray = self.space == Space::Gray;
         probe.cmyk = self.space == Space::Cmyk;
         probe.orientation = self.exif.as_deref().map(exif::orientation).unwrap_or_default();
-        // A profile for other samples than the file has is ignored, as browsers do.
-        let fits = |profile: &[u8]| match icc::space(profile) {
-            Some(icc::Space::Rgb) => matches!(self.space, Space::Ycc | Space::Rgb) && !icc::is_srgb(profile),
-            Some(icc::Space::Gray) => self.space == Space::Gray,
-            Some(icc::Space::Cmyk) => self.space == Space::Cmyk,
-            Some(icc::Space::Other) | None => false,
-        };
-        if let Some(profile) = self.icc.filter(|p| fits(p)) {
-            probe.colour = Colour::Icc(profile);
-        }
+        probe.warnings = self.warnings;
+        probe.colour = self.colour;
         probe.exif = self.exif;
         probe
     }

@@ -5,6 +5,7 @@ mod decode;
 mod encode;
 mod ffi;
 mod header;
+mod scans;
 
 use crate::{
     Codec, DecodeSpec, EncodeSpec, Error, Format, ImageSpec, Layout, Probe, RowSink, RowSource, Subsampling,
@@ -23,8 +24,8 @@ impl Codec for Jpeg {
         Format::Jpeg
     }
 
-    fn probe(&self, bytes: &[u8], _work: &Work) -> Result<Probe, Error> {
-        let header = header::parse(bytes)?;
+    fn probe(&self, bytes: &[u8], work: &Work) -> Result<Probe, Error> {
+        let header = header::parse(bytes, work)?;
         if header.width > MAX_SIDE || header.height > MAX_SIDE {
             return Err(Error::TooLarge(format!(
                 "the JPEG image has {} × {} pixels; {MAX_SIDE} are possible on a side",
@@ -61,7 +62,7 @@ impl Codec for Jpeg {
         spec: DecodeSpec,
         work: &'a Work,
     ) -> Result<Box<dyn RowSource + 'a>, Error> {
-        let header = header::parse(bytes)?;
+        let header = header::parse(bytes, work)?;
         if (header.width, header.height) != (probe.width, probe.height) {
             return Err(Error::Malformed {
                 format: Format::Jpeg,

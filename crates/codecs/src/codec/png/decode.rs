@@ -1,11 +1,11 @@
 //! Rows out of a PNG file.
 
-use std::io::{Cursor, ErrorKind};
+use std::io::ErrorKind;
 
 use png::{ColorType, DecodeOptions, DecodingError, InterlaceInfo, Limits, Reader, Transformations};
 
 use super::header::Header;
-use crate::emit::Emitter;
+use super::still::Parts;
 use crate::{Error, Format, Layout, PlaneRows, RowSource, Rows};
 use work::{Reservation, Work};
 
@@ -42,9 +42,7 @@ pub(super) fn start<'a>(
     // Chunks are checked by their CRC; the Adler sum would only repeat that.
     let mut options = DecodeOptions::default();
     options.set_ignore_adler32(true);
-    options.set_ignore_text_chunk(true);
-    options.set_ignore_iccp_chunk(true);
-    let mut decoder = png::Decoder::new_with_options(Cursor::new(bytes), options);
+    let mut decoder = png::Decoder::new_with_options(header.still(bytes), options);
     decoder.set_limits(Limits { bytes: bytes_needed });
     decoder.set_transformations(Transformations::EXPAND);
     let reader = decoder.read_info().map_err(failed)?;
@@ -58,6 +56,7 @@ pub(super) fn start<'a>(
     let stride = width as usize * layout.channels(0);
     let mut rows = PngRows {
         reader,
+        lacks_end_only: header.lacks_end_only(),
         work,
         layout,
         width,
@@ -68,7 +67,6 @@ pub(super) fn start<'a>(
         stride,
         buffer: Vec::new(),
         whole: false,
-        emitter: Emitter::default(),
         _held: held,
     };
     if header.interlaced {
@@ -80,7 +78,9 @@ pub(super) fn start<'a>(
 }
 
 struct PngRows<'a> {
-    reader: Reader<Cursor<&'a [u8]>>,
+    reader: Reader<Parts<'a>>,
+    /// The file has no end chunk, but whole image data.
+    lacks_end_only: bool,
     work: &'a Work,
     layout: Layout,
     width: u32,
@@ -95,7 +95,6 @@ struct PngRows<'a> {
     /// A few rows, or the whole bitmap.
     buffer: Vec<u8>,
     whole: bool,
-    emitter: Emitter,
     _held: Reservation,
 }
 
@@ -153,8 +152,10 @@ impl PngRows<'_> {
         self.whole = true;
         let mut row = vec![0; self.stride];
         let mut since_check = 0;
-        while let Some(info) = self.reader.read_row(&mut self.line).map_err(failed)? {
-            let InterlaceInfo::Adam7(pass) = info else {
+        // Counted, since a row behind the last would be looked for in what follows the image data.
+        for _ in 0..adam7_rows(self.width, self.height) {
+            let info = self.reader.read_row(&mut self.line).map_err(failed)?;
+            let Some(InterlaceInfo::Adam7(pass)) = info else {
                 return Err(Error::Malformed { format: Format::Png, reason: "no interlacing".to_owned() });
             };
             // Bytes beyond the pass's width are left from earlier rows, and not looked at below.
@@ -166,7 +167,25 @@ impl PngRows<'_> {
                 since_check = 0;
             }
         }
-        self.reader.finish().map_err(failed)
+        finish(&mut self.reader, self.lacks_end_only)
+    }
+}
+
+/// Rows of all passes of an interlaced image (PNG §8.1).
+fn adam7_rows(width: u32, height: u32) -> u64 {
+    // First column, first row, and distance of rows.
+    const PASSES: [(u32, u32, u32); 7] =
+        [(0, 0, 8), (4, 0, 8), (0, 4, 8), (2, 0, 4), (0, 2, 4), (1, 0, 2), (0, 1, 2)];
+    let passes = PASSES.iter().filter(|(column, ..)| *column < width);
+    passes.map(|(_, row, step)| u64::from(height.saturating_sub(*row).div_ceil(*step))).sum()
+}
+
+/// Checks the checksums up to the end.
+fn finish(reader: &mut Reader<Parts<'_>>, lacks_end_only: bool) -> Result<(), Error> {
+    match reader.finish().map_err(failed) {
+        // The checksum of all image data was right, and there is nothing else.
+        Err(Error::Truncated(_)) if lacks_end_only => Ok(()),
+        other => other,
     }
 }
 
@@ -206,8 +225,8 @@ impl RowSource for PngRows<'_> {
         }
         self.next += count;
         if self.next == self.height && !self.whole {
-            self.reader.finish().map_err(failed)?;
+            finish(&mut self.reader, self.lacks_end_only)?;
         }
-        Ok(Some(self.emitter.emit([PlaneRows { first, count, data }])))
+        Ok(Some(Rows::one(PlaneRows { first, count, data })))
     }
 }

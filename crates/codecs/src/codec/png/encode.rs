@@ -139,7 +139,7 @@ struct PngSink<'a> {
 impl RowSink for PngSink<'_> {
     fn push(&mut self, rows: Rows<'_>) -> Result<(), Error> {
         self.work.check()?;
-        let [part] = rows.planes else { return Err(failed("one plane is expected")) };
+        let [part] = rows.planes() else { return Err(failed("one plane is expected")) };
         if part.count == 0 {
             return Ok(());
         }

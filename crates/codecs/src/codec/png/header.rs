@@ -3,8 +3,12 @@
 //! Source: PNG (third edition) §11; the order in which colour chunks count is that of §12.2
 //! (cICP, iCCP, sRGB, then gAMA and cHRM).
 
+use std::ops::Range;
+
+use super::still::{END, Parts};
 use crate::icc::{self, MAX_PROFILE};
-use crate::{Colour, Error, Format, Probe, exif};
+use crate::{Colour, Error, Format, Orientation, Probe, exif};
+use work::Work;
 
 /// Colour type of the samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,8 +33,33 @@ pub(super) struct Header {
     /// More frames than the default image.
     animated: bool,
     colour: Colour,
-    exif: Option<Vec<u8>>,
+    orientation: Orientation,
+    chunks: StillChunks,
+    warnings: Vec<&'static str>,
 }
+
+/// Where the chunks of the still image lie.
+#[derive(Debug, Default)]
+struct StillChunks {
+    palette: Range<usize>,
+    transparency: Range<usize>,
+    /// All `IDAT` chunks, which stand together.
+    image_data: Range<usize>,
+    /// The last of them is whole.
+    whole: bool,
+    /// The file has an end.
+    ended: bool,
+}
+
+/// More chunks than any encoder writes.
+const MAX_CHUNKS: u32 = 1 << 20;
+/// Chunks between two looks at the clock.
+const CHUNKS_PER_CHECK: u32 = 1024;
+/// A larger eXIf chunk is not looked into.
+const MAX_EXIF: usize = 1 << 20;
+
+const WRONG_CRC: &str = "PNG: a chunk with a wrong checksum was left out";
+const NO_END: &str = "PNG: the end chunk is missing";
 
 fn malformed(reason: &str) -> Error {
     Error::Malformed { format: Format::Png, reason: reason.to_owned() }
@@ -51,73 +80,137 @@ struct ColourChunks<'a> {
     primaries: Option<[u32; 8]>,
 }
 
-pub(super) fn parse(bytes: &[u8]) -> Result<Header, Error> {
+/// A chunk of the file.
+struct Chunk<'a> {
+    name: [u8; 4],
+    data: &'a [u8],
+    /// The whole of it, length and checksum included.
+    range: Range<usize>,
+}
+
+impl<'a> Chunk<'a> {
+    /// The chunk at `at`, which ends inside the file.
+    fn at(bytes: &'a [u8], at: usize) -> Result<Self, Error> {
+        let length = u32_at(bytes, at).ok_or(TRUNCATED)?;
+        let name = bytes.get(at + 4..at + 8).ok_or(TRUNCATED)?.try_into().unwrap_or_default();
+        if length > i32::MAX as u32 {
+            return Err(malformed("a chunk of impossible length"));
+        }
+        let end = at + 12 + length as usize;
+        let whole = bytes.get(at..end).ok_or(TRUNCATED)?;
+        Ok(Self { name, data: &whole[8..whole.len() - 4], range: at..end })
+    }
+
+    fn has_right_crc(&self, bytes: &[u8]) -> bool {
+        let covered = &bytes[self.range.start + 4..self.range.end - 4];
+        u32_at(bytes, self.range.end - 4) == Some(crc32fast::hash(covered))
+    }
+}
+
+/// Counts chunks, and looks at the clock now and then.
+struct ChunkCount<'w>(u32, &'w Work);
+
+impl ChunkCount<'_> {
+    fn one_more(&mut self) -> Result<(), Error> {
+        self.0 += 1;
+        if self.0 > MAX_CHUNKS {
+            return Err(Error::TooLarge(format!("the PNG file has more than {MAX_CHUNKS} chunks")));
+        }
+        if self.0.is_multiple_of(CHUNKS_PER_CHECK) { Ok(self.1.check()?) } else { Ok(()) }
+    }
+}
+
+/// Reads the chunks up to the image data, and looks for EXIF and the end behind it.
+pub(super) fn parse(bytes: &[u8], work: &Work) -> Result<Header, Error> {
     if !bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
         return Err(Error::NotAnImage);
     }
-    let mut at = 8;
-    let mut header: Option<Header> = None;
+    work.check()?;
+    if bytes.len() < IHDR.end {
+        return Err(TRUNCATED);
+    }
+    let first = Chunk::at(bytes, IHDR.start)?;
+    if &first.name != b"IHDR" || first.range != IHDR {
+        return Err(malformed("it does not begin with its header"));
+    }
+    let mut header = ihdr(first.data)?;
+    let mut at = IHDR.end;
+    let mut count = ChunkCount(0, work);
     let mut colour = ColourChunks::default();
+    let mut exif = None;
     loop {
-        let length = u32_at(bytes, at).ok_or(TRUNCATED)? as usize;
-        let name = bytes.get(at + 4..at + 8).ok_or(TRUNCATED)?;
-        let Some(head) = &mut header else {
-            if name != b"IHDR" || length != 13 {
-                return Err(malformed("it does not begin with its header"));
-            }
-            header = Some(ihdr(bytes.get(at + 8..at + 21).ok_or(TRUNCATED)?)?);
-            at += 25;
-            continue;
-        };
-        if name == b"IDAT" {
-            head.colour = choose(&colour, head.kind);
-            if head.exif.is_none() {
-                head.exif = exif_behind(bytes, at);
-            }
+        count.one_more()?;
+        if bytes.get(at + 4..at + 8) == Some(b"IDAT") {
             break;
         }
-        if name == b"IEND" {
-            return Err(malformed("no image data"));
-        }
-        if length > i32::MAX as usize {
-            return Err(malformed("a chunk of impossible length"));
-        }
-        let data = bytes.get(at + 8..at + 8 + length).ok_or(TRUNCATED)?;
-        match name {
-            b"tRNS" => {
-                head.transparent = match head.kind {
-                    Kind::Palette => data.iter().any(|&a| a < 255),
-                    Kind::Gray | Kind::Rgb => true,
-                    Kind::GrayAlpha | Kind::Rgba => false,
+        let chunk = Chunk::at(bytes, at)?;
+        at = chunk.range.end;
+        match &chunk.name {
+            b"IEND" => return Err(malformed("no image data")),
+            // Its checksum is the decoder's matter: without palette there are no colours.
+            b"PLTE" if header.chunks.palette.is_empty() => header.chunks.palette = chunk.range,
+            b"tRNS" | b"acTL" | b"cICP" | b"iCCP" | b"sRGB" | b"gAMA" | b"cHRM" | b"eXIf" => {
+                if chunk.data.len() > MAX_PROFILE {
+                    continue;
+                }
+                if !chunk.has_right_crc(bytes) {
+                    header.warn(WRONG_CRC);
+                    continue;
+                }
+                match &chunk.name {
+                    b"tRNS" if header.chunks.transparency.is_empty() => {
+                        header.transparent = match header.kind {
+                            Kind::Palette => chunk.data.iter().any(|&a| a < 255),
+                            Kind::Gray | Kind::Rgb => true,
+                            Kind::GrayAlpha | Kind::Rgba => false,
+                        };
+                        header.chunks.transparency = chunk.range;
+                    }
+                    b"acTL" => header.animated = u32_at(chunk.data, 0).is_some_and(|frames| frames > 1),
+                    b"eXIf" if exif.is_none() => exif = Some(chunk.data),
+                    _ => colour.take(&chunk),
                 }
             }
-            b"acTL" => head.animated = u32_at(data, 0).is_some_and(|frames| frames > 1),
-            b"cICP" => colour.cicp = data.try_into().ok(),
-            b"iCCP" => colour.iccp = Some(data),
-            b"sRGB" => colour.srgb = true,
-            b"gAMA" => colour.gamma = u32_at(data, 0),
-            b"cHRM" if data.len() == 32 => {
-                colour.primaries = Some(std::array::from_fn(|i| u32_at(data, i * 4).unwrap_or(0)));
-            }
-            b"eXIf" => head.exif = Some(data.strip_prefix(b"Exif\0\0").unwrap_or(data).to_vec()),
             _ => {}
         }
-        at += length + 12;
     }
-    header.ok_or(TRUNCATED)
+    let image_data = at;
+    // Up to the first chunk that is none of them.
+    while let Ok(chunk) = Chunk::at(bytes, at)
+        && &chunk.name == b"IDAT"
+    {
+        count.one_more()?;
+        at = chunk.range.end;
+    }
+    // The rest of the file, where it breaks off within a chunk: the decoder then finds its end.
+    let broken = bytes.get(at + 4..at + 8) == Some(b"IDAT");
+    header.chunks.whole = !broken;
+    header.chunks.image_data = image_data..if broken { bytes.len() } else { at };
+    while let Ok(chunk) = Chunk::at(bytes, at)
+        && !header.chunks.ended
+    {
+        count.one_more()?;
+        header.chunks.ended = &chunk.name == b"IEND";
+        if &chunk.name == b"eXIf" && exif.is_none() && chunk.data.len() <= MAX_EXIF {
+            if chunk.has_right_crc(bytes) {
+                exif = Some(chunk.data);
+            } else {
+                header.warn(WRONG_CRC);
+            }
+        }
+        at = chunk.range.end;
+    }
+    if !header.chunks.ended {
+        header.warn(NO_END);
+    }
+    let exif = exif.filter(|data| data.len() <= MAX_EXIF);
+    header.orientation = exif.map(|data| exif::orientation(exif::without_prefix(data))).unwrap_or_default();
+    header.colour = choose(&colour, header.kind, &mut header.warnings, work)?;
+    Ok(header)
 }
 
-/// EXIF may also stand behind the image data. A file that ends too early is the decoder's matter.
-fn exif_behind(bytes: &[u8], mut at: usize) -> Option<Vec<u8>> {
-    loop {
-        let length = u32_at(bytes, at)? as usize;
-        let name = bytes.get(at + 4..at + 8)?;
-        if name == b"eXIf" {
-            return Some(bytes.get(at + 8..(at + 8).checked_add(length)?)?.to_vec());
-        }
-        at = at.checked_add(length)?.checked_add(12)?;
-    }
-}
+/// The header chunk stands first.
+const IHDR: Range<usize> = 8..33;
 
 fn ihdr(data: &[u8]) -> Result<Header, Error> {
     let [width, height] = [0, 4].map(|at| u32_at(data, at).unwrap_or(0));
@@ -145,24 +238,36 @@ fn ihdr(data: &[u8]) -> Result<Header, Error> {
         transparent: false,
         animated: false,
         colour: Colour::Srgb,
-        exif: None,
+        orientation: Orientation::Upright,
+        chunks: StillChunks::default(),
+        warnings: Vec::new(),
     })
 }
 
 /// The colour space that the chunks describe.
-fn choose(chunks: &ColourChunks<'_>, kind: Kind) -> Colour {
+fn choose(
+    chunks: &ColourChunks<'_>,
+    kind: Kind,
+    warnings: &mut Vec<&'static str>,
+    work: &Work,
+) -> Result<Colour, Error> {
     // Only R G B in full range has a meaning in PNG.
     if let Some([primaries, transfer, 0, 1]) = chunks.cicp {
-        return cicp(primaries, transfer);
+        return Ok(cicp(primaries, transfer));
     }
-    if let Some(profile) = chunks.iccp.and_then(inflate) {
-        let gray = matches!(kind, Kind::Gray | Kind::GrayAlpha);
-        return match icc::space(&profile) {
-            Some(icc::Space::Rgb) if !gray && !icc::is_srgb(&profile) => Colour::Icc(profile),
-            Some(icc::Space::Gray) if gray => Colour::Icc(profile),
-            _ => Colour::Srgb,
-        };
+    let samples = match kind {
+        Kind::Gray | Kind::GrayAlpha => icc::Space::Gray,
+        Kind::Rgb | Kind::Palette | Kind::Rgba => icc::Space::Rgb,
+    };
+    // A chunk that holds no profile leaves the word to the others.
+    match chunks.iccp.map(|iccp| inflate(iccp, work)).transpose()? {
+        Some(Inflated::Profile(profile)) => icc::colour(&profile, samples, warnings, work),
+        Some(Inflated::TooLarge) => Ok(icc::too_large(warnings)),
+        Some(Inflated::Damaged) | None => Ok(without_profile(chunks)),
     }
+}
+
+fn without_profile(chunks: &ColourChunks<'_>) -> Colour {
     if chunks.srgb {
         return Colour::Srgb;
     }
@@ -194,14 +299,70 @@ fn cicp(primaries: u8, transfer: u8) -> Colour {
     }
 }
 
+/// What an iCCP chunk holds.
+enum Inflated {
+    Profile(Vec<u8>),
+    TooLarge,
+    Damaged,
+}
+
 /// The profile out of an iCCP chunk: name, NUL, method 0, zlib data; at most [`MAX_PROFILE`] bytes.
-fn inflate(chunk: &[u8]) -> Option<Vec<u8>> {
-    let name = chunk.iter().take(80).position(|&b| b == 0)?;
-    let data = chunk.get(name + 1..)?.strip_prefix(&[0])?;
-    fdeflate::decompress_to_vec_bounded(data, MAX_PROFILE).ok()
+fn inflate(chunk: &[u8], work: &Work) -> Result<Inflated, Error> {
+    let compressed = || {
+        let name = chunk.iter().take(80).position(|&b| b == 0)?;
+        chunk.get(name + 1..)?.strip_prefix(&[0])
+    };
+    let Some(data) = compressed() else { return Ok(Inflated::Damaged) };
+    // Deflate makes at most 1032 bytes of one.
+    let most = data.len().saturating_mul(1032).min(MAX_PROFILE);
+    let _held = work.take(most)?;
+    Ok(match fdeflate::decompress_to_vec_bounded(data, most) {
+        Ok(profile) => Inflated::Profile(profile),
+        Err(fdeflate::BoundedDecompressionError::OutputTooLarge { .. }) => Inflated::TooLarge,
+        Err(fdeflate::BoundedDecompressionError::DecompressionError { .. }) => Inflated::Damaged,
+    })
+}
+
+impl<'a> ColourChunks<'a> {
+    fn take(&mut self, chunk: &Chunk<'a>) {
+        let data = chunk.data;
+        match &chunk.name {
+            b"cICP" => self.cicp = data.try_into().ok(),
+            b"iCCP" => self.iccp = Some(data),
+            b"sRGB" => self.srgb = true,
+            b"gAMA" => self.gamma = u32_at(data, 0),
+            b"cHRM" if data.len() == 32 => {
+                self.primaries = Some(std::array::from_fn(|i| u32_at(data, i * 4).unwrap_or(0)));
+            }
+            _ => {}
+        }
+    }
 }
 
 impl Header {
+    fn warn(&mut self, text: &'static str) {
+        if !self.warnings.contains(&text) {
+            self.warnings.push(text);
+        }
+    }
+
+    /// Whether the file breaks off behind its image data: it is whole, although it has no end.
+    pub(super) fn lacks_end_only(&self) -> bool {
+        self.chunks.whole && !self.chunks.ended
+    }
+
+    /// The still image for the decoder.
+    pub(super) fn still<'a>(&self, bytes: &'a [u8]) -> Parts<'a> {
+        let StillChunks { palette, transparency, image_data, ended, .. } = &self.chunks;
+        Parts::new([
+            &bytes[..IHDR.end],
+            &bytes[palette.clone()],
+            &bytes[transparency.clone()],
+            &bytes[image_data.clone()],
+            if *ended { END } else { &[] },
+        ])
+    }
+
     pub(super) fn alpha(&self) -> bool {
         self.transparent || matches!(self.kind, Kind::GrayAlpha | Kind::Rgba)
     }
@@ -224,8 +385,9 @@ impl Header {
         probe.palette = self.kind == Kind::Palette;
         probe.gray = self.kind == Kind::Gray && !probe.alpha;
         probe.whole_bitmap = self.interlaced;
-        probe.orientation = self.exif.as_deref().map(exif::orientation).unwrap_or_default();
+        probe.orientation = self.orientation;
         probe.colour = self.colour;
+        probe.warnings = self.warnings;
         probe
     }
 }

@@ -4,6 +4,7 @@
 mod decode;
 mod encode;
 mod header;
+mod still;
 
 use crate::{Codec, DecodeSpec, EncodeSpec, Error, Format, ImageSpec, Layout, Probe, RowSink, RowSource};
 use work::Work;
@@ -17,8 +18,8 @@ impl Codec for Png {
         Format::Png
     }
 
-    fn probe(&self, bytes: &[u8], _work: &Work) -> Result<Probe, Error> {
-        Ok(header::parse(bytes)?.into_probe(bytes.len()))
+    fn probe(&self, bytes: &[u8], work: &Work) -> Result<Probe, Error> {
+        Ok(header::parse(bytes, work)?.into_probe(bytes.len()))
     }
 
     fn decoded_layout(&self, probe: &Probe, spec: DecodeSpec) -> Layout {
@@ -47,7 +48,7 @@ impl Codec for Png {
         if spec.scale != 1 {
             return Err(Error::Unsupported(format!("PNG: decoding at 1/{}", spec.scale)));
         }
-        let header = header::parse(bytes)?;
+        let header = header::parse(bytes, work)?;
         if (header.width, header.height, header.alpha()) != (probe.width, probe.height, probe.alpha) {
             return Err(Error::Malformed {
                 format: Format::Png,

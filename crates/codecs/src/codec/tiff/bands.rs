@@ -6,7 +6,6 @@ use ::tiff::decoder::TiffCodingUnit;
 
 use super::{File, Pixels, TABLES, damaged, failed};
 use crate::codec::avif::unmultiply;
-use crate::emit::Emitter;
 use crate::{Error, Layout, PlaneRows, RowSource, Rows};
 use work::{Reservation, Work};
 
@@ -26,7 +25,6 @@ pub(super) struct Bands<'a> {
     ready: Range<u32>,
     /// The next row to hand out.
     next: u32,
-    emitter: Emitter,
     held: Reservation,
 }
 
@@ -38,17 +36,7 @@ impl<'a> Bands<'a> {
             .checked_mul(piece.1 as usize)
             .ok_or(Error::Work(work::Error::MemoryBudget { requested: usize::MAX }))?;
         let held = work.take(band.saturating_add(TABLES as usize))?;
-        Ok(Self {
-            file,
-            work,
-            piece,
-            samples: Vec::new(),
-            band: vec![0; band],
-            ready: 0..0,
-            next: 0,
-            emitter: Emitter::default(),
-            held,
-        })
+        Ok(Self { file, work, piece, samples: Vec::new(), band: vec![0; band], ready: 0..0, next: 0, held })
     }
 
     /// Decodes the pieces of the band that begins at row `self.next`.
@@ -163,6 +151,6 @@ impl RowSource for Bands<'_> {
         let stride = self.file.width as usize * self.file.pixels.layout.channels(0);
         let [from, to] = [first, self.next].map(|y| (y - self.ready.start) as usize * stride);
         let data = &self.band[from..to];
-        Ok(Some(self.emitter.emit([PlaneRows { first, count: self.next - first, data }])))
+        Ok(Some(Rows::one(PlaneRows { first, count: self.next - first, data })))
     }
 }

@@ -145,7 +145,7 @@ impl<'a> AnimationEncoder<'a> {
             let mut planes =
                 Gather420::new(Layout::Rgba, rect.width, rect.height, Range::Limited, true, self.work)?;
             for (y, row) in rows.enumerate() {
-                planes.push(Rows { planes: &[PlaneRows { first: y as u32, count: 1, data: row }] })?;
+                planes.push(Rows::one(PlaneRows { first: y as u32, count: 1, data: row }))?;
             }
             planes.finish()?;
             self.alpha |= planes.translucent;

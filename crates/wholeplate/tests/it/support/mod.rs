@@ -268,7 +268,7 @@ impl Pixels {
         let n = source.layout().channels(0);
         let mut rgba = Vec::new();
         while let Some(rows) = source.next_rows().unwrap() {
-            rgba.extend(rows.planes[0].data.chunks_exact(n).map(|p| match p {
+            rgba.extend(rows.planes()[0].data.chunks_exact(n).map(|p| match p {
                 [g] => [*g, *g, *g, 255],
                 [r, g, b] => [*r, *g, *b, 255],
                 _ => [p[0], p[1], p[2], p[3]],

@@ -6,23 +6,35 @@ use std::ops::Range;
 
 use super::locations::{self, Extents};
 use super::reader::{Reader, damaged, unsupported};
-use super::sequence::Cicp;
-use crate::Error;
+use crate::{Error, Format};
 use work::{Reservation, Work};
 
 /// Items, properties and references that are kept of a file.
 const MAX_ITEMS: usize = 4096;
+/// Items that all references name.
+const MAX_TARGETS: usize = 16 * MAX_ITEMS;
+/// Entries of all boxes that associate properties with items: one a box and item.
+const MAX_ENTRIES: usize = 4 * MAX_ITEMS;
 /// Associations of properties with items.
 const MAX_ASSOCIATIONS: usize = 16 * MAX_ITEMS;
 /// Boxes between two looks at the clock.
 const BOXES_PER_CHECK: u32 = 1024;
 
+/// Code points of ITU-T H.273.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cicp {
+    pub(crate) primaries: u8,
+    pub(crate) transfer: u8,
+    pub(crate) matrix: u8,
+    pub(crate) full_range: bool,
+}
+
 #[derive(Debug, Default)]
-pub(super) struct Item {
-    pub(super) id: u32,
-    pub(super) kind: [u8; 4],
+pub(crate) struct Item {
+    pub(crate) id: u32,
+    pub(crate) kind: [u8; 4],
     properties: Vec<Association>,
-    pub(super) extents: Option<Extents>,
+    pub(crate) extents: Option<Extents>,
 }
 
 /// A property of an item.
@@ -34,7 +46,7 @@ struct Association {
 }
 
 #[derive(Debug)]
-pub(super) enum Property {
+pub(crate) enum Property {
     Size(u32, u32),
     Av1Config(Range<usize>),
     Cicp(Cicp),
@@ -62,42 +74,49 @@ struct Reference {
 }
 
 #[derive(Debug)]
-pub(super) struct Meta<'a> {
+pub(crate) struct Meta<'a> {
     bytes: &'a [u8],
+    format: Format,
     primary: u32,
     items: Vec<Item>,
     index: HashMap<u32, usize>,
     properties: Vec<Property>,
     associations: usize,
+    entries: usize,
     references: Vec<Reference>,
+    targets: usize,
     held: Reservation,
 }
 
 impl<'a> Meta<'a> {
-    pub(super) fn parse(bytes: &'a [u8], body: &Range<usize>, work: &Work) -> Result<Self, Error> {
+    /// Reads the box that `reader` stands in.
+    pub(crate) fn parse(mut reader: Reader<'a>, work: &Work) -> Result<Self, Error> {
+        let (bytes, format) = (reader.bytes, reader.format);
         let mut meta = Self {
             bytes,
+            format,
             primary: 0,
             items: Vec::new(),
             index: HashMap::new(),
             properties: Vec::new(),
             associations: 0,
+            entries: 0,
             references: Vec::new(),
+            targets: 0,
             held: work.take(0)?,
         };
-        let mut reader = Reader::within(bytes, body);
         reader.version_and_flags()?;
         let mut location_box = None;
         let mut idat = 0..0;
         let mut boxes = 0_u32;
         while let Some(header) = reader.next_box()? {
-            let mut r = Reader::within(bytes, &header.body);
+            let mut r = reader.inside(&header.body);
             match &header.kind {
                 b"hdlr" => {
                     r.version_and_flags()?;
                     r.u32()?;
                     if &r.kind()? != b"pict" {
-                        return Err(unsupported("a file without a still image"));
+                        return Err(unsupported(format, "a file without a still image"));
                     }
                 }
                 b"pitm" => {
@@ -110,7 +129,7 @@ impl<'a> Meta<'a> {
                 b"iref" => meta.read_references(&mut r, work)?,
                 b"iprp" => {
                     while let Some(inner) = r.next_box()? {
-                        let mut r = Reader::within(bytes, &inner.body);
+                        let mut r = r.inside(&inner.body);
                         match &inner.kind {
                             b"ipco" => meta.read_properties(&mut r)?,
                             b"ipma" => meta.read_associations(&mut r)?,
@@ -124,7 +143,7 @@ impl<'a> Meta<'a> {
             meta.held.grow_to(meta.bytes_held())?;
             tick(&mut boxes, work)?;
         }
-        let mut location_box = location_box.ok_or_else(|| damaged("no item locations"))?;
+        let mut location_box = location_box.ok_or_else(|| damaged(format, "no item locations"))?;
         locations::read(&mut location_box, &idat, |(id, extents)| {
             tick(&mut boxes, work)?;
             meta.item(id)?.extents = Some(extents);
@@ -148,7 +167,7 @@ impl<'a> Meta<'a> {
         let at = *self.index.entry(id).or_insert(next);
         if at == next {
             if next >= MAX_ITEMS {
-                return Err(unsupported("more than 4096 items"));
+                return Err(unsupported(self.format, "more than 4096 items"));
             }
             self.items.push(Item { id, ..Item::default() });
         }
@@ -164,7 +183,7 @@ impl<'a> Meta<'a> {
             if &header.kind != b"infe" {
                 continue;
             }
-            let mut r = Reader::within(r.bytes, &header.body);
+            let mut r = r.inside(&header.body);
             let id = match r.version_and_flags()?.0 {
                 2 => u32::from(r.u16()?),
                 3 => r.u32()?,
@@ -182,16 +201,14 @@ impl<'a> Meta<'a> {
         let mut boxes = 0;
         while let Some(header) = r.next_box()? {
             tick(&mut boxes, work)?;
-            if !matches!(&header.kind, b"auxl" | b"prem" | b"dimg") {
-                continue;
-            }
-            let mut r = Reader::within(r.bytes, &header.body);
+            let mut r = r.inside(&header.body);
             let from = r.number(width)? as u32;
             let count = r.u16()?;
             let at = r.at;
             r.take(usize::from(count) * width)?;
-            if self.references.len() >= MAX_ITEMS {
-                return Err(unsupported("more than 4096 references"));
+            self.targets += usize::from(count);
+            if self.references.len() >= MAX_ITEMS || self.targets > MAX_TARGETS {
+                return Err(unsupported(self.format, "more than 4096 references, or 65,536 items in them"));
             }
             self.references.push(Reference { kind: header.kind, from, at, width, count });
         }
@@ -201,7 +218,7 @@ impl<'a> Meta<'a> {
     fn read_properties(&mut self, r: &mut Reader<'_>) -> Result<(), Error> {
         while let Some(header) = r.next_box()? {
             let body = header.body;
-            let mut r = Reader::within(r.bytes, &body);
+            let mut r = r.inside(&body);
             let property = match &header.kind {
                 b"ispe" => {
                     r.version_and_flags()?;
@@ -233,7 +250,7 @@ impl<'a> Meta<'a> {
                 other => Property::Unknown(*other),
             };
             if self.properties.len() >= MAX_ITEMS {
-                return Err(unsupported("more than 4096 properties"));
+                return Err(unsupported(self.format, "more than 4096 properties"));
             }
             self.properties.push(property);
         }
@@ -244,19 +261,20 @@ impl<'a> Meta<'a> {
         let (version, flags) = r.version_and_flags()?;
         let count = r.u32()?;
         // Identifiers in the box are unique (8.11.14 of ISO/IEC 14496-12).
-        if count as usize > MAX_ITEMS {
-            return Err(unsupported("properties of more than 4096 items"));
+        self.entries = self.entries.saturating_add(count as usize);
+        if self.entries > MAX_ENTRIES {
+            return Err(unsupported(self.format, "properties of more than 16,384 items"));
         }
         for _ in 0..count {
             let id = if version == 0 { u32::from(r.u16()?) } else { r.u32()? };
             let n = r.u8()?;
             self.associations += usize::from(n);
             if self.associations > MAX_ASSOCIATIONS {
-                return Err(unsupported("more than 65,536 properties of items"));
+                return Err(unsupported(self.format, "more than 65,536 properties of items"));
             }
             let item = self.item(id)?;
             if item.properties.len() + usize::from(n) > 256 {
-                return Err(damaged("an item with more than 256 properties"));
+                return Err(damaged(self.format, "an item with more than 256 properties"));
             }
             for _ in 0..n {
                 item.properties.push(if flags & 1 == 0 {
@@ -271,11 +289,15 @@ impl<'a> Meta<'a> {
         Ok(())
     }
 
-    pub(super) fn primary(&self) -> Result<&Item, Error> {
-        self.find(self.primary).ok_or_else(|| damaged("no primary item"))
+    pub(crate) fn primary(&self) -> Result<&Item, Error> {
+        self.find(self.primary).ok_or_else(|| damaged(self.format, "no primary item"))
     }
 
-    pub(super) fn find(&self, id: u32) -> Option<&Item> {
+    pub(crate) fn items(&self) -> &[Item] {
+        &self.items
+    }
+
+    pub(crate) fn find(&self, id: u32) -> Option<&Item> {
         self.index.get(&id).and_then(|&at| self.items.get(at))
     }
 
@@ -284,18 +306,18 @@ impl<'a> Meta<'a> {
     }
 
     /// The properties of `item` in the order of the file, and whether a reader must understand each.
-    pub(super) fn properties_of(&self, item: &Item) -> impl Iterator<Item = (&Property, bool)> {
+    pub(crate) fn properties_of(&self, item: &Item) -> impl Iterator<Item = (&Property, bool)> {
         item.properties.iter().filter_map(|&a| Some((self.property(a)?, a.essential)))
     }
 
     /// The items that `from` names in its first reference of this kind.
-    pub(super) fn targets(&self, kind: [u8; 4], from: u32) -> Option<impl Iterator<Item = u32>> {
+    pub(crate) fn targets(&self, kind: [u8; 4], from: u32) -> Option<impl Iterator<Item = u32>> {
         let reference = self.references.iter().find(|r| r.kind == kind && r.from == from)?;
         Some(self.targets_of(*reference))
     }
 
     /// The first item that refers to `to` by this kind and is accepted.
-    pub(super) fn referrer(&self, kind: [u8; 4], to: u32, accept: impl Fn(&Item) -> bool) -> Option<&Item> {
+    pub(crate) fn referrer(&self, kind: [u8; 4], to: u32, accept: impl Fn(&Item) -> bool) -> Option<&Item> {
         let mut candidates = self.references.iter().filter(|r| r.kind == kind);
         candidates.find_map(|r| {
             let item = self.find(r.from).filter(|item| accept(item))?;
@@ -311,7 +333,7 @@ impl<'a> Meta<'a> {
 }
 
 /// Looks at the clock every [`BOXES_PER_CHECK`] boxes.
-pub(super) fn tick(boxes: &mut u32, work: &Work) -> Result<(), Error> {
+pub(crate) fn tick(boxes: &mut u32, work: &Work) -> Result<(), Error> {
     *boxes = boxes.wrapping_add(1);
     if boxes.is_multiple_of(BOXES_PER_CHECK) {
         work.check()?;

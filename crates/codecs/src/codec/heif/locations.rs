@@ -2,8 +2,11 @@
 
 use std::ops::Range;
 
-use super::reader::{Reader, TRUNCATED, damaged, unsupported};
-use crate::Error;
+use super::reader::{Reader, damaged, unsupported};
+use crate::{Error, Format};
+
+/// Extents of all items of a file.
+const MAX_EXTENTS: usize = 1 << 16;
 
 /// Bytes of the fields of one extent.
 #[derive(Debug, Clone, Copy)]
@@ -13,9 +16,9 @@ struct FieldSizes {
     length: usize,
 }
 
-/// The extents of one item. They are read from the box again each time: a list may hold 65,535 of them for each item.
+/// The extents of one item. They are read from the box again each time, so that items may share them without copies.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Extents {
+pub(crate) struct Extents {
     /// Position of the first extent in the file.
     at: usize,
     count: u16,
@@ -25,13 +28,14 @@ pub(super) struct Extents {
     container: (usize, usize),
     /// The data is in this file, and no part of another item.
     supported: bool,
+    format: Format,
 }
 
 /// An entry of the box: the item's identifier, and where its data lies.
-pub(super) type Location = (u32, Extents);
+pub(crate) type Location = (u32, Extents);
 
 /// Reads the box, entry by entry. The extents are skipped here, not followed.
-pub(super) fn read(
+pub(crate) fn read(
     r: &mut Reader<'_>,
     idat: &Range<usize>,
     mut each: impl FnMut(Location) -> Result<(), Error>,
@@ -43,10 +47,11 @@ pub(super) fn read(
     let fields =
         FieldSizes { index: if version > 0 { nibble(0) } else { 0 }, offset: nibble(12), length: nibble(8) };
     if [fields.offset, fields.length, base_size, fields.index].iter().any(|s| ![0, 4, 8].contains(s)) {
-        return Err(damaged("item location fields that are not 0, 4 or 8 bytes"));
+        return Err(r.damaged("item location fields that are not 0, 4 or 8 bytes"));
     }
     let wide = if version < 2 { 2 } else { 4 };
     let items = r.number(wide)?;
+    let mut extents = 0;
     for _ in 0..items {
         let id = r.number(wide)? as u32;
         let method = if version > 0 { r.u16()? & 15 } else { 0 };
@@ -55,14 +60,18 @@ pub(super) fn read(
         let count = r.u16()?;
         if fields.bytes() == 0 && count > 1 {
             // All of them would be the same bytes.
-            return Err(damaged("several extents without offset and length"));
+            return Err(r.damaged("several extents without offset and length"));
+        }
+        extents += usize::from(count);
+        if extents > MAX_EXTENTS {
+            return Err(unsupported(r.format, "more than 65,536 extents"));
         }
         let at = r.at;
         r.take(usize::from(count) * fields.bytes())?;
         let container = if method == 1 { (idat.start, idat.end) } else { (0, r.bytes.len()) };
-        let base = usize::try_from(base).map_err(|_| damaged("an item location beyond all files"))?;
+        let base = usize::try_from(base).map_err(|_| r.damaged("an item location beyond all files"))?;
         let supported = !external && method <= 1;
-        each((id, Extents { at, count, fields, base, container, supported }))?;
+        each((id, Extents { at, count, fields, base, container, supported, format: r.format }))?;
     }
     Ok(())
 }
@@ -75,14 +84,16 @@ impl FieldSizes {
 
 impl Extents {
     /// The parts of the item's data, in order, each inside the file.
-    pub(super) fn ranges(self, bytes: &[u8]) -> impl Iterator<Item = Result<Range<usize>, Error>> {
+    pub(crate) fn ranges(self, bytes: &[u8]) -> impl Iterator<Item = Result<Range<usize>, Error>> {
         let step = self.fields.bytes();
         (0..usize::from(self.count)).map(move |i| {
             let at = self.at + i * step;
-            let mut r = Reader::within(bytes, &(at..at + step));
+            let mut r = Reader::within(bytes, &(at..at + step), self.format);
             r.take(self.fields.index)?;
             let (offset, length) = (r.number(self.fields.offset)?, r.number(self.fields.length)?);
-            self.range(offset, length).filter(|range| range.end <= bytes.len()).ok_or(TRUNCATED)
+            self.range(offset, length)
+                .filter(|range| range.end <= bytes.len())
+                .ok_or(Error::Truncated(self.format))
         })
     }
 
@@ -98,30 +109,30 @@ impl Extents {
     }
 
     /// Bytes of all parts together, which lie inside the file.
-    pub(super) fn total(self, bytes: &[u8]) -> Result<usize, Error> {
+    pub(crate) fn total(self, bytes: &[u8]) -> Result<usize, Error> {
         if !self.supported {
-            return Err(unsupported("image data in another file or item"));
+            return Err(unsupported(self.format, "image data in another file or item"));
         }
         let mut total = 0_usize;
         for range in self.ranges(bytes) {
             total = total.saturating_add(range?.len());
         }
         match total {
-            0 => Err(damaged("an image without data")),
-            n if n > bytes.len() => Err(damaged("an item that is larger than the file")),
+            0 => Err(damaged(self.format, "an image without data")),
+            n if n > bytes.len() => Err(damaged(self.format, "an item that is larger than the file")),
             n => Ok(n),
         }
     }
 
     /// The only part of the data.
-    pub(super) fn single(self, bytes: &[u8]) -> Result<Option<Range<usize>>, Error> {
+    pub(crate) fn single(self, bytes: &[u8]) -> Result<Option<Range<usize>>, Error> {
         self.total(bytes)?;
         if self.count == 1 { self.ranges(bytes).next().transpose() } else { Ok(None) }
     }
 
     /// The first part of the data.
-    pub(super) fn first(self, bytes: &[u8]) -> Result<Range<usize>, Error> {
+    pub(crate) fn first(self, bytes: &[u8]) -> Result<Range<usize>, Error> {
         self.total(bytes)?;
-        self.ranges(bytes).next().ok_or_else(|| damaged("an image without data"))?
+        self.ranges(bytes).next().ok_or_else(|| damaged(self.format, "an image without data"))?
     }
 }

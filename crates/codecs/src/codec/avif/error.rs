@@ -1,0 +1,12 @@
+//! What is wrong with an AVIF file.
+
+use crate::codec::heif;
+use crate::{Error, Format};
+
+pub(super) fn damaged(reason: &str) -> Error {
+    heif::damaged(Format::Avif, reason)
+}
+
+pub(super) fn unsupported(what: &str) -> Error {
+    heif::unsupported(Format::Avif, what)
+}
