@@ -10,6 +10,9 @@ use work::Work;
 /// The longest profile that is read; the largest printer profiles are about 3 MB.
 pub(crate) const MAX_PROFILE: usize = 4 << 20;
 
+/// ICC.1:2022 defines some 60 tags.
+const MAX_TAGS: usize = 100;
+
 /// The colour of `samples` that come with `profile`: sRGB, or the profile where it says otherwise. A profile for other
 /// samples than the file has is ignored, as browsers do.
 ///
@@ -25,6 +28,10 @@ pub(crate) fn colour(
         return Ok(too_large(warnings));
     }
     if space(profile) != Some(samples) || (samples == Space::Rgb && is_srgb(profile)) {
+        return Ok(Colour::Srgb);
+    }
+    if !has_plausible_tags(profile) {
+        warnings.push("the colour profile is damaged and was left out");
         return Ok(Colour::Srgb);
     }
     Ok(Colour::Icc(Metadata::copy(profile, work)?))
@@ -83,6 +90,18 @@ pub fn is_srgb(profile: &[u8]) -> bool {
             .all(|name| tag(profile, name).and_then(Curve::read).is_some_and(|c| c.is_srgb()))
 }
 
+/// Whether each tag stands once in the table, and there are no more than a profile can have. The library that converts
+/// colours reads every entry: one table of 4 MB, named 300,000 times, takes it minutes.
+fn has_plausible_tags(profile: &[u8]) -> bool {
+    let Some(count) = u32_at(profile, 128).map(|n| n as usize).filter(|&n| n <= MAX_TAGS) else {
+        return false;
+    };
+    let Some(table) = profile.get(132..132 + count * 12) else { return false };
+    let mut names: Vec<&[u8]> = table.chunks_exact(12).map(|entry| &entry[..4]).collect();
+    names.sort_unstable();
+    names.windows(2).all(|pair| pair[0] != pair[1])
+}
+
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
 }
@@ -93,7 +112,7 @@ fn fixed(bytes: &[u8], at: usize) -> Option<f64> {
 }
 
 fn tag(profile: &[u8], name: [u8; 4]) -> Option<&[u8]> {
-    let count = u32_at(profile, 128)?.min(100) as usize;
+    let count = (u32_at(profile, 128)? as usize).min(MAX_TAGS);
     let at = (0..count).map(|i| 132 + i * 12).find(|&at| profile.get(at..at + 4) == Some(&name))?;
     let (offset, size) = (u32_at(profile, at + 4)? as usize, u32_at(profile, at + 8)? as usize);
     profile.get(offset..offset.checked_add(size)?)

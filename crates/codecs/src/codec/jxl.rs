@@ -193,7 +193,8 @@ impl Codec for Jxl {
     }
 
     fn decode_bytes(&self, probe: &Probe, spec: DecodeSpec) -> u64 {
-        library_bytes(probe).saturating_add(self.decoded_layout(probe, spec).bytes(probe.width, probe.height))
+        let out = self.decoded_layout(probe, spec).bytes(probe.width, probe.height);
+        library_bytes(probe).saturating_add(out).saturating_add(4 * PIECE as u64)
     }
 
     fn decode<'a>(

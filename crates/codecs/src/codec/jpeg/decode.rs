@@ -57,7 +57,7 @@ pub(super) fn estimate(probe: &Probe) -> u64 {
 
 pub(super) fn start<'a>(
     bytes: &'a [u8],
-    header: &Header,
+    header: &Header<'_>,
     layout: Layout,
     scale: u32,
     work: &'a Work,

@@ -3,6 +3,7 @@
 //! Source: ITU-T T.81 annex B; JFIF 1.02; Adobe technical note 5116 (APP14); ICC.1 annex B.4 (APP2).
 //! The choice of the colour space follows what libjpeg does, so that both see the same file.
 
+use super::frame::{Frame, malformed};
 use super::scans::{self, Scans};
 use crate::icc::{self, MAX_PROFILE};
 use crate::{Colour, Error, Format, Metadata, Probe, Subsampling, exif};
@@ -20,7 +21,7 @@ pub(super) enum Space {
 
 /// What the markers say.
 #[derive(Debug)]
-pub(super) struct Header {
+pub(super) struct Header<'a> {
     pub(super) width: u32,
     pub(super) height: u32,
     /// Sampling factors by component.
@@ -30,13 +31,9 @@ pub(super) struct Header {
     /// The components come in several scans: coefficients are kept until the last one.
     pub(super) multiple_scans: bool,
     scans: Scans,
-    exif: Option<Metadata>,
-    colour: Colour,
-    warnings: Vec<&'static str>,
-}
-
-pub(super) fn malformed(reason: &str) -> Error {
-    Error::Malformed { format: Format::Jpeg, reason: reason.to_owned() }
+    exif: Option<&'a [u8]>,
+    /// Number, count and content of the pieces of a profile.
+    icc: Vec<(u8, u8, &'a [u8])>,
 }
 
 const TRUNCATED: Error = Error::Truncated(Format::Jpeg);
@@ -53,32 +50,8 @@ struct Seen<'a> {
     frame: Option<Frame>,
 }
 
-/// The frame header (T.81, B.2.2).
-pub(super) struct Frame {
-    width: u32,
-    height: u32,
-    pub(super) progressive: bool,
-    pub(super) components: Vec<Component>,
-}
-
-pub(super) struct Component {
-    pub(super) id: u8,
-    h: u32,
-    v: u32,
-}
-
-impl Frame {
-    /// Blocks of 8 × 8 samples of a component, in whole MCUs.
-    pub(super) fn blocks(&self, component: &Component) -> u64 {
-        let max_h = self.components.iter().map(|c| c.h).max().unwrap_or(1);
-        let max_v = self.components.iter().map(|c| c.v).max().unwrap_or(1);
-        let mcus = u64::from(self.width.div_ceil(8 * max_h)) * u64::from(self.height.div_ceil(8 * max_v));
-        mcus * u64::from(component.h * component.v)
-    }
-}
-
 /// Reads the segments up to the first scan, and looks where the scans end.
-pub(super) fn parse(bytes: &[u8], work: &Work) -> Result<Header, Error> {
+pub(super) fn parse<'a>(bytes: &'a [u8], work: &Work) -> Result<Header<'a>, Error> {
     if bytes.get(..2) != Some(&[0xFF, 0xD8]) {
         return Err(Error::NotAnImage);
     }
@@ -116,7 +89,7 @@ pub(super) fn parse(bytes: &[u8], work: &Work) -> Result<Header, Error> {
                 if seen.frame.is_some() {
                     return Err(malformed("two frames"));
                 }
-                seen.frame = Some(frame(segment, marker == 0xC2)?);
+                seen.frame = Some(Frame::read(segment, marker == 0xC2)?);
             }
             0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF => {
                 return Err(Error::Unsupported(format!(
@@ -140,36 +113,13 @@ pub(super) fn parse(bytes: &[u8], work: &Work) -> Result<Header, Error> {
     }
 }
 
-fn frame(segment: &[u8], progressive: bool) -> Result<Frame, Error> {
-    let [precision, h1, h0, w1, w0, count, rest @ ..] = segment else {
-        return Err(malformed("a short frame header"));
-    };
-    if *precision != 8 {
-        return Err(Error::Unsupported(format!("JPEG: {precision} bits a sample")));
-    }
-    let (width, height) =
-        (u32::from(u16::from_be_bytes([*w1, *w0])), u32::from(u16::from_be_bytes([*h1, *h0])));
-    if width == 0 {
-        return Err(malformed("a width of 0"));
-    }
-    if height == 0 {
-        return Err(Error::Unsupported("JPEG: the height is only given after the image (DNL)".to_owned()));
-    }
-    if !matches!(count, 1 | 3 | 4) {
-        return Err(Error::Unsupported(format!("JPEG: {count} components")));
-    }
-    if rest.len() != usize::from(*count) * 3 {
-        return Err(malformed("a frame header of the wrong length"));
-    }
-    let component = |c: &[u8]| Component { id: c[0], h: u32::from(c[1] >> 4), v: u32::from(c[1] & 15) };
-    let components: Vec<_> = rest.chunks_exact(3).map(component).collect();
-    if components.iter().any(|c| !(1..=4).contains(&c.h) || !(1..=4).contains(&c.v)) {
-        return Err(malformed("impossible sampling factors"));
-    }
-    Ok(Frame { width, height, progressive, components })
-}
-
-fn finish(bytes: &[u8], at: usize, seen: Seen<'_>, scan: &[u8], work: &Work) -> Result<Header, Error> {
+fn finish<'a>(
+    bytes: &'a [u8],
+    at: usize,
+    seen: Seen<'a>,
+    scan: &[u8],
+    work: &Work,
+) -> Result<Header<'a>, Error> {
     let frame = seen.frame.ok_or_else(|| malformed("a scan without a frame"))?;
     let in_scan = usize::from(*scan.first().ok_or_else(|| malformed("an empty scan header"))?);
     let ids: Vec<u8> = frame.components.iter().map(|c| c.id).collect();
@@ -182,11 +132,7 @@ fn finish(bytes: &[u8], at: usize, seen: Seen<'_>, scan: &[u8], work: &Work) -> 
         (_, _, None, b"RGB") => Space::Rgb,
         _ => Space::Ycc,
     };
-    let mut warnings = Vec::new();
     let scans = scans::follow(bytes, at, scan, &frame, work)?;
-    if !scans.ended {
-        warnings.push("JPEG: the end marker is missing");
-    }
     Ok(Header {
         width: frame.width,
         height: frame.height,
@@ -195,9 +141,8 @@ fn finish(bytes: &[u8], at: usize, seen: Seen<'_>, scan: &[u8], work: &Work) -> 
         progressive: frame.progressive,
         multiple_scans: frame.progressive || in_scan < ids.len(),
         scans,
-        exif: seen.exif.map(|exif| Metadata::copy(exif, work)).transpose()?,
-        colour: colour(seen.icc, space, &mut warnings, work)?,
-        warnings,
+        exif: seen.exif,
+        icc: seen.icc,
     })
 }
 
@@ -230,7 +175,7 @@ fn colour(
     icc::colour(&profile, samples, warnings, work)
 }
 
-impl Header {
+impl Header<'_> {
     /// The bytes of the image, without what follows it.
     ///
     /// # Errors
@@ -252,17 +197,19 @@ impl Header {
         Subsampling::from_factors(h / cb.0, v / cb.1)
     }
 
-    pub(super) fn into_probe(self, file_size: usize) -> Probe {
+    pub(super) fn into_probe(self, file_size: usize, work: &Work) -> Result<Probe, Error> {
         let mut probe = Probe::new(Format::Jpeg, self.width, self.height, file_size);
         probe.subsampling = self.subsampling();
         probe.progressive = self.progressive;
         probe.whole_bitmap = self.multiple_scans;
         probe.gray = self.space == Space::Gray;
         probe.cmyk = self.space == Space::Cmyk;
-        probe.orientation = self.exif.as_deref().map(exif::orientation).unwrap_or_default();
-        probe.warnings = self.warnings;
-        probe.colour = self.colour;
-        probe.exif = self.exif;
-        probe
+        probe.orientation = self.exif.map(exif::orientation).unwrap_or_default();
+        if !self.scans.ended {
+            probe.warnings.push("JPEG: the end marker is missing");
+        }
+        probe.colour = colour(self.icc, self.space, &mut probe.warnings, work)?;
+        probe.exif = self.exif.map(|exif| Metadata::copy(exif, work)).transpose()?;
+        Ok(probe)
     }
 }

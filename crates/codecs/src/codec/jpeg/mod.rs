@@ -4,6 +4,7 @@
 mod decode;
 mod encode;
 mod ffi;
+mod frame;
 mod header;
 mod scans;
 
@@ -32,7 +33,7 @@ impl Codec for Jpeg {
                 header.width, header.height
             )));
         }
-        Ok(header.into_probe(bytes.len()))
+        header.into_probe(bytes.len(), work)
     }
 
     fn decoded_layout(&self, probe: &Probe, spec: DecodeSpec) -> Layout {

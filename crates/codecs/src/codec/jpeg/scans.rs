@@ -4,7 +4,7 @@
 
 use memchr::memchr;
 
-use super::header::{Frame, malformed};
+use super::frame::{Frame, malformed};
 use crate::Error;
 use work::Work;
 

@@ -30,7 +30,7 @@ pub(super) fn failed(error: DecodingError) -> Error {
 
 pub(super) fn start<'a>(
     bytes: &'a [u8],
-    header: &Header,
+    header: &Header<'_>,
     layout: Layout,
     work: &'a Work,
 ) -> Result<Box<dyn RowSource + 'a>, Error> {

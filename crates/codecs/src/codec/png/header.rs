@@ -22,7 +22,7 @@ pub(super) enum Kind {
 
 /// What the chunks say.
 #[derive(Debug)]
-pub(super) struct Header {
+pub(super) struct Header<'a> {
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) kind: Kind,
@@ -32,7 +32,7 @@ pub(super) struct Header {
     transparent: bool,
     /// More frames than the default image.
     animated: bool,
-    colour: Colour,
+    colour: ColourChunks<'a>,
     orientation: Orientation,
     chunks: StillChunks,
     warnings: Vec<&'static str>,
@@ -71,7 +71,7 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct ColourChunks<'a> {
     cicp: Option<[u8; 4]>,
     iccp: Option<&'a [u8]>,
@@ -121,7 +121,7 @@ impl ChunkCount<'_> {
 }
 
 /// Reads the chunks up to the image data, and looks for EXIF and the end behind it.
-pub(super) fn parse(bytes: &[u8], work: &Work) -> Result<Header, Error> {
+pub(super) fn parse<'a>(bytes: &'a [u8], work: &Work) -> Result<Header<'a>, Error> {
     if !bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
         return Err(Error::NotAnImage);
     }
@@ -136,7 +136,6 @@ pub(super) fn parse(bytes: &[u8], work: &Work) -> Result<Header, Error> {
     let mut header = ihdr(first.data)?;
     let mut at = IHDR.end;
     let mut count = ChunkCount(0, work);
-    let mut colour = ColourChunks::default();
     let mut exif = None;
     loop {
         count.one_more()?;
@@ -168,7 +167,7 @@ pub(super) fn parse(bytes: &[u8], work: &Work) -> Result<Header, Error> {
                     }
                     b"acTL" => header.animated = u32_at(chunk.data, 0).is_some_and(|frames| frames > 1),
                     b"eXIf" if exif.is_none() => exif = Some(chunk.data),
-                    _ => colour.take(&chunk),
+                    _ => header.colour.take(&chunk),
                 }
             }
             _ => {}
@@ -205,14 +204,13 @@ pub(super) fn parse(bytes: &[u8], work: &Work) -> Result<Header, Error> {
     }
     let exif = exif.filter(|data| data.len() <= MAX_EXIF);
     header.orientation = exif.map(|data| exif::orientation(exif::without_prefix(data))).unwrap_or_default();
-    header.colour = choose(&colour, header.kind, &mut header.warnings, work)?;
     Ok(header)
 }
 
 /// The header chunk stands first.
 const IHDR: Range<usize> = 8..33;
 
-fn ihdr(data: &[u8]) -> Result<Header, Error> {
+fn ihdr<'a>(data: &[u8]) -> Result<Header<'a>, Error> {
     let [width, height] = [0, 4].map(|at| u32_at(data, at).unwrap_or(0));
     let limit = i32::MAX as u32;
     if !(1..=limit).contains(&width) || !(1..=limit).contains(&height) {
@@ -237,7 +235,7 @@ fn ihdr(data: &[u8]) -> Result<Header, Error> {
         interlaced: data[12] == 1,
         transparent: false,
         animated: false,
-        colour: Colour::Srgb,
+        colour: ColourChunks::default(),
         orientation: Orientation::Upright,
         chunks: StillChunks::default(),
         warnings: Vec::new(),
@@ -339,7 +337,7 @@ impl<'a> ColourChunks<'a> {
     }
 }
 
-impl Header {
+impl Header<'_> {
     fn warn(&mut self, text: &'static str) {
         if !self.warnings.contains(&text) {
             self.warnings.push(text);
@@ -352,7 +350,7 @@ impl Header {
     }
 
     /// The still image for the decoder.
-    pub(super) fn still<'a>(&self, bytes: &'a [u8]) -> Parts<'a> {
+    pub(super) fn still<'b>(&self, bytes: &'b [u8]) -> Parts<'b> {
         let StillChunks { palette, transparency, image_data, ended, .. } = &self.chunks;
         Parts::new([
             &bytes[..IHDR.end],
@@ -378,7 +376,7 @@ impl Header {
         (u64::from(self.width) * channels * u64::from(self.depth)).div_ceil(8)
     }
 
-    pub(super) fn into_probe(self, file_size: usize) -> Probe {
+    pub(super) fn into_probe(self, file_size: usize, work: &Work) -> Result<Probe, Error> {
         let mut probe = Probe::new(Format::Png, self.width, self.height, file_size);
         probe.alpha = self.alpha();
         probe.first_of_many = self.animated;
@@ -386,8 +384,8 @@ impl Header {
         probe.gray = self.kind == Kind::Gray && !probe.alpha;
         probe.whole_bitmap = self.interlaced;
         probe.orientation = self.orientation;
-        probe.colour = self.colour;
         probe.warnings = self.warnings;
-        probe
+        probe.colour = choose(&self.colour, self.kind, &mut probe.warnings, work)?;
+        Ok(probe)
     }
 }

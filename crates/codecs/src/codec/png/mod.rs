@@ -19,7 +19,7 @@ impl Codec for Png {
     }
 
     fn probe(&self, bytes: &[u8], work: &Work) -> Result<Probe, Error> {
-        Ok(header::parse(bytes, work)?.into_probe(bytes.len()))
+        header::parse(bytes, work)?.into_probe(bytes.len(), work)
     }
 
     fn decoded_layout(&self, probe: &Probe, spec: DecodeSpec) -> Layout {

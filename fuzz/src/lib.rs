@@ -1,0 +1,98 @@
+//! What the fuzz targets share: limits of memory, time and pixels, under which a slow or hungry input is a finding.
+
+use std::time::{Duration, Instant};
+
+use codecs::{Codec, DecodeSpec, Format, Probe, codec_for};
+use cpu_time::ThreadTime;
+use work::{Budget, Work};
+
+/// Bytes that one input may reserve.
+const BUDGET: usize = 96 << 20;
+/// Larger pictures are probed and not decoded: they would only be slow.
+const MAX_PIXELS: u64 = 1 << 20;
+/// Frames of an animation that are decoded.
+const MAX_FRAMES: u32 = 50;
+
+/// CPU time that one step may take, with sanitizers and checks.
+const MAX_CPU: Duration = Duration::from_secs(3);
+
+/// The limits of one step. The deadline and libFuzzer's own timeout end what hangs; [`measured`] finds what is slow, also
+/// where the machine is busy.
+pub fn work() -> Work {
+    let mut work = Work::new(Budget::new(BUDGET));
+    work.deadline = Some(Instant::now() + Duration::from_secs(60));
+    work
+}
+
+/// Runs `step`, which must not take long.
+pub fn measured<T>(what: &str, step: impl FnOnce() -> T) -> T {
+    let start = ThreadTime::now();
+    let result = step();
+    let taken = start.elapsed();
+    assert!(taken < MAX_CPU, "{what} took {taken:?} of CPU");
+    result
+}
+
+/// Probes and decodes `bytes` in every way that `format` offers.
+pub fn decode(format: Format, bytes: &[u8]) {
+    let Some(codec) = codec_for(format) else { panic!("{format} is not built") };
+    let work = work();
+    let Ok(probe) = measured("probing", || codec.probe(bytes, &work)) else {
+        assert_eq!(work.budget.used(), 0, "a probe that failed keeps nothing");
+        return;
+    };
+    assert!(probe.width > 0 && probe.height > 0 || format == Format::Svg, "a size of nothing");
+    if format == Format::Svg || u64::from(probe.width) * u64::from(probe.height) > MAX_PIXELS {
+        return;
+    }
+    let scales: &[u32] = if codec.scales() { &[1, 2, 4, 8] } else { &[1] };
+    for &scale in scales {
+        for planar in [false, true] {
+            measured("decoding", || still(codec, bytes, &probe, DecodeSpec { scale, planar }));
+        }
+    }
+    if probe.animation.is_some() {
+        measured("decoding frames", || frames(codec, bytes, &probe));
+    }
+}
+
+fn still(codec: &dyn Codec, bytes: &[u8], probe: &Probe, spec: DecodeSpec) {
+    let work = work();
+    rows(codec, bytes, probe, spec, &work);
+    assert_eq!(work.budget.used(), 0, "all memory is given back");
+    let (peak, announced) = (work.budget.peak() as u64, codec.decode_bytes(probe, spec));
+    assert!(peak <= announced, "{peak} bytes were held, {announced} announced");
+}
+
+fn rows(codec: &dyn Codec, bytes: &[u8], probe: &Probe, spec: DecodeSpec, work: &Work) {
+    let Ok(mut source) = codec.decode(bytes, probe, spec, work) else { return };
+    assert_eq!(source.layout(), codec.decoded_layout(probe, spec), "the layout was announced");
+    let (layout, (width, height)) = (source.layout(), source.size());
+    assert_eq!((width, height), (probe.width.div_ceil(spec.scale), probe.height.div_ceil(spec.scale)));
+    let sizes: Vec<(u32, u32)> = (0..layout.planes()).map(|i| source.plane_size(i)).collect();
+    let mut next = vec![0; layout.planes()];
+    loop {
+        match source.next_rows() {
+            Ok(None) => break,
+            Err(_) => return,
+            Ok(Some(rows)) => {
+                for (i, part) in rows.planes().iter().enumerate() {
+                    assert!(part.count == 0 || part.first == next[i], "rows come in order");
+                    let bytes = part.count as usize * sizes[i].0 as usize * layout.channels(i);
+                    assert_eq!(part.data.len(), bytes, "rows are as long as the plane is wide");
+                    next[i] += part.count;
+                }
+            }
+        }
+    }
+    assert!(next.iter().zip(&sizes).all(|(n, size)| *n == size.1), "all rows came");
+}
+
+fn frames(codec: &dyn Codec, bytes: &[u8], probe: &Probe) {
+    let work = work();
+    let Ok(mut source) = codec.decode_frames(bytes, probe, &work) else { return };
+    for _ in 0..MAX_FRAMES {
+        let Ok(Some(frame)) = source.next_frame() else { return };
+        assert_eq!((frame.image.width, frame.image.height), source.size(), "frames fill the canvas");
+    }
+}
