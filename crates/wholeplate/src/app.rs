@@ -24,7 +24,8 @@ impl App {
     /// # Errors
     /// A message that names the setting that cannot be used.
     pub(crate) fn new(config: Config, exporter: Option<Exporter>) -> Result<Arc<Self>, String> {
-        let Shares { inputs, pixels } = Shares::of(config.memory << 20);
+        let Shares { inputs, pixels } =
+            Shares::of(usize::try_from(config.memory.bytes()).unwrap_or(usize::MAX));
         let fetcher = Fetcher::new(&config, &inputs)?;
         let models = crate::models::load(config.segment_model.as_deref(), &config.upscale_model)?;
         let pool = Pool::new(&config, pixels, models)?;

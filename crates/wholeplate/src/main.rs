@@ -1,5 +1,7 @@
 //! The program: the doors, the command line, and what holds them together.
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -29,20 +31,16 @@ mod stdout;
 mod strace_check;
 mod telemetry;
 
-use crate::cli::{Cli, Command, Settings};
-use crate::config::Config;
+use crate::cli::{Cli, Command, ModelFiles, Settings};
+use crate::config::Layers;
 
 fn main() -> ExitCode {
     allocator::give_back_large_buffers();
     let outcome = match Cli::parse().command {
-        Command::Serve(settings) => load(&settings).and_then(server::run),
-        Command::Config(settings) => load(&settings).and_then(|config| print_config(&config)),
+        Command::Serve(settings) => load(*settings).and_then(|layers| server::run(layers.config()?)),
+        Command::Config(settings) => print_config(*settings),
         Command::Transform { inputs, output, options, strict, extra_inputs, models } => {
-            // Settings of a service are no business of files; the models are.
-            let model = |name: &str| matches!(name, "WHOLEPLATE_SEGMENT_MODEL" | "WHOLEPLATE_UPSCALE_MODEL");
-            Config::load(None, environment().filter(|(name, _)| model(name)), models.table()).and_then(
-                |config| batch::transform(&inputs, &output, &options, strict, &extra_inputs, &config),
-            )
+            transform(&inputs, &output, &options, strict, &extra_inputs, models)
         }
         Command::Info { files, extra_inputs, segment_model } => {
             batch::info(&files, &extra_inputs, segment_model.as_deref())
@@ -65,15 +63,30 @@ fn main() -> ExitCode {
     }
 }
 
-fn load(settings: &Settings) -> Result<Config, String> {
-    Config::load(settings.config.as_deref(), environment(), settings.table())
+/// Only the models are settings of the command line; other variables are those of a service.
+fn transform(
+    inputs: &[OsString],
+    output: &Path,
+    options: &str,
+    strict: bool,
+    extra_inputs: &[String],
+    ModelFiles(models): ModelFiles,
+) -> Result<(), String> {
+    let is_model = |name: &OsString| {
+        let setting = config::settings().into_iter().find(|s| s.variable().as_str() == name);
+        setting.is_some_and(|s| cli::is_model(&s.name))
+    };
+    let environment = std::env::vars_os().filter(|(name, _)| is_model(name));
+    let config = Layers::read(None, environment, models)?.config()?;
+    batch::transform(inputs, output, options, strict, extra_inputs, &config)
 }
 
-fn environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+fn load(settings: Settings) -> Result<Layers, String> {
+    Layers::read(settings.file.as_deref(), std::env::vars_os(), settings.given)
 }
 
-fn print_config(config: &Config) -> Result<(), String> {
-    let text = toml::to_string(config).map_err(|e| e.to_string())?;
-    stdout::write(text.as_bytes())
+fn print_config(settings: Settings) -> Result<(), String> {
+    let layers = load(settings)?;
+    layers.config()?;
+    stdout::write(layers.to_toml().as_bytes())
 }

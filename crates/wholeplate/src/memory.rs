@@ -9,8 +9,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Memory is counted in pieces of this many bytes.
 const PIECE: usize = 4 << 10;
-/// Least `memory` that lets an image be made, in MiB.
-pub(crate) const LEAST: usize = 64;
 /// Code, threads, connections and tables, in bytes; of a small memory, a quarter.
 const PROCESS: usize = 128 << 20;
 
@@ -135,11 +133,11 @@ fn pieces(bytes: usize) -> u32 {
 mod tests {
     use std::time::Duration;
 
-    use super::{LEAST, Share, Shares};
+    use super::{Share, Shares};
 
     #[test]
     fn the_shares_stay_below_the_whole() {
-        for mib in [LEAST, 100, 512, 1024, 65_536] {
+        for mib in [64, 100, 512, 1024, 65_536] {
             let total = mib << 20;
             let Shares { inputs, pixels } = Shares::of(total);
             assert!(inputs.total() + pixels.total() < total);

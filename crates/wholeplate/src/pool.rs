@@ -113,7 +113,7 @@ impl Pool {
             places: Arc::new(Semaphore::new(workers + config.queue)),
             workers: Arc::new(Semaphore::new(workers)),
             memory,
-            time: Duration::from_secs(config.compute_timeout),
+            time: config.compute_timeout.duration(),
             limits: models::limits(&models),
             models,
             accepted: config.inputs()?,

@@ -8,7 +8,7 @@ use delivery::{Listener, Server, UnixOptions};
 use http::{HeaderValue, Request};
 
 use crate::app::App;
-use crate::config::Config;
+use crate::config::{Config, Listen};
 use crate::request::RequestContext;
 use crate::respond::{self, Response};
 use crate::routes::{self, admin};
@@ -49,7 +49,7 @@ pub(crate) fn run(config: Config) -> Result<(), String> {
         let mut stop = StopSignals::new()?;
         let server = Server::start(settings, listeners, service);
         let admin = match &config.admin {
-            Some(address) => Some(admin_server(&app, &server, address).await?),
+            Some(address) => Some(admin_server(&app, &server, address.as_str()).await?),
             None => None,
         };
         if let Some((_, line)) = &admin {
@@ -60,9 +60,9 @@ pub(crate) fn run(config: Config) -> Result<(), String> {
             tracing::warn!("standard output: {e}");
         }
         stop.wait().await;
-        let deadline = Duration::from_secs(config.drain_timeout);
+        let deadline = config.drain_timeout.duration();
         tracing::info!(
-            seconds = config.drain_timeout,
+            seconds = deadline.as_secs_f64(),
             "stopping; responses under way are finished; a second signal cuts them"
         );
         let report = tokio::select! {
@@ -89,14 +89,14 @@ pub(crate) fn run(config: Config) -> Result<(), String> {
 
 async fn listeners(config: &Config) -> Result<Vec<Listener>, String> {
     let mut listeners = Listener::inherited().map_err(|e| format!("inherited sockets: {e}"))?;
-    if config.listen != "none" {
-        let address =
-            resolve(&config.listen).await.map_err(|e| format!("--listen {}: {e}", config.listen))?;
-        let listener = Listener::tcp(address).map_err(|e| format!("--listen {}: {e}", config.listen))?;
-        listeners.push(listener);
+    if let Listen::At(address) = &config.listen {
+        let wrong = |e: std::io::Error| format!("listen: {address}: {e}");
+        let resolved = resolve(address.as_str()).await.map_err(wrong)?;
+        listeners.push(Listener::tcp(resolved).map_err(wrong)?);
     }
     if let Some(path) = &config.unix {
-        let options = UnixOptions { mode: Some(config.mode()), uid: config.unix_uid, gid: config.unix_gid };
+        let options =
+            UnixOptions { mode: Some(config.unix_mode.0), uid: config.unix_uid, gid: config.unix_gid };
         let listener =
             Listener::unix(path, options).map_err(|e| format!("--unix {}: {e}", path.display()))?;
         listeners.push(listener);

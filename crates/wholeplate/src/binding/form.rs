@@ -143,7 +143,7 @@ fn broken(error: &multer::Error) -> ApiError {
 }
 
 async fn image(app: &App, mut field: Field<'_>, unspent: &Unspent) -> Result<InputData, ApiError> {
-    let mut spool = Spool::new(&app.inputs, app.config.max_input)?;
+    let mut spool = Spool::new(&app.inputs, app.config.max_input.0)?;
     while let Some(chunk) = field.chunk().await.map_err(|e| broken(&e))? {
         unspent.spent();
         spool.push(chunk).await?;

@@ -3,7 +3,6 @@
 
 use std::time::Instant;
 
-use http::HeaderName;
 use recipe::dialect::ParseMode;
 use recipe::dialect::cf_image::{self, CfImage};
 
@@ -29,8 +28,8 @@ pub(super) enum Subrequest {
 
 /// Looks whether a request is a runtime's subrequest; `None` if it is for one of the other routes.
 pub(super) fn subrequest(app: &App, request: &RequestContext) -> Option<Result<Subrequest, ApiError>> {
-    let name: HeaderName = app.config.cf_blob_header.as_ref()?.parse().ok()?;
-    match request.headers.get(&name) {
+    let name = app.config.cf_blob_header.as_ref()?;
+    match request.headers.get(name) {
         Some(blob) => Some(read(app, blob.as_bytes(), request)),
         // Without `cf` there is no header. On TCP that would make a proxy for everybody.
         None if request.listener == ListenerKind::Unix && !passthrough::is_ours(request) => {

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use http::uri::Authority;
-use http::{HeaderName, Method, header};
+use http::{Method, header};
 use http_body::Body;
 
 use crate::app::App;
@@ -78,8 +78,8 @@ where
     }
     let url = target(&app.config, &request)?;
     let source_request = SourceRequest::new(&request);
-    let ours = [app.config.cf_blob_header.as_deref(), Some(&app.config.forwarded_proto_header)];
-    for name in ours.into_iter().flatten().filter_map(|name| name.parse::<HeaderName>().ok()) {
+    let ours = [app.config.cf_blob_header.as_ref(), Some(&app.config.forwarded_proto_header)];
+    for name in ours.into_iter().flatten() {
         request.headers.remove(name);
     }
     let (method, headers) = (request.method, request.headers);

@@ -35,7 +35,7 @@ pub(crate) struct Source {
 /// Fetches sources. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Fetcher {
-    origin: Origin,
+    origin: Option<Origin>,
     allowed: Vec<Pattern>,
     http: Http,
     memory: Share,
@@ -50,12 +50,12 @@ impl Fetcher {
     /// A message that names the setting: an origin that is neither a directory nor a URL.
     pub(crate) fn new(config: &Config, memory: &Share) -> Result<Self, String> {
         Ok(Self {
-            origin: Origin::parse(config.origin.as_deref())?,
-            allowed: config.allow_origin.iter().map(|p| Pattern::parse(p)).collect::<Result<_, _>>()?,
+            origin: config.origin.clone(),
+            allowed: config.allow_origin.clone(),
             http: Http::new(config, memory.clone())?,
             memory: memory.clone(),
-            max_source: config.max_source,
-            patience: Duration::from_secs(config.stall_timeout),
+            max_source: config.max_source.0,
+            patience: config.stall_timeout.duration(),
             fonts: FontCache::new(memory),
         })
     }
@@ -70,7 +70,7 @@ impl Fetcher {
             SourceRef::Relative(path) => self.relative(path, request).await,
             SourceRef::Absolute(text) => {
                 let url = parse_url(text)?;
-                if request.is_own_host(&url) && !matches!(self.origin, Origin::None) {
+                if request.is_own_host(&url) && self.origin.is_some() {
                     let path = url[url::Position::BeforePath..url::Position::AfterQuery].to_owned();
                     return self.relative(&path, request).await;
                 }
@@ -100,12 +100,12 @@ impl Fetcher {
 
     async fn fetch_font(&self, text: &str, request: &SourceRequest) -> Result<Source, ApiError> {
         let url = parse_url(text)?;
-        if request.is_own_host(&url) && matches!(self.origin, Origin::Directory(_)) {
+        if request.is_own_host(&url) && matches!(self.origin, Some(Origin::Directory(_))) {
             let path = &url[url::Position::BeforePath..url::Position::AfterQuery];
             return self.relative(path, request).await;
         }
         let trusted = match &self.origin {
-            Origin::Http(own) if same_host(own, &url) => Some(own),
+            Some(Origin::Http(own)) if same_host(own, &url) => Some(own),
             _ => None,
         };
         self.get(&url, trusted, &request.anonymous(), MAX_FONT).await.map(Source::from)
@@ -142,7 +142,7 @@ impl Fetcher {
     /// Whether an absolute URL may be fetched, and the operator's own origin if it is on that.
     fn allowed(&self, url: &Url) -> Result<Option<&Url>, ApiError> {
         match &self.origin {
-            Origin::Http(own) if same_host(own, url) => Ok(Some(own)),
+            Some(Origin::Http(own)) if same_host(own, url) => Ok(Some(own)),
             _ if self.allowed.iter().any(|p| p.allows(url)) => Ok(None),
             _ => Err(ApiError::OriginNotAllowed),
         }
@@ -150,12 +150,12 @@ impl Fetcher {
 
     async fn relative(&self, path: &str, request: &SourceRequest) -> Result<Source, ApiError> {
         match &self.origin {
-            Origin::None => Err(ApiError::NoOrigin),
-            Origin::Http(base) => {
+            None => Err(ApiError::NoOrigin),
+            Some(Origin::Http(base)) => {
                 let url = join(base, path)?;
                 self.get(&url, Some(base), request, self.max_source).await.map(Source::from)
             }
-            Origin::Directory(directory) => {
+            Some(Origin::Directory(directory)) => {
                 let fetch = request.trace.phase("fetch");
                 let done = self.file(directory, path).await;
                 fetch.record(&done);
@@ -210,7 +210,7 @@ impl Fetcher {
     /// A file of the origin directory as it is, for browsing; `None` if there is none, or no directory.
     pub(crate) async fn plain_file(&self, path: &str) -> Result<Option<Source>, ApiError> {
         match &self.origin {
-            Origin::Directory(directory) => match self.file(directory, path).await {
+            Some(Origin::Directory(directory)) => match self.file(directory, path).await {
                 Err(ApiError::SourceNotFound) => Ok(None),
                 done => done.map(Some),
             },

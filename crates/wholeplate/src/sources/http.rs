@@ -78,7 +78,7 @@ impl Http {
             let builder = reqwest::Client::builder()
                 .redirect(reqwest::redirect::Policy::none())
                 .no_proxy()
-                .connect_timeout(Duration::from_secs(config.connect_timeout))
+                .connect_timeout(config.connect_timeout.duration())
                 .pool_max_idle_per_host(32)
                 .dns_resolver(Arc::new(Resolver { public_only }));
             builder.build().map_err(|e| format!("HTTP client: {e}"))
@@ -89,8 +89,8 @@ impl Http {
             trusting,
             guarded,
             allow_private: config.allow_private_network,
-            first_byte: Duration::from_secs(config.connect_timeout),
-            pause: Duration::from_secs(config.read_timeout),
+            first_byte: config.connect_timeout.duration(),
+            pause: config.read_timeout.duration(),
             redirects: config.max_redirects,
             memory,
         })

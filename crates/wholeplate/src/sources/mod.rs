@@ -14,6 +14,6 @@ mod resolve;
 
 pub(crate) use self::fetcher::Fetcher;
 pub(crate) use self::http::shared_headers;
-pub(crate) use self::origin::check_origin;
+pub(crate) use self::origin::Origin;
 pub(crate) use self::pattern::Pattern;
 pub(crate) use self::request::SourceRequest;

@@ -7,36 +7,26 @@ use crate::error::ApiError;
 
 /// What relative sources resolve against.
 #[derive(Debug, Clone)]
-pub(super) enum Origin {
-    None,
+pub(crate) enum Origin {
     Directory(Directory),
     Http(Url),
 }
 
 impl Origin {
     /// # Errors
-    /// A message that names the setting: neither a directory nor a URL.
-    pub(super) fn parse(text: Option<&str>) -> Result<Self, String> {
-        let Some(text) = text else { return Ok(Self::None) };
+    /// If it is neither a directory nor a URL.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if text.contains("://") {
-            let url = Url::parse(text).map_err(|e| format!("origin: '{text}' is no URL: {e}"))?;
+            let url = Url::parse(text).map_err(|e| format!("'{text}' is not a URL: {e}"))?;
             if !matches!(url.scheme(), "http" | "https") {
-                return Err(format!("origin: '{text}' is neither http nor https"));
+                return Err(format!("'{text}' is neither http nor https"));
             }
             return Ok(Self::Http(url));
         }
         let directory = Directory::new(text.as_ref())
-            .map_err(|e| format!("origin: {text}: {e}; give a directory or an http(s) URL"))?;
+            .map_err(|e| format!("{text}: {e}; give a directory or an http(s) URL"))?;
         Ok(Self::Directory(directory))
     }
-}
-
-/// Whether an origin can be used.
-///
-/// # Errors
-/// A message that names the setting.
-pub(crate) fn check_origin(text: Option<&str>) -> Result<(), String> {
-    Origin::parse(text).map(drop)
 }
 
 pub(super) fn parse_url(text: &str) -> Result<Url, ApiError> {

@@ -25,7 +25,7 @@ impl Pattern {
     /// # Errors
     /// A message that names the entry.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let wrong = |why: &str| format!("allow-origin: '{text}' {why}");
+        let wrong = |why: &str| format!("'{text}' {why}");
         let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or(text);
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let path = if path.is_empty() { "/" } else { path };

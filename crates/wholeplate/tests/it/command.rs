@@ -78,7 +78,9 @@ fn info_is_one_object_a_line() {
 fn what_is_misconfigured_does_not_start_and_is_named() {
     let dir = pictures();
     std::fs::write(dir.path().join("bad.toml"), "quue = 3\n").unwrap();
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 8] = [
+        (&["serve", "--compute-timeout", "9223372036854775807"], "--compute-timeout: "),
+        (&["serve", "--memory", "17592186044416"], "--memory: "),
         (&["serve", "--config", "bad.toml"], "quue"),
         (&["serve", "--listen", "none"], "listen: 'none'"),
         (&["serve", "--origin", "nowhere"], "nowhere"),
@@ -108,7 +110,11 @@ fn the_effective_configuration_can_be_used_again() {
     assert_eq!(said(&again).0, said(&printed).0);
     assert!(said(&again).0.contains("queue = 7"));
     assert!(said(&run(dir.path(), &["completions", "bash"])).0.contains("wholeplate"));
-    assert!(said(&run(dir.path(), &["serve", "--help"])).0.contains("Examples:"));
+    let help = said(&run(dir.path(), &["serve", "--help"])).0;
+    assert!(
+        help.contains("Examples:") && help.contains("Sources:\n") && help.contains("--allow-origin"),
+        "{help}"
+    );
 }
 
 #[test]

@@ -1,0 +1,102 @@
+//! The declaration of every setting. A row makes the field of [`Config`], the flag, the variable, the key of the file,
+//! the help text and the row of docs/settings.md.
+
+use std::path::PathBuf;
+
+use http::HeaderName;
+
+use super::declare::settings;
+use super::values::{Address, Bytes, Listen, LogFormat, Mebibytes, Mode, Time};
+use crate::sources::{Origin, Pattern};
+
+settings! {
+    "Listening" {
+        /// Address of the HTTP server; port 0 takes a free port, `none` listens on no TCP port. Without this setting,
+        /// the environment variable PORT listens on 0.0.0.0:PORT.
+        listen: Listen = "127.0.0.1:8565", "ADDR";
+        /// Unix socket to listen on, with the Images binding (POST /info, POST /transform).
+        unix: Option<PathBuf>, "PATH";
+        /// Permission bits of the socket file, octal.
+        unix_mode: Mode = "660", "MODE";
+        /// Numeric owner of the socket file.
+        unix_uid: Option<u32>, "UID";
+        /// Numeric group of the socket file.
+        unix_gid: Option<u32>, "GID";
+        /// Answer the Images binding on TCP too.
+        binding_on_tcp: bool = false, "BOOL";
+        /// PEM file of a certificate chain; TCP connections then use TLS, with HTTP/2 and HTTP/1.1. Needs tls-key.
+        tls_cert: Option<PathBuf>, "FILE";
+        /// PEM file of the certificate's private key.
+        tls_key: Option<PathBuf>, "FILE";
+    }
+    "Sources" {
+        /// What relative sources resolve against: a directory (no path leaves it) or an http(s) URL.
+        origin: Option<Origin>, "DIR_OR_URL";
+        /// Host whose absolute source URLs are fetched: example.com, *.example.com, example.com/path, or *. Repeatable.
+        allow_origin: Vec<Pattern>, "HOST_PATTERN";
+        /// Fetch absolute sources from loopback, private and link-local addresses too.
+        allow_private_network: bool = false, "BOOL";
+        /// Largest source; a number without a unit counts bytes.
+        max_source: Bytes = "100MB", "SIZE" in Bytes(1)..=Bytes(4_000_000_000);
+        /// Redirects that are followed.
+        max_redirects: usize = crate::choices::DEFAULT_REDIRECTS, "N" in 0..=20;
+        /// Time to connect to a source and get its response head.
+        connect_timeout: Time = "10s", "TIME" in Time::MILLISECOND..=Time::DAY;
+        /// Time that the body of a source may pause.
+        read_timeout: Time = "15s", "TIME" in Time::MILLISECOND..=Time::DAY;
+    }
+    "Images" {
+        /// Refuse unknown options instead of warning about them.
+        strict: bool = false, "BOOL";
+        /// Formats to accept as inputs besides JPEG, PNG, GIF, WebP, AVIF and SVG: tiff, bmp, jxl. Comma-separated.
+        extra_inputs: Vec<String>, "FORMATS";
+        /// Formats not to accept as inputs, such as avif. Comma-separated.
+        refused_inputs: Vec<String>, "FORMATS";
+        /// Largest input of the binding; a number without a unit counts bytes.
+        max_input: Bytes = "20MB", "SIZE" in Bytes(1)..=Bytes(4_000_000_000);
+        /// Time that an image may be computed, from the first instruction spent on its request.
+        compute_timeout: Time = "30s", "TIME" in Time::MILLISECOND..=Time::DAY;
+    }
+    "Workers runtime" {
+        /// Request header with `request.cf` as JSON. Only a Workers runtime may be able to set it: whoever sets it has
+        /// this program fetch for them, on TCP too. On the Unix socket, requests without it are passed on to their origins.
+        cf_blob_header: Option<HeaderName>, "NAME";
+        /// Request header with the scheme of the URL that a Worker fetched; read only with cf-blob-header.
+        forwarded_proto_header: HeaderName = "x-forwarded-proto", "NAME";
+    }
+    "Models" {
+        /// ONNX model for `segment=foreground`. See docs/models.md.
+        segment_model: Option<PathBuf>, "FILE";
+        /// ONNX model for `upscale=generate` that enlarges two or four times. Repeatable, once for each.
+        upscale_model: Vec<PathBuf>, "FILE";
+    }
+    "Capacity" {
+        /// Images worked on at once; 0 is one for each core.
+        workers: usize = 0, "N" in 0..=1024;
+        /// Requests that may wait for a worker.
+        queue: usize = 256, "N" in 1..=65_536;
+        /// Memory of the whole service, inputs and results that are read slowly included; a number without a unit
+        /// counts MiB.
+        memory: Mebibytes = 2048, "SIZE" in Mebibytes::new(64)..=Mebibytes::new(1 << 22);
+    }
+    "Connections" {
+        /// Connections served at once; the others wait to be accepted.
+        max_connections: usize = 4096, "N" in 1..=1_000_000;
+        /// Time that the head of a request, or a TLS handshake, may take.
+        header_timeout: Time = "15s", "TIME" in Time::MILLISECOND..=Time::DAY;
+        /// Time that a connection may stay open without a request.
+        idle_timeout: Time = "75s", "TIME" in Time::MILLISECOND..=Time::DAY;
+        /// Time without a byte of progress after which a client, or a fetch that is passed on, is cut.
+        stall_timeout: Time = "30s", "TIME" in Time::MILLISECOND..=Time::DAY;
+        /// Time that open responses may take after SIGTERM.
+        drain_timeout: Time = "30s", "TIME" in Time::ZERO..=Time::DAY;
+    }
+    "Monitoring" {
+        /// Address of the admin server with /metrics and /healthz.
+        admin: Option<Address>, "ADDR";
+        /// Format of log lines: human or json.
+        log: LogFormat = "human", "FORMAT";
+        /// Send `Server-Timing` with every response; without this, only to requests with `Want-Server-Timing: ?1`.
+        server_timing: bool = false, "BOOL";
+    }
+}
