@@ -11,7 +11,7 @@ const config :Workerd.Config = (
   services = [
     (name = "main", worker = .app),
     (name = "images", worker = .entrypoint),
-    (name = "wholeplate", external = (address = "unix:/run/wholeplate/wholeplate.sock", http = (style = host))),
+    (name = "wholeplate", external = (address = "unix:/run/wholeplate/wholeplate.sock", http = (style = host, injectRequestHeaders = [(name = "CF-Blob")]))),
   ],
   sockets = [(name = "http", address = "127.0.0.1:8080", http = (), service = "main")],
 );

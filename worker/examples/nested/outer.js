@@ -5,6 +5,9 @@
 //
 // Wholeplate fetches the source from its origin, which is the inner Worker.
 
+// What a transformation may depend on. Everything else of a visitor's headers, CF-Blob above all, stays here.
+const passed = ["accept", "if-modified-since", "if-none-match", "sec-ch-viewport-width", "traceparent", "tracestate", "user-agent", "via", "want-repr-digest", "want-server-timing"];
+
 const presets = { small: "width=800,format=webp", thumb: "width=200,height=200,fit=cover,format=jpeg", large: "width=2400,format=jpeg,quality=95" };
 
 export default {
@@ -13,7 +16,9 @@ export default {
     const [, first, ...source] = url.pathname.split("/");
     if (!first || source.length === 0) return new Response(`Try ${Object.keys(presets).map((p) => `/${p}/poster.jpg`).join(", ")}\n`, { status: 404 });
     const options = presets[first] ?? first;
-    const answer = await env.WHOLEPLATE.fetch(new URL(`/cdn-cgi/image/${options}/${source.join("/")}${url.search}`, url.origin), { headers: request.headers });
+    const headers = new Headers();
+    for (const name of passed) if (request.headers.has(name)) headers.set(name, request.headers.get(name));
+    const answer = await env.WHOLEPLATE.fetch(new URL(`/cdn-cgi/image/${options}/${source.join("/")}${url.search}`, url.origin), { headers });
     // A transformation that failed says so; it is never half a picture.
     if (!answer.ok) return new Response(await answer.text(), { status: answer.status, headers: { "cf-resized": answer.headers.get("cf-resized") ?? "" } });
     return answer;

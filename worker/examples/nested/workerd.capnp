@@ -6,8 +6,8 @@ const config :Workerd.Config = (
     (name = "outer", worker = .outer),
     (name = "inner", worker = .inner),
     (name = "originals", disk = (writable = false)),
-    (name = "wholeplate", external = (http = (style = host))),
-    (name = "images", external = (http = (style = host))), # the same Wholeplate, as the binding's service
+    (name = "wholeplate", external = (http = (style = host, injectRequestHeaders = [(name = "CF-Blob")]))),
+    (name = "images", external = (http = (style = host, injectRequestHeaders = [(name = "CF-Blob")]))), # the same Wholeplate, as the binding's service
   ],
   sockets = [
     (name = "outer", http = (), service = "outer"),
