@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use crate::config::Config;
 use crate::memory::{Share, Shares};
 use crate::pool::Pool;
@@ -16,6 +18,8 @@ pub(crate) struct App {
     pub(crate) pool: Pool,
     /// Memory for the inputs of all requests.
     pub(crate) inputs: Share,
+    /// Places for requests that are passed on: half of the connections (OPS-036).
+    pub(crate) passed_on: Arc<Semaphore>,
     /// Where spans go, if anywhere.
     pub(crate) exporter: Option<Exporter>,
 }
@@ -29,6 +33,7 @@ impl App {
         let fetcher = Fetcher::new(&config, &inputs)?;
         let models = crate::models::load(config.segment_model.as_deref(), &config.upscale_model)?;
         let pool = Pool::new(&config, pixels, models)?;
-        Ok(Arc::new(Self { config, fetcher, pool, inputs, exporter }))
+        let passed_on = Arc::new(Semaphore::new((config.max_connections / 2).max(1)));
+        Ok(Arc::new(Self { config, fetcher, pool, inputs, passed_on, exporter }))
     }
 }

@@ -60,7 +60,7 @@ impl App {
                         return Err(ApiError::bad_request(format_args!("image {i} is missing")));
                     }
                     (Input::Supplied, supplied) => supplied,
-                    (Input::Url(url), _) => InputData::Bytes(self.fetcher.overlay(url, request).await?.bytes),
+                    (Input::Url(url), _) => InputData::Bytes(self.fetcher.overlay(url, request).await?),
                     (Input::Text(text), _) => {
                         InputData::Bytes(self.fetcher.font(&text.font_url, request).await?)
                     }

@@ -172,7 +172,7 @@ async fn handle(app: Arc<App>, request: Request<delivery::RequestBody>) -> Respo
     let trace = Trace::begin(app.exporter.as_ref(), timed, &request);
     let id = trace.id().unwrap_or_else(|| telemetry::request_id(request.headers()));
     let (head, body) = request.into_parts();
-    let (method, path) = (head.method.clone(), head.uri.path().to_owned());
+    let (method, path) = (head.method.clone(), telemetry::redacted(head.uri.path()).into_owned());
     let mut response = match RequestContext::new(head, trace.clone()) {
         Ok(request) => {
             tracing::trace!(%id, client = ?request.client, "accepted");

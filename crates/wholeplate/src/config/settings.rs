@@ -7,6 +7,7 @@ use http::HeaderName;
 
 use super::declare::settings;
 use super::values::{Address, Bytes, Listen, LogFormat, Mebibytes, Mode, Time};
+use crate::respond::Cors;
 use crate::sources::{Origin, Pattern};
 
 settings! {
@@ -30,9 +31,13 @@ settings! {
         tls_key: Option<PathBuf>, "FILE";
     }
     "Sources" {
-        /// What relative sources resolve against: a directory (no path leaves it) or an http(s) URL.
+        /// What relative sources resolve against: a directory (no path leaves it), an http(s) URL, or a bucket: s3://bucket/prefix,
+        /// gs:// or az://, with credentials from the provider's usual variables.
         origin: Option<Origin>, "DIR_OR_URL";
-        /// Host whose absolute source URLs are fetched: example.com, *.example.com, example.com/path, or *. Repeatable.
+        /// Serve images of the origin directory as they are, too. Hidden files and other types are never served.
+        serve_originals: bool = false, "BOOL";
+        /// Host whose absolute source URLs are fetched: example.com, *.example.com, example.com/path, https://example.com (no
+        /// http), or *. Repeatable.
         allow_origin: Vec<Pattern>, "HOST_PATTERN";
         /// Fetch absolute sources from loopback, private and link-local addresses too.
         allow_private_network: bool = false, "BOOL";
@@ -44,6 +49,12 @@ settings! {
         connect_timeout: Time = "10s", "TIME" in Time::MILLISECOND..=Time::DAY;
         /// Time that the body of a source may pause.
         read_timeout: Time = "15s", "TIME" in Time::MILLISECOND..=Time::DAY;
+        /// Time that the body of a source may take, to which its bytes divided by min-rate are added.
+        fetch_timeout: Time = "30s", "TIME" in Time::MILLISECOND..=Time::DAY;
+        /// Least bytes per second of a source; a number without a unit counts bytes.
+        min_rate: Bytes = "16kB", "SIZE" in Bytes(1)..=Bytes(1_000_000_000);
+        /// CORS headers of responses: off, source (those of the source), or * (every page may read them).
+        cors: Cors = "source", "MODE";
     }
     "Images" {
         /// Refuse unknown options instead of warning about them.

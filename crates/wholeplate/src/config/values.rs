@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::field::{Form, Value};
+use crate::respond::Cors;
 use crate::sources::{Origin, Pattern};
 
 /// A host and a port. Whether the host exists is known when it is listened on.
@@ -46,6 +47,12 @@ pub(crate) enum Listen {
 impl Value for Listen {
     fn parse(text: &str) -> Result<Self, String> {
         if text == "none" { Ok(Self::None) } else { Address::parse(text).map(Self::At) }
+    }
+}
+
+impl Value for Cors {
+    fn parse(text: &str) -> Result<Self, String> {
+        Self::parse(text)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Responses: the headers of success, of errors, of what was not modified.
 
 mod body;
+mod cors;
 mod digest;
 mod image;
 mod lifetime;
@@ -8,8 +9,9 @@ mod response;
 mod tag;
 
 pub(crate) use self::body::{BoxError, ResponseBody};
+pub(crate) use self::cors::Cors;
 pub(crate) use self::digest::add_digest;
 pub(crate) use self::image::{Inherited, not_modified, success, warn};
 pub(crate) use self::lifetime::Lifetime;
 pub(crate) use self::response::{Response, error, plain, redirect};
-pub(crate) use self::tag::{etag, none_match};
+pub(crate) use self::tag::{etag, is_current, none_match, source_conditions};

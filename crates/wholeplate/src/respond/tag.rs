@@ -1,6 +1,6 @@
-//! Entity tags of results, and requests that name them.
+//! Conditional requests: entity tags of results, and dates.
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 use sha2::{Digest, Sha256};
 
 /// Version of the engine: results of different versions have different tags.
@@ -11,12 +11,47 @@ pub(crate) fn etag(source: Option<&str>, options: &str) -> Option<String> {
     let source = source?;
     let (weak, quoted) = source.strip_prefix("W/").map_or(("", source), |rest| ("W/", rest));
     let inner = quoted.trim_matches('"');
+    Some(format!("{weak}\"{}{inner}\"", prefix(options)))
+}
+
+/// What the entity tags of one engine and one recipe have before that of the source.
+fn prefix(options: &str) -> String {
     let digest = Sha256::new().chain_update(ENGINE_VERSION).chain_update(options).finalize();
     let mut opaque = String::new();
     for byte in digest.iter().take(8) {
         opaque.push_str(&format!("{byte:02x}"));
     }
-    Some(format!("{weak}\"cf-{opaque}:{inner}\""))
+    format!("cf-{opaque}:")
+}
+
+/// The conditions of a request for a result, as conditions for its source: a source that has not changed makes the same
+/// result.
+pub(crate) fn source_conditions(request: &HeaderMap, options: &str) -> HeaderMap {
+    let mut conditions = HeaderMap::new();
+    if request.contains_key(header::IF_NONE_MATCH) {
+        let prefix = format!("\"{}", prefix(options));
+        let lines = request.get_all(header::IF_NONE_MATCH).iter().filter_map(|v| v.to_str().ok());
+        let inner = lines.flat_map(tags).filter_map(|tag| tag.strip_prefix(&prefix));
+        let of_source: Vec<String> = inner.map(|rest| format!("\"{rest}")).collect();
+        if let Ok(value) = HeaderValue::from_str(&of_source.join(", "))
+            && !of_source.is_empty()
+        {
+            conditions.insert(header::IF_NONE_MATCH, value);
+        }
+    } else if let Some(since) = request.get(header::IF_MODIFIED_SINCE) {
+        conditions.insert(header::IF_MODIFIED_SINCE, since.clone());
+    }
+    conditions
+}
+
+/// Whether the client has the current result already (RFC 9110 §13.2.2).
+pub(crate) fn is_current(request: &HeaderMap, etag: Option<&str>, last_modified: Option<&str>) -> bool {
+    if request.contains_key(header::IF_NONE_MATCH) {
+        return none_match(request, etag);
+    }
+    let date = |text: Option<&str>| text.and_then(|text| httpdate::parse_http_date(text).ok());
+    let since = date(request.get(header::IF_MODIFIED_SINCE).and_then(|v| v.to_str().ok()));
+    since.zip(date(last_modified)).is_some_and(|(since, changed)| changed <= since)
 }
 
 /// Whether `If-None-Match` names `etag` (weak comparison, RFC 9110 §13.1.2).
@@ -51,7 +86,7 @@ fn tags(line: &str) -> impl Iterator<Item = &str> {
 mod tests {
     use http::{HeaderMap, HeaderValue, header};
 
-    use super::{etag, none_match};
+    use super::{etag, is_current, none_match, source_conditions};
 
     // URL-144
     #[test]
@@ -60,6 +95,28 @@ mod tests {
         assert!(etag(Some("W/\"abc\""), "w=1").unwrap().starts_with("W/\"cf-"));
         assert_ne!(etag(Some("\"abc\""), "w=1"), etag(Some("\"abc\""), "w=2"));
         assert_eq!(etag(None, "w=1"), None);
+    }
+
+    // URL-145
+    #[test]
+    fn conditions_for_a_result_are_conditions_for_its_source() {
+        let request =
+            |name, value: &str| HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())]);
+        let (mine, other) = (etag(Some("\"a,b\""), "w=1").unwrap(), etag(Some("\"c\""), "w=2").unwrap());
+        let tags = request(header::IF_NONE_MATCH, &format!("{other}, W/{mine}"));
+        assert_eq!(source_conditions(&tags, "w=1"), request(header::IF_NONE_MATCH, "\"a,b\""));
+        assert!(source_conditions(&request(header::IF_NONE_MATCH, &other), "w=1").is_empty());
+        let date = "Thu, 26 Nov 2026 10:00:00 GMT";
+        let since = request(header::IF_MODIFIED_SINCE, date);
+        assert_eq!(source_conditions(&since, "w=1"), since);
+        assert!(is_current(&since, None, Some(date)));
+        assert!(!is_current(&since, None, Some("Thu, 26 Nov 2026 10:00:01 GMT")));
+        assert!(!is_current(&since, Some("\"x\""), None));
+        // If-None-Match wins.
+        let mut both = since;
+        both.insert(header::IF_NONE_MATCH, HeaderValue::from_static("\"y\""));
+        assert!(!is_current(&both, Some("\"x\""), Some(date)));
+        assert!(source_conditions(&both, "w=1").is_empty());
     }
 
     // URL-145

@@ -41,7 +41,7 @@ where
     };
     match done {
         Ok(mut response) => {
-            respond::add_digest(&request.headers, &mut response);
+            respond::add_digest(&request.headers, &mut response).await;
             response
         }
         Err(cause) => error(&cause),

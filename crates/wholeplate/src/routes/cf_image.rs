@@ -1,8 +1,7 @@
 //! `cf.image` subrequests: a Workers runtime proxies a fetch with `request.cf` in a header, and the response is the
 //! fetched image, transformed. Off unless configured, since only a runtime may set that header.
 
-use std::time::Instant;
-
+use http::HeaderMap;
 use recipe::dialect::ParseMode;
 use recipe::dialect::cf_image::{self, CfImage};
 
@@ -13,7 +12,7 @@ use crate::error::ApiError;
 use crate::pool::InputData;
 use crate::produce::Task;
 use crate::request::{ListenerKind, RequestContext};
-use crate::respond::{self, Inherited, Response};
+use crate::respond::{self, Response};
 use crate::sources::{SourceRequest, shared_headers};
 
 /// What a runtime's subrequest is to get.
@@ -30,7 +29,11 @@ pub(super) enum Subrequest {
 pub(super) fn subrequest(app: &App, request: &RequestContext) -> Option<Result<Subrequest, ApiError>> {
     let name = app.config.cf_blob_header.as_ref()?;
     match request.headers.get(name) {
-        Some(blob) => Some(read(app, blob.as_bytes(), request)),
+        Some(blob) => match read(app, blob.as_bytes(), request) {
+            // A runtime gives every request a `cf`, not only those to be transformed.
+            Ok(Subrequest::Plain) if passthrough::is_ours(request) => None,
+            done => Some(done),
+        },
         // Without `cf` there is no header. On TCP that would make a proxy for everybody.
         None if request.listener == ListenerKind::Unix && !passthrough::is_ours(request) => {
             Some(Ok(Subrequest::Plain))
@@ -59,33 +62,37 @@ pub(super) async fn respond(app: &App, request: &RequestContext, image: CfImage)
     if !request.is_read() {
         return wrong_method();
     }
-    transform(app, request, image).await.unwrap_or_else(|error| respond::error(&error))
+    let mut source_headers = HeaderMap::new();
+    let done = transform(app, request, image, &mut source_headers).await;
+    let mut response = done.unwrap_or_else(|error| respond::error(&error));
+    app.config.cors.add(response.headers_mut(), &source_headers);
+    response
 }
 
-async fn transform(app: &App, request: &RequestContext, image: CfImage) -> Result<Response, ApiError> {
+async fn transform(
+    app: &App,
+    request: &RequestContext,
+    image: CfImage,
+    source_headers: &mut HeaderMap,
+) -> Result<Response, ApiError> {
     let url = passthrough::target(&app.config, request)?;
     let source = recipe::dialect::url::parse_source(&url).map_err(recipe::OptionError::Source)?;
     let mut source_request = SourceRequest::new(request).without_own_host();
     if image.origin_auth {
         source_request.credentials = shared_headers(&request.headers);
     }
-    let began = Instant::now();
-    let source = app.fetcher.source(&source, &source_request).await?;
+    let options = image.recipe.to_string();
+    source_request.conditions = respond::source_conditions(&request.headers, &options);
+    let fetched = super::fetch::source(app, &source, &source_request, source_headers).await?;
     // Overlays are other people's images: credentials are for the source alone.
     source_request.credentials.clear();
-    let inherited = Inherited {
-        etag: respond::etag(source.etag.as_deref(), &image.recipe.to_string()),
-        lifetime: source.lifetime,
-        last_modified: source.last_modified,
-        vary: image.varies_on.join(", "),
-        fetched: began.elapsed(),
-    };
-    if respond::none_match(&request.headers, inherited.etag.as_deref()) {
+    let inherited = fetched.inherited(&options, &image.varies_on);
+    let Some(bytes) = fetched.bytes_unless_current(&request.headers, &inherited) else {
         return Ok(respond::not_modified(&inherited));
-    }
+    };
     let task = Task { recipe: image.recipe, warnings: image.warnings };
-    let outcome = app.produce(task, &[InputData::Bytes(source.bytes)], &source_request).await?;
+    let outcome = app.produce(task, &[InputData::Bytes(bytes)], &source_request).await?;
     let mut response = respond::success(outcome, &inherited);
-    respond::add_digest(&request.headers, &mut response);
+    respond::add_digest(&request.headers, &mut response).await;
     Ok(response)
 }

@@ -3,6 +3,7 @@
 pub(crate) mod admin;
 mod binding;
 mod cf_image;
+mod fetch;
 mod original;
 mod passthrough;
 mod url;
@@ -17,12 +18,18 @@ use crate::error::ApiError;
 use crate::request::{ListenerKind, RequestContext};
 use crate::respond::{self, Response};
 
+/// OPS-036: a request that was passed on more often goes in circles.
+const MOST_TIMES_PASSED_ON: usize = 4;
+
 /// Answers one request.
 pub(crate) async fn dispatch<B>(app: &App, request: RequestContext, body: B) -> Response
 where
     B: Body<Data = Bytes> + Send + Sync + Unpin + 'static,
     B::Error: std::error::Error + Send + Sync + 'static,
 {
+    if request.times_passed_on() > MOST_TIMES_PASSED_ON {
+        return respond::error(&ApiError::PassedTooOften);
+    }
     match cf_image::subrequest(app, &request) {
         Some(Ok(Subrequest::Image(image))) => return cf_image::respond(app, &request, *image).await,
         Some(Ok(Subrequest::Plain)) => return passthrough::respond(app, request, body).await,

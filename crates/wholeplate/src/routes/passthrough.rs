@@ -1,16 +1,21 @@
 //! Subrequests of a Workers runtime that has this program as its way out: their target, and those that are passed on as
 //! they are.
 
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
 use bytes::Bytes;
 use http::uri::Authority;
 use http::{Method, header};
-use http_body::Body;
+use http_body::{Body, Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::app::App;
 use crate::config::Config;
 use crate::error::ApiError;
 use crate::fields::{joined, value};
-use crate::request::{RequestContext, VIA};
+use crate::request::{CDN_LOOP, CDN_LOOP_FIELD, RequestContext, VIA};
 use crate::respond::{self, BoxError, Response, ResponseBody};
 use crate::sources::SourceRequest;
 
@@ -82,7 +87,40 @@ where
     for name in ours.into_iter().flatten() {
         request.headers.remove(name);
     }
+    let passed = joined(&request.headers, CDN_LOOP_FIELD);
+    let passed = passed.map_or_else(|| CDN_LOOP.to_owned(), |before| format!("{before}, {CDN_LOOP}"));
+    request.headers.insert(CDN_LOOP_FIELD, value(&passed));
+    // A loop or a slow origin must not take all connections.
+    let wait = app.config.connect_timeout.duration();
+    let share = tokio::time::timeout(wait, Arc::clone(&app.passed_on).acquire_owned()).await;
+    let share = share.map_err(|_| ApiError::Busy)?.map_err(|_| ApiError::Stopping)?;
     let (method, headers) = (request.method, request.headers);
     let response = app.fetcher.forward(&url, method, headers, body, &source_request).await?;
-    Ok(response.map(ResponseBody::stream))
+    Ok(response.map(|body| ResponseBody::stream(Shared { body, _share: share })))
+}
+
+/// A body that holds its place among the requests that are passed on.
+struct Shared<B> {
+    body: B,
+    _share: OwnedSemaphorePermit,
+}
+
+impl<B: Body + Unpin> Body for Shared<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }

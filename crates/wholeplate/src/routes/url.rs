@@ -1,12 +1,11 @@
 //! The URL interface: `/cdn-cgi/image/<options>/<source>`.
 
-use std::time::Instant;
-
-use http::header;
+use http::{HeaderMap, header};
 use recipe::dialect::ParseMode;
-use recipe::dialect::url::{SourceRef, UrlRequest, parse_with};
+use recipe::dialect::url::{SourceRef, UrlRequest, onerror_source, parse_with};
 use url::Url;
 
+use super::fetch;
 use crate::app::App;
 use crate::choices::ONERROR_SUBDOMAINS;
 use crate::error::ApiError;
@@ -14,7 +13,7 @@ use crate::fields::value;
 use crate::pool::InputData;
 use crate::produce::Task;
 use crate::request::RequestContext;
-use crate::respond::{self, Inherited, Response};
+use crate::respond::{self, Response};
 use crate::sources::SourceRequest;
 
 /// Answers a request for a transformation URL; `None` if it is for something else.
@@ -28,13 +27,20 @@ pub(super) async fn respond(app: &App, request: &RequestContext) -> Option<Respo
     if request.turns() > 0 {
         return Some(respond::error(&ApiError::TransformationLoop));
     }
-    Some(match parsed {
-        Err(error) => respond::error(&error.into()),
-        Ok(parsed) => match transform(app, request, &parsed).await {
+    let mut source_headers = HeaderMap::new();
+    let mut response = match parsed {
+        Ok(parsed) => match transform(app, request, &parsed, &mut source_headers).await {
             Ok(response) => response,
-            Err(error) => on_error(request, &parsed, &error),
+            Err(error) => {
+                let wanted = request.with_hints(|hints| parsed.resolve(hints)).onerror_redirect;
+                on_error(app, request, Some(&parsed.source).filter(|_| wanted), &error)
+            }
         },
-    })
+        // A refused option is a fatal error like any other.
+        Err(error) => on_error(app, request, onerror_source(request.target()).as_ref(), &error.into()),
+    };
+    app.config.cors.add(response.headers_mut(), &source_headers);
+    Some(response)
 }
 
 pub(super) fn wrong_method() -> Response {
@@ -43,44 +49,44 @@ pub(super) fn wrong_method() -> Response {
     response
 }
 
-async fn transform(app: &App, request: &RequestContext, parsed: &UrlRequest) -> Result<Response, ApiError> {
+async fn transform(
+    app: &App,
+    request: &RequestContext,
+    parsed: &UrlRequest,
+    source_headers: &mut HeaderMap,
+) -> Result<Response, ApiError> {
     let resolved = request.with_hints(|hints| parsed.resolve(hints));
-    let began = Instant::now();
-    let source_request = SourceRequest::new(request);
-    let source = app.fetcher.source(&parsed.source, &source_request).await?;
-    let inherited = Inherited {
-        etag: respond::etag(source.etag.as_deref(), &resolved.recipe.to_string()),
-        lifetime: source.lifetime,
-        last_modified: source.last_modified,
-        vary: resolved.varies_on.join(", "),
-        fetched: began.elapsed(),
-    };
-    if respond::none_match(&request.headers, inherited.etag.as_deref()) {
+    let options = resolved.recipe.to_string();
+    let mut source_request = SourceRequest::new(request);
+    source_request.conditions = respond::source_conditions(&request.headers, &options);
+    let fetched = fetch::source(app, &parsed.source, &source_request, source_headers).await?;
+    let inherited = fetched.inherited(&options, &resolved.varies_on);
+    let Some(bytes) = fetched.bytes_unless_current(&request.headers, &inherited) else {
         return Ok(respond::not_modified(&inherited));
-    }
+    };
     let task = Task { recipe: resolved.recipe, warnings: resolved.warnings };
-    let outcome = app.produce(task, &[InputData::Bytes(source.bytes)], &source_request).await?;
+    let outcome = app.produce(task, &[InputData::Bytes(bytes)], &source_request).await?;
     let mut response = respond::success(outcome, &inherited);
-    respond::add_digest(&request.headers, &mut response);
+    respond::add_digest(&request.headers, &mut response).await;
     Ok(response)
 }
 
-/// `onerror=redirect`: the client is sent to the untransformed source, if that is on the same zone.
-fn on_error(request: &RequestContext, parsed: &UrlRequest, error: &ApiError) -> Response {
-    let wanted = request.with_hints(|hints| parsed.resolve(hints)).onerror_redirect;
-    let location = match &parsed.source {
-        SourceRef::Relative(path) => Some(path),
-        SourceRef::Absolute(text) => {
+/// The error, or with `onerror=redirect` a redirect to the untransformed source, if that is on the same zone.
+fn on_error(app: &App, request: &RequestContext, source: Option<&SourceRef>, error: &ApiError) -> Response {
+    let location = match source {
+        None => None,
+        Some(SourceRef::Relative(path)) => app.fetcher.public_location(path),
+        Some(SourceRef::Absolute(text)) => {
             let url = Url::parse(text).ok();
             let own = request.authority.as_ref().zip(url).is_some_and(|(own, url)| {
                 own.is_zone_of(&url) && (ONERROR_SUBDOMAINS || own.is_host_of(&url))
             });
-            own.then_some(text)
+            own.then(|| text.clone())
         }
     };
-    match location.filter(|_| wanted && !error.is_loop()) {
+    match location.filter(|_| !error.is_loop()) {
         Some(location) => {
-            let mut response = respond::redirect(location);
+            let mut response = respond::redirect(&location);
             response.headers_mut().insert("cf-resized", value(&format!("err={}", error.number())));
             response
         }

@@ -1,22 +1,30 @@
-//! A directory of originals. Nothing leaves it, by dots or by symbolic links.
+//! A directory of originals. Files are opened beneath its root: neither dots nor symbolic links lead out of it, also while
+//! they are being changed.
 
+use std::fs::File;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-/// A directory that sources resolve against.
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
+use rustix::fs::OFlags;
+
+/// A directory that sources resolve against. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Directory {
     /// Canonical.
     root: PathBuf,
+    dir: Arc<Dir>,
 }
 
-/// A file found in it.
+/// An open file of the directory.
 #[derive(Debug)]
-pub(crate) struct Found {
-    pub(crate) path: PathBuf,
-    pub(crate) size: u64,
-    /// An entity tag without quotes, from size and time of change.
-    pub(crate) tag: String,
+pub(super) struct OpenFile {
+    pub(super) file: File,
+    pub(super) size: u64,
+    /// An entity tag, from size and time of change.
+    pub(super) etag: String,
 }
 
 impl Directory {
@@ -25,24 +33,124 @@ impl Directory {
     pub(crate) fn new(path: &Path) -> std::io::Result<Self> {
         let root = path.canonicalize()?;
         std::fs::read_dir(&root)?;
-        Ok(Self { root })
+        let dir = Dir::open_ambient_dir(&root, ambient_authority())?;
+        Ok(Self { root, dir: Arc::new(dir) })
     }
 
-    /// The file behind a URL path (escaped, with or without a query), if there is one inside the directory. Blocks.
-    pub(crate) fn find(&self, path: &str) -> Option<Found> {
+    /// Opens the file behind a URL path (escaped, with or without a query), if there is one inside the directory. Blocks.
+    pub(super) fn open(&self, path: &str) -> Option<OpenFile> {
         let path = path.split(['?', '#']).next().unwrap_or_default();
         let decoded = percent_encoding::percent_decode_str(path).decode_utf8().ok()?;
         let relative = Path::new(decoded.trim_start_matches('/'));
         if decoded.contains('\0') || !relative.components().all(|c| matches!(c, Component::Normal(_))) {
             return None;
         }
-        let path = self.root.join(relative).canonicalize().ok()?;
-        let meta = path.metadata().ok().filter(|m| path.starts_with(&self.root) && m.is_file())?;
+        // Every step is taken beneath the root (openat2 with RESOLVE_BENEATH, or one by one on older kernels).
+        let file = self.open_beneath(relative).or_else(|| self.open_linked(relative))?;
+        let meta = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
         // Files may be older than the epoch, by mistake or on purpose.
         let changed = match meta.modified().ok()?.duration_since(UNIX_EPOCH) {
             Ok(after) => format!("{:x}", after.as_nanos()),
             Err(before) => format!("-{:x}", before.duration().as_nanos()),
         };
-        Some(Found { path, size: meta.len(), tag: format!("{:x}-{changed}", meta.len()) })
+        Some(OpenFile { file, size: meta.len(), etag: format!("\"{:x}-{changed}\"", meta.len()) })
+    }
+
+    fn open_beneath(&self, relative: &Path) -> Option<File> {
+        let mut options = OpenOptions::new();
+        // A named pipe must not block the thread.
+        options.read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+        self.dir.open_with(relative, &options).ok().map(cap_std::fs::File::into_std)
+    }
+
+    /// Absolute links are not followed beneath the root. Where one points into the directory, its target is opened.
+    fn open_linked(&self, relative: &Path) -> Option<File> {
+        let target = self.root.join(relative).canonicalize().ok()?;
+        self.open_beneath(target.strip_prefix(&self.root).ok()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::Directory;
+
+    fn read(directory: &Directory, path: &str) -> Option<String> {
+        let mut text = String::new();
+        directory.open(path)?.file.read_to_string(&mut text).unwrap();
+        Some(text)
+    }
+
+    fn tree() -> (tempfile::TempDir, Directory) {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        std::fs::create_dir_all(root.join("sub")).unwrap();
+        std::fs::write(root.join("sub/in.txt"), "inside").unwrap();
+        std::fs::write(dir.path().join("out.txt"), "outside").unwrap();
+        let directory = Directory::new(&root).unwrap();
+        (dir, directory)
+    }
+
+    #[test]
+    fn links_are_followed_inside_the_directory_only() {
+        let (dir, directory) = tree();
+        let root = dir.path().join("root");
+        symlink("sub/in.txt", root.join("relative")).unwrap();
+        symlink(root.join("sub/in.txt"), root.join("absolute")).unwrap();
+        symlink("../out.txt", root.join("escape")).unwrap();
+        symlink(dir.path().join("out.txt"), root.join("absolute-escape")).unwrap();
+        symlink(dir.path(), root.join("above")).unwrap();
+        for inside in ["/sub/in.txt", "/relative", "/absolute", "/sub%2Fin.txt"] {
+            assert_eq!(read(&directory, inside).as_deref(), Some("inside"), "{inside}");
+        }
+        let outside =
+            ["/escape", "/absolute-escape", "/above/out.txt", "/../out.txt", "/sub/%2e%2e/%2e%2e/out.txt"];
+        for path in outside.into_iter().chain(["/sub", "/", "/nothing", "/sub/in.txt%00"]) {
+            assert_eq!(read(&directory, path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_named_pipe_is_not_waited_for() {
+        let (dir, directory) = tree();
+        let pipe = dir.path().join("root/pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        assert!(directory.open("/pipe").is_none());
+    }
+
+    // A check of the path and an open by name let a file be exchanged for a link in between.
+    #[test]
+    fn a_file_that_is_exchanged_for_a_link_leads_nowhere() {
+        let (dir, directory) = tree();
+        let root = dir.path().join("root");
+        symlink("../out.txt", root.join("link")).unwrap();
+        std::fs::write(root.join("file"), "inside").unwrap();
+        let exchange = |a: &Path, b: &Path| {
+            let flags = rustix::fs::RenameFlags::EXCHANGE;
+            rustix::fs::renameat_with(rustix::fs::CWD, a, rustix::fs::CWD, b, flags).unwrap();
+        };
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    exchange(&root.join("link"), &root.join("file"));
+                }
+            });
+            let mut inside = 0;
+            for _ in 0..20_000 {
+                match read(&directory, "/file").as_deref() {
+                    None => {}
+                    Some("inside") => inside += 1,
+                    Some(other) => panic!("{other}"),
+                }
+            }
+            done.store(true, Ordering::Relaxed);
+            assert!(inside > 0);
+        });
     }
 }

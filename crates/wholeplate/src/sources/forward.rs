@@ -43,22 +43,21 @@ fn strip(headers: &mut HeaderMap) {
 }
 
 impl Http {
-    /// Sends a request on and gives back the head of its answer, with the body yet to come. Redirects are answers
+    /// Sends a request on and returns the head of its response, with the body yet to come. Redirects are responses
     /// like any other. Neither body has a limit, but neither may stand still for `patience`.
-    pub(crate) async fn forward<B>(
+    pub(super) async fn forward<B>(
         &self,
         method: Method,
         url: &Url,
         mut headers: HeaderMap,
         body: B,
-        trusted: Option<&Url>,
         patience: Duration,
     ) -> Result<Response<Download>, ApiError>
     where
         B: Body<Data = Bytes> + Send + Sync + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
-        let client = self.client(url, trusted)?;
+        let client = self.client(url)?;
         if headers.contains_key(header::TRANSFER_ENCODING) {
             headers.remove(header::CONTENT_LENGTH);
         }

@@ -2,28 +2,35 @@
 //! are whole or an error.
 
 use std::error::Error as StdError;
+use std::io::ErrorKind;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use percent_encoding::{AsciiSet, percent_encode};
+use sfv::{Dictionary, ListEntry, Parser};
 use sha2::{Digest, Sha256, Sha512};
-use url::{Host, Url};
+use url::Url;
 
-use super::address::is_public;
-use super::reserve::{out_of_memory, reserve};
+use super::coding::{codings, decode};
+use super::failure::FetchError;
+use super::policy::{Credentials, FetchPolicy, Network};
+use super::receive::receive;
 use super::resolve::{NoSuchHost, NotPublic, Resolver};
-use crate::config::Config;
 use crate::error::ApiError;
+use crate::fields::joined;
 use crate::memory::Share;
 use crate::request::VIA;
 
-/// Who asks for sources. Plain fetches go by the name of who made them.
+/// The user agent of fetches for transformations. Fetches that are passed on keep theirs.
 const USER_AGENT: &str = concat!("wholeplate/", env!("CARGO_PKG_VERSION"));
+const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
+/// Idle connections that are kept for each host.
+const IDLE_CONNECTIONS: usize = 32;
 
 /// The only request headers that `origin-auth: share-publicly` lets through.
-pub(crate) const SHARED_HEADERS: [&str; 9] = [
+const SHARED_HEADERS: [&str; 9] = [
     "authorization",
     "cookie",
     "x-amz-content-sha256",
@@ -37,222 +44,245 @@ pub(crate) const SHARED_HEADERS: [&str; 9] = [
 
 /// What was fetched.
 #[derive(Debug)]
-pub(crate) struct Fetched {
-    /// Holds its memory until the last clone is gone.
-    pub(crate) bytes: Bytes,
-    pub(crate) headers: HeaderMap,
-}
-
-/// Fetches by HTTP. Cheap to clone.
-#[derive(Debug, Clone)]
-pub(crate) struct Http {
-    /// For what the operator named: any address.
-    trusting: reqwest::Client,
-    /// For everything else: public addresses only, unless allowed otherwise.
-    guarded: reqwest::Client,
-    allow_private: bool,
-    first_byte: Duration,
-    pause: Duration,
-    redirects: usize,
-    /// For the bodies of all requests.
-    memory: Share,
+pub(super) struct Fetched {
+    /// Holds its memory until the last clone is gone. `None`: not modified, by the conditions of the request.
+    pub(super) bytes: Option<Bytes>,
+    pub(super) headers: HeaderMap,
 }
 
 /// How one fetch differs from another.
 #[derive(Debug, Clone)]
-pub(crate) struct Ask<'a> {
-    /// Host and port of this URL may be private: the operator named it.
-    pub(crate) trusted: Option<&'a Url>,
+pub(super) struct Ask {
     /// The request's `Via`, which is extended.
-    pub(crate) via: Option<String>,
-    /// More headers for the source.
-    pub(crate) headers: HeaderMap,
-    pub(crate) limit: u64,
+    pub(super) via: Option<String>,
+    /// Headers for the first origin only.
+    pub(super) credentials: HeaderMap,
+    /// More headers, for every hop.
+    pub(super) headers: HeaderMap,
+    pub(super) limit: u64,
+}
+
+/// Clients for one kind of network.
+#[derive(Debug, Clone)]
+struct Clients {
+    pooled: reqwest::Client,
+    /// Opens a connection for each request.
+    fresh: reqwest::Client,
+}
+
+impl Clients {
+    fn new(policy: &FetchPolicy, network: Network) -> Result<Self, String> {
+        let client = |idle: usize| {
+            let builder = reqwest::Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .no_proxy()
+                .connect_timeout(policy.deadlines.head)
+                .pool_max_idle_per_host(idle)
+                // OPS-032: what does not concern framing is skipped. Spaces before a colon are removed, so that framing
+                // fields with them still count.
+                .http1_ignore_invalid_headers_in_responses(true)
+                .http1_allow_spaces_after_header_name_in_responses(true)
+                .http1_allow_obsolete_multiline_headers_in_responses(true)
+                .dns_resolver(Arc::new(Resolver { public_only: network == Network::Public }));
+            builder.build().map_err(|e| format!("HTTP client: {e}"))
+        };
+        Ok(Self { pooled: client(IDLE_CONNECTIONS)?, fresh: client(0)? })
+    }
+}
+
+/// Which connection a request may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Connection {
+    Pooled,
+    Fresh,
+}
+
+/// Fetches by HTTP. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Http {
+    any: Clients,
+    public: Clients,
+    pub(super) policy: Arc<FetchPolicy>,
+    /// For the bodies of all requests.
+    memory: Share,
 }
 
 impl Http {
     /// # Errors
     /// If the TLS library cannot be set up.
-    pub(crate) fn new(config: &Config, memory: Share) -> Result<Self, String> {
-        let client = |public_only: bool| {
-            let builder = reqwest::Client::builder()
-                .redirect(reqwest::redirect::Policy::none())
-                .no_proxy()
-                .connect_timeout(config.connect_timeout.duration())
-                .pool_max_idle_per_host(32)
-                .dns_resolver(Arc::new(Resolver { public_only }));
-            builder.build().map_err(|e| format!("HTTP client: {e}"))
-        };
-        let trusting = client(false)?;
-        let guarded = if config.allow_private_network { trusting.clone() } else { client(true)? };
-        Ok(Self {
-            trusting,
-            guarded,
-            allow_private: config.allow_private_network,
-            first_byte: config.connect_timeout.duration(),
-            pause: config.read_timeout.duration(),
-            redirects: config.max_redirects,
-            memory,
+    pub(super) fn new(policy: FetchPolicy, memory: Share) -> Result<Self, String> {
+        let any = Clients::new(&policy, Network::Any)?;
+        let public = Clients::new(&policy, Network::Public)?;
+        Ok(Self { any, public, policy: Arc::new(policy), memory })
+    }
+
+    /// Fetches the whole body behind `url`. A body that was cut is asked for once more, and so is a request whose
+    /// connection was closed before its response (OPS-031), both on a fresh connection.
+    pub(super) async fn get(&self, url: &Url, ask: &Ask) -> Result<Fetched, FetchError> {
+        match self.follow(url, ask, Connection::Pooled).await {
+            Err(error) if error.again => self.follow(url, ask, Connection::Fresh).await,
+            done => done,
+        }
+    }
+
+    async fn follow(&self, url: &Url, ask: &Ask, connection: Connection) -> Result<Fetched, FetchError> {
+        let mut url = url.clone();
+        let mut credentials = Credentials::new(&ask.credentials);
+        for _ in 0..=self.policy.redirects {
+            let response = self.hop(&url, ask, &credentials, connection).await?;
+            let status = response.status();
+            if status == StatusCode::NOT_MODIFIED && is_conditional(&ask.headers) {
+                return Ok(Fetched { bytes: None, headers: response.headers().clone() });
+            }
+            if !status.is_redirection() || status == StatusCode::NOT_MODIFIED {
+                let headers = response.headers().clone();
+                let usable = check_status(status, &headers).map_err(FetchError::from);
+                usable.map_err(|error| error.with(&headers))?;
+                let done = self.body(response, ask.limit).await;
+                return done.map_err(|error| error.with(&headers));
+            }
+            let location = response.headers().get(header::LOCATION).ok_or(ApiError::RedirectInvalid)?;
+            // Raw bytes are escaped as they are, in whatever encoding.
+            let location = percent_encode(location.as_bytes(), &AsciiSet::EMPTY).to_string();
+            let next = url.join(&location).map_err(|_| ApiError::RedirectInvalid)?;
+            if !matches!(next.scheme(), "http" | "https") || next.host().is_none() {
+                return Err(ApiError::RedirectInvalid.into());
+            }
+            credentials.follow(&url, &next);
+            url = next;
+        }
+        Err(ApiError::RedirectLimit.into())
+    }
+
+    /// The clients that may connect to the host of `url`.
+    fn clients(&self, url: &Url) -> Result<&Clients, ApiError> {
+        Ok(match self.policy.network(url)? {
+            Network::Any => &self.any,
+            Network::Public => &self.public,
         })
     }
 
-    /// Fetches the whole body behind `url`. A body that was cut is asked for once more.
-    pub(crate) async fn get(&self, url: &Url, ask: &Ask<'_>) -> Result<Fetched, ApiError> {
-        match self.follow(url, ask).await {
-            Err(FetchError::Cut(_)) => self.follow(url, ask).await.map_err(ApiError::from),
-            done => done.map_err(ApiError::from),
-        }
+    /// The client for a request that is passed on to `url`.
+    pub(super) fn client(&self, url: &Url) -> Result<&reqwest::Client, ApiError> {
+        self.clients(url).map(|clients| &clients.pooled)
     }
 
-    async fn follow(&self, url: &Url, ask: &Ask<'_>) -> Result<Fetched, FetchError> {
-        let mut url = url.clone();
-        for _ in 0..=self.redirects {
-            let response = self.hop(&url, ask).await?;
-            let status = response.status();
-            if !status.is_redirection() || status == StatusCode::NOT_MODIFIED {
-                by_status(status)?;
-                return self.body(response, ask.limit).await;
-            }
-            let invalid = || FetchError::Final(ApiError::RedirectInvalid);
-            let location = response.headers().get(header::LOCATION).ok_or_else(invalid)?;
-            // Raw bytes are escaped as they are, in whatever encoding.
-            let location = percent_encode(location.as_bytes(), &AsciiSet::EMPTY).to_string();
-            let next = url.join(&location).map_err(|_| invalid())?;
-            if !matches!(next.scheme(), "http" | "https") || next.host().is_none() {
-                return Err(invalid());
-            }
-            url = next;
-        }
-        Err(FetchError::Final(ApiError::RedirectLimit))
-    }
-
-    /// The client that may ask `url`; `trusted` is the operator's own origin.
-    pub(super) fn client(&self, url: &Url, trusted: Option<&Url>) -> Result<&reqwest::Client, ApiError> {
-        let same =
-            |a: &Url| a.host() == url.host() && a.port_or_known_default() == url.port_or_known_default();
-        let trusted = trusted.is_some_and(same);
-        // The resolver is not asked about addresses.
-        let address = match url.host() {
-            Some(Host::Ipv4(ip)) => Some(ip.into()),
-            Some(Host::Ipv6(ip)) => Some(ip.into()),
-            _ => None,
+    async fn hop(
+        &self,
+        url: &Url,
+        ask: &Ask,
+        credentials: &Credentials<'_>,
+        connection: Connection,
+    ) -> Result<reqwest::Response, FetchError> {
+        let clients = self.clients(url)?;
+        let client = match connection {
+            Connection::Pooled => &clients.pooled,
+            Connection::Fresh => &clients.fresh,
         };
-        if !trusted && !self.allow_private && address.is_some_and(|ip| !is_public(ip)) {
-            return Err(private());
-        }
-        Ok(if trusted { &self.trusting } else { &self.guarded })
-    }
-
-    async fn hop(&self, url: &Url, ask: &Ask<'_>) -> Result<reqwest::Response, FetchError> {
-        let client = self.client(url, ask.trusted).map_err(FetchError::Final)?;
         let via = ask.via.as_ref().map_or_else(|| VIA.to_owned(), |old| format!("{old}, {VIA}"));
         let request = client
             .get(url.clone())
             .header(header::VIA, via)
             .header(header::ACCEPT, "image/*,*/*;q=0.8")
-            // Bytes are taken as they are: a coding would have to be undone.
+            // Images are compressed already. Origins that send a coding all the same are understood.
             .header(header::ACCEPT_ENCODING, "identity")
             .header(header::USER_AGENT, USER_AGENT)
-            .headers(ask.headers.clone());
-        match tokio::time::timeout(self.first_byte, request.send()).await {
-            Err(_) => Err(FetchError::Final(ApiError::SourceTimeout)),
-            Ok(Err(e)) => Err(FetchError::Final(unreachable_source(&e))),
+            .headers(ask.headers.clone())
+            .headers(credentials.headers());
+        match tokio::time::timeout(self.policy.deadlines.head, request.send()).await {
+            Err(_) => Err(ApiError::SourceTimeout.into()),
+            Ok(Err(e)) if was_closed_early(&e) => Err(FetchError::again(unreachable_source(&e))),
+            Ok(Err(e)) => Err(unreachable_source(&e).into()),
             Ok(Ok(response)) => Ok(response),
         }
     }
 
-    async fn body(&self, mut response: reqwest::Response, limit: u64) -> Result<Fetched, FetchError> {
-        let too_large = || FetchError::Final(ApiError::SourceTooLarge { limit });
-        let announced = response.content_length();
-        if announced.is_some_and(|n| n > limit) {
-            return Err(too_large());
-        }
-        let first = usize::try_from(announced.unwrap_or(64 << 10)).unwrap_or(usize::MAX);
-        let busy = |size| move |full| FetchError::Final(out_of_memory(&self.memory, size, full));
-        let mut held = reserve(&self.memory, first).await.map_err(FetchError::Final)?;
-        let mut bytes = BytesMut::with_capacity(first);
-        loop {
-            let chunk = match tokio::time::timeout(self.pause, response.chunk()).await {
-                Err(_) => {
-                    return Err(FetchError::Final(ApiError::SourceStalled));
-                }
-                Ok(Err(e)) => return Err(FetchError::Cut(ApiError::SourceCut { cause: innermost(&e) })),
-                Ok(Ok(None)) => break,
-                Ok(Ok(Some(chunk))) => chunk,
-            };
-            let length = bytes.len() + chunk.len();
-            if length as u64 > limit {
-                return Err(too_large());
-            }
-            if length > held.bytes() {
-                // Growing by half keeps the copies few.
-                held.grow_to(length + length / 2).map_err(busy(length))?;
-                bytes.reserve(held.bytes() - bytes.len());
-            }
-            bytes.extend_from_slice(&chunk);
-        }
+    async fn body(&self, response: reqwest::Response, limit: u64) -> Result<Fetched, FetchError> {
         let headers = response.headers().clone();
-        let received = bytes.len() as u64;
-        if let Some(announced) = announced.filter(|n| *n != received) {
-            return Err(FetchError::Cut(ApiError::SourceShort { received, announced }));
+        let codings = codings(&headers)?;
+        let announced = response.content_length();
+        let stream = response.bytes_stream().map_err(|e| innermost(&e));
+        let bytes = receive(stream, announced, limit, &self.policy.deadlines, &self.memory).await?;
+        if codings.is_empty() && !headers.contains_key(REPR_DIGEST) {
+            return Ok(Fetched { bytes: Some(bytes), headers });
         }
-        check_digest(&headers, &bytes)?;
-        Ok(Fetched { bytes: held.tie(bytes), headers })
+        let memory = self.memory.clone();
+        let checked = tokio::task::spawn_blocking(move || {
+            if codings.is_empty() {
+                check_digest(&headers, &bytes).map_err(FetchError::again)?;
+                return Ok(Fetched { bytes: Some(bytes), headers });
+            }
+            Ok(Fetched { bytes: Some(decode(bytes, &codings, limit, &memory)?), headers })
+        });
+        checked.await.map_err(ApiError::internal)?
     }
 }
 
-/// Why a fetch failed.
-enum FetchError {
-    /// The same request would fail again.
-    Final(ApiError),
-    /// The body was not whole. Another attempt may succeed.
-    Cut(ApiError),
+/// Whether headers of a request make it conditional.
+fn is_conditional(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::IF_NONE_MATCH) || headers.contains_key(header::IF_MODIFIED_SINCE)
 }
 
-impl From<FetchError> for ApiError {
-    fn from(error: FetchError) -> Self {
-        match error {
-            FetchError::Final(error) | FetchError::Cut(error) => error,
-        }
-    }
-}
-
-/// The table of what a source's status means.
-fn by_status(status: StatusCode) -> Result<(), FetchError> {
+/// The meaning of a source's status.
+fn check_status(status: StatusCode, headers: &HeaderMap) -> Result<(), ApiError> {
     let code = status.as_u16();
-    let error = match code {
+    Err(match code {
+        206 if !is_whole(headers) => ApiError::SourcePartial,
         200..=299 => return Ok(()),
         400 => ApiError::SourceBadRequest,
         404 => ApiError::SourceNotFound,
         401..=499 => ApiError::SourceRefused { answered: code },
         _ => ApiError::SourceFailed { answered: code },
+    })
+}
+
+/// Whether `Content-Range` covers the whole representation.
+fn is_whole(headers: &HeaderMap) -> bool {
+    let range = headers.get(header::CONTENT_RANGE).and_then(|v| v.to_str().ok());
+    let Some((range, total)) =
+        range.and_then(|r| r.trim().strip_prefix("bytes ")).and_then(|r| r.split_once('/'))
+    else {
+        return false;
     };
-    Err(FetchError::Final(error))
+    let last = range.strip_prefix("0-").and_then(|last| last.parse::<u64>().ok());
+    last.zip(total.parse::<u64>().ok()).is_some_and(|(last, total)| last.checked_add(1) == Some(total))
 }
 
 /// A source that sends a digest of its representation (RFC 9530) is held to it.
-fn check_digest(headers: &HeaderMap, bytes: &[u8]) -> Result<(), FetchError> {
-    if headers.contains_key(header::CONTENT_ENCODING) {
-        return Ok(());
-    }
-    let Some(text) = headers.get("repr-digest").and_then(|v| v.to_str().ok()) else { return Ok(()) };
-    for member in text.split(',') {
-        let Some((name, value)) = member.trim().split_once('=') else { continue };
-        let Some(value) = value.strip_prefix(':').and_then(|v| v.split(':').next()) else { continue };
-        let found = match name {
-            "sha-256" => crate::fields::base64(&Sha256::digest(bytes)),
-            "sha-512" => crate::fields::base64(&Sha512::digest(bytes)),
-            _ => continue,
-        };
-        if found != value {
-            return Err(FetchError::Cut(ApiError::SourceDigest));
-        }
-    }
-    Ok(())
+fn check_digest(headers: &HeaderMap, bytes: &[u8]) -> Result<(), ApiError> {
+    let Some(text) = joined(headers, REPR_DIGEST) else { return Ok(()) };
+    let Ok(members) = Parser::new(&*text).parse::<Dictionary>() else { return Ok(()) };
+    let announced = |name: &str| match members.get(name) {
+        Some(ListEntry::Item(item)) => item.bare_item.as_byte_sequence(),
+        _ => None,
+    };
+    let wrong = announced("sha-256").is_some_and(|digest| digest != Sha256::digest(bytes).as_slice())
+        || announced("sha-512").is_some_and(|digest| digest != Sha512::digest(bytes).as_slice());
+    if wrong { Err(ApiError::SourceDigest) } else { Ok(()) }
 }
 
-pub(super) fn private() -> ApiError {
-    ApiError::PrivateSource
+/// Whether a connection was closed before the head of a response was complete, as happens when an origin closes one that
+/// is idle at the moment it is used again.
+fn was_closed_early(error: &reqwest::Error) -> bool {
+    if error.is_connect() || error.is_timeout() {
+        return false;
+    }
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(e) = cause {
+        if let Some(e) = e.downcast_ref::<hyper::Error>()
+            && (e.is_incomplete_message() || e.is_canceled() || e.is_closed())
+        {
+            return true;
+        }
+        if let Some(e) = e.downcast_ref::<std::io::Error>() {
+            let kinds = [ErrorKind::ConnectionReset, ErrorKind::ConnectionAborted, ErrorKind::BrokenPipe];
+            if kinds.contains(&e.kind()) {
+                return true;
+            }
+        }
+        cause = e.source();
+    }
+    false
 }
 
 fn innermost(error: &dyn StdError) -> String {
@@ -268,13 +298,13 @@ pub(super) fn unreachable_source(error: &reqwest::Error) -> ApiError {
     let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(e) = cause {
         if e.is::<NotPublic>() {
-            return private();
+            return ApiError::PrivateSource;
         }
         if e.is::<NoSuchHost>() {
             return ApiError::HostUnknown;
         }
         if let Some(io) = e.downcast_ref::<std::io::Error>() {
-            if io.kind() == std::io::ErrorKind::ConnectionRefused {
+            if io.kind() == ErrorKind::ConnectionRefused {
                 return ApiError::ConnectionRefused;
             }
             if let Some(inner) = io.get_ref()
@@ -282,7 +312,7 @@ pub(super) fn unreachable_source(error: &reqwest::Error) -> ApiError {
             {
                 // An I/O error shows what it wraps only this way.
                 if inner.is::<NotPublic>() {
-                    return private();
+                    return ApiError::PrivateSource;
                 }
                 if inner.is::<NoSuchHost>() {
                     return ApiError::HostUnknown;

@@ -1,18 +1,24 @@
-//! Where source images come from: a directory or HTTP origins; and which of them are allowed.
+//! Where source images come from: a directory, a bucket or HTTP origins; and which of them are allowed.
 
 mod address;
+mod bucket;
+mod coding;
+mod deadlines;
 mod directory;
+mod failure;
 mod fetcher;
 mod fonts;
 mod forward;
 mod http;
 mod origin;
 mod pattern;
+mod policy;
+mod receive;
 mod request;
 mod reserve;
 mod resolve;
 
-pub(crate) use self::fetcher::Fetcher;
+pub(crate) use self::fetcher::{Fetcher, Source, SourceHead};
 pub(crate) use self::http::shared_headers;
 pub(crate) use self::origin::Origin;
 pub(crate) use self::pattern::Pattern;

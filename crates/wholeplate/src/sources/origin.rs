@@ -2,6 +2,7 @@
 
 use url::Url;
 
+use super::bucket::Bucket;
 use super::directory::Directory;
 use crate::error::ApiError;
 
@@ -10,21 +11,25 @@ use crate::error::ApiError;
 pub(crate) enum Origin {
     Directory(Directory),
     Http(Url),
+    Bucket(Bucket),
 }
 
 impl Origin {
     /// # Errors
-    /// If it is neither a directory nor a URL.
+    /// If it is neither a directory nor a URL that can be used.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if text.contains("://") {
             let url = Url::parse(text).map_err(|e| format!("'{text}' is not a URL: {e}"))?;
+            if Bucket::is_scheme(url.scheme()) {
+                return Bucket::new(&url).map(Self::Bucket).map_err(|e| format!("'{text}': {e}"));
+            }
             if !matches!(url.scheme(), "http" | "https") {
-                return Err(format!("'{text}' is neither http nor https"));
+                return Err(format!("'{text}' is none of http, https, s3, gs and az"));
             }
             return Ok(Self::Http(url));
         }
         let directory = Directory::new(text.as_ref())
-            .map_err(|e| format!("{text}: {e}; give a directory or an http(s) URL"))?;
+            .map_err(|e| format!("{text}: {e}; give a directory, or a URL with http, https, s3, gs or az"))?;
         Ok(Self::Directory(directory))
     }
 }

@@ -5,6 +5,8 @@ use url::Url;
 /// One entry of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pattern {
+    /// Only https URLs match.
+    https: bool,
     host: Host,
     port: Option<u16>,
     /// With a slash at its start; "/" allows all paths.
@@ -20,17 +22,22 @@ enum Host {
 }
 
 impl Pattern {
-    /// Reads `example.com`, `*.example.com`, `example.com:8080/themes`, `https://example.com`, or `*`.
+    /// Reads `example.com`, `*.example.com`, `example.com:8080/themes`, `https://example.com`, or `*`. With `https://` only
+    /// https URLs match; without, and with `http://`, both schemes do.
     ///
     /// # Errors
     /// A message that names the entry.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let wrong = |why: &str| format!("'{text}' {why}");
-        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or(text);
+        let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+        let https = scheme.eq_ignore_ascii_case("https");
+        if !https && !scheme.is_empty() && !scheme.eq_ignore_ascii_case("http") {
+            return Err(wrong("has a scheme that is neither http nor https"));
+        }
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let path = if path.is_empty() { "/" } else { path };
         if authority == "*" {
-            return Ok(Self { host: Host::Any, port: None, path: path.to_owned() });
+            return Ok(Self { https, host: Host::Any, port: None, path: path.to_owned() });
         }
         let (name, under) = authority.strip_prefix("*.").map_or((authority, false), |name| (name, true));
         if name.is_empty() || name.contains('*') {
@@ -41,7 +48,7 @@ impl Pattern {
         let host = url.host_str().ok_or_else(|| wrong("has no host"))?.to_owned();
         let host = if under { Host::Under(host) } else { Host::Exactly(host) };
         let port = name.rsplit_once(':').and_then(|(_, p)| p.parse().ok());
-        Ok(Self { host, port, path: path.to_owned() })
+        Ok(Self { https, host, port, path: path.to_owned() })
     }
 
     pub(crate) fn allows(&self, url: &Url) -> bool {
@@ -54,7 +61,8 @@ impl Pattern {
             }
         };
         let by_port = self.port.is_none_or(|p| url.port_or_known_default() == Some(p));
-        by_host && by_port && url.path().starts_with(&self.path)
+        let by_scheme = !self.https || url.scheme() == "https";
+        by_scheme && by_host && by_port && url.path().starts_with(&self.path)
     }
 }
 
@@ -82,5 +90,18 @@ mod tests {
         assert!(!allows("127.0.0.1:81", "http://127.0.0.1:82/"));
         assert!(allows("*", "http://anything.example/"));
         assert!(allows("B.com", "https://b.COM/x"));
+    }
+
+    // `https://host` let `http://host` through, in all spellings.
+    #[test]
+    fn an_entry_with_https_allows_https_only() {
+        for entry in ["https://b.com", "HTTPS://b.com", "https://*.b.com", "https://b.com/", "https://*"] {
+            assert!(allows(entry, "https://b.com/x.png"), "{entry}");
+            for url in ["http://b.com/x.png", "HTTP://B.com/x.png", "http://b.com:443/x.png"] {
+                assert!(!allows(entry, url), "{entry} {url}");
+            }
+        }
+        assert!(allows("http://b.com", "http://b.com/x") && allows("http://b.com", "https://b.com/x"));
+        assert!(Pattern::parse("ftp://b.com").is_err());
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct SourceRequest {
     pub(crate) credentials: HeaderMap,
     /// The request's W3C trace context, so that a source's trace is the client's. It identifies no person.
     pub(super) context: HeaderMap,
+    /// What the client has already: `If-None-Match` and `If-Modified-Since` for the source.
+    pub(crate) conditions: HeaderMap,
     pub(crate) trace: Trace,
 }
 
@@ -35,6 +37,7 @@ impl SourceRequest {
             via: joined(&request.headers, header::VIA).map(Cow::into_owned),
             credentials: HeaderMap::new(),
             context,
+            conditions: HeaderMap::new(),
             trace: request.trace.clone(),
         }
     }
@@ -42,6 +45,11 @@ impl SourceRequest {
     /// The same request where its host is that of the source and not ours.
     pub(crate) fn without_own_host(self) -> Self {
         Self { own: None, ..self }
+    }
+
+    /// The same request for a source that the client does not have.
+    pub(super) fn unconditional(&self) -> Self {
+        Self { conditions: HeaderMap::new(), ..self.clone() }
     }
 
     /// The same request without what it says of its client.

@@ -184,9 +184,9 @@ impl Phase {
     }
 
     /// Notes why it failed, if it did.
-    pub(crate) fn record<T>(&self, done: &Result<T, ApiError>) {
-        if let (Some(span), Err(fault)) = (self.span(), done) {
-            span.failed(fault.body());
+    pub(crate) fn record(&self, error: Option<&ApiError>) {
+        if let (Some(span), Some(error)) = (self.span(), error) {
+            span.failed(error.body());
         }
     }
 

@@ -13,6 +13,8 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracer;
 use work::Stage;
 
+use super::redact::redacted;
+
 /// The span of a request, and what its children need. It ends when it is dropped, at the latest.
 #[derive(Debug)]
 pub(super) struct Root {
@@ -35,7 +37,7 @@ impl Root {
                 .with_start_time(began.1)
                 .with_attributes([
                     KeyValue::new("http.request.method", method),
-                    KeyValue::new("url.path", request.uri().path().to_owned()),
+                    KeyValue::new("url.path", redacted(request.uri().path()).into_owned()),
                 ]),
             &parent,
         );

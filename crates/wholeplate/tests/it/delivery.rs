@@ -170,11 +170,13 @@ fn a_second_signal_ends_the_drain_and_tells_what_it_cut() {
 // Files as they are were no part of the account: any number of slow readers could hold any number of them.
 #[test]
 fn a_file_that_is_read_slowly_holds_its_memory() {
-    let noise: Vec<u8> = (0..12_000_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let noise = (0..12_000_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8);
+    // Images only are served: it begins like one.
+    let noise: Vec<u8> = [0xff, 0xd8, 0xff].into_iter().chain(noise).collect();
     // Of 64 MiB a quarter is for sources: there is room for one of these, and none for the larger.
     let larger = [&noise[..], &noise[..]].concat();
     let files = [("noise.bin", noise.clone()), ("larger.bin", larger)];
-    let server = Server::start(&files, &["--memory", "64"]);
+    let server = Server::start(&files, &["--memory", "64", "--serve-originals"]);
     let reply = server.get("/larger.bin");
     assert_eq!(reply.status, 503);
     assert!(String::from_utf8_lossy(&reply.body).contains("the configured memory"), "{:?}", reply.body);

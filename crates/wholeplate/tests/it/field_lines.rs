@@ -101,7 +101,7 @@ fn names_below_localhost_are_this_machine() {
 // BND-058: whoever speaks on the socket reads errors as those of the binding.
 #[test]
 fn every_error_on_the_socket_is_the_bindings() {
-    let server = Server::start(&[("a.png", flag())], &[]);
+    let server = Server::start(&[("a.png", flag())], &["--serve-originals"]);
     let error = |lines: &[&str]| {
         let reply = server.unix(&[lines, &["host: x", "content-length: 0"]].concat());
         let told = reply.header("cf-images-binding").unwrap_or_else(|| panic!("{lines:?}")).to_owned();

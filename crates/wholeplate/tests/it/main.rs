@@ -5,6 +5,7 @@
 mod support;
 
 mod binding;
+mod bucket;
 mod choices;
 mod command;
 mod conformance;
@@ -12,10 +13,13 @@ mod delivery;
 mod doors;
 mod early;
 mod faces;
+mod fetching;
 mod field_lines;
+mod field_requests;
 mod focus;
 mod fonts;
 mod formats;
+mod hosts;
 mod inputs;
 mod models;
 mod origin;

@@ -7,7 +7,7 @@ use crate::support::{Server, photo};
 use codecs::Format;
 
 /// A self-signed certificate for this machine and its key, as files.
-fn certificate(dir: &Path) -> (String, String) {
+pub fn certificate(dir: &Path) -> (String, String) {
     let made =
         rcgen::generate_simple_self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
     std::fs::write(dir.join("cert.pem"), made.cert.pem()).unwrap();

@@ -39,19 +39,25 @@ impl Server {
             std::fs::write(path, bytes).unwrap();
         }
         let origin = dir.path().to_str().unwrap().to_owned();
-        Self::launch(dir, &[&["--origin", &origin], flags].concat())
+        Self::launch(dir, &[&["--origin", &origin], flags].concat(), &[])
     }
 
     /// Starts with the flags alone.
     pub fn start_bare(flags: &[&str]) -> Self {
-        Self::launch(tempfile::tempdir().unwrap(), flags)
+        Self::launch(tempfile::tempdir().unwrap(), flags, &[])
     }
 
-    fn launch(pictures: tempfile::TempDir, flags: &[&str]) -> Self {
+    /// Starts with the flags and these variables.
+    pub fn start_in(environment: &[(&str, &str)], flags: &[&str]) -> Self {
+        Self::launch(tempfile::tempdir().unwrap(), flags, environment)
+    }
+
+    fn launch(pictures: tempfile::TempDir, flags: &[&str], environment: &[(&str, &str)]) -> Self {
         let socket = pictures.path().join("wholeplate.sock");
         let mut child = Command::new(env!("CARGO_BIN_EXE_wholeplate"))
             .args(["serve", "--listen", "127.0.0.1:0", "--unix", socket.to_str().unwrap()])
             .args(flags)
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
