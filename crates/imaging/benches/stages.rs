@@ -7,12 +7,13 @@
 #![allow(clippy::unwrap_used)]
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use codecs::{DecodeSpec, EncodeSpec, Format, ImageSpec, Layout, Raster, codec_for};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use imaging::RenderInput;
 use imaging::geometry::{Area, Window};
 use imaging::ops::{compose, focus, gaussian, resample::Resampler, tone, trim_border};
-use imaging::{Limits, Supply};
 use recipe::dialect::{ClientHints, url};
 use recipe::{BorderTrim, Composite, Draw, Offsets, Repeat, Transform};
 use work::{Budget, Work};
@@ -87,9 +88,9 @@ fn photograph() -> Raster {
     image
 }
 
-fn recipe(options: &str) -> recipe::Recipe {
+fn recipe(options: &str) -> Arc<recipe::Recipe> {
     let parsed = url::parse(&format!("/cdn-cgi/image/{options}/a.jpg")).unwrap().unwrap();
-    parsed.resolve(&ClientHints::default()).recipe
+    Arc::new(parsed.resolve(&ClientHints::default()).recipe)
 }
 
 fn headers(c: &mut Criterion) {
@@ -103,9 +104,10 @@ fn headers(c: &mut Criterion) {
     }
     group.finish();
     let recipe = recipe("width=800,height=600,fit=cover,gravity=0.3x0.6,rotate=90,blur=4,format=webp");
-    let probes = [Some(imaging::probe(LAKE, &Work::unlimited()).unwrap())];
+    let probes = [Some(Arc::new(imaging::probe(LAKE, &Work::unlimited()).unwrap()))];
     c.bench_function("plan", |b| {
-        b.iter(|| imaging::plan(black_box(&recipe), &probes, &Limits::default()).unwrap());
+        let (limits, work) = (Arc::default(), Work::unlimited());
+        b.iter(|| imaging::plan(black_box(&recipe), &probes, &limits, &work).unwrap());
     });
 }
 
@@ -187,14 +189,14 @@ fn encoders(c: &mut Criterion) {
 
 fn whole(c: &mut Criterion) {
     let bytes = encode(&photograph(), Format::Jpeg, 90);
-    let probes = [Some(imaging::probe(&bytes, &Work::unlimited()).unwrap())];
+    let probes = [Some(Arc::new(imaging::probe(&bytes, &Work::unlimited()).unwrap()))];
     let mut group = c.benchmark_group("12 MP JPEG to 800");
     group.sample_size(20);
     for format in ["jpeg", "webp", "avif"] {
-        let plan = imaging::plan(&recipe(&format!("width=800,format={format}")), &probes, &Limits::default())
-            .unwrap();
+        let recipe = recipe(&format!("width=800,format={format}"));
+        let plan = imaging::plan(&recipe, &probes, &Arc::default(), &work()).unwrap();
         group.bench_function(format, |b| {
-            b.iter(|| imaging::render(&plan, &[Supply::Image(&bytes)], &work()).unwrap());
+            b.iter(|| imaging::render(&plan, &[RenderInput::Image(&bytes)], &work()).unwrap());
         });
     }
     group.finish();

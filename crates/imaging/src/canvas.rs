@@ -8,7 +8,7 @@ use work::Work;
 use crate::models::Models;
 use crate::ops::{compose, lettering};
 use crate::transform::{File, Found, Means, detects_border, inside_border, of_file, of_raster};
-use crate::{Error, Plan, Supply, face};
+use crate::{Error, Plan, RenderInput, face};
 
 /// An image between two steps.
 enum State<'a> {
@@ -41,7 +41,7 @@ pub(crate) struct Images<'a> {
 impl<'a> Images<'a> {
     pub(crate) fn new(
         plan: &'a Plan,
-        inputs: &[Supply<'a>],
+        inputs: &[RenderInput<'a>],
         models: Option<&'a dyn Models>,
         faces: &'a face::Found,
         work: &'a Work,
@@ -57,8 +57,8 @@ impl<'a> Images<'a> {
                 let probe = plan.probes.get(i).and_then(Option::as_ref);
                 Ok(match (input, inputs.get(i), probe) {
                     _ if !is_needed => State::Gone,
-                    (Input::Text(source), Some(Supply::Font(font)), _) => State::Text { font, source },
-                    (Input::Supplied | Input::Url(_), Some(Supply::Image(bytes)), Some(probe)) => {
+                    (Input::Text(source), Some(RenderInput::Font(font)), _) => State::Text { font, source },
+                    (Input::Supplied | Input::Url(_), Some(RenderInput::Image(bytes)), Some(probe)) => {
                         State::File(File { bytes, probe })
                     }
                     _ => return Err(Error::NoSuchImage(i)),

@@ -11,7 +11,7 @@ use crate::ops::{enlarge, foreground};
 use crate::output::encode_spec;
 use crate::stream::flow;
 use crate::transform::{Mapping, detects_focus, whole_size};
-use crate::{Kind, Plan, face, geometry};
+use crate::{Plan, PlanKind, face, geometry};
 
 /// A text is at most 4096 × 4096 pixels.
 const TEXT_BYTES: u64 = 4096 * 4096 * 4;
@@ -21,7 +21,7 @@ const DECODED_ROWS: u64 = 128;
 /// An upper estimate of the buffers, decoders and encoders that are held at once, inputs not counted.
 pub(crate) fn peak_bytes(plan: &Plan) -> u64 {
     let looking = if looks_for_faces(plan) { face::bytes() } else { 0 };
-    if plan.kind == Kind::Still
+    if plan.kind == PlanKind::Still
         && plan.recipe.inputs.first().is_some_and(|input| !matches!(input, Input::Text(_)))
         && let Ok(Some(flow)) = flow(plan)
     {
@@ -62,7 +62,7 @@ pub(crate) fn peak_bytes(plan: &Plan) -> u64 {
         c.encode_bytes(ImageSpec { layout, width: plan.width, height: plan.height }, &spec)
     });
     // An animation's decoder stays open while its frames are encoded; a frame is copied for each draw.
-    let frames = if matches!(plan.kind, Kind::Animation { .. }) { 2 * target } else { 0 };
+    let frames = if matches!(plan.kind, PlanKind::Animation { .. }) { 2 * target } else { 0 };
     decoding + held + target + encoding + frames + looking + modelled
 }
 

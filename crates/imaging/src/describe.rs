@@ -12,7 +12,7 @@ use crate::models::Models;
 use crate::ops::foreground;
 use crate::render::{codec_of, next_frame, survey};
 use crate::transform::{detects_border, one_plane};
-use crate::{Error, Plan, Supply, face};
+use crate::{Error, Plan, RenderInput, face};
 
 /// The shape of `format=json`.
 #[derive(Debug, Serialize)]
@@ -60,7 +60,7 @@ pub(crate) fn measures(recipe: &Recipe) -> bool {
 /// The size of the picture that would have been made, by making it; of an animation, its first frame.
 fn measured(
     plan: &Plan,
-    inputs: &[Supply<'_>],
+    inputs: &[RenderInput<'_>],
     models: Option<&dyn Models>,
     work: &Work,
 ) -> Result<(u32, u32), Error> {
@@ -68,7 +68,7 @@ fn measured(
     let mut images = Images::new(plan, inputs, models, &faces, work)?;
     let animated = plan.probe.animation.is_some_and(|a| a.frames > 1) && plan.recipe.output.anim;
     let image = match inputs.first() {
-        Some(Supply::Image(bytes)) if animated => {
+        Some(RenderInput::Image(bytes)) if animated => {
             survey(&mut images, plan, bytes, work)?;
             let mut source = codec_of(plan.probe.format)?.decode_frames(bytes, &plan.probe, work)?;
             let frame = next_frame(source.as_mut(), plan, work)?;
@@ -82,7 +82,7 @@ fn measured(
 /// The answer to `format=json`. Pixels are made for a mask and for a border only.
 pub(crate) fn describe(
     plan: &Plan,
-    inputs: &[Supply<'_>],
+    inputs: &[RenderInput<'_>],
     file_size: usize,
     models: Option<&dyn Models>,
     work: &Work,

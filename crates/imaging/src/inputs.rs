@@ -9,17 +9,17 @@ use crate::Error;
 const STANDARD: [Format; 6] =
     [Format::Jpeg, Format::Png, Format::Gif, Format::WebP, Format::Avif, Format::Svg];
 
-/// The accepted formats. [`Inputs::default`] holds those of the service.
+/// The accepted formats. [`AcceptedFormats::default`] holds those of the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Inputs(Vec<Format>);
+pub struct AcceptedFormats(Vec<Format>);
 
-impl Default for Inputs {
+impl Default for AcceptedFormats {
     fn default() -> Self {
         Self(STANDARD.to_vec())
     }
 }
 
-impl Inputs {
+impl AcceptedFormats {
     /// The standard formats and `extra`, without `refused`; by names as in `tiff`.
     ///
     /// # Errors
@@ -74,16 +74,16 @@ impl Inputs {
 mod tests {
     use codecs::Format;
 
-    use super::Inputs;
+    use super::AcceptedFormats;
 
-    fn inputs(extra: &[&str], refused: &[&str]) -> Result<Inputs, String> {
+    fn inputs(extra: &[&str], refused: &[&str]) -> Result<AcceptedFormats, String> {
         let owned = |names: &[&str]| names.iter().map(|&n| n.to_owned()).collect::<Vec<_>>();
-        Inputs::new(&owned(extra), &owned(refused))
+        AcceptedFormats::new(&owned(extra), &owned(refused))
     }
 
     #[test]
     fn formats_are_added_and_taken_away_by_name() {
-        assert_eq!(inputs(&[], &[]).unwrap(), Inputs::default());
+        assert_eq!(inputs(&[], &[]).unwrap(), AcceptedFormats::default());
         let some = inputs(&["TIFF", "tif", "bmp"], &["avif", "bmp"]).unwrap();
         assert!(
             some.0.contains(&Format::Tiff)

@@ -24,18 +24,18 @@ pub mod ops;
 
 pub use codecs::{Format, Probe};
 pub use error::Error;
-pub use inputs::Inputs;
+pub use inputs::AcceptedFormats;
 pub use limits::Limits;
-pub use models::{Abilities, Enlarging, Models, Segmenting};
+pub use models::{EnlargeModel, ModelCapabilities, Models, SegmentModel};
 pub use ops::lettering::{check as check_font, probe as probe_text};
-pub use plan::{Kind, Plan, plan};
-pub use render::{Body, Rendered, Supply, Timings, render, render_with};
+pub use plan::{Plan, PlanKind, plan};
+pub use render::{Body, RenderInput, Rendered, Timings, render, render_with};
 use work::Work;
 
 /// Reads the header of an image in one of the standard formats.
 ///
 /// # Errors
-/// Those of [`Inputs::probe`].
+/// Those of [`AcceptedFormats::probe`].
 pub fn probe(bytes: &[u8], work: &Work) -> Result<Probe, Error> {
-    Inputs::default().probe(bytes, work)
+    AcceptedFormats::default().probe(bytes, work)
 }

@@ -2,7 +2,7 @@
 
 use recipe::choices;
 
-use crate::models::Abilities;
+use crate::models::ModelCapabilities;
 
 /// What may be asked of one request. [`Limits::default`] holds the documented figures.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct Limits {
     /// Most overlays of a recipe.
     pub max_inputs: usize,
     /// What models there are; none by default.
-    pub models: Abilities,
+    pub models: ModelCapabilities,
 }
 
 impl Default for Limits {
@@ -37,7 +37,7 @@ impl Default for Limits {
             avif_explicit_dimension: choices::AVIF_EXPLICIT_DIMENSION,
             max_steps: 1000,
             max_inputs: recipe::choices::MAX_IMAGES,
-            models: Abilities::default(),
+            models: ModelCapabilities::default(),
         }
     }
 }

@@ -16,9 +16,9 @@ use crate::transform::{Mapping, detects_border};
 /// stands in [`Limits::models`].
 pub trait Models: Debug + Send + Sync {
     /// What can be asked for, and what it costs.
-    fn abilities(&self) -> Abilities;
+    fn capabilities(&self) -> ModelCapabilities;
 
-    /// The foreground of `image`, which is [`codecs::Layout::Rgb`] with both sides [`Segmenting::side`] long: one
+    /// The foreground of `image`, which is [`codecs::Layout::Rgb`] with both sides [`SegmentModel::side`] long: one
     /// channel of the same size, 255 = foreground, 0 = background.
     ///
     /// # Errors
@@ -26,7 +26,7 @@ pub trait Models: Debug + Send + Sync {
     fn segment(&self, image: &Raster, work: &Work) -> Result<Plane, Error>;
 
     /// `image` ([`codecs::Layout::Rgb`], of any size) with both sides exactly `scale` times as long. `scale` is one of
-    /// [`Abilities::enlarge`].
+    /// [`ModelCapabilities::enlarge`].
     ///
     /// # Errors
     /// [`Error::Model`]; budget, deadline and cancellation.
@@ -35,15 +35,15 @@ pub trait Models: Debug + Send + Sync {
 
 /// What models there are. The default is none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Abilities {
-    pub segment: Option<Segmenting>,
+pub struct ModelCapabilities {
+    pub segment: Option<SegmentModel>,
     /// At most one for each scale.
-    pub enlarge: Vec<Enlarging>,
+    pub enlarge: Vec<EnlargeModel>,
 }
 
 /// A model that finds the foreground.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Segmenting {
+pub struct SegmentModel {
     /// Pixels of each side of its input and of its mask.
     pub side: u32,
     /// Bytes that one run takes from the budget, input and output tensors included.
@@ -52,7 +52,7 @@ pub struct Segmenting {
 
 /// A model that enlarges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Enlarging {
+pub struct EnlargeModel {
     /// 2 or 4.
     pub scale: u32,
     /// Bytes that one tile takes from the budget, input and output tensors included.
@@ -65,7 +65,7 @@ const CONTEXT: f64 = 8.0;
 /// How an image is enlarged before its exact resize.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Pass {
-    pub(crate) model: Enlarging,
+    pub(crate) model: EnlargeModel,
     /// What is enlarged, in whole pixels of the image before it is turned.
     pub(crate) window: Area,
 }
@@ -98,8 +98,8 @@ pub(crate) fn wanted(transform: &Transform, map: &Mapping) -> Option<f64> {
 
 /// The model whose scale is nearest to `factor` as a ratio, so that 3 is nearer to 4 than to 2; of two as near, the
 /// larger.
-fn nearest(models: &[Enlarging], factor: f64) -> Option<Enlarging> {
-    let distance = |m: &Enlarging| (f64::from(m.scale) / factor).ln().abs();
+fn nearest(models: &[EnlargeModel], factor: f64) -> Option<EnlargeModel> {
+    let distance = |m: &EnlargeModel| (f64::from(m.scale) / factor).ln().abs();
     models
         .iter()
         .min_by(|a, b| distance(a).total_cmp(&distance(b)).then_with(|| b.scale.cmp(&a.scale)))
@@ -141,14 +141,14 @@ pub(crate) fn planned(
 
 #[cfg(test)]
 mod tests {
-    use super::{Enlarging, nearest};
+    use super::{EnlargeModel, nearest};
 
     // The one pass is at the nearest of the scales that there are.
     #[test]
     fn the_nearest_scale_is_taken() {
-        let model = |scale| Enlarging { scale, bytes: 1 };
+        let model = |scale| EnlargeModel { scale, bytes: 1 };
         let both = [model(2), model(4)];
-        let chosen = |models: &[Enlarging], factor| nearest(models, factor).map(|m| m.scale);
+        let chosen = |models: &[EnlargeModel], factor| nearest(models, factor).map(|m| m.scale);
         assert_eq!([1.1, 2.0, 2.8].map(|f| chosen(&both, f)), [Some(2); 3]);
         assert_eq!([2.9, 3.0, 4.0, 9.0].map(|f| chosen(&both, f)), [Some(4); 4]);
         assert_eq!(chosen(&both[..1], 9.0), Some(2));

@@ -1,7 +1,10 @@
 //! From a recipe and the headers of its inputs to what will be done, how large it gets and how much it costs.
 
+use std::sync::Arc;
+
 use codecs::{Format, Probe};
 use recipe::{FormatChoice, Input, Recipe, Step, Transform, Warning};
+use work::Work;
 
 use crate::cost::{describe_peak_bytes, peak_bytes};
 use crate::geometry::{self, Geometry};
@@ -12,7 +15,7 @@ use crate::{Error, Limits};
 
 /// What kind of work a request turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum PlanKind {
     /// Decode, operate, encode one picture.
     Still,
     /// The same for every frame.
@@ -31,13 +34,13 @@ pub struct Plan {
     /// Without the steps that cannot be seen in the result.
     pub(crate) recipe: Recipe,
     /// The header of image 0.
-    pub(crate) probe: Probe,
+    pub(crate) probe: Arc<Probe>,
     /// The headers of all inputs; `None` for those that nothing needs.
-    pub(crate) probes: Vec<Option<Probe>>,
+    pub(crate) probes: Vec<Option<Arc<Probe>>>,
     /// For each step, the size that fractions of a dimension are taken of.
     pub(crate) bases: Vec<(u32, u32)>,
-    pub(crate) limits: Limits,
-    pub kind: Kind,
+    pub(crate) limits: Arc<Limits>,
+    pub kind: PlanKind,
     /// Width and height of the result (an upper bound where the size depends on pixels, as with `trim=border`).
     pub width: u32,
     pub height: u32,
@@ -60,9 +63,15 @@ impl Plan {
 /// images that [`Recipe::used_images`] says are not needed.
 ///
 /// # Errors
-/// Every refusal that needs no pixels.
-pub fn plan(recipe: &Recipe, probes: &[Option<Probe>], limits: &Limits) -> Result<Plan, Error> {
-    let probe = probes.first().and_then(Option::as_ref).ok_or(Error::NoSuchImage(0))?.clone();
+/// Every refusal that needs no pixels; the deadline and cancellation of `work`.
+pub fn plan(
+    recipe: &Arc<Recipe>,
+    probes: &[Option<Arc<Probe>>],
+    limits: &Arc<Limits>,
+    work: &Work,
+) -> Result<Plan, Error> {
+    work.check()?;
+    let probe = Arc::clone(probes.first().and_then(Option::as_ref).ok_or(Error::NoSuchImage(0))?);
     let mut notices = Vec::new();
     if recipe.steps.len() > limits.max_steps || recipe.inputs.len() > limits.max_inputs {
         return Err(Error::TooLarge(format!(
@@ -76,9 +85,9 @@ pub fn plan(recipe: &Recipe, probes: &[Option<Probe>], limits: &Limits) -> Resul
         }
     }
     let mut plan = Plan {
-        recipe: recipe.clone(),
-        limits: limits.clone(),
-        kind: Kind::Still,
+        recipe: Recipe::clone(recipe),
+        limits: Arc::clone(limits),
+        kind: PlanKind::Still,
         width: probe.oriented_size().0,
         height: probe.oriented_size().1,
         peak_bytes: 0,
@@ -98,7 +107,7 @@ pub fn plan(recipe: &Recipe, probes: &[Option<Probe>], limits: &Limits) -> Resul
     sizes(&mut plan)?;
     let animated = plan.probe.animation.filter(|a| a.frames > 1 && recipe.output.anim);
     if recipe.output.format == FormatChoice::Json {
-        plan.kind = Kind::Json;
+        plan.kind = PlanKind::Json;
         if let Some(animation) = animated
             && passes_through(&plan, animation.frames)?
         {
@@ -129,10 +138,10 @@ pub fn plan(recipe: &Recipe, probes: &[Option<Probe>], limits: &Limits) -> Resul
                 let text = "the animation is too large to be transformed, it was passed through as it is";
                 plan.notices.push(Warning(text.to_owned()));
             }
-            plan.kind = Kind::PassThrough;
+            plan.kind = PlanKind::PassThrough;
             return Ok(plan);
         }
-        plan.kind = Kind::Animation { frames: animation.frames };
+        plan.kind = PlanKind::Animation { frames: animation.frames };
     }
     plan.peak_bytes = peak_bytes(&plan);
     Ok(plan)
@@ -143,7 +152,7 @@ pub fn plan(recipe: &Recipe, probes: &[Option<Probe>], limits: &Limits) -> Resul
 /// # Errors
 /// [`Error::TooLarge`] where it is not delivered at all.
 fn passes_through(plan: &Plan, frames: u32) -> Result<bool, Error> {
-    let Probe { width, height, .. } = plan.probe;
+    let Probe { width, height, .. } = *plan.probe;
     let area = u64::from(width) * u64::from(height);
     let total = area * u64::from(frames);
     if total > plan.limits.max_animation_pixels {
@@ -271,11 +280,11 @@ fn refuse_unbuilt(transform: &Transform, limits: &Limits, notices: &mut Vec<Warn
 fn svg(mut plan: Plan) -> Result<Plan, Error> {
     match plan.recipe.output.format {
         FormatChoice::Standard | FormatChoice::Auto { .. } | FormatChoice::Svg => {
-            plan.kind = Kind::Svg;
+            plan.kind = PlanKind::Svg;
             plan.peak_bytes = codecs::codec::svg::peak_bytes(&plan.probe);
             plan.format = Some(Format::Svg);
         }
-        FormatChoice::Json => plan.kind = Kind::Json,
+        FormatChoice::Json => plan.kind = PlanKind::Json,
         _ => return Err(Error::Unsupported("SVG images can't be converted to other formats".to_owned())),
     }
     Ok(plan)

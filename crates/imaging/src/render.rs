@@ -16,11 +16,11 @@ use crate::ops::turn::{Turn, turn};
 use crate::output::encode_spec;
 use crate::stream::short_way;
 use crate::transform::File;
-use crate::{Error, Kind, Plan, face};
+use crate::{Error, Plan, PlanKind, face};
 
 /// The bytes of one input. They stay the caller's.
 #[derive(Debug, Clone, Copy)]
-pub enum Supply<'a> {
+pub enum RenderInput<'a> {
     /// A whole image file.
     Image(&'a [u8]),
     /// The font file of a text input.
@@ -64,43 +64,43 @@ pub struct Timings {
 ///
 /// # Errors
 /// Codec errors, budget, deadline, cancellation.
-pub fn render(plan: &Plan, inputs: &[Supply<'_>], work: &Work) -> Result<Rendered, Error> {
+pub fn render(plan: &Plan, inputs: &[RenderInput<'_>], work: &Work) -> Result<Rendered, Error> {
     render_with(plan, inputs, None, work)
 }
 
-/// Renders a plan with the models whose abilities stood in its limits.
+/// Renders a plan with the models whose capabilities stood in its limits.
 ///
 /// # Errors
 /// Codec errors, failures of a model, budget, deadline, cancellation.
 pub fn render_with(
     plan: &Plan,
-    inputs: &[Supply<'_>],
+    inputs: &[RenderInput<'_>],
     models: Option<&dyn Models>,
     work: &Work,
 ) -> Result<Rendered, Error> {
     work.check()?;
     let bytes = match inputs.first() {
-        Some(Supply::Image(bytes)) => *bytes,
+        Some(RenderInput::Image(bytes)) => *bytes,
         // A text has no file: it is made when its first step comes.
-        Some(Supply::Font(_)) => &[],
+        Some(RenderInput::Font(_)) => &[],
         _ => return Err(Error::NoSuchImage(0)),
     };
     match plan.kind {
-        Kind::PassThrough => {
+        PlanKind::PassThrough => {
             let format = plan.probe.format;
             Ok(rendered(plan, Body::Input, format.mime(), Some(format)))
         }
-        Kind::Svg => {
+        PlanKind::Svg => {
             let _sanitise = work.stage("sanitise");
             let clean = codecs::codec::svg::sanitise(bytes, work)?;
             Ok(rendered(plan, Body::Bytes(clean), Format::Svg.mime(), Some(Format::Svg)))
         }
-        Kind::Json => {
+        PlanKind::Json => {
             let json = describe(plan, inputs, bytes.len(), models, work)?;
             Ok(rendered(plan, Body::Bytes(json), "application/json", None))
         }
-        Kind::Still => still(plan, inputs, bytes, models, work),
-        Kind::Animation { frames } => animation(plan, inputs, bytes, (frames, models), work),
+        PlanKind::Still => still(plan, inputs, bytes, models, work),
+        PlanKind::Animation { frames } => animation(plan, inputs, bytes, (frames, models), work),
     }
 }
 
@@ -124,12 +124,12 @@ pub(crate) fn rendered(
 
 fn still(
     plan: &Plan,
-    inputs: &[Supply<'_>],
+    inputs: &[RenderInput<'_>],
     bytes: &[u8],
     models: Option<&dyn Models>,
     work: &Work,
 ) -> Result<Rendered, Error> {
-    let is_file = matches!(inputs.first(), Some(Supply::Image(_)));
+    let is_file = matches!(inputs.first(), Some(RenderInput::Image(_)));
     let file = File { bytes, probe: &plan.probe };
     let faces = face::Found::default();
     if is_file && let Some(done) = short_way(plan, file, &faces, work)? {
@@ -207,7 +207,7 @@ fn take_data(mut image: Raster) -> Vec<u8> {
 /// Frame by frame: one canvas decoded, one result, and what the encoder holds.
 fn animation(
     plan: &Plan,
-    inputs: &[Supply<'_>],
+    inputs: &[RenderInput<'_>],
     bytes: &[u8],
     (frames, models): (u32, Option<&dyn Models>),
     work: &Work,

@@ -1,7 +1,9 @@
 //! Animations frame by frame: every frame, its time, and how little memory they take together.
 
+use std::sync::Arc;
+
 use codecs::{AnimationSpec, EncodeSpec, Format, Frame, Layout, Raster, codec_for};
-use imaging::{Body, Limits, Supply};
+use imaging::{Body, RenderInput};
 use recipe::{Draw, Extent, FormatChoice, Input, Offsets, Output, Recipe, Step, Transform};
 use work::{Budget, Work};
 
@@ -72,10 +74,11 @@ fn rendered(film: &[u8], overlay: &[u8], width: u32, format: FormatChoice) -> (V
         ],
         output: Output { format, ..Output::default() },
     };
-    let probes = [film, overlay].map(|b| Some(imaging::probe(b, &Work::unlimited()).unwrap()));
-    let plan = imaging::plan(&recipe, &probes, &Limits::default()).unwrap();
+    let probes = [film, overlay].map(|b| Some(Arc::new(imaging::probe(b, &Work::unlimited()).unwrap())));
+    let plan = imaging::plan(&Arc::new(recipe), &probes, &Arc::default(), &Work::unlimited()).unwrap();
     let work = work();
-    let done = imaging::render(&plan, &[Supply::Image(film), Supply::Image(overlay)], &work).unwrap();
+    let done =
+        imaging::render(&plan, &[RenderInput::Image(film), RenderInput::Image(overlay)], &work).unwrap();
     let Body::Bytes(bytes) = done.body else { panic!("bytes") };
     let peak = work.budget.peak();
     assert!(peak as u64 <= plan.peak_bytes, "held {peak}, planned {}", plan.peak_bytes);

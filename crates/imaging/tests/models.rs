@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use codecs::{DecodeSpec, EncodeSpec, Format, ImageSpec, Layout, Plane, Raster, codec_for};
-use imaging::{Abilities, Body, Enlarging, Error, Limits, Models, Plan, Rendered, Segmenting, Supply};
+use imaging::{
+    Body, EnlargeModel, Error, Limits, ModelCapabilities, Models, Plan, RenderInput, Rendered, SegmentModel,
+};
 use recipe::{
     BorderTrim, Extent, Fit, FormatChoice, Gravity, Output, Recipe, Rotate, Transform, Trim, Upscale,
 };
@@ -27,14 +29,14 @@ impl Fake {
     }
 
     fn limits(&self) -> Limits {
-        Limits { models: self.abilities(), ..Limits::default() }
+        Limits { models: self.capabilities(), ..Limits::default() }
     }
 }
 
 impl Models for Fake {
-    fn abilities(&self) -> Abilities {
-        let enlarge = self.scales.iter().map(|&scale| Enlarging { scale, bytes: RUN as u64 }).collect();
-        Abilities { segment: Some(Segmenting { side: SIDE, bytes: RUN as u64 }), enlarge }
+    fn capabilities(&self) -> ModelCapabilities {
+        let enlarge = self.scales.iter().map(|&scale| EnlargeModel { scale, bytes: RUN as u64 }).collect();
+        ModelCapabilities { segment: Some(SegmentModel { side: SIDE, bytes: RUN as u64 }), enlarge }
     }
 
     fn segment(&self, image: &Raster, work: &Work) -> Result<Plane, Error> {
@@ -85,16 +87,22 @@ fn picture(width: u32, height: u32, alpha: bool) -> Vec<u8> {
     sink.finish().unwrap()
 }
 
+fn plan(recipe: Recipe, bytes: &[u8], limits: Limits) -> Result<Plan, Error> {
+    let work = Work::unlimited();
+    let probe = Arc::new(imaging::probe(bytes, &work).unwrap());
+    imaging::plan(&Arc::new(recipe), &[Some(probe)], &Arc::new(limits), &work)
+}
+
 fn planned(transform: &Transform, bytes: &[u8], format: FormatChoice, fake: &Fake) -> Result<Plan, Error> {
     let output = Output { format, ..Output::default() };
     let recipe = Recipe::single(transform.clone(), output);
-    imaging::plan(&recipe, &[Some(imaging::probe(bytes, &Work::unlimited()).unwrap())], &fake.limits())
+    plan(recipe, bytes, fake.limits())
 }
 
 fn render(transform: &Transform, bytes: &[u8], format: FormatChoice, fake: &Fake) -> Rendered {
     let plan = planned(transform, bytes, format, fake).unwrap();
     let work = work();
-    let done = imaging::render_with(&plan, &[Supply::Image(bytes)], Some(fake), &work).unwrap();
+    let done = imaging::render_with(&plan, &[RenderInput::Image(bytes)], Some(fake), &work).unwrap();
     let peak = work.budget.peak() as u64;
     assert!(peak <= plan.peak_bytes, "held {peak} bytes, planned {}: {transform:?}", plan.peak_bytes);
     if transform.trim.is_none_or(|t| t.border.is_none()) {
@@ -204,10 +212,9 @@ fn what_would_get_too_large_is_enlarged_bicubically_and_said() {
     let t = generate(&sized(Fit::Contain, 330, 220));
     let recipe = Recipe::single(t, Output::default());
     let limits = Limits { max_pixels: 300 * 200 * 16 - 1, ..fake.limits() };
-    let plan = imaging::plan(&recipe, &[Some(imaging::probe(&bytes, &Work::unlimited()).unwrap())], &limits)
-        .unwrap();
+    let plan = plan(recipe, &bytes, limits).unwrap();
     assert!(plan.notices.iter().any(|n| n.0.contains("bicubic")), "{:?}", plan.notices);
-    let done = imaging::render_with(&plan, &[Supply::Image(&bytes)], Some(&fake), &work()).unwrap();
+    let done = imaging::render_with(&plan, &[RenderInput::Image(&bytes)], Some(&fake), &work()).unwrap();
     assert_eq!((done.width, done.height), (330, 220));
     assert!(fake.asked.lock().unwrap().is_empty());
 }
@@ -238,13 +245,12 @@ fn a_description_carries_the_mask() {
 #[test]
 fn without_a_model_segmenting_is_refused_and_enlarging_warned_about() {
     let bytes = picture(20, 20, false);
-    let probes = [Some(imaging::probe(&bytes, &Work::unlimited()).unwrap())];
     let segment = Transform { segment_foreground: true, ..Transform::default() };
     let recipe = Recipe::single(segment, Output::default());
-    let refused = imaging::plan(&recipe, &probes, &Limits::default()).unwrap_err();
+    let refused = plan(recipe, &bytes, Limits::default()).unwrap_err();
     assert!(matches!(&refused, Error::Option(text) if text.contains("segment-model")), "{refused}");
     let recipe = Recipe::single(generate(&sized(Fit::Contain, 40, 40)), Output::default());
-    let plan = imaging::plan(&recipe, &probes, &Limits::default()).unwrap();
+    let plan = plan(recipe, &bytes, Limits::default()).unwrap();
     assert!(plan.notices.iter().any(|n| n.0.contains("bicubic")), "{:?}", plan.notices);
-    assert!(imaging::render(&plan, &[Supply::Image(&bytes)], &work()).is_ok());
+    assert!(imaging::render(&plan, &[RenderInput::Image(&bytes)], &work()).is_ok());
 }

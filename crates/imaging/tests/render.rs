@@ -1,8 +1,10 @@
 //! Pixels land where the recipe says: a picture whose colours are a function of the place is encoded, rendered
 //! and decoded again, and every pixel is compared with the function.
 
+use std::sync::Arc;
+
 use codecs::{DecodeSpec, EncodeSpec, Format, ImageSpec, JpegMode, Layout, Raster, Subsampling, codec_for};
-use imaging::{Body, Limits, Rendered, Supply};
+use imaging::{Body, Plan, RenderInput, Rendered};
 use recipe::{
     Color, Composite, Draw, Extent, Fit, Flip, FormatChoice, Gravity, Input, Length, Offsets, Output, Recipe,
     Rotate, Side, Step, Transform, Trim,
@@ -47,11 +49,16 @@ fn png(image: &Raster) -> Vec<u8> {
     encoded(image, Format::Png, &EncodeSpec { fast: true, ..EncodeSpec::default() })
 }
 
+fn plan(recipe: &Recipe, inputs: &[&[u8]]) -> Plan {
+    let work = Work::unlimited();
+    let probe = |b: &&[u8]| Some(Arc::new(imaging::probe(b, &work).unwrap()));
+    let probes: Vec<_> = inputs.iter().map(probe).collect();
+    imaging::plan(&Arc::new(recipe.clone()), &probes, &Arc::default(), &work).unwrap()
+}
+
 fn render(recipe: &Recipe, inputs: &[&[u8]]) -> Rendered {
-    let probes: Vec<_> =
-        inputs.iter().map(|b| Some(imaging::probe(b, &Work::unlimited()).unwrap())).collect();
-    let plan = imaging::plan(recipe, &probes, &Limits::default()).unwrap();
-    let supplies: Vec<_> = inputs.iter().map(|b| Supply::Image(b)).collect();
+    let plan = plan(recipe, inputs);
+    let supplies: Vec<_> = inputs.iter().map(|b| RenderInput::Image(b)).collect();
     let work = work();
     let done = imaging::render(&plan, &supplies, &work).unwrap();
     let peak = work.budget.peak() as u64;
@@ -256,10 +263,9 @@ fn an_overlay_outside_the_canvas_is_never_decoded() {
 fn a_truncated_file_is_an_error_on_the_short_way() {
     let file = jpeg(400, 300, Subsampling::S420, JpegMode::Baseline);
     let recipe = Recipe::single(sized(Fit::Cover, 50, 50), output(FormatChoice::Jpeg));
-    let probe = imaging::probe(&file, &Work::unlimited()).unwrap();
-    let plan = imaging::plan(&recipe, &[Some(probe)], &Limits::default()).unwrap();
+    let plan = plan(&recipe, &[&file]);
     let half = &file[..file.len() / 2];
-    assert!(imaging::render(&plan, &[Supply::Image(half)], &work()).is_err());
+    assert!(imaging::render(&plan, &[RenderInput::Image(half)], &work()).is_err());
 }
 
 // A JPEG whose sides are no multiples of 8 was stretched by its last, partly filled row when it was decoded at a

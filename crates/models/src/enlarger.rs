@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use codecs::{Layout, Raster};
-use imaging::{Enlarging, Error};
+use imaging::{EnlargeModel, Error};
 use work::Work;
 
 use crate::LoadError;
@@ -55,8 +55,8 @@ impl Enlarger {
         &self.network.path
     }
 
-    pub(crate) fn ability(&self) -> Enlarging {
-        Enlarging { scale: self.scale as u32, bytes: self.network.bytes + self.ends() as u64 }
+    pub(crate) fn ability(&self) -> EnlargeModel {
+        EnlargeModel { scale: self.scale as u32, bytes: self.network.bytes + self.ends() as u64 }
     }
 
     /// Bytes of a tile as floats, and of the output.

@@ -13,7 +13,7 @@ mod segmenter;
 use std::path::Path;
 
 use codecs::{Plane, Raster};
-use imaging::{Abilities, Error, Models};
+use imaging::{Error, ModelCapabilities, Models};
 use work::Work;
 
 use crate::enlarger::Enlarger;
@@ -55,8 +55,8 @@ impl OnnxModels {
 }
 
 impl Models for OnnxModels {
-    fn abilities(&self) -> Abilities {
-        Abilities {
+    fn capabilities(&self) -> ModelCapabilities {
+        ModelCapabilities {
             segment: self.segmenter.as_ref().map(Segmenter::ability),
             enlarge: self.enlargers.iter().map(Enlarger::ability).collect(),
         }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use codecs::{Plane, Raster};
-use imaging::{Error, Segmenting};
+use imaging::{Error, SegmentModel};
 use work::Work;
 
 use crate::LoadError;
@@ -46,8 +46,8 @@ impl Segmenter {
         Ok(Self { network, side: side as u32, probabilities })
     }
 
-    pub(crate) fn ability(&self) -> Segmenting {
-        Segmenting { side: self.side, bytes: self.network.bytes + self.ends() as u64 }
+    pub(crate) fn ability(&self) -> SegmentModel {
+        SegmentModel { side: self.side, bytes: self.network.bytes + self.ends() as u64 }
     }
 
     /// Bytes of the input as floats, and of the output.

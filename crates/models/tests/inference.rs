@@ -66,7 +66,7 @@ fn tiles_make_one_picture() {
     let any = onnx::enlarger(4, 1.0, [0.0; 3], Axis::Any("h"), Axis::Any("w"));
     for (bytes, scale) in [(fixed, 2), (any, 4)] {
         let models = enlarger(&bytes);
-        assert_eq!(models.abilities().enlarge.iter().map(|m| m.scale).collect::<Vec<_>>(), [scale]);
+        assert_eq!(models.capabilities().enlarge.iter().map(|m| m.scale).collect::<Vec<_>>(), [scale]);
         for (width, height) in [(1, 1), (5, 3), (12, 8), (13, 9), (130, 33), (300, 1)] {
             let image = picture(width, height);
             let large = models.enlarge(&image, scale, &work()).unwrap();
@@ -91,7 +91,7 @@ fn runs_take_what_they_said_and_give_it_back() {
     let work = Work::new(Budget::new(1 << 30));
     let image = picture(64, 64);
     let mask = models.segment(&image, &work).unwrap();
-    let ability = models.abilities().segment.unwrap();
+    let ability = models.capabilities().segment.unwrap();
     assert_eq!(ability.side, 64);
     // Three channels in, one out, as 32-bit floats.
     assert!(ability.bytes >= 64 * 64 * 4 * 4);

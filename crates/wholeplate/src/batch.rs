@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use imaging::{Body, Inputs};
+use imaging::{AcceptedFormats, Body};
 use indicatif::{ProgressBar, ProgressStyle};
 use recipe::dialect::{self, ClientHints, Dialect, ParseMode};
 use recipe::{FormatChoice, Output, Recipe, Step, Transform, Upscale, Warning};
@@ -84,8 +84,8 @@ fn expand(names: &[OsString]) -> Result<Vec<Input>, String> {
     Ok(inputs)
 }
 
-fn accepted(extra: &[String]) -> Result<Inputs, String> {
-    Inputs::new(extra, &[]).map_err(|e| format!("--extra-inputs: {e}"))
+fn accepted(extra: &[String]) -> Result<AcceptedFormats, String> {
+    AcceptedFormats::new(extra, &[]).map_err(|e| format!("--extra-inputs: {e}"))
 }
 
 /// `wholeplate transform`: all inputs on all cores. Goes on after a bad file, and says how many there were.

@@ -8,8 +8,8 @@ pub(crate) type Shared = Option<Arc<dyn imaging::Models>>;
 
 /// What plans may ask of `models`, with all other limits as they are.
 pub(crate) fn limits(models: &Shared) -> imaging::Limits {
-    let abilities = models.as_ref().map(|m| m.abilities()).unwrap_or_default();
-    imaging::Limits { models: abilities, ..imaging::Limits::default() }
+    let capabilities = models.as_ref().map(|m| m.capabilities()).unwrap_or_default();
+    imaging::Limits { models: capabilities, ..imaging::Limits::default() }
 }
 
 /// Loads the files of the settings `segment-model` and `upscale-model`.
@@ -53,9 +53,9 @@ pub(crate) fn load(segment: Option<&Path>, upscale: &[PathBuf]) -> Result<Shared
 /// # Errors
 /// A message that names the setting and how much is needed.
 pub(crate) fn fit(models: &Shared, memory: u64) -> Result<(), String> {
-    let abilities = limits(models).models;
-    let segment = abilities.segment.map(|m| ("segment-model", m.bytes));
-    let enlarge = abilities.enlarge.iter().map(|m| ("upscale-model", m.bytes));
+    let capabilities = limits(models).models;
+    let segment = capabilities.segment.map(|m| ("segment-model", m.bytes));
+    let enlarge = capabilities.enlarge.iter().map(|m| ("upscale-model", m.bytes));
     match segment.into_iter().chain(enlarge).find(|(_, bytes)| *bytes > memory) {
         Some((setting, bytes)) => Err(format!(
             "{setting}: a run of this model takes {} MiB, and memory is {}",

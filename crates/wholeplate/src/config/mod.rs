@@ -85,9 +85,9 @@ impl Config {
     ///
     /// # Errors
     /// A message that names the setting and the format that cannot be had.
-    pub(crate) fn inputs(&self) -> Result<imaging::Inputs, String> {
-        imaging::Inputs::new(&self.extra_inputs, &[]).map_err(|e| format!("extra-inputs: {e}"))?;
-        imaging::Inputs::new(&self.extra_inputs, &self.refused_inputs)
+    pub(crate) fn inputs(&self) -> Result<imaging::AcceptedFormats, String> {
+        imaging::AcceptedFormats::new(&self.extra_inputs, &[]).map_err(|e| format!("extra-inputs: {e}"))?;
+        imaging::AcceptedFormats::new(&self.extra_inputs, &self.refused_inputs)
             .map_err(|e| format!("refused-inputs: {e}"))
     }
 
