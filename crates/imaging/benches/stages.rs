@@ -12,8 +12,9 @@ use std::sync::Arc;
 use codecs::{DecodeSpec, EncodeSpec, Format, ImageSpec, Layout, Raster, codec_for};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use imaging::RenderInput;
-use imaging::geometry::{Area, Window};
-use imaging::ops::{compose, focus, gaussian, resample::Resampler, tone, trim_border};
+use imaging::analysis::{border, subject};
+use imaging::ops::{compose, gaussian, resample::Resampler, tone};
+use imaging::rect::{Area, Window};
 use recipe::dialect::{ClientHints, url};
 use recipe::{BorderTrim, Composite, Draw, Offsets, Repeat, Transform};
 use work::{Budget, Work};
@@ -165,11 +166,10 @@ fn operations(c: &mut Criterion) {
         let draw = Draw { opacity: 0.5, repeat, composite, offsets };
         b.iter(|| compose::draw(copied(&image), &thumb, &draw, &work()).unwrap());
     });
-    let border = BorderTrim { color: None, tolerance: 10, keep: 0 };
-    group
-        .bench_function("find a border", |b| b.iter(|| trim_border::find(&image, &border, &work()).unwrap()));
+    let wanted = BorderTrim { color: None, tolerance: 10, keep: 0 };
+    group.bench_function("find a border", |b| b.iter(|| border::find(&image, &wanted, &work()).unwrap()));
     group.bench_function("find the salient window", |b| {
-        b.iter(|| focus::saliency(&thumb, (0.5, 1.0), &work()).unwrap());
+        b.iter(|| subject::saliency(&thumb, (0.5, 1.0), &work()).unwrap());
     });
     group.finish();
 }

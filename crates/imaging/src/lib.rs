@@ -1,34 +1,29 @@
-//! How pixels are made: [`probe`] reads headers, [`plan`] computes sizes, windows, the decode scale and
-//! the peak memory by pure arithmetic and refuses what cannot be done, [`render`] does it.
+//! How pixels are made: [`probe`] reads headers; [`plan()`] computes sizes, windows, decode scales, costs and warnings by
+//! arithmetic alone, and refuses what cannot be done; [`render`] does what the plan says.
 //!
 //! This crate knows no HTTP, no files, and not where bytes came from.
 
 #![forbid(unsafe_code)]
 
-mod canvas;
-mod cost;
-mod describe;
 mod error;
-mod face;
-mod inputs;
+mod formats;
 mod limits;
 mod models;
-mod output;
-mod plan;
 mod render;
-mod stream;
-mod transform;
 
-pub mod geometry;
+pub mod analysis;
+pub mod choices;
 pub mod ops;
+pub mod plan;
+pub mod rect;
 
 pub use codecs::{Format, Probe};
 pub use error::Error;
-pub use inputs::AcceptedFormats;
-pub use limits::Limits;
+pub use formats::AcceptedFormats;
+pub use limits::{Limits, OutputLimits};
 pub use models::{EnlargeModel, ModelCapabilities, Models, SegmentModel};
 pub use ops::lettering::{check as check_font, probe as probe_text};
-pub use plan::{Plan, PlanKind, plan};
+pub use plan::{Cost, Plan, PlanKind, plan};
 pub use render::{Body, RenderInput, Rendered, Timings, render, render_with};
 use work::Work;
 

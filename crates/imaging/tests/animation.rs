@@ -81,7 +81,7 @@ fn rendered(film: &[u8], overlay: &[u8], width: u32, format: FormatChoice) -> (V
         imaging::render(&plan, &[RenderInput::Image(film), RenderInput::Image(overlay)], &work).unwrap();
     let Body::Bytes(bytes) = done.body else { panic!("bytes") };
     let peak = work.budget.peak();
-    assert!(peak as u64 <= plan.peak_bytes, "held {peak}, planned {}", plan.peak_bytes);
+    assert!(peak as u64 <= plan.cost.peak_bytes, "held {peak}, planned {}", plan.cost.peak_bytes);
     (bytes, peak)
 }
 

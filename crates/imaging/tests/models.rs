@@ -104,9 +104,13 @@ fn render(transform: &Transform, bytes: &[u8], format: FormatChoice, fake: &Fake
     let work = work();
     let done = imaging::render_with(&plan, &[RenderInput::Image(bytes)], Some(fake), &work).unwrap();
     let peak = work.budget.peak() as u64;
-    assert!(peak <= plan.peak_bytes, "held {peak} bytes, planned {}: {transform:?}", plan.peak_bytes);
+    assert!(
+        peak <= plan.cost.peak_bytes,
+        "held {peak} bytes, planned {}: {transform:?}",
+        plan.cost.peak_bytes
+    );
     if transform.trim.is_none_or(|t| t.border.is_none()) {
-        assert_eq!((plan.width, plan.height), (done.width, done.height));
+        assert_eq!((plan.output.width, plan.output.height), (done.width, done.height));
     }
     done
 }
@@ -213,7 +217,7 @@ fn what_would_get_too_large_is_enlarged_bicubically_and_said() {
     let recipe = Recipe::single(t, Output::default());
     let limits = Limits { max_pixels: 300 * 200 * 16 - 1, ..fake.limits() };
     let plan = plan(recipe, &bytes, limits).unwrap();
-    assert!(plan.notices.iter().any(|n| n.0.contains("bicubic")), "{:?}", plan.notices);
+    assert!(plan.warnings.iter().any(|n| n.0.contains("bicubic")), "{:?}", plan.warnings);
     let done = imaging::render_with(&plan, &[RenderInput::Image(&bytes)], Some(&fake), &work()).unwrap();
     assert_eq!((done.width, done.height), (330, 220));
     assert!(fake.asked.lock().unwrap().is_empty());
@@ -251,6 +255,6 @@ fn without_a_model_segmenting_is_refused_and_enlarging_warned_about() {
     assert!(matches!(&refused, Error::Option(text) if text.contains("segment-model")), "{refused}");
     let recipe = Recipe::single(generate(&sized(Fit::Contain, 40, 40)), Output::default());
     let plan = plan(recipe, &bytes, Limits::default()).unwrap();
-    assert!(plan.notices.iter().any(|n| n.0.contains("bicubic")), "{:?}", plan.notices);
+    assert!(plan.warnings.iter().any(|n| n.0.contains("bicubic")), "{:?}", plan.warnings);
     assert!(imaging::render(&plan, &[RenderInput::Image(&bytes)], &work()).is_ok());
 }

@@ -1,8 +1,9 @@
 //! Frames around images, and finding them again.
 
 use codecs::{Layout, Raster};
-use imaging::geometry::Window;
-use imaging::ops::{border, trim_border};
+use imaging::analysis::border as trim_border;
+use imaging::ops::border;
+use imaging::rect::Window;
 use proptest::prelude::*;
 use recipe::{BorderTrim, Color};
 use work::{Budget, Work};

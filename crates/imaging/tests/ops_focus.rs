@@ -1,7 +1,7 @@
 //! Crop windows that follow the subject.
 
 use codecs::{Layout, Raster};
-use imaging::ops::focus::{entropy, saliency};
+use imaging::analysis::subject::{entropy, saliency};
 use proptest::prelude::*;
 use work::{Budget, Work};
 

@@ -1,10 +1,10 @@
 //! Colour effects, blur and sharpening against double-precision references.
 
 use codecs::{Layout, Raster};
+use imaging::choices::{BLUR_SIGMA_PER_RADIUS, SHARPEN_SIGMA, SHARPEN_STRENGTH};
 use imaging::ops::tone;
 use proptest::prelude::*;
 use recipe::Transform;
-use recipe::choices::{BLUR_SIGMA_PER_RADIUS, SHARPEN_SIGMA, SHARPEN_STRENGTH};
 use work::{Budget, Work};
 
 fn work() -> Work {

@@ -62,8 +62,8 @@ fn render(recipe: &Recipe, inputs: &[&[u8]]) -> Rendered {
     let work = work();
     let done = imaging::render(&plan, &supplies, &work).unwrap();
     let peak = work.budget.peak() as u64;
-    assert!(peak <= plan.peak_bytes, "held {peak} bytes, planned {}", plan.peak_bytes);
-    assert_eq!((plan.width, plan.height), (done.width, done.height));
+    assert!(peak <= plan.cost.peak_bytes, "held {peak} bytes, planned {}", plan.cost.peak_bytes);
+    assert_eq!((plan.output.width, plan.output.height), (done.width, done.height));
     done
 }
 
@@ -292,7 +292,7 @@ fn decoding_at_a_fraction_moves_nothing() {
 // URL-091: in every format a better word takes more bytes, and is the number that the table has for it.
 #[test]
 fn quality_words_are_the_numbers_of_their_format() {
-    use recipe::choices::{WORD_QUALITY, WordQuality, word_quality};
+    use imaging::choices::{WORD_QUALITY, WordQuality, word_quality};
     let file = jpeg(331, 247, Subsampling::S444, JpegMode::Baseline);
     type Column = fn(WordQuality) -> u8;
     let columns: [(FormatChoice, Column); 4] = [

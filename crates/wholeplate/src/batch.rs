@@ -127,10 +127,10 @@ pub(crate) fn transform(
     let told = Mutex::new(told);
     let one = |input: &Input| -> Result<(), String> {
         let bytes = input.read()?;
-        let (rendered, notices) = make_here(&resolved.recipe, &bytes, &accepted, &models)
+        let (rendered, warnings) = make_here(&resolved.recipe, &bytes, &accepted, &models)
             .map_err(|f| format!("{input}: {}", f.body()))?;
         if let Ok(told) = told.lock() {
-            for Warning(text) in notices.iter().filter(|Warning(text)| !told.contains(text)) {
+            for Warning(text) in warnings.iter().filter(|Warning(text)| !told.contains(text)) {
                 bar.suspend(|| warn(&format!("{input}: {text}")));
             }
         }

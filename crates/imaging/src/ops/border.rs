@@ -5,7 +5,7 @@ use work::Work;
 
 use super::flatten;
 use crate::Error;
-use crate::geometry::Pad;
+use crate::rect::Pad;
 
 /// Adds a frame; `widths` = top, right, bottom, left, in pixels of the result. A translucent colour makes
 /// the result translucent (RGBA); the image itself stays as it is.

@@ -5,7 +5,7 @@ use recipe::Color;
 use work::Work;
 
 use crate::Error;
-use crate::geometry::Pad;
+use crate::rect::Pad;
 
 /// Whether every pixel is opaque.
 #[must_use]

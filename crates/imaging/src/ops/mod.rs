@@ -2,14 +2,13 @@
 
 pub mod border;
 pub mod compose;
+pub mod crop;
 pub(crate) mod enlarge;
 pub mod flatten;
-pub mod focus;
-pub mod foreground;
 pub mod gaussian;
 pub mod lettering;
+pub mod mask;
 pub mod resample;
 pub mod to_srgb;
 pub mod tone;
-pub mod trim_border;
 pub mod turn;

@@ -1,12 +1,12 @@
 //! Resampling of one plane, fed by rows: a band of the target is computed as soon as its source rows are
 //! there, so that no more than a band's worth of source rows is held.
 
-use codecs::{Plane, PlaneRows};
+use codecs::{Layout, Plane, PlaneRows, Raster};
 use resample::{Convolution, Crop, Filter, FilterType, Spec};
 use work::{Reservation, Work};
 
 use crate::Error;
-use crate::geometry::{Area, Window};
+use crate::rect::{Area, Window};
 
 /// Source rows of one band: large enough that weights and the rows shared by neighbouring bands cost little, small
 /// enough that they stay in the cache.
@@ -40,13 +40,13 @@ fn lanczos3(x: f64) -> f64 {
                 * (1.0
                     - q / 20.0
                         * (1.0 - q / 42.0 * (1.0 - q / 72.0 * (1.0 - q / 110.0 * (1.0 - q / 156.0))))));
-    seen(sine * sine * (3.0 - 4.0 * sine * sine) / (3.0 * t * t))
+    nonzero(sine * sine * (3.0 - 4.0 * sine * sine) / (3.0 * t * t))
 }
 
 /// The cubic of Catmull and Rom (Keys with a = −1/2), as Pillow's and libvips' bicubic.
 fn catmull_rom(x: f64) -> f64 {
     let x = x.abs();
-    seen(if x < 1.0 {
+    nonzero(if x < 1.0 {
         (1.5 * x - 2.5) * x * x + 1.0
     } else if x < 2.0 {
         ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
@@ -55,10 +55,9 @@ fn catmull_rom(x: f64) -> f64 {
     })
 }
 
-/// A weight inside the support is never exactly zero. The library leaves zeros at the ends of a pixel's window out, and takes
-/// the first pixel's window for the leftmost: when a window falls on whole samples, where all weights but one are zero, its
-/// neighbour's began further left, and rows were read outside their bounds.
-fn seen(weight: f64) -> f64 {
+/// Keeps a weight inside the support above zero. fast_image_resize drops zero weights at the ends of a pixel's window and takes
+/// the first pixel's window for the leftmost, which reads rows out of bounds when a window falls on whole samples.
+fn nonzero(weight: f64) -> f64 {
     if weight == 0.0 { 1e-12 } else { weight }
 }
 
@@ -98,6 +97,11 @@ pub(crate) fn ready_rows(height: f64, target: u32) -> u32 {
     let scale = height / f64::from(target.max(1));
     let brought = (f64::from(GROUP_ROWS) + 2.0 * bands.reach) / scale.max(1e-9);
     (brought.ceil().min(f64::from(u32::MAX / 2)) as u32 + bands.rows).min(target)
+}
+
+/// An interleaved image of one plane.
+pub(crate) fn one_plane(layout: Layout, plane: Plane) -> Raster {
+    Raster { layout, width: plane.width, height: plane.height, planes: vec![plane] }
 }
 
 /// Resamples one plane while its rows arrive. Lanczos with three lobes where it shrinks,
@@ -384,7 +388,7 @@ mod tests {
     use work::{Budget, Work};
 
     use super::Resampler;
-    use crate::geometry::{Area, Window};
+    use crate::rect::{Area, Window};
 
     fn gradient(w: u32, h: u32) -> Vec<u8> {
         (0..h)

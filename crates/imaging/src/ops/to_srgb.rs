@@ -9,9 +9,9 @@ use moxcms::{
     CicpColorPrimaries, CicpProfile, ColorProfile, DataColorSpace, Layout as CmsLayout, MatrixCoefficients,
     ToneReprCurve, TransferCharacteristics, TransformExecutor, TransformOptions,
 };
-use recipe::choices::HDR_WHITE_NITS;
 
 use crate::Error;
+use crate::choices::HDR_WHITE_NITS;
 
 /// Converts rows of one decoder.
 pub struct ToSrgb {

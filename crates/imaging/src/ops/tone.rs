@@ -2,11 +2,11 @@
 
 use codecs::{Layout, Raster};
 use recipe::Transform;
-use recipe::choices::{self, COLOUR_ORDER, ColourEffect};
 use work::Work;
 
 use super::gaussian;
 use crate::Error;
+use crate::choices::{self, COLOUR_ORDER, ColourEffect};
 
 /// Samples treated between two looks at the clock.
 const CHECKED: usize = 1 << 20;
@@ -130,11 +130,11 @@ impl Tables {
 mod tests {
     use codecs::{Layout, Raster};
     use recipe::Transform;
-    use recipe::choices::COLOUR_ORDER;
-    use recipe::choices::ColourEffect::{Brightness, Contrast, Gamma, Saturation};
     use work::{Budget, Work};
 
     use super::colour;
+    use crate::choices::COLOUR_ORDER;
+    use crate::choices::ColourEffect::{Brightness, Contrast, Gamma, Saturation};
 
     // Every effect alone, one after the other, is what all do together in that order.
     #[test]

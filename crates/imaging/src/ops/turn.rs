@@ -5,7 +5,7 @@ use recipe::{Flip, Rotate};
 use work::Work;
 
 use crate::Error;
-use crate::geometry::Area;
+use crate::rect::Area;
 
 /// One of the eight symmetries: first the axes change places (if `transpose`), then each axis may be mirrored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -152,7 +152,7 @@ mod tests {
     use work::{Budget, Work};
 
     use super::{Turn, turn};
-    use crate::geometry::Area;
+    use crate::rect::Area;
 
     fn all() -> impl Iterator<Item = Turn> {
         (0..8).map(|bits| Turn::new(bits & 1 != 0, bits & 2 != 0, bits & 4 != 0))

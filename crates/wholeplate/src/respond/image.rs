@@ -40,7 +40,7 @@ pub(crate) fn success(outcome: RenderOutcome, inherited: &Inherited) -> Response
         queued.as_millis(),
         inherited.fetched.as_millis(),
         fetched.as_millis(),
-        (t.decode + t.operate).as_millis(),
+        t.decode.as_millis(),
         t.encode.as_millis(),
         body.len()
     );

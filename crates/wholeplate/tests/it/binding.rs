@@ -292,7 +292,7 @@ fn output_options_are_honoured() {
         let form = form.text("output_format", "image/webp").text("output_quality", quality);
         server.post("/transform", &form.closed(), 4096).body
     };
-    let low = recipe::choices::word_quality(recipe::QualityWord::Low);
+    let low = imaging::choices::word_quality(recipe::QualityWord::Low);
     assert_eq!(webp("low"), webp(&low.webp.to_string()));
     let clear = solid(20, 20, [0, 0, 0, 0]);
     assert!(with(&clear, "background", "#fff").pixels().is(5, 5, [255, 255, 255], 3));

@@ -4,7 +4,7 @@
 use crate::support::{Form, Pixels, Server, encode, raster, work};
 use codecs::Format;
 use faces::Face;
-use recipe::choices::LEAST_FACE_SCORE;
+use imaging::choices::LEAST_FACE_SCORE;
 use work::Work;
 
 /// A picture of the conformance folders.

@@ -285,7 +285,7 @@ fn quality_and_compression() {
 #[test]
 fn quality_words_are_numbers_of_their_format() {
     let s = server();
-    let low = recipe::choices::word_quality(recipe::QualityWord::Low);
+    let low = imaging::choices::word_quality(recipe::QualityWord::Low);
     for (format, number) in [("jpeg", low.jpeg), ("webp", low.webp), ("avif", low.avif)] {
         let body = |quality: &str| s.image(&format!("width=200,format={format},{quality}"), "photo.jpg").body;
         let by_word = body("quality=low");

@@ -1,15 +1,47 @@
-//! Where the subject of a picture is: which crop window of a given size holds most of it.
+//! The crop window of a given size that holds most of a picture's subject.
 //!
-//! Both measures look at a thumbnail (some 100–200 pixels on its longer side; the result is as fine as its
-//! pixels) and return the window's left and top edge as fractions of the image's width and height, so that the
-//! window lies inside. Where several windows are as good as the best, the one amid them is
-//! taken: the subject then stands in the middle of its window, and a picture without a subject is cropped at its centre.
+//! Both measures look at a thumbnail of 100 to 200 pixels on its longer side and return the window's left and top edge as
+//! fractions of the image's width and height. Ties are broken by the centroid of all near-best windows: the subject is
+//! centred in its window, and a picture without a subject is cropped at its centre.
 
 use codecs::Raster;
-use recipe::choices::{ENTROPY_LEVELS, FOCUS_AS_GOOD, FOCUS_REACH};
 use work::Work;
 
 use crate::Error;
+use crate::choices::{ENTROPY_LEVELS, FOCUS_AS_GOOD, FOCUS_REACH};
+use crate::ops::resample::{Resampler, one_plane};
+use crate::rect::{Area, Window};
+
+/// What a subject is measured by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SubjectMeasure {
+    Saliency,
+    Entropy,
+}
+
+/// Left and top edge of the window with the most of the subject, in parts of the image's width and height. `window` is
+/// its size in the same parts; the subject is looked for on a thumbnail of `size`.
+///
+/// # Errors
+/// Budget, deadline, cancellation.
+pub fn find(
+    image: &Raster,
+    size: (u32, u32),
+    window: (f64, f64),
+    measure: SubjectMeasure,
+    work: &Work,
+) -> Result<(f64, f64), Error> {
+    let _stage = work.stage("focus");
+    let from = (image.width, image.height);
+    let plane = &image.planes[0];
+    let mut resampler = Resampler::new(Window::whole(from), Area::whole(from), size, plane.channels, work)?;
+    resampler.push(0, &plane.data, plane.stride(), work)?;
+    let thumbnail = one_plane(image.layout, resampler.finish()?);
+    match measure {
+        SubjectMeasure::Saliency => saliency(&thumbnail, window, work),
+        SubjectMeasure::Entropy => entropy(&thumbnail, window, work),
+    }
+}
 
 /// The window (width and height as fractions of the image's) with the most saliency in it, by R. Achanta and
 /// S. Süsstrunk, "Saliency detection using maximum symmetric surround" (ICIP 2010): the distance in CIELAB of

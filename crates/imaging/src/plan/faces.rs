@@ -1,34 +1,15 @@
 //! `gravity=face` and `zoom`: the crop window that holds the faces of a picture.
 //!
-//! The faces are looked for first, on a thumbnail of what is cropped. What comes after is done as for any other window:
-//! a picture without a face becomes what it would have become by a crop at its centre, to the byte.
+//! The faces are looked for on a thumbnail, before the crop. A picture without a face is cropped at its centre, and every byte
+//! is the same as with `gravity=center`.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
-
-use codecs::Raster;
-use recipe::choices::LEAST_FACE_SCORE;
 use recipe::{Fit, Gravity, Transform};
-use work::Work;
 
-use crate::Error;
-use crate::geometry::{Area, Geometry};
-use crate::ops::focus::rgb;
-
-/// What each step of a recipe found: the smallest box around all faces, as parts of width and height of what is
-/// cropped. Of an animation the first frame decides: a window found anew in each would jump.
-#[derive(Debug, Default)]
-pub(crate) struct Found(RefCell<HashMap<usize, Option<Area>>>);
-
-/// Bytes that looking for faces holds, the decoder of the picture not counted.
-pub(crate) fn bytes() -> u64 {
-    // The thumbnail, before and after it is turned, and as RGB.
-    let pixels = u64::from(faces::LONGEST) * u64::from(faces::LONGEST);
-    faces::bytes(faces::LONGEST, faces::LONGEST) as u64 + pixels * (4 + 4 + 3)
-}
+use super::geometry::Geometry;
+use crate::rect::Area;
 
 /// Whether the transform has to know where the faces are. `turned` is the size of what is cropped, upright.
-fn wants_faces(transform: &Transform, g: &Geometry, turned: (u32, u32)) -> bool {
+pub(crate) fn needed(transform: &Transform, g: &Geometry, turned: (u32, u32)) -> bool {
     let sized = transform.width.is_some() && transform.height.is_some();
     let cuts = |full: u32, part: f64| part < f64::from(full) - 0.5;
     let crops = cuts(turned.0, g.area.width) || cuts(turned.1, g.area.height);
@@ -42,61 +23,20 @@ fn wants_faces(transform: &Transform, g: &Geometry, turned: (u32, u32)) -> bool 
     transform.gravity == Some(Gravity::Face) && sized && (crops || zooms && may_zoom)
 }
 
-/// `g` with its window where the faces are, if any are wanted and found. `look` makes the picture of a geometry;
-/// `turned` is the size of what is cropped, upright; `found` is asked and told under the number of the step.
-pub(crate) fn aimed(
-    g: Geometry,
-    transform: &Transform,
-    turned: (u32, u32),
-    (found, step): (&Found, usize),
-    work: &Work,
-    look: impl FnOnce(&Geometry) -> Result<Raster, Error>,
-) -> Result<Geometry, Error> {
-    if !wants_faces(transform, &g, turned) {
-        return Ok(g);
-    }
-    let known = found.0.borrow().get(&step).copied();
-    let faces = match known {
-        Some(faces) => faces,
-        None => {
-            let faces = look_for(&g, turned, work, look)?;
-            found.0.borrow_mut().insert(step, faces);
-            faces
-        }
-    };
-    let Some(part) = faces else { return Ok(g) };
+/// Size of the thumbnail of a picture.
+pub(crate) fn thumbnail(turned: (u32, u32)) -> (u32, u32) {
+    let k = (f64::from(faces::LONGEST) / f64::from(turned.0.max(turned.1))).min(1.0);
+    let side = |full: u32| ((f64::from(full) * k).round() as u32).max(1);
+    (side(turned.0), side(turned.1))
+}
+
+/// `g` with its window where the faces are. `part` is the smallest box around all faces, in parts of width and height.
+pub(crate) fn aimed(g: Geometry, transform: &Transform, turned: (u32, u32), part: Area) -> Geometry {
     let (w, h) = (f64::from(turned.0), f64::from(turned.1));
     let faces = Area { x: part.x * w, y: part.y * h, width: part.width * w, height: part.height * h };
     let zoom = transform.zoom.unwrap_or(0.0);
     let area = window((w, h), (g.area.width, g.area.height), faces, zoom);
-    Ok(Geometry { area: on_pixels(area, g.scaled, (w, h)), ..g })
-}
-
-/// The smallest box around all faces, as parts of width and height.
-fn look_for(
-    g: &Geometry,
-    turned: (u32, u32),
-    work: &Work,
-    look: impl FnOnce(&Geometry) -> Result<Raster, Error>,
-) -> Result<Option<Area>, Error> {
-    let k = (f64::from(faces::LONGEST) / f64::from(turned.0.max(turned.1))).min(1.0);
-    let side = |full: u32| ((f64::from(full) * k).round() as u32).max(1);
-    let (w, h) = (side(turned.0), side(turned.1));
-    let area = Area { x: 0.0, y: 0.0, width: turned.0.into(), height: turned.1.into() };
-    let thumb = look(&Geometry { area, scaled: (w, h), size: (w, h), pad: None, ..*g })?;
-    let _focus = work.stage("focus");
-    let _held = work.take(w as usize * h as usize * 3)?;
-    let pixels: Vec<u8> = rgb(&thumb).flatten().collect();
-    drop(thumb);
-    let faces = faces::find(&pixels, w, h, LEAST_FACE_SCORE, work)?;
-    let around = faces
-        .iter()
-        .map(|f| [f.x, f.y, f.x + f.width, f.y + f.height].map(f64::from))
-        .reduce(|a, b| [a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])]);
-    Ok(around.map(|[x0, y0, x1, y1]| {
-        let (w, h) = (f64::from(w), f64::from(h));
-        Area { x: x0 / w, y: y0 / h, width: (x1 - x0) / w, height: (y1 - y0) / h }
-    }))
+    Geometry { area: on_pixels(area, g.scaled, (w, h)), ..g }
 }
 
 /// The window around `faces` inside a picture of size `full`: at `zoom` 0 as large as `largest`, at 1 the smallest of the
@@ -130,7 +70,8 @@ fn on_pixels(area: Area, scaled: (u32, u32), full: (f64, f64)) -> Area {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Area, window};
+    use super::window;
+    use crate::rect::Area;
 
     fn holds(a: &Area, b: &Area) -> bool {
         a.x <= b.x + 1e-6

@@ -1,38 +1,36 @@
-//! `segment=foreground`: the background becomes transparent. Sizes and colours stay.
+//! The foreground of an image, by a model.
 
 use codecs::{Plane, Raster};
 use recipe::Color;
 use resample::{Convolution, FilterType, Spec};
 use work::Work;
 
-use crate::geometry::{Area, Window};
-use crate::models::Models;
+use crate::Error;
+use crate::models::{Models, SegmentModel};
 use crate::ops::flatten;
-use crate::ops::resample::Resampler;
-use crate::transform::one_plane;
-use crate::{Error, Limits};
+use crate::ops::resample::{Resampler, one_plane};
+use crate::rect::{Area, Window};
 
 /// The foreground of an upright image as one channel of its own size, 255 = foreground. The model sees the image
 /// squeezed to its square, transparency as white.
 ///
 /// # Errors
 /// [`Error::Model`]; budget, deadline and cancellation.
-pub fn mask(
+pub(crate) fn mask(
     image: &Raster,
     models: Option<&dyn Models>,
-    limits: &Limits,
+    model: SegmentModel,
     work: &Work,
 ) -> Result<Plane, Error> {
     let _segment = work.stage("segment");
-    let (Some(models), Some(ability)) = (models, limits.models.segment) else {
-        return Err(Error::Internal("a plan with segment was rendered without a model".to_owned()));
-    };
-    let side = ability.side;
+    let models = models
+        .ok_or_else(|| Error::Internal("a plan with segment was rendered without a model".to_owned()))?;
+    let side = model.side;
     let found = {
-        let bounds = Window { x: 0, y: 0, width: image.width, height: image.height };
-        let area = Area { x: 0.0, y: 0.0, width: image.width.into(), height: image.height.into() };
+        let size = (image.width, image.height);
         let plane = &image.planes[0];
-        let mut resampler = Resampler::new(bounds, area, (side, side), plane.channels, work)?;
+        let mut resampler =
+            Resampler::new(Window::whole(size), Area::whole(size), (side, side), plane.channels, work)?;
         resampler.push(0, &plane.data, plane.stride(), work)?;
         let small = one_plane(image.layout, resampler.finish()?);
         let small = flatten::to_rgb(small, Color::WHITE, work)?;
@@ -42,24 +40,6 @@ pub fn mask(
         return Err(Error::Internal("the mask has another size than the model said".to_owned()));
     }
     stretched(&found, (image.width, image.height), work)
-}
-
-/// Multiplies the image's alpha by its mask.
-///
-/// # Errors
-/// Those of [`mask`].
-pub fn keep(
-    image: Raster,
-    models: Option<&dyn Models>,
-    limits: &Limits,
-    work: &Work,
-) -> Result<Raster, Error> {
-    let mask = mask(&image, models, limits, work)?;
-    let mut image = flatten::to_rgba(image, work)?;
-    for (pixel, &m) in image.data_mut().chunks_exact_mut(4).zip(&mask.data) {
-        pixel[3] = ((u32::from(pixel[3]) * u32::from(m) + 127) / 255) as u8;
-    }
-    Ok(image)
 }
 
 /// Catmull-Rom in both directions, also where it shrinks.
@@ -82,11 +62,10 @@ fn stretch_bytes(side: u32, size: (u32, u32)) -> usize {
 }
 
 /// Bytes that [`mask`] holds at most, its result included, for an image of `size`.
-pub(crate) fn mask_bytes(limits: &Limits, size: (u32, u32)) -> u64 {
-    let Some(ability) = limits.models.segment else { return 0 };
-    let square = u64::from(ability.side) * u64::from(ability.side);
+pub(crate) fn mask_bytes(model: &SegmentModel, size: (u32, u32)) -> u64 {
+    let square = u64::from(model.side) * u64::from(model.side);
     let out = u64::from(size.0) * u64::from(size.1);
     // The square with and without alpha, its mask, and the source rows that wait in the resampler.
     let small = square * (4 + 3 + 1) + u64::from(size.0) * 4 * u64::from(size.1.min(1024));
-    ability.bytes + small + out + stretch_bytes(ability.side, size) as u64
+    model.bytes + small + out + stretch_bytes(model.side, size) as u64
 }

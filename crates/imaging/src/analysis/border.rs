@@ -1,12 +1,13 @@
 //! Finding a uniform border, which may be noisy from lossy compression, or transparent.
 
 use codecs::Raster;
-use recipe::choices::{self, TRIM_PIXELS_PER_STRAY, TRIM_SHORT_LINE, TRIM_STRAY_REACH};
+use recipe::choices::border_difference;
 use recipe::{BorderTrim, Color};
 use work::Work;
 
 use crate::Error;
-use crate::geometry::Window;
+use crate::choices::{TRIM_PIXELS_PER_STRAY, TRIM_SHORT_LINE, TRIM_STRAY_REACH};
+use crate::rect::Window;
 
 /// Columns that are looked at together, so that memory is read by rows.
 const BLOCK: usize = 64;
@@ -25,7 +26,7 @@ pub fn find(image: &Raster, trim: &BorderTrim, work: &Work) -> Result<Option<Win
     let view = View {
         image,
         channels: image.layout.channels(0),
-        tolerance: choices::border_difference(trim.tolerance).into(),
+        tolerance: border_difference(trim.tolerance).into(),
     };
     let colour = match trim.color {
         Some(Color { r, g, b, a }) => premultiplied([r, g, b, a]),

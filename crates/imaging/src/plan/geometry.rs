@@ -1,37 +1,10 @@
-//! Sizes and windows: pure arithmetic, no pixels. Coordinates have their origin at the top left.
+//! Sizes and windows of one transform.
 
-use recipe::{Extent, Fit, Gravity, GravityMode, Length, Side, Transform, Trim, choices};
+use recipe::choices::DEFAULT_FIT;
+use recipe::{Extent, Fit, Gravity, GravityMode, Length, Rotate, Side, Transform, Trim};
 
+use crate::rect::{Area, Pad, Window};
 use crate::{Error, Limits};
-
-/// A rectangle of whole pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
-    pub x: u32,
-    pub y: u32,
-    pub width: u32,
-    pub height: u32,
-}
-
-impl Window {
-    /// The smallest window that holds both.
-    #[must_use]
-    pub fn around(self, other: Self) -> Self {
-        let (x, y) = (self.x.min(other.x), self.y.min(other.y));
-        let right = (self.x + self.width).max(other.x + other.width);
-        let bottom = (self.y + self.height).max(other.y + other.height);
-        Self { x, y, width: right - x, height: bottom - y }
-    }
-}
-
-/// A rectangle in fractional pixels.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Area {
-    pub x: f64,
-    pub y: f64,
-    pub width: f64,
-    pub height: f64,
-}
 
 /// What a transform does to an image's size. `window` is measured on the image as it is; the turn
 /// (flip, then rotation) comes next; everything after is measured on the turned window.
@@ -43,54 +16,115 @@ pub struct Geometry {
     pub area: Area,
     /// Size after resampling.
     pub scaled: (u32, u32),
-    /// Size of the padding canvas and where the scaled image stands on it.
+    /// The padding canvas.
     pub pad: Option<Pad>,
-    /// Final size, before any border.
+    /// Size after padding, before the border.
     pub size: (u32, u32),
+    /// Size of the result, with its border.
+    pub bordered: (u32, u32),
 }
 
-/// A canvas around the scaled image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pad {
-    pub width: u32,
-    pub height: u32,
-    pub x: u32,
-    pub y: u32,
+impl Geometry {
+    /// The same transform that scales all of the turned window to `size`, without padding.
+    #[must_use]
+    pub(crate) fn of_all(self, turned: (u32, u32), size: (u32, u32)) -> Self {
+        Self { area: Area::whole(turned), scaled: size, size, pad: None, ..self }
+    }
+
+    /// Whether padding adds any pixels.
+    #[must_use]
+    pub(crate) fn pads(&self) -> bool {
+        self.pad.is_some_and(|p| (p.width, p.height) != self.scaled)
+    }
 }
 
 /// Computes what `transform` does to an image of `width` × `height`; `base` is the size that
-/// [`Extent::OfBase`] is a fraction of.
+/// [`Extent::OfBase`] is a fraction of. A border to be found is taken to be absent.
 ///
 /// # Errors
 /// [`Error::Empty`] when trimming leaves nothing, [`Error::Enlarged`] and [`Error::TooLarge`] by the limits.
 pub fn resolve(
     transform: &Transform,
-    (width, height): (u32, u32),
+    size: (u32, u32),
     base: (u32, u32),
     limits: &Limits,
 ) -> Result<Geometry, Error> {
     let dpr = transform.dpr.unwrap_or(1.0);
     let window = match &transform.trim {
-        Some(trim) => trimmed(trim, width, height, dpr)?,
-        None => Window { x: 0, y: 0, width, height },
+        Some(trim) if trim.border.is_none() => trimmed(trim, size, dpr)?,
+        _ => Window::whole(size),
     };
     resolve_in(window, transform, base, limits)
 }
 
-/// The same once it is known what trimming leaves: after a detected border.
+/// Computes the same once it is known what trimming leaves: after a border was found.
 ///
 /// # Errors
 /// [`Error::Enlarged`] and [`Error::TooLarge`] by the limits.
-pub fn resolve_in(
+pub(super) fn resolve_in(
     window: Window,
     transform: &Transform,
     base: (u32, u32),
     limits: &Limits,
 ) -> Result<Geometry, Error> {
+    let turned = turned(transform, (window.width, window.height));
+    let fitted = fit(transform, turned, target(transform, base));
+    limits.check(fitted.size, turned)?;
+    let [top, right, bottom, left] = border_widths(transform);
+    let side = |size: u32, near: u32, far: u32| u64::from(size) + u64::from(near) + u64::from(far);
+    let bordered = (side(fitted.size.0, left, right), side(fitted.size.1, top, bottom));
+    let bordered = limits.check_bordered(bordered)?;
+    Ok(Geometry { window, bordered, ..fitted })
+}
+
+/// The largest size that `transform` can give for any image of at most `size`, whatever is trimmed. Used for costs where
+/// the size depends on pixels; [`resolve_in`] still refuses what is above a limit.
+#[must_use]
+pub(crate) fn largest(
+    transform: &Transform,
+    size: (u32, u32),
+    base: (u32, u32),
+    limits: &Limits,
+) -> (u32, u32) {
+    let (width, height) = turned(transform, size);
+    let most = limits.max_dimension;
+    let (w, h) = match (target(transform, base), transform.fit.unwrap_or(DEFAULT_FIT)) {
+        ((None, None), _) => (width, height),
+        ((Some(w), Some(h)), Fit::ScaleDown | Fit::Crop | Fit::AspectCrop) => (w.min(width), h.min(height)),
+        ((Some(w), Some(h)), Fit::ScaleUp) => (w.max(width), h.max(height)),
+        ((Some(w), Some(h)), _) => (w, h),
+        ((w, h), Fit::ScaleDown | Fit::Crop | Fit::AspectCrop) => {
+            (w.unwrap_or(width).min(width), h.unwrap_or(height).min(height))
+        }
+        // A narrow strip that is as wide as asked for is as high as is allowed.
+        ((w, h), Fit::ScaleUp) => (w.map_or(most, |w| w.max(width)), h.map_or(most, |h| h.max(height))),
+        ((w, h), _) => (w.unwrap_or(most), h.unwrap_or(most)),
+    };
+    let [top, right, bottom, left] = border_widths(transform);
+    let side =
+        |size: u32, near: u32, far: u32| size.saturating_add(near).saturating_add(far).min(most.max(size));
+    (side(w, left, right), side(h, top, bottom))
+}
+
+/// Widths of the border in output pixels: top, right, bottom, left.
+#[must_use]
+pub(crate) fn border_widths(transform: &Transform) -> [u32; 4] {
     let dpr = transform.dpr.unwrap_or(1.0);
-    let swaps = matches!(transform.rotate, recipe::Rotate::Quarter | recipe::Rotate::ThreeQuarters);
-    let turned = if swaps { (window.height, window.width) } else { (window.width, window.height) };
-    let target = |extent: Option<Extent>, base: u32| {
+    let px = |w: u32| (f64::from(w) * dpr).round() as u32;
+    transform.border.map_or([0; 4], |b| [px(b.top), px(b.right), px(b.bottom), px(b.left)])
+}
+
+/// The size after the transform's rotation.
+#[must_use]
+pub(crate) fn turned(transform: &Transform, (width, height): (u32, u32)) -> (u32, u32) {
+    let swaps = matches!(transform.rotate, Rotate::Quarter | Rotate::ThreeQuarters);
+    if swaps { (height, width) } else { (width, height) }
+}
+
+/// The asked dimensions in pixels.
+fn target(transform: &Transform, base: (u32, u32)) -> (Option<u32>, Option<u32>) {
+    let dpr = transform.dpr.unwrap_or(1.0);
+    let pixels = |extent: Option<Extent>, base: u32| {
         extent.map(|e| {
             let pixels = match e {
                 Extent::Pixels(p) => f64::from(p),
@@ -99,29 +133,10 @@ pub fn resolve_in(
             (pixels * dpr).round().clamp(1.0, f64::from(u32::MAX)) as u32
         })
     };
-    let fitted = fit(transform, turned, (target(transform.width, base.0), target(transform.height, base.1)));
-    let (w, h) = fitted.size;
-    if w > limits.max_dimension || h > limits.max_dimension {
-        let grown = w > turned.0 || h > turned.1;
-        return Err(if grown {
-            Error::Enlarged { width: w.into(), height: h.into(), limit: limits.max_dimension }
-        } else {
-            Error::TooLarge(format!(
-                "The image is too large: {w}×{h}, but maximum dimension allowed is {}",
-                limits.max_dimension
-            ))
-        });
-    }
-    if u64::from(w) * u64::from(h) > limits.max_pixels {
-        return Err(Error::TooLarge(format!(
-            "The image is too large: {w}×{h} is more than {} pixels",
-            limits.max_pixels
-        )));
-    }
-    Ok(Geometry { window, ..fitted })
+    (pixels(transform.width, base.0), pixels(transform.height, base.1))
 }
 
-fn trimmed(trim: &Trim, width: u32, height: u32, dpr: f64) -> Result<Window, Error> {
+fn trimmed(trim: &Trim, (width, height): (u32, u32), dpr: f64) -> Result<Window, Error> {
     let pixels = |length: Option<Length>, full: u32| {
         length.map(|l| match l {
             Length::Pixels(p) => f64::from(p) * dpr,
@@ -141,19 +156,19 @@ fn trimmed(trim: &Trim, width: u32, height: u32, dpr: f64) -> Result<Window, Err
     Ok(Window { x, y, width, height })
 }
 
-/// The resize table of the specification. `window` of the result is a placeholder for the caller's.
+/// The resize table of the specification. The caller sets `window` and `bordered` of the result.
 fn fit(transform: &Transform, source: (u32, u32), target: (Option<u32>, Option<u32>)) -> Geometry {
     let (sw, sh) = (f64::from(source.0), f64::from(source.1));
-    let whole = Area { x: 0.0, y: 0.0, width: sw, height: sh };
     let plain = |size: (u32, u32)| Geometry {
-        window: Window { x: 0, y: 0, width: source.0, height: source.1 },
-        area: whole,
+        window: Window::whole(source),
+        area: Area::whole(source),
         scaled: size,
         pad: None,
         size,
+        bordered: size,
     };
     let scaled = |s: f64| (round(sw * s), round(sh * s));
-    let fit = transform.fit.unwrap_or(choices::DEFAULT_FIT);
+    let fit = transform.fit.unwrap_or(DEFAULT_FIT);
     let (w, h) = match target {
         (None, None) => return plain(source),
         (Some(w), Some(h)) => (w, h),
@@ -172,8 +187,7 @@ fn fit(transform: &Transform, source: (u32, u32), target: (Option<u32>, Option<u
     let inside = (tw / sw).min(th / sh);
     let outside = (tw / sw).max(th / sh);
     let gravity = transform.gravity.unwrap_or(Gravity::Center);
-    // The image is scaled to whole pixels, `full`, and cropped between pixels of that: without scaling the pixels are
-    // then taken as they are.
+    // Scaled to whole pixels first, then cropped between pixels: without scaling the pixels stay unchanged.
     let cropped = |full: (u32, u32), size: (u32, u32)| {
         let full = (full.0.max(size.0), full.1.max(size.1));
         let (fw, fh) = (f64::from(full.0), f64::from(full.1));
@@ -226,7 +240,7 @@ fn place(gravity: Gravity, full: (f64, f64), crop: (f64, f64)) -> (f64, f64) {
         Gravity::Point { x, y, mode: GravityMode::BoxCenter } => {
             ((x * full.0 - crop.0 / 2.0).clamp(0.0, fx), (y * full.1 - crop.1 / 2.0).clamp(0.0, fy))
         }
-        // Where something else is found in the pixels, the window is moved then.
+        // The last three move the window once the pixels have been looked at.
         Gravity::Center | Gravity::Auto | Gravity::Face | Gravity::Entropy => (fx / 2.0, fy / 2.0),
     }
 }
@@ -333,8 +347,7 @@ mod tests {
         assert_eq!(resolve(&nothing, (200, 100), (200, 100), &Limits::default()), Err(Error::Empty));
     }
 
-    // The picture was scaled to 640 × 522.57 pixels in thought, of which the middle is another than that of the 523 that there
-    // are. The offsets are sharp's.
+    // The crop was centred on the unrounded height (522.57), one pixel off from the rounded one (523). The offsets are sharp's.
     #[test]
     fn the_window_is_cut_from_whole_scaled_pixels() {
         let window = |w, h, source: (u32, u32)| {

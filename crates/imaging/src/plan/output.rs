@@ -1,0 +1,237 @@
+//! Which format the result has, and how it is encoded.
+
+use std::sync::Arc;
+
+use codecs::{EncodeSpec, Format, JpegMode, Probe, Subsampling};
+use recipe::choices::DEFAULT_QUALITY;
+use recipe::{Color, Composite, FormatChoice, Metadata, Output, Quality, Recipe, Step, Warnings};
+
+use crate::choices::{self, WordQuality};
+use crate::{Error, Limits};
+
+/// What the result becomes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedOutput {
+    /// Expected width and height of the result.
+    pub width: u32,
+    pub height: u32,
+    /// `None` for JSON and raw pixels, and where the opacity of the pixels decides between JPEG and PNG.
+    pub format: Option<Format>,
+    pub encoding: Encoding,
+    /// Painted under transparency.
+    pub background: Option<Color>,
+}
+
+/// The encoder settings that do not depend on the format or the size.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Encoding {
+    pub(crate) choice: FormatChoice,
+    pub(crate) quality: Option<Quality>,
+    pub(crate) fast: bool,
+    pub(crate) metadata: Metadata,
+    /// The header whose EXIF is kept or dropped.
+    pub(crate) source: Arc<Probe>,
+    /// Where opacity decides, opaque pixels become PNG too.
+    pub(crate) prefers_png: bool,
+}
+
+impl PlannedOutput {
+    /// How `format` is encoded for a result of `size`.
+    #[must_use]
+    pub fn encode_spec(&self, format: Format, size: (u32, u32)) -> EncodeSpec {
+        let Encoding { quality, fast, .. } = self.encoding;
+        let number = match quality {
+            None => DEFAULT_QUALITY,
+            Some(Quality::Number(n)) => n.clamp(1, 100),
+            Some(Quality::Word(word)) => of_format(choices::word_quality(word), format),
+        };
+        let area = u64::from(size.0) * u64::from(size.1);
+        // Very small and very large JPEGs are sequential.
+        let baseline = fast
+            || self.encoding.choice == FormatChoice::BaselineJpeg
+            || !(choices::LEAST_PROGRESSIVE_PIXELS..=choices::MOST_PROGRESSIVE_PIXELS).contains(&area);
+        let exif = self.encoding.source.exif.as_deref().filter(|_| format == Format::Jpeg);
+        let exif = exif.and_then(|exif| match self.encoding.metadata {
+            Metadata::Keep => codecs::exif::keep(exif, size),
+            Metadata::Copyright => codecs::exif::copyright_only(exif),
+            Metadata::None => None,
+        });
+        EncodeSpec {
+            quality: number,
+            fast,
+            jpeg: if baseline { JpegMode::Baseline } else { JpegMode::Progressive },
+            palette: format == Format::Png && quality.is_some() && number < 100,
+            subsampling: Subsampling::S420,
+            exif,
+        }
+    }
+
+    /// The format of pixels that are opaque or not, where nothing else decides.
+    #[must_use]
+    pub(crate) fn format_of(&self, opaque: bool) -> Format {
+        self.format.unwrap_or(if self.encoding.prefers_png || !opaque { Format::Png } else { Format::Jpeg })
+    }
+
+    /// Whether the result is raw pixels.
+    #[must_use]
+    pub(crate) fn is_raw(&self) -> bool {
+        matches!(self.encoding.choice, FormatChoice::Rgb | FormatChoice::Rgba)
+    }
+}
+
+/// What a quality word is in `format`.
+fn of_format(word: WordQuality, format: Format) -> u8 {
+    match format {
+        Format::WebP => word.webp,
+        Format::Avif => word.avif,
+        _ => word.jpeg,
+    }
+}
+
+/// What decides on the format.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FormatInput<'a> {
+    pub(super) recipe: &'a Recipe,
+    pub(super) probe: &'a Probe,
+    pub(super) limits: &'a Limits,
+    pub(super) size: (u32, u32),
+    /// Whether all frames are wanted.
+    pub(super) animated: bool,
+}
+
+/// The format of the result; `None` = JPEG or PNG by the pixels' opacity, or raw pixels.
+///
+/// # Errors
+/// [`Error::Option`] where the operator does not allow the format that was asked for.
+pub(super) fn output_format(
+    input: FormatInput<'_>,
+    warnings: &mut Warnings,
+) -> Result<Option<Format>, Error> {
+    let FormatInput { recipe, probe, limits, size, animated } = input;
+    let output = &recipe.output;
+    let longest = size.0.max(size.1);
+    let automatic = JpegOrPng::of(recipe, probe, limits)?;
+    if output.fast && !animated && !matches!(output.format, FormatChoice::Rgb | FormatChoice::Rgba) {
+        return Ok(automatic.format());
+    }
+    let allows = |format| limits.output.allows(format);
+    let mut warn = |text: &str| warnings.push(text);
+    let chosen = match output.format {
+        FormatChoice::Standard if animated => Some(Format::Gif),
+        // The vendor's emulator keeps AVIF sources AVIF; nothing else contradicts it.
+        FormatChoice::Standard
+            if choices::AVIF_STAYS_AVIF
+                && probe.format == Format::Avif
+                && allows(Format::Avif)
+                && longest <= limits.avif_explicit_dimension =>
+        {
+            Some(Format::Avif)
+        }
+        FormatChoice::Standard => {
+            if automatic.format().is_none() || !matches!(probe.format, Format::Jpeg | Format::Png) {
+                warn("JPEG vs PNG selection is automatic");
+            }
+            return Ok(automatic.format());
+        }
+        FormatChoice::Auto { webp, .. } if animated => {
+            Some(if webp && allows(Format::WebP) { Format::WebP } else { Format::Gif })
+        }
+        FormatChoice::Auto { avif, webp } => {
+            let webp = webp && allows(Format::WebP);
+            if avif && allows(Format::Avif) {
+                if longest <= limits.avif_auto_dimension {
+                    return Ok(Some(Format::Avif));
+                }
+                warn("image too large for AVIF");
+            }
+            return Ok(if webp { Some(Format::WebP) } else { automatic.format() });
+        }
+        FormatChoice::Jpeg | FormatChoice::BaselineJpeg => Some(Format::Jpeg),
+        FormatChoice::Png | FormatChoice::PngForce => Some(Format::Png),
+        FormatChoice::WebP => Some(Format::WebP),
+        FormatChoice::Avif if longest > limits.avif_explicit_dimension && allows(Format::Avif) => {
+            warn("image too large for AVIF");
+            if !allows(Format::WebP) {
+                return Ok(automatic.format());
+            }
+            Some(Format::WebP)
+        }
+        FormatChoice::Avif | FormatChoice::AvifForce => Some(Format::Avif),
+        FormatChoice::Gif => Some(Format::Gif),
+        // A bitmap is never made into a drawing: the plan has refused that.
+        FormatChoice::Json | FormatChoice::Rgb | FormatChoice::Rgba | FormatChoice::Svg => None,
+    };
+    match chosen {
+        Some(format) if !allows(format) => Err(not_allowed(format, limits)),
+        chosen => Ok(chosen),
+    }
+}
+
+fn not_allowed(format: Format, limits: &Limits) -> Error {
+    let allowed: Vec<_> = limits.output.formats.iter().flatten().map(|f| f.name()).collect();
+    Error::Option(format!("format: {} is not allowed here (allowed: {})", format.name(), allowed.join(", ")))
+}
+
+/// What the choice between JPEG and PNG is, where the service makes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum JpegOrPng {
+    Decided(Format),
+    ByOpacity,
+}
+
+impl JpegOrPng {
+    fn of(recipe: &Recipe, probe: &Probe, limits: &Limits) -> Result<Self, Error> {
+        let allows = |format| limits.output.allows(format);
+        let by_pixels = prefers_png(probe) || may_be_transparent(recipe, probe);
+        Ok(match (allows(Format::Jpeg), allows(Format::Png)) {
+            (true, true) if by_pixels => Self::ByOpacity,
+            (true, _) => Self::Decided(Format::Jpeg),
+            (false, true) => Self::Decided(Format::Png),
+            (false, false) => {
+                let others = [Format::WebP, Format::Avif, Format::Gif];
+                let other = others.into_iter().find(|format| allows(*format));
+                Self::Decided(other.ok_or_else(|| not_allowed(Format::Jpeg, limits))?)
+            }
+        })
+    }
+
+    fn format(self) -> Option<Format> {
+        match self {
+            Self::Decided(format) => Some(format),
+            Self::ByOpacity => None,
+        }
+    }
+}
+
+/// Whether PNG suits the source better than JPEG, opaque or not.
+fn prefers_png(probe: &Probe) -> bool {
+    probe.palette
+}
+
+/// Whether the result can have pixels that are not opaque, as far as can be told without them.
+fn may_be_transparent(recipe: &Recipe, probe: &Probe) -> bool {
+    probe.alpha
+        || recipe.steps.iter().any(|step| match step {
+            Step::Transform { image: 0, transform } => {
+                transform.segment_foreground
+                    || transform.background.is_some_and(|c| !c.is_opaque())
+                    || transform.border.is_some_and(|b| !b.color.is_opaque())
+            }
+            Step::Draw { onto: 0, draw, .. } => {
+                matches!(draw.composite, Composite::In | Composite::Out | Composite::Xor)
+            }
+            _ => false,
+        })
+}
+
+/// The settings that `output` asks for, for a source with the header `probe`.
+pub(super) fn encoding(output: &Output, probe: &Arc<Probe>) -> Encoding {
+    Encoding {
+        choice: output.format,
+        quality: output.quality,
+        fast: output.fast,
+        metadata: output.metadata,
+        source: Arc::clone(probe),
+        prefers_png: prefers_png(probe),
+    }
+}

@@ -1,0 +1,231 @@
+//! The planned steps: what is done to each image, in order, and what pixels have to decide first.
+
+use std::sync::Arc;
+
+use codecs::Probe;
+use recipe::{BorderTrim, Draw, Transform};
+
+use super::enlarge::{self, EnlargePass};
+use super::geometry::{self, Geometry};
+use super::mapping::{Mapping, decode_scale};
+use super::subject;
+use super::{cost::StepCost, faces};
+use crate::analysis::subject::SubjectMeasure;
+use crate::models::SegmentModel;
+use crate::ops::turn::Turn;
+use crate::rect::{Area, Pad, Window};
+use crate::{Error, Limits};
+
+/// One step of a plan.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a plan has few steps, and most are the large variant")]
+pub enum PlannedStep {
+    Transform(PlannedTransform),
+    Draw(PlannedDraw),
+}
+
+/// A transform of one image in place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedTransform {
+    /// Number of the image.
+    pub image: usize,
+    /// Effects, border and background are taken from here, and the request that is completed after a question.
+    pub options: Transform,
+    /// The size that fractions of a dimension are taken of.
+    pub base: (u32, u32),
+    /// Size of the image before the step, upright; `None` where a border that is found earlier decides.
+    pub before: Option<(u32, u32)>,
+    pub reads: Reads,
+    /// The model that finds the foreground, if the background is removed first.
+    pub segment: Option<SegmentModel>,
+    /// Sizes and windows, where pixels decide with the answer that changes nothing.
+    pub geometry: Geometry,
+    /// The first question, or the pixels' way if nothing is asked.
+    pub next: Next,
+    /// The result is never larger than this.
+    pub largest: (u32, u32),
+    pub cost: StepCost,
+}
+
+/// Where the pixels of a transform come from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reads {
+    /// Rows of a file flow through the resampler while they are decoded.
+    Rows(Arc<Probe>),
+    /// A bitmap.
+    Bitmap,
+}
+
+/// A draw of one image onto another.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedDraw {
+    pub image: usize,
+    pub onto: usize,
+    pub draw: Draw,
+    /// Whether a later step uses the drawn image again.
+    pub used_again: bool,
+    /// Sizes of base and overlay; `None` where a border that is found earlier decides.
+    pub base: Option<(u32, u32)>,
+    pub overlay: Option<(u32, u32)>,
+    pub cost: StepCost,
+}
+
+/// What comes next in a step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "plain data that is copied a few times for each step")]
+pub enum Next {
+    Ask(Question),
+    Scale(Placement),
+}
+
+/// What has to be known of the pixels before a step can go on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Question {
+    /// The size of the image, after a border that was found in an earlier step.
+    Size,
+    /// The window inside a uniform border.
+    Border(BorderTrim),
+    /// The box around all faces, on a thumbnail.
+    Faces { thumbnail: Scaling },
+    /// The place of a window of `window` parts of width and height, on a thumbnail of the scaled whole.
+    Subject { whole: Scaling, thumbnail: (u32, u32), window: (f64, f64), measure: SubjectMeasure },
+}
+
+/// The answers to the questions of one step. All frames of an animation share them.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Answers {
+    pub size: Option<(u32, u32)>,
+    pub border: Option<Window>,
+    /// In parts of width and height; `Some(None)`: there is no face.
+    pub faces: Option<Option<Area>>,
+    /// Left and top edge, in parts of width and height.
+    pub subject: Option<(f64, f64)>,
+}
+
+/// How the pixels of a step are made once nothing is left to ask.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Placement {
+    pub scaling: Scaling,
+    /// A window that is cut out after that, and scaled.
+    pub crop: Option<Crop>,
+    /// The padding canvas, where it is larger than the scaled image.
+    pub pad: Option<Pad>,
+    /// Size of the result, with its border.
+    pub size: (u32, u32),
+}
+
+/// A pass of the resampler, or of a model and the resampler.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scaling {
+    pub mapping: Mapping,
+    /// Denominator of the scale at which a file is decoded.
+    pub decode_scale: u32,
+    /// A model enlarges first; its own mapping comes after it.
+    pub enlarge: Option<EnlargePass>,
+}
+
+/// A window of whole pixels that is cut out, and then scaled.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Crop {
+    pub window: Window,
+    pub then: Scaling,
+}
+
+impl PlannedTransform {
+    /// The next question of the step, or its placement when `answers` holds all that is needed. Pure.
+    ///
+    /// # Errors
+    /// [`Error::Enlarged`], [`Error::TooLarge`] and [`Error::Empty`], as [`geometry::resolve`].
+    pub fn complete(&self, answers: &Answers, limits: &Limits) -> Result<Next, Error> {
+        let options = &self.options;
+        let Some(size) = self.before.or(answers.size) else { return Ok(Next::Ask(Question::Size)) };
+        let g = match border_question(options) {
+            None => geometry::resolve(options, size, self.base, limits)?,
+            Some(question) => match answers.border {
+                None => return Ok(Next::Ask(Question::Border(question))),
+                Some(window) => geometry::resolve_in(window, options, self.base, limits)?,
+            },
+        };
+        let turned = geometry::turned(options, (g.window.width, g.window.height));
+        let g = if faces::needed(options, &g, turned) {
+            match answers.faces {
+                None => {
+                    let small = g.of_all(turned, faces::thumbnail(turned));
+                    let thumbnail = self.scaling(&small, size, limits);
+                    return Ok(Next::Ask(Question::Faces { thumbnail }));
+                }
+                Some(found) => found.map_or(g, |part| faces::aimed(g, options, turned, part)),
+            }
+        } else {
+            g
+        };
+        let pad = g.pad.filter(|_| g.pads());
+        let Some(measure) = subject::needed(options, &g, turned) else {
+            let scaling = self.scaling(&g, size, limits);
+            return Ok(Next::Scale(Placement { scaling, crop: None, pad, size: g.bordered }));
+        };
+        let all = subject::whole_size(&g, turned);
+        limits.check(all, turned)?;
+        let whole = self.scaling(&g.of_all(turned, all), size, limits);
+        let crop = subject::crop_size(&g, turned, all);
+        let Some(at) = answers.subject else {
+            let part = |crop: u32, all: u32| f64::from(crop) / f64::from(all);
+            let window = (part(crop.0, all.0), part(crop.1, all.1));
+            let thumbnail = subject::thumbnail(all);
+            return Ok(Next::Ask(Question::Subject { whole, thumbnail, window, measure }));
+        };
+        let window = subject::window(at, crop, all);
+        let mapping = Mapping::of_all((window.width, window.height), g.scaled);
+        let enlarge = EnlargePass::of(options, &mapping, limits);
+        let crop = Crop { window, then: Scaling { mapping, decode_scale: 1, enlarge } };
+        Ok(Next::Scale(Placement { scaling: whole, crop: Some(crop), pad, size: g.bordered }))
+    }
+
+    fn scaling(&self, g: &Geometry, size: (u32, u32), limits: &Limits) -> Scaling {
+        match &self.reads {
+            Reads::Rows(probe) => {
+                let upright = Turn::from_orientation(probe.orientation);
+                let mapping = Mapping::new(g, &self.options, upright, size);
+                Scaling { mapping, decode_scale: decode_scale(probe, &mapping), enlarge: None }
+            }
+            Reads::Bitmap => {
+                let mapping = Mapping::new(g, &self.options, Turn::default(), size);
+                let enlarge = EnlargePass::of(&self.options, &mapping, limits);
+                Scaling { mapping, decode_scale: 1, enlarge }
+            }
+        }
+    }
+
+    /// The mapping from the stored pixels of `probe` that the sizes ask for.
+    pub(super) fn mapping_of_geometry(&self, probe: &Probe) -> Mapping {
+        let upright = Turn::from_orientation(probe.orientation);
+        Mapping::new(&self.geometry, &self.options, upright, probe.oriented_size())
+    }
+
+    /// Whether the size of the result depends on pixels.
+    #[must_use]
+    pub fn measures(&self) -> bool {
+        self.before.is_none() || border_question(&self.options).is_some()
+    }
+}
+
+/// The border that the transform has to find, with what it keeps of it in pixels of the image.
+pub(crate) fn border_question(transform: &Transform) -> Option<BorderTrim> {
+    let detect = transform.trim.and_then(|t| t.border)?;
+    let keep = (f64::from(detect.keep) * transform.dpr.unwrap_or(1.0)).round() as u32;
+    Some(BorderTrim { keep, ..detect })
+}
+
+/// Whether the transform needs the whole image as a bitmap before it can scale any of it.
+pub(crate) fn needs_bitmap(transform: &Transform, g: &Geometry, size: (u32, u32), limits: &Limits) -> bool {
+    border_question(transform).is_some()
+        || transform.segment_foreground
+        || enlarge::needs_bitmap(transform, g, size, limits)
+}
+
+/// Whether nothing is left to be done once the pixels are scaled, turned and padded.
+pub(crate) fn only_resizes(transform: &Transform) -> bool {
+    let t = transform;
+    let effects = [t.brightness, t.contrast, t.gamma, t.saturation, t.sharpen, t.blur];
+    effects.iter().all(Option::is_none) && t.border.is_none()
+}

@@ -1,0 +1,14 @@
+//! Does what a plan says. Sizes and windows come from the plan; what depends on pixels is asked of `analysis`.
+
+mod animation;
+mod describe;
+mod encode;
+mod entry;
+mod image_set;
+mod result;
+mod rows;
+mod scale;
+mod transform;
+
+pub use entry::{render, render_with};
+pub use result::{Body, RenderInput, Rendered, Timings};
