@@ -5,16 +5,17 @@ use std::ffi::OsString;
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
 
 use imaging::{AcceptedFormats, Body};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use recipe::dialect::{self, ClientHints, Dialect, ParseMode};
 use recipe::{FormatChoice, Output, Recipe, Step, Transform, Upscale, Warning};
 
+use crate::admission::render_here;
 use crate::config::Config;
 use crate::models;
-use crate::pool::make_here;
 use crate::stdout;
 
 mod names;
@@ -104,6 +105,14 @@ pub(crate) fn transform(
             .map_err(|e| format!("--options: {e}"))
     };
     let target = Target::new(output, &inputs)?;
+    let by_extension = target.format().map(|format| format!("format={format}"));
+    let options = match (options, &by_extension) {
+        ("", None) => {
+            return Err("--options: give options, or an output file whose extension is a format".to_owned());
+        }
+        ("", Some(format)) => format.as_str(),
+        (options, _) => options,
+    };
     let mut parsed = parse(options);
     if let Some(format) = target.format()
         && parsed.as_ref().is_ok_and(|p| p.value.output.format == FormatChoice::Standard)
@@ -124,10 +133,11 @@ pub(crate) fn transform(
         }
     }
     let bar = progress(inputs.len());
+    let (began, read, written) = (Instant::now(), AtomicU64::new(0), AtomicU64::new(0));
     let told = Mutex::new(told);
     let one = |input: &Input| -> Result<(), String> {
         let bytes = input.read()?;
-        let (rendered, warnings) = make_here(&resolved.recipe, &bytes, &accepted, &models)
+        let (rendered, warnings) = render_here(&resolved.recipe, &bytes, &accepted, &models)
             .map_err(|f| format!("{input}: {}", f.body()))?;
         if let Ok(told) = told.lock() {
             for Warning(text) in warnings.iter().filter(|Warning(text)| !told.contains(text)) {
@@ -142,10 +152,18 @@ pub(crate) fn transform(
             Body::Bytes(body) => body,
             Body::Input => &bytes,
         };
-        target.write(input, rendered.format, choice == FormatChoice::Json, body)
+        target.write(input, rendered.format, choice == FormatChoice::Json, body)?;
+        read.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        written.fetch_add(body.len() as u64, Ordering::Relaxed);
+        Ok(())
     };
     let failed = on_all_cores(&inputs, &bar, one);
     bar.finish_and_clear();
+    if inputs.len() > 1 {
+        let (read, written) = (HumanBytes(read.into_inner()), HumanBytes(written.into_inner()));
+        let (done, seconds) = (inputs.len() - failed, began.elapsed().as_secs_f64());
+        eprintln!("{done} files, {read} to {written}, {seconds:.1} s");
+    }
     if failed == 0 { Ok(()) } else { Err(format!("{failed} of {} inputs failed", inputs.len())) }
 }
 
@@ -210,7 +228,7 @@ pub(crate) fn info(
     let mut failed = 0;
     for input in &inputs {
         let done = input.read().and_then(|bytes| {
-            make_here(&recipe, &bytes, &accepted, &models).map_err(|f| format!("{input}: {}", f.body()))
+            render_here(&recipe, &bytes, &accepted, &models).map_err(|f| format!("{input}: {}", f.body()))
         });
         match done {
             Ok((rendered, _)) => {

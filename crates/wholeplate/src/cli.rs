@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 
-use crate::config::{Form, Given, Raw, Setting, settings};
+use crate::config::{Form, Given, RETIRED, Raw, Setting, settings};
 
 /// The program's arguments.
 #[derive(Debug, Parser)]
@@ -29,7 +29,7 @@ pub(crate) enum Command {
     Serve(Box<Settings>),
     /// Transform files.
     #[command(
-        after_help = "Examples:\n  wholeplate transform in.jpg -o out.webp --options 'width=400,height=400,fit=cover'\n  wholeplate transform 'photos/*.jpg' -o small/ --options 'width=800,format=avif'\n  cat in.png | wholeplate transform - -o - --options 'rotate=90' > out.png"
+        after_help = "Examples:\n  wholeplate transform in.jpg -o out.webp\n  wholeplate transform in.jpg -o out.webp --options 'width=400,height=400,fit=cover'\n  wholeplate transform 'photos/*.jpg' -o small/ --options 'width=800,format=avif'\n  cat in.png | wholeplate transform - -o - --options 'rotate=90' > out.png"
     )]
     Transform {
         /// Files or globs; `-` is standard input.
@@ -41,9 +41,9 @@ pub(crate) enum Command {
         /// Files appear whole or not at all; a device or FIFO is written as it is, a link is followed.
         #[arg(short, long)]
         output: PathBuf,
-        /// The options of the URL interface.
+        /// The options of the URL interface. Without them, the extension of the output file says the format.
         #[arg(long)]
-        options: String,
+        options: Option<String>,
         /// Refuse unknown options instead of warning about them.
         #[arg(long)]
         strict: bool,
@@ -71,6 +71,19 @@ pub(crate) enum Command {
         after_help = "Example:\n  WHOLEPLATE_MEMORY=512 wholeplate config --origin ./pictures > wholeplate.toml"
     )]
     Config(Box<Settings>),
+    /// Check whether a configuration can be served on this machine, and what would make it slow.
+    #[command(after_help = "Example:\n  wholeplate doctor --config /etc/wholeplate.toml")]
+    Doctor(Box<Settings>),
+    /// Ask a running service whether it is alive, or ready for work. Ends with status 0 if it is.
+    #[command(after_help = "Example:\n  wholeplate health --admin 127.0.0.1:9090 --ready")]
+    Health {
+        /// The address that the service has as its setting `admin` [default: that of WHOLEPLATE_ADMIN].
+        #[arg(long, value_name = "ADDR")]
+        admin: Option<String>,
+        /// Ask whether the service accepts work, not only whether it is alive.
+        #[arg(long)]
+        ready: bool,
+    },
     /// Print a script of completions for a shell.
     #[command(after_help = "Example:\n  wholeplate completions bash > /etc/bash_completion.d/wholeplate")]
     Completions { shell: clap_complete::Shell },
@@ -110,7 +123,10 @@ impl Args for Settings {
             .value_name("FILE")
             .value_parser(clap::value_parser!(PathBuf))
             .help("A TOML file with any of these settings");
-        command.arg(file).args(settings().iter().filter_map(flag))
+        // Retired settings are read, so that their error can say what to use instead.
+        let retired =
+            RETIRED.iter().map(|(name, _)| Arg::new(*name).long(*name).hide(true).allow_hyphen_values(true));
+        command.arg(file).args(settings().iter().filter_map(flag)).args(retired)
     }
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {
@@ -120,7 +136,11 @@ impl Args for Settings {
 
 impl FromArgMatches for Settings {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let given = settings().iter().filter_map(|s| given(s, matches)).collect();
+        let retired = RETIRED.iter().filter_map(|(name, _)| {
+            let text = matches.get_one::<String>(name)?;
+            Some(((*name).to_owned(), Raw::Text(text.clone())))
+        });
+        let given = settings().iter().filter_map(|s| given(s, matches)).chain(retired).collect();
         Ok(Self { file: matches.get_one::<PathBuf>("config").cloned(), given })
     }
 

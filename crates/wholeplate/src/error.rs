@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use http::StatusCode;
 use recipe::{OptionError, SourceError};
@@ -11,7 +12,7 @@ const SOURCE: &str = "the source";
 /// The same for fonts.
 const FONT: &str = "the font";
 /// Seconds after which a client may try again.
-const RETRY_AFTER: u32 = 1;
+const RETRY_AFTER: u64 = 1;
 
 /// Declares [`ApiError`] from its rows. In a text, `{subject}` is what was fetched: "the source" or "the font". A status in
 /// parentheses is a field of the row.
@@ -387,7 +388,7 @@ api_errors! { |subject|
         means: "The origin did not understand the request.",
         remedy: "Check the query and the escapes of the source.",
     ]
-    Busy [
+    Busy { expected: Duration } [
         number: 9522, status: 503,
         text: "too busy, try again",
         means: "More images wait than the service can make in time.",
@@ -398,12 +399,6 @@ api_errors! { |subject|
         text: "too many sources are in memory, try again",
         means: "The memory for inputs is in use.",
         remedy: "Try again after `Retry-After`. Raise `memory` if it happens often.",
-    ]
-    Stopping [
-        number: 9522, status: 503,
-        text: "the service is stopping",
-        means: "The service was told to stop while the request waited.",
-        remedy: "Try again.",
     ]
     Panicked [
         number: 9523, status: 500,
@@ -504,8 +499,12 @@ impl ApiError {
     }
 
     /// Seconds after which the same request may succeed.
-    pub(crate) fn retry_after(&self) -> Option<u32> {
-        let later = [Self::Busy.number(), Self::NeedsMemory { needs: 0, has: 0 }.number()];
+    pub(crate) fn retry_after(&self) -> Option<u64> {
+        if let Self::Busy { expected } = self {
+            // Rounded up (OPS-001).
+            return Some(expected.as_secs() + u64::from(expected.subsec_nanos() > 0));
+        }
+        let later = [Self::SourcesBusy.number(), Self::NeedsMemory { needs: 0, has: 0 }.number()];
         later.contains(&self.number()).then_some(RETRY_AFTER)
     }
 }

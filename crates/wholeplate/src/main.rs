@@ -6,20 +6,19 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-mod allocator;
+mod admission;
 mod app;
 mod batch;
 mod binding;
 mod choices;
 mod cli;
 mod config;
+mod doctor;
 mod error;
 mod fields;
-mod mapped;
-mod memory;
+mod health;
 mod metrics;
 mod models;
-mod pool;
 mod produce;
 mod request;
 mod respond;
@@ -35,15 +34,22 @@ use crate::cli::{Cli, Command, ModelFiles, Settings};
 use crate::config::Layers;
 
 fn main() -> ExitCode {
-    allocator::give_back_large_buffers();
+    admission::allocator::give_back_large_buffers();
     let outcome = match Cli::parse().command {
         Command::Serve(settings) => load(*settings).and_then(|layers| server::run(layers.config()?)),
         Command::Config(settings) => print_config(*settings),
         Command::Transform { inputs, output, options, strict, extra_inputs, models } => {
+            let options = options.unwrap_or_default();
             transform(&inputs, &output, &options, strict, &extra_inputs, models)
         }
         Command::Info { files, extra_inputs, segment_model } => {
             batch::info(&files, &extra_inputs, segment_model.as_deref())
+        }
+        Command::Doctor(settings) => doctor::run(*settings),
+        Command::Health { admin, ready } => {
+            let address = admin.or_else(|| std::env::var("WHOLEPLATE_ADMIN").ok());
+            let missing = || "give --admin ADDR or WHOLEPLATE_ADMIN, the setting of the service".to_owned();
+            address.ok_or_else(missing).and_then(|address| health::ask(&address, ready))
         }
         Command::Completions { shell } => {
             let mut script = Vec::new();

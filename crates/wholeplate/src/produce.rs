@@ -5,9 +5,9 @@ use std::time::Instant;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use recipe::{Input, Recipe, Warnings};
 
+use crate::admission::{Client, InputData, RenderOutcome};
 use crate::app::App;
 use crate::error::ApiError;
-use crate::pool::{InputData, RenderOutcome};
 use crate::sources::SourceRequest;
 
 /// Overlays and fonts of one request that are fetched at once.
@@ -18,6 +18,10 @@ const FETCHES_AT_ONCE: usize = 6;
 pub(crate) struct Task {
     pub(crate) recipe: Recipe,
     pub(crate) warnings: Warnings,
+    /// Whom the work is accounted to.
+    pub(crate) client: Client,
+    /// Where the source is, for metrics.
+    pub(crate) host: String,
 }
 
 impl App {
@@ -29,13 +33,14 @@ impl App {
         supplied: &[InputData],
         request: &SourceRequest,
     ) -> Result<RenderOutcome, ApiError> {
-        let Task { mut recipe, mut warnings } = task;
+        let Task { mut recipe, mut warnings, client, host } = task;
         recipe.prune();
         let began = Instant::now();
         let inputs = self.inputs_of(&recipe, supplied, request).await?;
         let fetched = began.elapsed();
         warnings.extend(recipe.warnings());
-        let mut outcome = self.pool.render(recipe, inputs, &request.trace).await?;
+        let mut outcome = self.pool.render(recipe, inputs, &client, &request.trace).await?;
+        self.counters.image(&host, outcome.source_type, outcome.rendered.content_type);
         warnings.extend(outcome.warnings);
         outcome.warnings = warnings;
         outcome.fetched = fetched;

@@ -59,7 +59,22 @@ pub(crate) fn run(config: Config) -> Result<(), String> {
         if let Err(e) = stdout::write_through(lines.as_bytes()) {
             tracing::warn!("standard output: {e}");
         }
+        let watch = tokio::spawn(app.pool.clone().watch());
         stop.wait().await;
+        watch.abort();
+        // OPS-014
+        app.health.start_draining();
+        let delay = config.drain_delay.duration();
+        if !delay.is_zero() {
+            tracing::info!(
+                seconds = delay.as_secs_f64(),
+                "stopping; requests are served until the delay is over"
+            );
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                () = stop.wait() => {}
+            }
+        }
         let deadline = config.drain_timeout.duration();
         tracing::info!(
             seconds = deadline.as_secs_f64(),
@@ -189,6 +204,7 @@ async fn handle(app: Arc<App>, request: Request<delivery::RequestBody>) -> Respo
             response.headers_mut().insert(REQUEST_ID, value);
         }
     }
+    app.counters.response(&response);
     trace.answered(&mut response);
     let status = response.status().as_u16();
     let millis = began.elapsed().as_millis();

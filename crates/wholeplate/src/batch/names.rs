@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use glob::{Pattern, PatternError};
+use walkdir::WalkDir;
 
 /// Where the bytes that belong to no character stand among the characters, for private use as they are.
 const STRAY: u32 = 0x10_ff00;
@@ -24,9 +25,7 @@ pub(super) fn matching(pattern: &OsStr) -> Result<Vec<PathBuf>, PatternError> {
     for part in pattern.as_bytes().split(|b| *b == b'/').filter(|part| !part.is_empty() && *part != b".") {
         let part = OsStr::from_bytes(part);
         found = if part == "**" {
-            let mut all = Vec::new();
-            found.into_iter().for_each(|at| directories(at, &mut all));
-            all
+            found.iter().flat_map(|at| directories(at)).collect()
         } else if is_pattern(part) {
             let wanted = Pattern::new(&readable(part))?;
             let matches =
@@ -43,12 +42,14 @@ pub(super) fn matching(pattern: &OsStr) -> Result<Vec<PathBuf>, PatternError> {
 }
 
 /// A directory and all below it. Links are not followed: they may lead back up.
-fn directories(at: PathBuf, all: &mut Vec<PathBuf>) {
-    let is_directory = |path: &PathBuf| path.symlink_metadata().is_ok_and(|about| about.is_dir());
-    for below in entries(&at).into_iter().filter(is_directory) {
-        directories(below, all);
-    }
-    all.push(at);
+fn directories(at: &Path) -> impl Iterator<Item = PathBuf> {
+    let here = at.as_os_str().is_empty();
+    let walk = WalkDir::new(if here { Path::new(".") } else { at });
+    let found = walk.into_iter().filter_entry(|entry| entry.file_type().is_dir()).flatten();
+    found.map(move |entry| {
+        let path = entry.into_path();
+        if here { path.strip_prefix(".").map_or_else(|_| path.clone(), Path::to_owned) } else { path }
+    })
 }
 
 fn entries(directory: &Path) -> Vec<PathBuf> {

@@ -1,7 +1,10 @@
 //! The parts of a request: images are spooled as they arrive, one counter runs over both kinds of overlays.
 
-use std::sync::Arc;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use delivery::BodyError;
@@ -12,14 +15,18 @@ use multer::{Field, Multipart};
 use recipe::choices::{MAX_IMAGES, MAX_JSON_BYTES};
 
 use super::spool::Spool;
+use crate::admission::{InputData, MemoryPermit};
 use crate::app::App;
 use crate::error::ApiError;
-use crate::pool::InputData;
 use crate::respond::BoxError;
 
 /// Bytes that may come before they are a part, or a piece of one. Text parts are at most [`MAX_JSON_BYTES`] long, and are gathered
 /// by pieces.
 const MOST_UNSPENT: usize = 4 << 20;
+/// As many of them, and of text, are not worth counting.
+const UNCOUNTED: usize = 64 << 10;
+/// After so long a client that found no memory may try again.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// One image or text, in the order of their numbers.
 #[derive(Debug)]
@@ -39,10 +46,35 @@ pub(crate) struct Form {
     pub(crate) output_quality: Option<String>,
     pub(crate) background: Option<String>,
     pub(crate) anim: Option<String>,
+    texts: Texts,
+}
+
+/// The memory of all texts of a form.
+#[derive(Debug, Default)]
+struct Texts {
+    length: usize,
+    memory: Option<MemoryPermit>,
+}
+
+impl Texts {
+    fn grow(&mut self, app: &App, bytes: usize) -> Result<(), ApiError> {
+        self.length += bytes;
+        if self.length <= UNCOUNTED {
+            return Ok(());
+        }
+        let busy = |_| ApiError::Busy { expected: RETRY };
+        match &mut self.memory {
+            Some(memory) => memory.grow_to(self.length).map_err(busy),
+            None => {
+                self.memory = Some(app.inputs.try_take(self.length).map_err(busy)?);
+                Ok(())
+            }
+        }
+    }
 }
 
 impl Form {
-    /// Reads a request up to its closing delimiter, or to where it turns out to be bad.
+    /// Reads a request to its end, or to where it turns out to be bad.
     pub(crate) async fn read<B>(app: &App, content_type: Option<&str>, body: B) -> Result<Self, ApiError>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
@@ -51,8 +83,12 @@ impl Form {
         match content_type.map(multer::parse_boundary) {
             Some(Ok(boundary)) => {
                 let unspent = Unspent::default();
-                let multipart = Multipart::new(unspent.watch(BodyDataStream::new(body)), boundary);
-                Self::parts(app, multipart, &unspent).await
+                let body = SharedBody(Arc::new(Mutex::new(BodyDataStream::new(body))));
+                let memory = app.inputs.try_take(0).map_err(|_| ApiError::Busy { expected: RETRY })?;
+                let multipart = Multipart::new(unspent.watch(body.clone(), memory), boundary);
+                let form = Self::parts(app, multipart, &unspent).await?;
+                read_to_end(body).await?;
+                Ok(form)
             }
             _ => Err(ApiError::bad_request("the request is not multipart/form-data with a boundary")),
         }
@@ -69,17 +105,17 @@ impl Form {
                     return Err(ApiError::bad_request("more than one canvas"));
                 }
                 "image" => canvas = Some(FormInput::Image(image(app, field, unspent).await?)),
-                "text_input" => canvas = Some(FormInput::Text(text(field).await?)),
+                "text_input" => canvas = Some(FormInput::Text(text(app, &mut form.texts, field).await?)),
                 "draw_image" | "draw_text" if form.inputs.len() + 1 >= MAX_IMAGES => {
                     return Err(ApiError::bad_request(format!("more than {MAX_IMAGES} images")));
                 }
                 "draw_image" => form.inputs.push(FormInput::Image(image(app, field, unspent).await?)),
-                "draw_text" => form.inputs.push(FormInput::Text(text(field).await?)),
-                "transforms" => form.transforms = Some(text(field).await?),
-                "output_format" => form.output_format = Some(text(field).await?),
-                "output_quality" => form.output_quality = Some(text(field).await?),
-                "background" => form.background = Some(text(field).await?),
-                "anim" => form.anim = Some(text(field).await?),
+                "draw_text" => form.inputs.push(FormInput::Text(text(app, &mut form.texts, field).await?)),
+                "transforms" => form.transforms = Some(text(app, &mut form.texts, field).await?),
+                "output_format" => form.output_format = Some(text(app, &mut form.texts, field).await?),
+                "output_quality" => form.output_quality = Some(text(app, &mut form.texts, field).await?),
+                "background" => form.background = Some(text(app, &mut form.texts, field).await?),
+                "anim" => form.anim = Some(text(app, &mut form.texts, field).await?),
                 _ => return Err(ApiError::bad_request(format!("unknown part '{}'", printable(&name)))),
             }
         }
@@ -100,7 +136,11 @@ impl Unspent {
     }
 
     /// Passes a request's bytes on, and breaks off where too many of them lead to nothing.
-    fn watch<S, E>(&self, bytes: S) -> impl Stream<Item = Result<Bytes, BoxError>> + Send + 'static
+    fn watch<S, E>(
+        &self,
+        bytes: S,
+        mut memory: MemoryPermit,
+    ) -> impl Stream<Item = Result<Bytes, BoxError>> + Send + 'static
     where
         S: Stream<Item = Result<Bytes, E>> + Send + 'static,
         E: Into<BoxError> + 'static,
@@ -109,7 +149,14 @@ impl Unspent {
         bytes.map(move |chunk| {
             let chunk = chunk.map_err(Into::into)?;
             let before = unspent.fetch_add(chunk.len(), Ordering::Relaxed);
-            if before > MOST_UNSPENT { Err(TooMuchHead.into()) } else { Ok(chunk) }
+            if before > MOST_UNSPENT {
+                return Err(TooMuchHead.into());
+            }
+            match before + chunk.len() {
+                0..=UNCOUNTED => memory.shrink_to(0),
+                gathered => memory.grow_to(gathered).map_err(|_| NoMemory)?,
+            }
+            Ok(chunk)
         })
     }
 }
@@ -118,6 +165,57 @@ impl Unspent {
 #[derive(Debug, thiserror::Error)]
 #[error("the headers of a part, or what comes before the first part, are too long")]
 struct TooMuchHead;
+
+/// There is no memory for the head of a part.
+#[derive(Debug, thiserror::Error)]
+#[error("no memory is free for the headers of a part")]
+struct NoMemory;
+
+/// The body of a request: the multipart parser reads it up to the closing delimiter, [`read_to_end`] reads the rest.
+struct SharedBody<B>(Arc<Mutex<BodyDataStream<B>>>);
+
+impl<B> Clone for SharedBody<B> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Stream for SharedBody<B> {
+    type Item = Result<Bytes, B::Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut body = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Pin::new(&mut *body).poll_next(cx)
+    }
+}
+
+/// Reads what follows the closing delimiter. A form that is complete while announced bytes are missing may be the beginning of
+/// another one.
+async fn read_to_end<B>(mut body: SharedBody<B>) -> Result<(), ApiError>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::error::Error + Send + Sync + 'static,
+{
+    let mut length = 0;
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(|e| {
+            let error: BoxError = e.into();
+            if is_stalled(&error) {
+                return ApiError::BindingTimeout;
+            }
+            ApiError::bad_request("the request ended before all announced bytes had arrived")
+        })?;
+        length += chunk.len();
+        if length > MOST_UNSPENT {
+            return Err(ApiError::bad_request("too many bytes follow the closing delimiter"));
+        }
+    }
+    Ok(())
+}
+
+fn is_stalled(error: &BoxError) -> bool {
+    error.downcast_ref().is_some_and(|e| matches!(e, BodyError::Stalled))
+}
 
 /// At most a few visible characters of what a client sent.
 fn printable(text: &str) -> String {
@@ -132,31 +230,29 @@ fn broken(error: &multer::Error) -> ApiError {
         | multer::Error::IncompleteHeaders => {
             ApiError::bad_request("the request ended before its closing delimiter")
         }
-        multer::Error::StreamReadFailed(why)
-            if why.downcast_ref().is_some_and(|e| matches!(e, BodyError::Stalled)) =>
-        {
-            ApiError::BindingTimeout
-        }
+        multer::Error::StreamReadFailed(why) if is_stalled(why) => ApiError::BindingTimeout,
+        multer::Error::StreamReadFailed(why) if why.is::<NoMemory>() => ApiError::Busy { expected: RETRY },
         multer::Error::StreamReadFailed(why) if why.is::<TooMuchHead>() => ApiError::bad_request(why),
         other => ApiError::bad_request(other),
     }
 }
 
 async fn image(app: &App, mut field: Field<'_>, unspent: &Unspent) -> Result<InputData, ApiError> {
-    let mut spool = Spool::new(&app.inputs, app.config.max_input.0)?;
+    let mut spool = Spool::new(&app.inputs, &app.spool, app.config.max_input.0)?;
     while let Some(chunk) = field.chunk().await.map_err(|e| broken(&e))? {
         unspent.spent();
         spool.push(chunk).await?;
     }
-    Ok(spool.finish())
+    spool.finish().await
 }
 
-async fn text(mut field: Field<'_>) -> Result<String, ApiError> {
+async fn text(app: &App, texts: &mut Texts, mut field: Field<'_>) -> Result<String, ApiError> {
     let mut bytes = Vec::new();
     while let Some(chunk) = field.chunk().await.map_err(|e| broken(&e))? {
         if bytes.len() + chunk.len() > MAX_JSON_BYTES {
             return Err(ApiError::bad_request(format!("a part is longer than {MAX_JSON_BYTES} bytes")));
         }
+        texts.grow(app, chunk.len())?;
         bytes.extend_from_slice(&chunk);
     }
     String::from_utf8(bytes).map_err(|_| ApiError::bad_request("a part is not UTF-8"))

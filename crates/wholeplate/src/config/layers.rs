@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::declare::Setting;
 use super::field::{Form, Raw};
-use super::{Config, PREFIX, settings};
+use super::{Config, PREFIX, RETIRED, settings};
 
 /// The variable that hosting platforms set to the port that they forward to.
 const PORT: &str = "PORT";
@@ -70,6 +70,9 @@ impl Layers {
     }
 
     fn setting(&self, name: &str, from: &str) -> Result<&Setting, String> {
+        if let Some((_, instead)) = RETIRED.iter().find(|(retired, _)| *retired == name) {
+            return Err(format!("{from}: {instead}"));
+        }
         let setting = self.settings.iter().find(|s| s.name == name);
         setting.ok_or_else(|| format!("{from}: unknown setting; docs/settings.md lists them"))
     }

@@ -17,8 +17,8 @@ use delivery::{Tls, TlsError};
 pub(crate) use self::declare::Setting;
 pub(crate) use self::field::{Form, Raw};
 pub(crate) use self::layers::{Given, Layers};
-pub(crate) use self::settings::{Config, settings};
-pub(crate) use self::values::{Listen, LogFormat};
+pub(crate) use self::settings::{Config, RETIRED, settings};
+pub(crate) use self::values::{Listen, LogFormat, Mebibytes};
 
 /// Prefix of the environment variables.
 pub(crate) const PREFIX: &str = "WHOLEPLATE_";
@@ -59,6 +59,8 @@ impl Config {
         settings.idle_timeout = self.idle_timeout.duration();
         settings.stall_timeout = self.stall_timeout.duration();
         settings.body_stall_timeout = self.stall_timeout.duration();
+        settings.response_timeout = self.response_timeout.duration();
+        settings.min_rate = self.min_rate.0;
         // Uploads are read to their end before their answer, an early error included; long ones, and those that pause,
         // go on after it.
         settings.request_drain_bytes = MOST_UPLOAD_DRAINED;
@@ -118,14 +120,14 @@ mod tests {
 
     #[test]
     fn flags_win_over_the_environment_and_it_over_the_file() {
-        let file = "queue = 1\nmemory = 100\nworkers = 1\nallow-origin = ['a.example']";
+        let file = "max-redirects = 1\nmemory = 100\nworkers = 1\nallow-origin = ['a.example']";
         let environment = [
-            ("WHOLEPLATE_QUEUE", "2"),
+            ("WHOLEPLATE_MAX_REDIRECTS", "2"),
             ("WHOLEPLATE_MEMORY", "200"),
             ("WHOLEPLATE_ALLOW_ORIGIN", "b.example, *.c.example"),
         ];
-        let c = load(file, &environment, &[("queue", "3")]).unwrap();
-        assert_eq!((c.queue, c.memory.bytes() >> 20, c.workers), (3, 200, 1));
+        let c = load(file, &environment, &[("max-redirects", "3")]).unwrap();
+        assert_eq!((c.max_redirects, c.memory.bytes() >> 20, c.workers), (3, 200, 1));
         let patterns = ["b.example", "*.c.example"].map(|p| crate::sources::Pattern::parse(p).unwrap());
         assert_eq!(c.allow_origin, patterns);
     }
@@ -135,8 +137,9 @@ mod tests {
         let error = |file: &str, environment: &[(&str, &str)]| load(file, environment, &[]).unwrap_err();
         for (file, named) in [
             ("quue = 1", "quue"),
-            ("queue = 'many'", "queue: 'many'"),
-            ("queue = [1]", "queue: expected one value"),
+            ("workers = 'many'", "workers: 'many'"),
+            ("workers = [1]", "workers: expected one value"),
+            ("queue = 7", "queue: this setting is gone; set queue-timeout"),
             ("memory = 0", "memory: 0MiB is not between 64MiB"),
             ("unix-mode = '999'", "unix-mode: '999'"),
             ("allow-origin = ['http://']", "allow-origin: 'http://'"),
@@ -154,11 +157,11 @@ mod tests {
         ] {
             assert!(error(file, &[]).contains(named), "{file}: {}", error(file, &[]));
         }
-        assert!(error("", &[("WHOLEPLATE_QUEUE", "many")]).contains("WHOLEPLATE_QUEUE: 'many'"));
+        assert!(error("", &[("WHOLEPLATE_WORKERS", "many")]).contains("WHOLEPLATE_WORKERS: 'many'"));
         assert!(error("", &[("WHOLEPLATE_NOSUCH", "1")]).contains("WHOLEPLATE_NOSUCH"));
         assert!(error("", &[("WHOLEPLATE_REFUSED_INPUTS", "avif,tiff")]).contains("refused-inputs: 'tiff'"));
         // A value that a higher layer replaces is checked all the same.
-        assert!(load("queue = 0", &[], &[("queue", "1")]).unwrap_err().contains("queue"));
+        assert!(load("memory = 0", &[], &[("memory", "100")]).unwrap_err().contains("memory"));
     }
 
     #[test]
@@ -168,8 +171,9 @@ mod tests {
             ("compute-timeout", "18446744073709551615"),
             ("drain-timeout", "25h"),
             ("memory", "17592186044416"),
-            ("queue", "18446744073709551615"),
-            ("queue", "99999999999999999999"),
+            ("max-connections", "18446744073709551615"),
+            ("max-connections", "99999999999999999999"),
+            ("queue-timeout", "2h"),
             ("workers", "100000"),
             ("max-source", "18446744073709551615"),
             ("max-connections", "4294967296"),
@@ -217,7 +221,10 @@ mod tests {
         ];
         let printed = read("", &[], &given).unwrap().to_toml();
         assert_eq!(read(&printed, &[], &[]).unwrap().to_toml(), printed);
-        assert!(printed.contains("queue = 256\n") && printed.contains("strict = true\n"), "{printed}");
+        assert!(
+            printed.contains("max-connections = 4096\n") && printed.contains("strict = true\n"),
+            "{printed}"
+        );
     }
 
     #[test]

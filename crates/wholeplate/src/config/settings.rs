@@ -10,6 +10,10 @@ use super::values::{Address, Bytes, Listen, LogFormat, Mebibytes, Mode, Time};
 use crate::respond::Cors;
 use crate::sources::{Origin, Pattern};
 
+/// Settings of earlier versions, and what to use instead.
+pub(crate) const RETIRED: &[(&str, &str)] =
+    &[("queue", "this setting is gone; set queue-timeout, the longest expected wait, instead")];
+
 settings! {
     "Listening" {
         /// Address of the HTTP server; port 0 takes a free port, `none` listens on no TCP port. Without this setting,
@@ -84,8 +88,14 @@ settings! {
     "Capacity" {
         /// Images worked on at once; 0 is one for each core.
         workers: usize = 0, "N" in 0..=1024;
-        /// Requests that may wait for a worker.
-        queue: usize = 256, "N" in 1..=65_536;
+        /// Longest time that a request may be expected to wait for a worker. A request with a longer expected wait is
+        /// refused at once, with `Retry-After`.
+        queue_timeout: Time = "10s", "TIME" in Time::MILLISECOND..=Time::HOUR;
+        /// Request header that names the client, such as x-forwarded-for behind a proxy that sets it. Workers are shared
+        /// fairly between clients; without this setting, a client is an address.
+        client_header: Option<HeaderName>, "NAME";
+        /// Disk space for uploads that do not stay in memory; a number without a unit counts MiB.
+        spool: Mebibytes = 2048, "SIZE" in Mebibytes::new(1)..=Mebibytes::new(1 << 24);
         /// Memory of the whole service, inputs and results that are read slowly included; a number without a unit
         /// counts MiB.
         memory: Mebibytes = 2048, "SIZE" in Mebibytes::new(64)..=Mebibytes::new(1 << 22);
@@ -99,11 +109,17 @@ settings! {
         idle_timeout: Time = "75s", "TIME" in Time::MILLISECOND..=Time::DAY;
         /// Time without a byte of progress after which a client, or a fetch that is passed on, is cut.
         stall_timeout: Time = "30s", "TIME" in Time::MILLISECOND..=Time::DAY;
+        /// Time for a response to be read by its client, plus its length divided by min-rate.
+        response_timeout: Time = "120s", "TIME" in Time::MILLISECOND..=Time::DAY;
+        /// Bytes per second that the client of a long response has to read.
+        min_rate: Bytes = "16kB", "SIZE" in Bytes(1)..=Bytes(1_000_000_000);
+        /// Time after SIGTERM in which requests are still served while /readyz says 503, for load balancers to notice.
+        drain_delay: Time = "0s", "TIME" in Time::ZERO..=Time::DAY;
         /// Time that open responses may take after SIGTERM.
         drain_timeout: Time = "30s", "TIME" in Time::ZERO..=Time::DAY;
     }
     "Monitoring" {
-        /// Address of the admin server with /metrics and /healthz.
+        /// Address of the admin server with /metrics, /livez and /readyz.
         admin: Option<Address>, "ADDR";
         /// Format of log lines: human or json.
         log: LogFormat = "human", "FORMAT";

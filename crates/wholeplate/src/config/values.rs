@@ -74,6 +74,7 @@ pub(crate) struct Time(Duration);
 impl Time {
     pub(crate) const ZERO: Self = Self(Duration::ZERO);
     pub(crate) const MILLISECOND: Self = Self(Duration::from_millis(1));
+    pub(crate) const HOUR: Self = Self(Duration::from_hours(1));
     pub(crate) const DAY: Self = Self(Duration::from_hours(24));
 
     pub(crate) fn duration(self) -> Duration {

@@ -10,8 +10,8 @@ use super::body::ResponseBody;
 use super::lifetime::{Lifetime, cache_control};
 use super::response::{Response, plain};
 use super::tag::ENGINE_VERSION;
+use crate::admission::RenderOutcome;
 use crate::fields::value;
-use crate::pool::RenderOutcome;
 
 /// Response headers of every image, as documented.
 const CSP: &str =

@@ -4,6 +4,7 @@ use super::body::ResponseBody;
 use crate::choices::{ERROR_LIFETIME, ONERROR_STATUS};
 use crate::error::ApiError;
 use crate::fields::value;
+use crate::metrics::ErrorNumber;
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 
@@ -21,6 +22,7 @@ pub(crate) fn plain(status: StatusCode, content_type: &'static str, body: Bytes)
 /// An error: its number in `cf-resized` and in the text.
 pub(crate) fn error(error: &ApiError) -> Response {
     let mut response = plain(error.status(), "text/plain; charset=utf-8", error.body().into());
+    response.extensions_mut().insert(ErrorNumber(error.number()));
     let headers = response.headers_mut();
     headers.insert("cf-resized", value(&format!("err={}", error.number())));
     headers.insert(header::CACHE_CONTROL, value(&format!("max-age={ERROR_LIFETIME}")));

@@ -1,4 +1,4 @@
-//! Figures and health, for the operator.
+//! Metrics and health, for the operator.
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -7,15 +7,26 @@ use crate::app::App;
 use crate::metrics;
 use crate::respond::{self, Response};
 
+/// The description of these routes.
+const OPENAPI: &str = include_str!("../../../../docs/openapi.json");
+
 pub(crate) fn respond(app: &App, stats: &delivery::Stats, path: &str) -> Response {
     match path {
-        "/healthz" => respond::plain(StatusCode::OK, "text/plain; charset=utf-8", "ok\n".into()),
+        "/livez" | "/healthz" => respond::plain(StatusCode::OK, "text/plain; charset=utf-8", "ok\n".into()),
+        "/readyz" => {
+            let readiness = app.health.readiness(&app.pool);
+            let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            let json = serde_json::to_vec(&readiness).unwrap_or_default();
+            respond::plain(status, "application/json", json.into())
+        }
         "/metrics" => {
             let text = metrics::text(app, stats);
             respond::plain(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text.into())
         }
+        "/openapi.json" => respond::plain(StatusCode::OK, "application/json", OPENAPI.into()),
         _ => {
-            let text = Bytes::from_static(b"Not found. /metrics and /healthz are here.\n");
+            let text =
+                Bytes::from_static(b"Not found. /metrics, /livez, /readyz and /openapi.json are here.\n");
             respond::plain(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", text)
         }
     }

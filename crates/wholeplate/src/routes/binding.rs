@@ -6,10 +6,10 @@ use http_body::Body;
 use recipe::dialect::binding::{BindingInput, BindingRequest};
 use serde::Serialize;
 
+use crate::admission::{Client, InputData};
 use crate::app::App;
 use crate::binding::{Form, FormInput};
 use crate::error::ApiError;
-use crate::pool::InputData;
 use crate::produce::Task;
 use crate::request::RequestContext;
 use crate::respond::{self, Response};
@@ -35,8 +35,8 @@ where
     let form = Form::read(app, content_type, body).await;
     drop(receive);
     let done = match form {
-        Ok(form) if is_info => info(app, form, trace).await,
-        Ok(form) => transform(app, form, &SourceRequest::new(request).anonymous()).await,
+        Ok(form) if is_info => info(app, form, &app.client(request), trace).await,
+        Ok(form) => transform(app, form, app.client(request), &SourceRequest::new(request).anonymous()).await,
         Err(error) => Err(error),
     };
     match done {
@@ -73,11 +73,11 @@ struct Info {
     height: Option<u32>,
 }
 
-async fn info(app: &App, form: Form, trace: &Trace) -> Result<Response, ApiError> {
+async fn info(app: &App, form: Form, client: &Client, trace: &Trace) -> Result<Response, ApiError> {
     let Some(FormInput::Image(image)) = form.inputs.into_iter().next() else {
         return Err(ApiError::bad_request("the image part is missing"));
     };
-    let (probe, size) = app.pool.probe(image, trace).await?;
+    let (probe, size) = app.pool.probe(image, client, trace).await?;
     let format = probe.format.mime();
     let (width, height) = probe.oriented_size();
     let info = if probe.format == codecs::Format::Svg {
@@ -89,7 +89,12 @@ async fn info(app: &App, form: Form, trace: &Trace) -> Result<Response, ApiError
     Ok(respond::plain(StatusCode::OK, "application/json", json.into()))
 }
 
-async fn transform(app: &App, form: Form, request: &SourceRequest) -> Result<Response, ApiError> {
+async fn transform(
+    app: &App,
+    form: Form,
+    client: Client,
+    request: &SourceRequest,
+) -> Result<Response, ApiError> {
     let parsed = {
         let inputs = form.inputs.iter().map(|input| match input {
             FormInput::Image(_) => BindingInput::Image,
@@ -113,7 +118,7 @@ async fn transform(app: &App, form: Form, request: &SourceRequest) -> Result<Res
             FormInput::Text(_) => InputData::Nothing,
         })
         .collect();
-    let task = Task { recipe: parsed.value, warnings: parsed.warnings };
+    let task = Task { recipe: parsed.value, warnings: parsed.warnings, client, host: "upload".to_owned() };
     let outcome = app.produce(task, &supplied, request).await?;
     let mut response = respond::plain(StatusCode::OK, outcome.rendered.content_type, outcome.body);
     for warning in &outcome.warnings {

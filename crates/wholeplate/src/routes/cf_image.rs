@@ -6,10 +6,10 @@ use recipe::dialect::ParseMode;
 use recipe::dialect::cf_image::{self, CfImage};
 
 use super::passthrough;
-use super::url::wrong_method;
+use super::url::{host_of, wrong_method};
+use crate::admission::InputData;
 use crate::app::App;
 use crate::error::ApiError;
-use crate::pool::InputData;
 use crate::produce::Task;
 use crate::request::{ListenerKind, RequestContext};
 use crate::respond::{self, Response};
@@ -81,6 +81,7 @@ async fn transform(
     if image.origin_auth {
         source_request.credentials = shared_headers(&request.headers);
     }
+    let host = host_of(&source);
     let options = image.recipe.to_string();
     source_request.conditions = respond::source_conditions(&request.headers, &options);
     let fetched = super::fetch::source(app, &source, &source_request, source_headers).await?;
@@ -90,7 +91,7 @@ async fn transform(
     let Some(bytes) = fetched.bytes_unless_current(&request.headers, &inherited) else {
         return Ok(respond::not_modified(&inherited));
     };
-    let task = Task { recipe: image.recipe, warnings: image.warnings };
+    let task = Task { recipe: image.recipe, warnings: image.warnings, client: app.client(request), host };
     let outcome = app.produce(task, &[InputData::Bytes(bytes)], &source_request).await?;
     let mut response = respond::success(outcome, &inherited);
     respond::add_digest(&request.headers, &mut response).await;

@@ -15,6 +15,7 @@ use http_body::Body;
 use self::cf_image::Subrequest;
 use crate::app::App;
 use crate::error::ApiError;
+use crate::metrics::Route;
 use crate::request::{ListenerKind, RequestContext};
 use crate::respond::{self, Response};
 
@@ -30,38 +31,54 @@ where
     if request.times_passed_on() > MOST_TIMES_PASSED_ON {
         return respond::error(&ApiError::PassedTooOften);
     }
+    let (route, mut response) = routed(app, request, body).await;
+    response.extensions_mut().insert(Route(route));
+    response
+}
+
+/// The response, and the name of the route that made it.
+async fn routed<B>(app: &App, request: RequestContext, body: B) -> (&'static str, Response)
+where
+    B: Body<Data = Bytes> + Send + Sync + Unpin + 'static,
+    B::Error: std::error::Error + Send + Sync + 'static,
+{
     match cf_image::subrequest(app, &request) {
-        Some(Ok(Subrequest::Image(image))) => return cf_image::respond(app, &request, *image).await,
-        Some(Ok(Subrequest::Plain)) => return passthrough::respond(app, request, body).await,
+        Some(Ok(Subrequest::Image(image))) => {
+            return ("cf.image", cf_image::respond(app, &request, *image).await);
+        }
+        Some(Ok(Subrequest::Plain)) => return ("fetch", passthrough::respond(app, request, body).await),
         Some(Ok(Subrequest::Direct)) => {
-            return passthrough::respond(app, passthrough::marked(request), body).await;
+            return ("fetch", passthrough::respond(app, passthrough::marked(request), body).await);
         }
         Some(Err(error)) => {
             request.trace.route(&request.method, "cf.image");
-            return respond::error(&error);
+            return ("cf.image", respond::error(&error));
         }
         None => {}
     }
     if let Some(response) = url::respond(app, &request).await {
-        return response;
+        return ("/cdn-cgi/image", response);
     }
     // The vendor's router redirects the spelling with a backslash to the real one.
     if let Some(rest) = request.target().strip_prefix("/cdn-cgi\\image/") {
-        return respond::redirect(&format!("{}{rest}", recipe::dialect::url::PREFIX));
+        let location = format!("{}{rest}", recipe::dialect::url::PREFIX);
+        return ("/cdn-cgi/image", respond::redirect(&location));
     }
     let call = matches!(request.path(), "/info" | "/transform");
     let unix = request.listener == ListenerKind::Unix;
     if call && (unix || app.config.binding_on_tcp) {
-        return binding::respond(app, &request, body).await;
+        let route = if request.path() == "/info" { "/info" } else { "/transform" };
+        return (route, binding::respond(app, &request, body).await);
     }
     if call && request.method == Method::POST {
         let text = "The binding is served on the Unix socket; --binding-on-tcp opens it here too.\n";
-        return respond::plain(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", text.into());
+        return ("binding", respond::plain(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", text.into()));
     }
     let response = original::respond(app, &request).await;
     if unix && response.status().is_client_error() {
         // Clients of the socket read errors as those of the binding.
-        return binding::error(&ApiError::BindingPathUnknown { path: request.path().to_owned() });
+        let error = ApiError::BindingPathUnknown { path: request.path().to_owned() };
+        return ("binding", binding::error(&error));
     }
-    response
+    ("original", response)
 }

@@ -6,11 +6,11 @@ use recipe::dialect::url::{SourceRef, UrlRequest, onerror_source, parse_with};
 use url::Url;
 
 use super::fetch;
+use crate::admission::InputData;
 use crate::app::App;
 use crate::choices::ONERROR_SUBDOMAINS;
 use crate::error::ApiError;
 use crate::fields::value;
-use crate::pool::InputData;
 use crate::produce::Task;
 use crate::request::RequestContext;
 use crate::respond::{self, Response};
@@ -64,11 +64,22 @@ async fn transform(
     let Some(bytes) = fetched.bytes_unless_current(&request.headers, &inherited) else {
         return Ok(respond::not_modified(&inherited));
     };
-    let task = Task { recipe: resolved.recipe, warnings: resolved.warnings };
+    let task = Task {
+        recipe: resolved.recipe,
+        warnings: resolved.warnings,
+        client: app.client(request),
+        host: host_of(&parsed.source),
+    };
     let outcome = app.produce(task, &[InputData::Bytes(bytes)], &source_request).await?;
     let mut response = respond::success(outcome, &inherited);
     respond::add_digest(&request.headers, &mut response).await;
     Ok(response)
+}
+
+/// The host of a source, for metrics.
+pub(super) fn host_of(source: &SourceRef) -> String {
+    let SourceRef::Absolute(text) = source else { return "origin".to_owned() };
+    Url::parse(text).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
 }
 
 /// The error, or with `onerror=redirect` a redirect to the untransformed source, if that is on the same zone.

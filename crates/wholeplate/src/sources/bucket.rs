@@ -14,7 +14,7 @@ use super::deadlines::Deadlines;
 use super::failure::FetchError;
 use super::receive::receive;
 use crate::error::ApiError;
-use crate::memory::Share;
+use crate::admission::MemoryPool;
 
 /// URL schemes of buckets.
 const SCHEMES: [&str; 6] = ["s3", "s3a", "gs", "az", "azure", "abfss"];
@@ -58,7 +58,7 @@ impl Bucket {
         tags: Option<&HeaderValue>,
         limit: u64,
         deadlines: &Deadlines,
-        memory: &Share,
+        memory: &MemoryPool,
     ) -> Result<(Option<Bytes>, HeaderMap), FetchError> {
         match self.attempt(path, tags, limit, deadlines, memory).await {
             Err(error) if error.again => self.attempt(path, tags, limit, deadlines, memory).await,
@@ -72,7 +72,7 @@ impl Bucket {
         tags: Option<&HeaderValue>,
         limit: u64,
         deadlines: &Deadlines,
-        memory: &Share,
+        memory: &MemoryPool,
     ) -> Result<(Option<Bytes>, HeaderMap), FetchError> {
         let path = path.split(['?', '#']).next().unwrap_or_default();
         let below =

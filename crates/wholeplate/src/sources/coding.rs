@@ -10,7 +10,7 @@ use http::{HeaderMap, header};
 
 use crate::error::ApiError;
 use crate::fields::joined;
-use crate::memory::Share;
+use crate::admission::MemoryPool;
 
 /// The first bytes of a gzip member.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -66,7 +66,7 @@ pub(super) fn decode(
     mut bytes: Bytes,
     codings: &[Coding],
     limit: u64,
-    memory: &Share,
+    memory: &MemoryPool,
 ) -> Result<Bytes, ApiError> {
     for coding in codings.iter().rev() {
         if let Some(decoded) = undo(&bytes, *coding, limit, memory)? {
@@ -77,7 +77,7 @@ pub(super) fn decode(
 }
 
 /// `None`: the bytes do not have this coding.
-fn undo(bytes: &[u8], coding: Coding, limit: u64, memory: &Share) -> Result<Option<Bytes>, ApiError> {
+fn undo(bytes: &[u8], coding: Coding, limit: u64, memory: &MemoryPool) -> Result<Option<Bytes>, ApiError> {
     if coding == Coding::Gzip {
         return if bytes.starts_with(&GZIP) { members(bytes, limit, memory).map(Some) } else { Ok(None) };
     }
@@ -98,7 +98,7 @@ fn undo(bytes: &[u8], coding: Coding, limit: u64, memory: &Share) -> Result<Opti
 }
 
 /// All members of a gzip file. Bytes behind the last one are not part of it.
-fn members(bytes: &[u8], limit: u64, memory: &Share) -> Result<Bytes, ApiError> {
+fn members(bytes: &[u8], limit: u64, memory: &MemoryPool) -> Result<Bytes, ApiError> {
     let mut output = Output::new(limit, memory)?;
     let mut rest = bytes;
     while rest.starts_with(&GZIP) {
@@ -136,12 +136,12 @@ impl Stopped {
 /// Decoded bytes, with memory that is taken as they come.
 struct Output {
     bytes: Vec<u8>,
-    held: crate::memory::Hold,
+    held: crate::admission::MemoryPermit,
     limit: u64,
 }
 
 impl Output {
-    fn new(limit: u64, memory: &Share) -> Result<Self, ApiError> {
+    fn new(limit: u64, memory: &MemoryPool) -> Result<Self, ApiError> {
         let held = memory.try_take(STEP).map_err(|_| ApiError::SourcesBusy)?;
         Ok(Self { bytes: Vec::new(), held, limit })
     }
@@ -194,7 +194,7 @@ impl Output {
     }
 
     fn finish(self) -> Bytes {
-        self.held.tie(self.bytes)
+        self.held.into_bytes(self.bytes)
     }
 }
 
@@ -209,7 +209,7 @@ mod tests {
 
     use super::{Coding, codings, decode};
     use crate::error::ApiError;
-    use crate::memory::Shares;
+    use crate::admission::MemoryPools;
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());

@@ -18,9 +18,10 @@ use super::origin::{Origin, join, parse_url};
 use super::policy::FetchPolicy;
 use super::request::SourceRequest;
 use super::reserve::reserve;
+use crate::admission::MemoryPool;
 use crate::config::Config;
 use crate::error::ApiError;
-use crate::memory::Share;
+use crate::admission::MemoryPool;
 use crate::respond::{self, BoxError, Lifetime};
 
 /// What a response inherits from its source.
@@ -66,7 +67,7 @@ impl Source {
 pub(crate) struct Fetcher {
     origin: Option<Origin>,
     http: Http,
-    memory: Share,
+    memory: MemoryPool,
     max_source: u64,
     /// How long a plain fetch may stand still.
     patience: Duration,
@@ -78,7 +79,7 @@ pub(crate) struct Fetcher {
 impl Fetcher {
     /// # Errors
     /// A message that names the setting: an origin that is neither a directory nor a URL.
-    pub(crate) fn new(config: &Config, memory: &Share) -> Result<Self, String> {
+    pub(crate) fn new(config: &Config, memory: &MemoryPool) -> Result<Self, String> {
         Ok(Self {
             origin: config.origin.clone(),
             http: Http::new(FetchPolicy::new(config), memory.clone())?,
@@ -238,7 +239,7 @@ impl Fetcher {
             if bytes.len() as u64 != size {
                 return Err(ApiError::SourceChanged);
             }
-            Ok(Source { head, bytes: Some(held.tie(bytes)) })
+            Ok(Source { head, bytes: Some(held.into_bytes(bytes)) })
         });
         read.await.map_err(ApiError::internal)?
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use crate::memory::Share;
+use crate::admission::MemoryPool;
 use crate::respond::Lifetime;
 
 /// Largest font file in bytes.
@@ -33,7 +33,7 @@ impl Weighter<String, (Bytes, Instant)> for FontWeight {
 pub(super) struct FontCache(Arc<Cache<String, (Bytes, Instant), FontWeight>>);
 
 impl FontCache {
-    pub(super) fn new(memory: &Share) -> Self {
+    pub(super) fn new(memory: &MemoryPool) -> Self {
         let bytes = FONT_CACHE.min(memory.total() as u64 / 2);
         Self(Arc::new(Cache::with_weighter(FONTS, bytes, FontWeight)))
     }

@@ -20,7 +20,7 @@ use super::receive::receive;
 use super::resolve::{NoSuchHost, NotPublic, Resolver};
 use crate::error::ApiError;
 use crate::fields::joined;
-use crate::memory::Share;
+use crate::admission::MemoryPool;
 use crate::request::VIA;
 
 /// The user agent of fetches for transformations. Fetches that are passed on keep theirs.
@@ -104,13 +104,13 @@ pub(super) struct Http {
     public: Clients,
     pub(super) policy: Arc<FetchPolicy>,
     /// For the bodies of all requests.
-    memory: Share,
+    memory: MemoryPool,
 }
 
 impl Http {
     /// # Errors
     /// If the TLS library cannot be set up.
-    pub(super) fn new(policy: FetchPolicy, memory: Share) -> Result<Self, String> {
+    pub(super) fn new(policy: FetchPolicy, memory: MemoryPool) -> Result<Self, String> {
         let any = Clients::new(&policy, Network::Any)?;
         let public = Clients::new(&policy, Network::Public)?;
         Ok(Self { any, public, policy: Arc::new(policy), memory })

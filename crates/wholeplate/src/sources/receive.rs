@@ -8,7 +8,7 @@ use super::deadlines::Deadlines;
 use super::failure::FetchError;
 use super::reserve::Arriving;
 use crate::error::ApiError;
-use crate::memory::Share;
+use crate::admission::MemoryPool;
 
 /// The whole body. `announced` is its promised length; an error of `stream` is the text of its cause.
 pub(super) async fn receive(
@@ -16,7 +16,7 @@ pub(super) async fn receive(
     announced: Option<u64>,
     limit: u64,
     deadlines: &Deadlines,
-    memory: &Share,
+    memory: &MemoryPool,
 ) -> Result<Bytes, FetchError> {
     let too_large = ApiError::SourceTooLarge { limit };
     if announced.is_some_and(|n| n > limit) {

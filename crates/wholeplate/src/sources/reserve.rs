@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::admission::{MemoryFull, MemoryPermit, MemoryPool};
 use crate::error::ApiError;
-use crate::memory::{Full, Hold, Share};
 
 /// How long a source may wait for memory.
 const MEMORY_WAIT: Duration = Duration::from_secs(30);
@@ -13,12 +13,12 @@ const MEMORY_WAIT: Duration = Duration::from_secs(30);
 const FIRST: usize = 64 << 10;
 
 /// Takes memory for a source of `size` bytes.
-pub(super) async fn reserve(memory: &Share, size: usize) -> Result<Hold, ApiError> {
+pub(super) async fn reserve(memory: &MemoryPool, size: usize) -> Result<MemoryPermit, ApiError> {
     memory.take(size, MEMORY_WAIT).await.map_err(|full| out_of_memory(memory, size, full))
 }
 
 /// Why there is no memory for a source of `size` bytes.
-fn out_of_memory(memory: &Share, size: usize, _: Full) -> ApiError {
+fn out_of_memory(memory: &MemoryPool, size: usize, _: MemoryFull) -> ApiError {
     if size > memory.total() {
         let (needs, has) = (size >> 20, memory.total() >> 20);
         return ApiError::SourceNeedsMemory { needs, has };
@@ -29,21 +29,21 @@ fn out_of_memory(memory: &Share, size: usize, _: Full) -> ApiError {
 /// A body that arrives. Memory is taken for what has arrived, not for what was announced.
 #[derive(Debug)]
 pub(super) struct Arriving {
-    memory: Share,
+    memory: MemoryPool,
     announced: usize,
     bytes: Vec<u8>,
     /// Memory for `room` bytes.
-    held: Vec<Hold>,
+    held: Vec<MemoryPermit>,
     room: usize,
 }
 
 impl Arriving {
     /// # Errors
     /// For an announced length that can never be held.
-    pub(super) async fn new(memory: &Share, announced: Option<u64>) -> Result<Self, ApiError> {
+    pub(super) async fn new(memory: &MemoryPool, announced: Option<u64>) -> Result<Self, ApiError> {
         let announced = announced.map_or(0, |n| usize::try_from(n).unwrap_or(usize::MAX));
         if announced > memory.total() {
-            return Err(out_of_memory(memory, announced, Full));
+            return Err(out_of_memory(memory, announced, MemoryFull));
         }
         let room = if announced == 0 { FIRST } else { announced.min(FIRST) };
         let held = vec![reserve(memory, room).await?];
@@ -83,7 +83,7 @@ impl Arriving {
 
 struct Whole {
     bytes: Vec<u8>,
-    _held: Vec<Hold>,
+    _held: Vec<MemoryPermit>,
 }
 
 impl AsRef<[u8]> for Whole {
@@ -95,7 +95,7 @@ impl AsRef<[u8]> for Whole {
 #[cfg(test)]
 mod tests {
     use super::Arriving;
-    use crate::memory::Shares;
+    use crate::admission::MemoryPools;
 
     // OPS-008
     #[tokio::test]

@@ -78,7 +78,8 @@ fn info_is_one_object_a_line() {
 fn what_is_misconfigured_does_not_start_and_is_named() {
     let dir = pictures();
     std::fs::write(dir.path().join("bad.toml"), "quue = 3\n").unwrap();
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 9] = [
+        (&["serve", "--queue", "7"], "--queue: this setting is gone; set queue-timeout"),
         (&["serve", "--compute-timeout", "9223372036854775807"], "--compute-timeout: "),
         (&["serve", "--memory", "17592186044416"], "--memory: "),
         (&["serve", "--config", "bad.toml"], "quue"),
@@ -103,12 +104,12 @@ fn what_is_misconfigured_does_not_start_and_is_named() {
 #[test]
 fn the_effective_configuration_can_be_used_again() {
     let dir = pictures();
-    let printed = run(dir.path(), &["config", "--queue", "7", "--allow-origin", "*.example.com"]);
+    let printed = run(dir.path(), &["config", "--workers", "7", "--allow-origin", "*.example.com"]);
     assert!(printed.status.success());
     std::fs::write(dir.path().join("w.toml"), &printed.stdout).unwrap();
     let again = run(dir.path(), &["config", "--config", "w.toml"]);
     assert_eq!(said(&again).0, said(&printed).0);
-    assert!(said(&again).0.contains("queue = 7"));
+    assert!(said(&again).0.contains("workers = 7"));
     assert!(said(&run(dir.path(), &["completions", "bash"])).0.contains("wholeplate"));
     let help = said(&run(dir.path(), &["serve", "--help"])).0;
     assert!(
@@ -461,4 +462,44 @@ fn a_large_drawing_passes_through() {
     let done = run(dir.path(), &["transform", "large.svg", "-o", "o.svg", "--options", "width=9"]);
     assert!(done.status.success(), "{:?}", said(&done));
     assert!(std::fs::metadata(dir.path().join("o.svg")).unwrap().len() >= drawing.len() as u64);
+}
+
+#[test]
+fn without_options_the_extension_says_what_to_do() {
+    let dir = pictures();
+    let done = run(dir.path(), &["transform", "b.jpg", "-o", "b.webp"]);
+    assert!(done.status.success(), "{:?}", said(&done));
+    assert_eq!(format_of(&dir.path().join("b.webp")), Format::WebP);
+    for output in ["out/", "-", "b.unknown"] {
+        let done = run(dir.path(), &["transform", "b.jpg", "-o", output]);
+        assert!(!done.status.success() && said(&done).1.contains("--options"), "{output}: {:?}", said(&done));
+    }
+}
+
+#[test]
+fn a_batch_ends_with_a_summary() {
+    let dir = pictures();
+    let batch = ["transform", "a.png", "b.jpg", "notes.txt", "-o", "out/", "--options", "width=30"];
+    let (_, errors) = said(&run(dir.path(), &batch));
+    let summary = errors.lines().find(|line| line.starts_with("2 files, "));
+    assert!(summary.is_some_and(|line| line.contains(" to ") && line.ends_with(" s")), "{errors}");
+}
+
+#[test]
+fn the_doctor_names_what_would_keep_the_service_from_working() {
+    let dir = pictures();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listener.local_addr().unwrap().to_string();
+    let well = run(dir.path(), &["doctor", "--listen", "127.0.0.1:0", "--memory", "64"]);
+    assert!(well.status.success(), "{:?}", said(&well));
+    assert!(said(&well).0.contains("ok    listen: 127.0.0.1:0 is free"), "{:?}", said(&well));
+    for (flags, named) in [
+        (["--listen", taken.as_str()], format!("FAIL  listen: {taken}")),
+        (["--memory", "4194304"], "FAIL  memory: 4194304 MiB".to_owned()),
+        (["--unix", "nowhere/w.sock"], "FAIL  unix: nowhere".to_owned()),
+        (["--memory", "many"], "FAIL  configuration: --memory: 'many'".to_owned()),
+    ] {
+        let done = run(dir.path(), &[&["doctor"], &flags[..]].concat());
+        assert!(!done.status.success() && said(&done).0.contains(&named), "{flags:?}: {:?}", said(&done));
+    }
 }

@@ -22,6 +22,7 @@ mod formats;
 mod hosts;
 mod inputs;
 mod models;
+mod operation;
 mod origin;
 mod outbound;
 mod pixels;

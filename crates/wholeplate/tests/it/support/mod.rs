@@ -17,6 +17,7 @@ use work::{Budget, Work};
 pub struct Server {
     child: Child,
     pub address: String,
+    admin: Option<String>,
     pub socket: PathBuf,
     /// What sources resolve against, if `start` made it.
     pub pictures: tempfile::TempDir,
@@ -65,14 +66,23 @@ impl Server {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut address = None;
         let mut unix = false;
-        while address.is_none() || !unix {
+        let mut admin = None;
+        let has_admin = flags.contains(&"--admin");
+        while address.is_none() || !unix || (has_admin && admin.is_none()) {
             let line = lines.next().expect("the server says where it listens").unwrap();
-            if let Some((_, rest)) = line.split_once("://") {
+            if let Some((_, rest)) = line.strip_prefix("admin on ").and_then(|rest| rest.split_once("://")) {
+                admin = Some(rest.to_owned());
+            } else if let Some((_, rest)) = line.split_once("://") {
                 address = Some(rest.to_owned());
             }
             unix |= line.starts_with("listening on unix:");
         }
-        Self { child, address: address.unwrap(), socket, pictures }
+        Self { child, address: address.unwrap(), admin, socket, pictures }
+    }
+
+    /// The address of the admin server.
+    pub fn admin(&self) -> &str {
+        self.admin.as_deref().expect("--admin")
     }
 
     pub fn pid(&self) -> u32 {

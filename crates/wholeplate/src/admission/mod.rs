@@ -1,0 +1,13 @@
+//! Admission: which request gets a worker, memory and disk, when, and which one is refused.
+
+pub(crate) mod allocator;
+mod estimate;
+mod input;
+mod memory;
+mod pool;
+mod queue;
+
+pub(crate) use self::input::{InputData, SpooledFile};
+pub(crate) use self::memory::{MemoryFull, MemoryPermit, MemoryPool, MemoryPools};
+pub(crate) use self::pool::{Pool, RenderOutcome, render_here};
+pub(crate) use self::queue::Client;

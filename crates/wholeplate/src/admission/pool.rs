@@ -1,0 +1,414 @@
+//! Runs probing, planning and rendering on blocking threads: with a worker from the queue, memory that is taken before it
+//! is used, a deadline, and a cancellation flag that is set when the request's future is dropped.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use imaging::{AcceptedFormats, Body, Limits, Plan, PlanKind, Probe, RenderInput, Rendered};
+use recipe::{Input, Recipe, Warnings};
+use work::{Budget, Cancel, Stages, Work};
+
+use super::estimate::Estimator;
+use super::input::InputData;
+use super::memory::{MemoryPermit, MemoryPool};
+use super::queue::{Client, Overload, Queue, Worker};
+use crate::config::Config;
+use crate::error::ApiError;
+use crate::models::{self, Shared};
+use crate::telemetry::Trace;
+
+/// What a plan cannot foresee: growing outputs, tables.
+const SLACK: u64 = 8 << 20;
+/// How long a planned image may wait for memory.
+const MEMORY_WAIT: Duration = Duration::from_secs(120);
+/// What probing and planning are expected to take.
+const PLANNING: Duration = Duration::from_millis(1);
+/// Memory that probing and planning may take: this, and so many times the length of the inputs (trees of SVG, fonts), but
+/// at most the given part of all memory for pixels.
+const PLANNING_BYTES: usize = 4 << 20;
+const PLANNING_FACTOR: usize = 8;
+const PLANNING_PART: usize = 4;
+/// How long a worker may go on after `compute-timeout` before it counts as stuck.
+const STUCK_AFTER: Duration = Duration::from_secs(5);
+/// How long requests may wait with none of them getting a worker before the service is not ready.
+const STALLED_AFTER: Duration = Duration::from_secs(10);
+
+/// An image or its description, and how it was made.
+#[derive(Debug)]
+pub(crate) struct RenderOutcome {
+    /// Holds its memory until the last byte has been delivered.
+    pub(crate) body: Bytes,
+    /// What is known of the result, without its bytes.
+    pub(crate) rendered: Rendered,
+    pub(crate) warnings: Warnings,
+    /// The media type of the first input.
+    pub(crate) source_type: &'static str,
+    /// Time that the request waited for workers and memory.
+    pub(crate) queued: Duration,
+    /// Time spent on fetching overlays and fonts.
+    pub(crate) fetched: Duration,
+}
+
+/// Figures of the pool since its start.
+#[derive(Debug, Default)]
+pub(crate) struct PoolStats {
+    pub(crate) made: AtomicU64,
+    pub(crate) failed: AtomicU64,
+    pub(crate) refused: AtomicU64,
+    pub(crate) cancelled: AtomicU64,
+    pub(crate) panicked: AtomicU64,
+    pub(crate) peak_bytes: AtomicU64,
+    /// Workers that went on long after their deadline.
+    pub(crate) stuck: AtomicU64,
+    /// Sums over the images made, in microseconds.
+    pub(crate) queued_micros: AtomicU64,
+    pub(crate) estimated_micros: AtomicU64,
+    pub(crate) taken_micros: AtomicU64,
+}
+
+/// Runs images. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Pool {
+    queue: Queue,
+    estimator: Arc<Estimator>,
+    memory: MemoryPool,
+    compute_timeout: Duration,
+    limits: Arc<Limits>,
+    models: Shared,
+    accepted: AcceptedFormats,
+    pub(crate) stats: Arc<PoolStats>,
+}
+
+/// Cancels the work when the request's future is dropped.
+struct CancelOnDrop {
+    cancel: Cancel,
+    stats: Arc<PoolStats>,
+    armed: bool,
+}
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        if self.armed {
+            self.cancel.cancel();
+            self.stats.cancelled.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// One request on its way through the pool.
+struct Job<'a> {
+    client: &'a Client,
+    trace: &'a Trace,
+    cancel: Cancel,
+    arrived: Instant,
+    queued: Duration,
+    /// Whether it has had a worker before.
+    admitted: bool,
+    /// Computing time that is left.
+    time_left: Duration,
+}
+
+impl Pool {
+    /// # Errors
+    /// A message that names the setting that cannot be used.
+    pub(crate) fn new(config: &Config, memory: MemoryPool, models: Shared) -> Result<Self, String> {
+        models::fit(&models, memory.total() as u64)?;
+        Ok(Self {
+            queue: Queue::new(config.workers(), config.queue_timeout.duration()),
+            estimator: Arc::default(),
+            memory,
+            compute_timeout: config.compute_timeout.duration(),
+            limits: Arc::new(models::limits(&models)),
+            models,
+            accepted: config.inputs()?,
+            stats: Arc::default(),
+        })
+    }
+
+    /// Bytes of memory that nobody holds.
+    pub(crate) fn free_bytes(&self) -> u64 {
+        self.memory.free() as u64
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue.waiting()
+    }
+
+    pub(crate) fn busy(&self) -> usize {
+        self.queue.busy()
+    }
+
+    /// Why no work should be sent here, if so.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        let stalled = self.queue.stalled_for();
+        if stalled >= STALLED_AFTER {
+            return Some(format!("no waiting request got a worker for {} s", stalled.as_secs()));
+        }
+        let stuck = self.stuck();
+        (!stuck.is_empty()).then(|| format!("{} workers are stuck", stuck.len()))
+    }
+
+    /// Workers that went on long after their deadline, and what they work on.
+    fn stuck(&self) -> Vec<(u64, Arc<str>)> {
+        self.queue.running_longer_than(self.compute_timeout + STUCK_AFTER)
+    }
+
+    /// Counts and logs workers that are stuck, once each. Runs forever.
+    pub(crate) async fn watch(self) {
+        let mut known = Vec::new();
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let stuck = self.stuck();
+            for (id, recipe) in stuck.iter().filter(|(id, _)| !known.contains(id)) {
+                self.stats.stuck.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(worker = id, %recipe, "a worker is stuck");
+            }
+            known = stuck.into_iter().map(|(id, _)| id).collect();
+        }
+    }
+
+    /// Reads the header of an image; gives it with the size of the file.
+    pub(crate) async fn probe(
+        &self,
+        image: InputData,
+        client: &Client,
+        trace: &Trace,
+    ) -> Result<(Probe, usize), ApiError> {
+        let (mut guard, job) = self.job(client, trace);
+        let probed = self.run_probe(image, job).await;
+        guard.armed = false;
+        probed
+    }
+
+    async fn run_probe(&self, image: InputData, mut job: Job<'_>) -> Result<(Probe, usize), ApiError> {
+        let bytes = self.planning_bytes([&image]);
+        let (worker, memory) = self.admit(&mut job, PLANNING, bytes, "probe").await?;
+        let work = self.work(&job, memory.bytes(), Stages::default());
+        let (phase, accepted) = (job.trace.phase("probe"), self.accepted.clone());
+        on_a_thread(move || {
+            // Held until the work has really ended, not only until nobody waits for it.
+            let _held = (worker, memory, phase);
+            let bytes = image.open()?.unwrap_or_default();
+            Ok((accepted.probe(&bytes, &work)?, bytes.len()))
+        })
+        .await
+    }
+
+    /// Plans and renders. `inputs[i]` belongs to input `i` of the recipe. Stops when the returned future is dropped.
+    pub(crate) async fn render(
+        &self,
+        recipe: Recipe,
+        inputs: Vec<InputData>,
+        client: &Client,
+        trace: &Trace,
+    ) -> Result<RenderOutcome, ApiError> {
+        let (mut guard, job) = self.job(client, trace);
+        let done = self.run(recipe, inputs, job).await;
+        guard.armed = false;
+        match &done {
+            Ok(_) => self.stats.made.fetch_add(1, Ordering::Relaxed),
+            Err(_) => self.stats.failed.fetch_add(1, Ordering::Relaxed),
+        };
+        if done.as_ref().is_err_and(ApiError::is_internal) {
+            self.stats.panicked.fetch_add(1, Ordering::Relaxed);
+        }
+        done
+    }
+
+    /// Memory that probing and planning these inputs may take.
+    fn planning_bytes<'a>(&self, inputs: impl IntoIterator<Item = &'a InputData>) -> usize {
+        let all = inputs.into_iter().map(InputData::len).fold(0, usize::saturating_add);
+        let bytes = all.saturating_mul(PLANNING_FACTOR).saturating_add(PLANNING_BYTES);
+        bytes.min(self.memory.total() / PLANNING_PART)
+    }
+
+    fn job<'a>(&self, client: &'a Client, trace: &'a Trace) -> (CancelOnDrop, Job<'a>) {
+        let cancel = Cancel::new();
+        let guard = CancelOnDrop { cancel: cancel.clone(), stats: Arc::clone(&self.stats), armed: true };
+        let (arrived, queued, time_left) = (Instant::now(), Duration::ZERO, self.compute_timeout);
+        (guard, Job { client, trace, cancel, arrived, queued, admitted: false, time_left })
+    }
+
+    /// The limits of what a job does next, whose deadline begins now.
+    fn work(&self, job: &Job<'_>, bytes: usize, stages: Stages) -> Work {
+        let deadline = Some(Instant::now() + job.time_left);
+        Work { budget: Budget::new(bytes), cancel: job.cancel.clone(), deadline, stages }
+    }
+
+    async fn run(
+        &self,
+        recipe: Recipe,
+        inputs: Vec<InputData>,
+        mut job: Job<'_>,
+    ) -> Result<RenderOutcome, ApiError> {
+        let label: Arc<str> = recipe.to_string().into();
+        let bytes = self.planning_bytes(&inputs);
+        let (worker, memory) = self.admit(&mut job, PLANNING, bytes, Arc::clone(&label)).await?;
+        let work = self.work(&job, memory.bytes(), Stages::default());
+        let (limits, accepted) = (Arc::clone(&self.limits), self.accepted.clone());
+        let (phase, estimator) = (job.trace.phase("probe"), Arc::clone(&self.estimator));
+        let began = Instant::now();
+        let (plan, estimate, recipe, inputs) = on_a_thread(move || {
+            let _held = (worker, memory, phase);
+            let recipe = Arc::new(recipe);
+            let (plan, probe) = plan(&recipe, &inputs, &limits, &accepted, &work)?;
+            let estimate = estimator.estimate(&plan, &probe);
+            Ok((plan, estimate, recipe, inputs))
+        })
+        .await?;
+        job.time_left = job.time_left.saturating_sub(began.elapsed());
+
+        let bytes = usize::try_from(plan.cost.peak_bytes.saturating_add(SLACK)).unwrap_or(usize::MAX);
+        let (worker, mut memory) = self.admit(&mut job, estimate.time, bytes, label).await?;
+        let stages = job.trace.stages();
+        let work = self.work(&job, bytes, stages.clone());
+        let (stats, estimator, models) =
+            (Arc::clone(&self.stats), Arc::clone(&self.estimator), self.models.clone());
+        let (phase, queued) = (job.trace.phase("render"), job.queued);
+        on_a_thread(move || {
+            let began = Instant::now();
+            let opened: Vec<Option<Bytes>> = inputs.iter().map(InputData::open).collect::<Result<_, _>>()?;
+            let supplies: Vec<RenderInput<'_>> = recipe
+                .inputs
+                .iter()
+                .zip(&opened)
+                .map(|(input, bytes)| match (input, bytes) {
+                    (_, None) => RenderInput::Nothing,
+                    (Input::Text(_), Some(bytes)) => RenderInput::Font(bytes),
+                    (_, Some(bytes)) => RenderInput::Image(bytes),
+                })
+                .collect();
+            let rendered = imaging::render_with(&plan, &supplies, models.as_deref(), &work);
+            let taken = began.elapsed();
+            phase.stages(&stages.rows());
+            drop((phase, worker));
+            stats.peak_bytes.fetch_max(work.budget.peak() as u64, Ordering::Relaxed);
+            let mut rendered = rendered.map_err(ApiError::from)?;
+            estimator.learn(&estimate, taken);
+            stats.queued_micros.fetch_add(micros(queued), Ordering::Relaxed);
+            stats.estimated_micros.fetch_add(micros(estimate.time), Ordering::Relaxed);
+            stats.taken_micros.fetch_add(micros(taken), Ordering::Relaxed);
+            let body = match std::mem::replace(&mut rendered.body, Body::Input) {
+                Body::Bytes(bytes) => {
+                    // Only the result is left: the rest is free for others.
+                    memory.shrink_to(bytes.capacity());
+                    memory.into_bytes(bytes)
+                }
+                Body::Input => opened.first().cloned().flatten().unwrap_or_default(),
+            };
+            let mut warnings = plan.warnings;
+            warnings.extend(std::mem::take(&mut rendered.warnings));
+            let source_type = estimate.source_format().mime();
+            Ok(RenderOutcome { body, rendered, warnings, source_type, queued, fetched: Duration::ZERO })
+        })
+        .await
+    }
+
+    /// Waits for a worker and for memory. Memory may be held by results that slow clients read, so that nobody waits for
+    /// it with a worker in hand.
+    async fn admit(
+        &self,
+        job: &mut Job<'_>,
+        estimate: Duration,
+        bytes: usize,
+        label: impl Into<Arc<str>>,
+    ) -> Result<(Worker, MemoryPermit), ApiError> {
+        // A request has one phase in the queue, unless it has to wait between planning and rendering too.
+        let waits = !job.admitted || self.queue.is_busy() || self.memory.free() < bytes;
+        let _phase = waits.then(|| job.trace.phase("queue"));
+        job.admitted = true;
+        let began = Instant::now();
+        if bytes > self.memory.total() {
+            self.stats.refused.fetch_add(1, Ordering::Relaxed);
+            let (needs, has) = (bytes >> 20, self.memory.total() >> 20);
+            return Err(ApiError::NeedsMemory { needs, has });
+        }
+        let refused = |overload: Overload| {
+            self.stats.refused.fetch_add(1, Ordering::Relaxed);
+            ApiError::Busy { expected: overload.expected }
+        };
+        let label = label.into();
+        let worker = self.queue.worker(job.client, job.arrived, estimate, &label).await.map_err(refused)?;
+        let admitted = match self.memory.try_take(bytes) {
+            Ok(memory) => (worker, memory),
+            Err(_) => {
+                drop(worker);
+                let memory = self.memory.take(bytes, MEMORY_WAIT).await;
+                let memory = memory.map_err(|_| refused(Overload { expected: Duration::from_secs(1) }))?;
+                let worker = self.queue.worker(job.client, job.arrived, estimate, &label).await;
+                (worker.map_err(refused)?, memory)
+            }
+        };
+        job.queued += began.elapsed();
+        Ok(admitted)
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Probes what is needed and plans; gives the header of the first input too.
+fn plan(
+    recipe: &Arc<Recipe>,
+    inputs: &[InputData],
+    limits: &Arc<Limits>,
+    accepted: &AcceptedFormats,
+    work: &Work,
+) -> Result<(Plan, Arc<Probe>), ApiError> {
+    let used = recipe.used_images();
+    let mut probes = Vec::with_capacity(inputs.len());
+    for (i, (input, data)) in recipe.inputs.iter().zip(inputs).enumerate() {
+        work.check()?;
+        let bytes = if used.get(i).copied().unwrap_or(false) { data.open()? } else { None };
+        probes.push(match (input, bytes) {
+            (_, None) => None,
+            (Input::Text(text), Some(font)) => Some(Arc::new(imaging::probe_text(text, &font)?)),
+            (_, Some(bytes)) => Some(Arc::new(accepted.probe(&bytes, work)?)),
+        });
+    }
+    let plan = imaging::plan(recipe, &probes, limits, work)?;
+    let first = probes.into_iter().flatten().next().ok_or(imaging::Error::NoSuchImage(0))?;
+    Ok((plan, first))
+}
+
+/// Runs `work` on a blocking thread; a panic is an error of this request only.
+async fn on_a_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    let caught = tokio::task::spawn_blocking(move || catch_unwind(AssertUnwindSafe(work)));
+    match caught.await {
+        Ok(Ok(done)) => done,
+        _ => Err(ApiError::Panicked),
+    }
+}
+
+/// Plans and renders on this thread, for the command line.
+pub(crate) fn render_here(
+    recipe: &Recipe,
+    bytes: &[u8],
+    accepted: &AcceptedFormats,
+    models: &Shared,
+) -> Result<(Rendered, Warnings), ApiError> {
+    let attempt = AssertUnwindSafe(|| {
+        let planning = Work::unlimited();
+        let probe = Arc::new(accepted.probe(bytes, &planning)?);
+        let limits = Arc::new(models::limits(models));
+        let plan = imaging::plan(&Arc::new(recipe.clone()), &[Some(probe)], &limits, &planning)?;
+        let bytes_allowed = usize::try_from(plan.cost.peak_bytes + SLACK).unwrap_or(usize::MAX);
+        let work = Work::new(Budget::new(bytes_allowed));
+        let mut rendered =
+            imaging::render_with(&plan, &[RenderInput::Image(bytes)], models.as_deref(), &work)?;
+        let mut warnings = plan.warnings;
+        warnings.extend(std::mem::take(&mut rendered.warnings));
+        debug_assert!(plan.kind != PlanKind::PassThrough || rendered.frames > 1);
+        Ok((rendered, warnings))
+    });
+    match catch_unwind(attempt) {
+        Ok(done) => done.map_err(|e: imaging::Error| e.into()),
+        Err(_) => Err(ApiError::Panicked),
+    }
+}
