@@ -20,6 +20,7 @@ pub mod codec;
 pub mod exif;
 pub mod icc;
 pub mod quantise;
+pub mod strip;
 
 pub use codec::{
     AnimationSpec, Codec, DecodeSpec, EncodeSpec, Frame, FrameSink, FrameSource, ImageSpec, JpegMode,

@@ -1,11 +1,11 @@
-//! From what the net says to boxes.
+//! Boxes from the network's output.
 
 use crate::net::Level;
 use crate::{Face, MOST};
 
-/// Boxes that share more than this part of what both cover are of the same face.
+/// Boxes with a larger intersection over union than this belong to the same face.
 const SAME: f32 = 0.3;
-/// Candidates that are compared with each other.
+/// Most candidates that are compared with each other.
 const CANDIDATES: usize = 1000;
 
 /// Adds the boxes of a level whose score is at least `least`, inside a picture of `size`.
@@ -30,7 +30,7 @@ pub(crate) fn read(level: &Level, size: (usize, usize), least: f32, found: &mut 
     }
 }
 
-/// One box for each face: the surest of those that lie over each other.
+/// Non-maximum suppression: of overlapping boxes the one with the highest score stays.
 pub(crate) fn distinct(mut found: Vec<Face>) -> Vec<Face> {
     found.sort_by(|a, b| b.score.total_cmp(&a.score));
     found.truncate(CANDIDATES);
@@ -43,7 +43,7 @@ pub(crate) fn distinct(mut found: Vec<Face>) -> Vec<Face> {
     kept
 }
 
-/// The part of what two boxes cover that both do.
+/// Intersection over union of two boxes.
 fn shared(a: &Face, b: &Face) -> f32 {
     let along = |a: f32, aw: f32, b: f32, bw: f32| ((a + aw).min(b + bw) - a.max(b)).max(0.0);
     let both = along(a.x, a.width, b.x, b.width) * along(a.y, a.height, b.y, b.height);

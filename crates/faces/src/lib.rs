@@ -1,9 +1,8 @@
-//! Where the faces in a picture are: YuNet (W. Wu, H. Peng, S. Yu, "YuNet: A Tiny Millisecond-level Face Detector",
-//! Machine Intelligence Research 20, 2023), a net of 50,000 weights.
+//! Face detection by YuNet (W. Wu, H. Peng, S. Yu, "YuNet: A Tiny Millisecond-level Face Detector",
+//! Machine Intelligence Research 20, 2023), a network of 50,000 weights.
 //!
-//! The weights are those that the authors' libfacedetection publishes under the 3-clause BSD licence; see `data/`. The
-//! landmarks that the net could find as well are left out. Everything is plain arithmetic on slices: the time depends on
-//! the picture's size alone, and no picture can make it panic.
+//! The weights come from the authors' libfacedetection (3-clause BSD); see `data/`. Landmarks are left out. Everything is
+//! plain arithmetic on slices: the time depends on the picture's size alone, and no picture can make it panic.
 
 #![forbid(unsafe_code)]
 
@@ -15,10 +14,10 @@ mod weights;
 use codecs::Error;
 use work::Work;
 
-/// The longest side, in pixels, for which the net is made: faces of some 10 to 300 pixels are found.
+/// Longest side of the input in pixels. The network finds faces of about 10 to 300 pixels.
 pub const LONGEST: u32 = 320;
 
-/// The net halves its planes five times: they have to be whole.
+/// Both sides of the input are padded to a multiple of this: the network halves its planes five times.
 const GRAIN: usize = 32;
 
 /// A face: the upright box around brows, chin and ears, inside the picture.
@@ -30,11 +29,11 @@ pub struct Face {
     pub y: f32,
     pub width: f32,
     pub height: f32,
-    /// How sure the net is: 0 to 1.
+    /// Confidence, 0 to 1.
     pub score: f32,
 }
 
-/// The faces whose score is `least` or more, the surest first; at most [`MOST`].
+/// The faces with a score of at least `least`, highest first; at most [`MOST`].
 ///
 /// `rgb` holds `height` rows of `width` pixels, three bytes each, sRGB; both sides at most [`LONGEST`], else (and
 /// for a picture without pixels) nothing is found.
@@ -53,7 +52,7 @@ pub fn find(rgb: &[u8], width: u32, height: u32, least: f32, work: &Work) -> Res
     Ok(boxes::distinct(found))
 }
 
-/// The most faces that [`find`] tells of.
+/// Most faces that [`find`] returns.
 pub const MOST: usize = 200;
 
 /// Bytes that [`find`] holds at most, for a picture of this size.

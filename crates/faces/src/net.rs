@@ -1,4 +1,4 @@
-//! The net: a backbone of six stages, the last three of which are joined from the coarsest to the finest, and
+//! The network: a backbone of six stages, the last three of which are joined from the coarsest to the finest, and
 //! three heads on each of these.
 
 use codecs::Error;
@@ -8,19 +8,19 @@ use crate::GRAIN;
 use crate::planes::Planes;
 use crate::weights::Weights;
 
-/// What the net says on one grid.
+/// The network's output on one grid.
 pub(crate) struct Level {
-    /// Pixels of the picture between the places of the grid.
+    /// Pixels between neighbouring grid points.
     pub(crate) step: usize,
-    /// Whether it is a face: one channel, before the logistic function.
+    /// Class logit: one channel.
     pub(crate) class: Planes,
-    /// Whether its box is right: one channel, before the logistic function.
+    /// Objectness logit of the box: one channel.
     pub(crate) sure: Planes,
-    /// The middle from the place, across and down, in steps; the logarithm of width and height in steps.
+    /// Offset of the box centre from the grid point, then the logarithm of width and height, all in steps.
     pub(crate) place: Planes,
 }
 
-/// Shows `size` pixels of RGB to the net, and each level of its answer to `take`.
+/// Runs the network on `size` pixels of RGB and passes each level of its output to `take`.
 pub(crate) fn run(
     rgb: &[u8],
     size: (usize, usize),

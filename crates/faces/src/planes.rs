@@ -1,4 +1,4 @@
-//! The net's operations, on planes of floats that stand one behind the other.
+//! The network's operations on planes of floats, stored one after the other.
 
 use crate::weights::Weights;
 
@@ -10,7 +10,7 @@ pub(crate) struct Planes {
     pub(crate) data: Vec<f32>,
 }
 
-/// Samples that a point-wise convolution takes at a time: what it writes stays in the first cache.
+/// Samples of a block of a point-wise convolution: its output stays in the first-level cache.
 const BLOCK: usize = 512;
 
 impl Planes {
@@ -117,7 +117,7 @@ impl Planes {
         self.data.iter_mut().for_each(|v| *v = v.max(0.0));
     }
 
-    /// The greatest of each 2 × 2 samples.
+    /// Max pooling of 2 × 2.
     pub(crate) fn halved(&self) -> Self {
         let mut out = Self::new(self.channels, self.width / 2, self.height / 2);
         let rows = self.data.chunks_exact(2 * self.width);
@@ -130,7 +130,7 @@ impl Planes {
         out
     }
 
-    /// Adds `half`, each of its samples to 2 × 2.
+    /// Adds `half`, enlarged twice by nearest neighbour.
     pub(crate) fn add_doubled(&mut self, half: &Self) {
         let wide = self.width.max(1);
         for (y, row) in self.data.chunks_exact_mut(wide).enumerate() {
@@ -141,7 +141,7 @@ impl Planes {
     }
 }
 
-/// `to` += `from` × `k`, as far as both go.
+/// `to` += `from` × `k`, up to the shorter length.
 fn add(to: &mut [f32], from: &[f32], k: f32) {
     to.iter_mut().zip(from).for_each(|(to, from)| *to += from * k);
 }

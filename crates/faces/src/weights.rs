@@ -1,13 +1,13 @@
-//! The weights, in the order in which the net asks for them.
+//! The weights, in the order in which the network reads them.
 
-/// Little-endian f32; `data/extract.py` says which and from where.
+/// Little-endian f32, written by `data/extract.py`.
 static DATA: &[u8] = include_bytes!("../data/yunet.f32");
 
 /// Bytes of all weights.
 pub(crate) const BYTES: usize = 203_416;
 const _: () = assert!(DATA.len() == BYTES);
 
-/// What has not been asked for yet.
+/// The weights that were not read yet.
 pub(crate) struct Weights(&'static [u8]);
 
 impl Weights {

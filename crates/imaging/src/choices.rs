@@ -98,6 +98,14 @@ pub const fn word_quality(word: QualityWord) -> WordQuality {
     }
 }
 
+// Animations.
+
+/// GIF frames shown for this many milliseconds or less play for [`GIF_DEFAULT_DELAY_MS`], as browsers play them. GIF to GIF
+/// keeps what the file says.
+pub const GIF_LEAST_DELAY_MS: u32 = 10;
+/// Milliseconds that such frames are shown.
+pub const GIF_DEFAULT_DELAY_MS: u32 = 100;
+
 // Formats.
 
 /// Longest side of AVIF when it was negotiated.

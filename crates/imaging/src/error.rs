@@ -1,4 +1,4 @@
-//! Why an image cannot be made.
+//! Errors of plans and renders. The program's error table gives each its number.
 
 use thiserror::Error;
 
@@ -17,25 +17,25 @@ pub enum Error {
     /// Trimming or scaling leaves nothing.
     #[error("the transformation leaves an image with a width or height of size 0")]
     Empty,
-    /// The enlargement is beyond the limit.
+    /// The enlargement is above the limit.
     #[error("The image enlarged too much: {width}×{height}, but maximum dimension allowed is {limit}")]
     Enlarged { width: u64, height: u64, limit: u32 },
     /// SVG to raster or back, or an output that this input cannot become.
     #[error("{0}")]
     Unsupported(String),
-    /// An option whose meaning needs something that is not there.
+    /// An option that is not available or not allowed.
     #[error("{0}")]
     Option(String),
     /// A font that cannot be read.
     #[error("{0}")]
     Font(String),
-    /// A model gave nothing that can be used.
+    /// A model failed, or gave a result of the wrong size.
     #[error("the model of {option} failed: {reason}")]
     Model { option: &'static str, reason: String },
     /// A step names an image that the recipe does not have, or whose bytes were not supplied.
-    #[error("image {0} is not there")]
+    #[error("image {0} is missing")]
     NoSuchImage(usize),
-    /// A fault of ours.
+    /// A fault of the service.
     #[error("internal error: {0}")]
     Internal(String),
 }

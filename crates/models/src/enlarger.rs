@@ -9,18 +9,18 @@ use work::Work;
 use crate::LoadError;
 use crate::network::{File, Network, text};
 
-/// What a model file has to look like.
+/// The expected shape of a model file.
 const EXPECTED: &str = "one input of 1×3×H×W floats (any H and W, or fixed ones) and a last output of 1×3×2H×2W or \
                         1×3×4H×4W";
 
 /// Height and width of a tile where the model takes any.
 const TILE: usize = 128;
-/// Pixels of a tile that are seen but not kept, on each side that has a neighbour; less where tiles are small.
+/// Overlap of neighbouring tiles in pixels, discarded on each side; less where tiles are small.
 const OVERLAP: usize = 10;
 
 const OPTION: &str = "upscale";
 
-/// A network that makes each pixel of a tile a square of pixels.
+/// A super-resolution network.
 #[derive(Debug)]
 pub(crate) struct Enlarger {
     network: Network,
@@ -89,7 +89,7 @@ impl Enlarger {
         Ok(out)
     }
 
-    /// Copies what a tile is kept for.
+    /// Copies the kept part of a tile.
     fn paste(&self, made: &[f32], out: &mut Raster, columns: &Span, rows: &Span) {
         let s = self.scale;
         let [_, _, th, tw] = self.network.output;

@@ -1,20 +1,20 @@
-//! Why a model file cannot be used.
+//! Errors of loading model files.
 
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-/// A model file that does not serve its purpose. The caller names the setting that named the file.
+/// A model file that cannot be used. The caller adds the name of its setting.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum LoadError {
-    /// No file, no permission, no ONNX, or an operator that is not known.
+    /// No file, no permission, not ONNX, or an unknown operator.
     #[error("{path}: cannot be used as an ONNX model: {reason}")]
     Unreadable { path: PathBuf, reason: String },
-    /// A model, but not of this kind.
+    /// A model of another kind.
     #[error("{path}: the model has the wrong shape: {found}. Expected: {expected}")]
     Shape { path: PathBuf, found: String, expected: &'static str },
-    /// A second model of a kind that needs one.
-    #[error("{path}: there is a model that enlarges {scale} times already")]
+    /// A second model for the same scale.
+    #[error("{path}: a model that enlarges {scale} times is already loaded")]
     Twice { path: PathBuf, scale: u32 },
 }
 

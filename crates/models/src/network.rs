@@ -1,4 +1,4 @@
-//! A model file, and one whose sizes are fixed so that it can run in memory that was taken beforehand.
+//! Model files, and networks with fixed input sizes, whose memory is reserved before a run.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use crate::LoadError;
 /// Lengths of the four axes: batch, channels, height, width.
 pub(crate) type Shape = [usize; 4];
 
-/// A file that has been read, of whatever input size. Only its last output is used.
+/// A parsed model file; its input size may be open. Only its last output is used.
 pub(crate) struct File {
     path: PathBuf,
     model: InferenceModel,
@@ -151,7 +151,7 @@ fn parse(path: &Path) -> TractResult<(InferenceModel, String)> {
     Ok((parsed.model, operator.unwrap_or_default()))
 }
 
-/// A file that makes the library panic is as bad as any other.
+/// A file that makes the library panic is an unreadable file.
 fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, LoadError>) -> Result<T, LoadError> {
     catch_unwind(AssertUnwindSafe(read))
         .unwrap_or_else(|_| Err(LoadError::unreadable(path, "it is malformed")))

@@ -9,7 +9,7 @@ use work::Work;
 use crate::LoadError;
 use crate::network::{File, Network, text};
 
-/// What a model file has to look like.
+/// The expected shape of a model file.
 const EXPECTED: &str = "one input of 1×3×N×N floats (BiRefNet: N = 1024) and a last output of 1×1×N×N";
 
 /// Mean and standard deviation of the channels R, G, B over ImageNet, on a scale of 0 to 1.
@@ -18,7 +18,7 @@ const DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
 
 const OPTION: &str = "segment";
 
-/// A network that says of each pixel of a square picture how sure it is that it belongs to the foreground.
+/// A network that gives each pixel of a square picture the probability that it belongs to the foreground.
 #[derive(Debug)]
 pub(crate) struct Segmenter {
     network: Network,

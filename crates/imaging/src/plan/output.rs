@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use codecs::{EncodeSpec, Format, JpegMode, Probe, Subsampling};
+use codecs::{Colour, EncodeSpec, Format, JpegMode, Orientation, Probe, Subsampling};
 use recipe::choices::DEFAULT_QUALITY;
 use recipe::{Color, Composite, FormatChoice, Metadata, Output, Quality, Recipe, Step, Warnings};
 
@@ -20,6 +20,8 @@ pub struct PlannedOutput {
     pub encoding: Encoding,
     /// Painted under transparency.
     pub background: Option<Color>,
+    /// Whether every pixel stays as it is in the source.
+    pub unchanged: bool,
 }
 
 /// The encoder settings that do not depend on the format or the size.
@@ -70,6 +72,28 @@ impl PlannedOutput {
     #[must_use]
     pub(crate) fn format_of(&self, opaque: bool) -> Format {
         self.format.unwrap_or(if self.encoding.prefers_png || !opaque { Format::Png } else { Format::Jpeg })
+    }
+
+    /// How long a frame is shown that its file shows for `delay_ms`.
+    #[must_use]
+    pub(crate) fn delay_ms(&self, delay_ms: u32) -> u32 {
+        let converts = self.encoding.source.format == Format::Gif && self.format != Some(Format::Gif);
+        if converts && delay_ms <= choices::GIF_LEAST_DELAY_MS {
+            return choices::GIF_DEFAULT_DELAY_MS;
+        }
+        delay_ms
+    }
+
+    /// Whether a picture of which nothing visible changes may stay the file that it was in `format`, without its metadata,
+    /// where that is smaller.
+    #[must_use]
+    pub(crate) fn may_stay(&self, format: Format) -> bool {
+        let source = &self.encoding.source;
+        let sequential = self.encoding.choice == FormatChoice::BaselineJpeg;
+        self.unchanged
+            && source.format == format
+            && matches!(format, Format::Jpeg | Format::Png)
+            && !(sequential && source.progressive)
     }
 
     /// Whether the result is raw pixels.
@@ -206,6 +230,16 @@ impl JpegOrPng {
 /// Whether PNG suits the source better than JPEG, opaque or not.
 fn prefers_png(probe: &Probe) -> bool {
     probe.palette
+}
+
+/// Whether a decoder gives the pixels of a file as every viewer shows them: upright, in sRGB, eight bits.
+pub(super) fn shows_as_stored(probe: &Probe) -> bool {
+    let is_srgb = match &probe.colour {
+        Colour::Srgb => true,
+        Colour::Icc(icc) => codecs::icc::is_srgb(icc),
+        Colour::Cicp { .. } => false,
+    };
+    is_srgb && probe.orientation == Orientation::Upright && probe.bit_depth <= 8 && !probe.cmyk
 }
 
 /// Whether the result can have pixels that are not opaque, as far as can be told without them.

@@ -98,7 +98,8 @@ fn svg(
         _ => return Err(Error::Unsupported("SVG images can't be converted to other formats".to_owned())),
     };
     let mut images = vec![unused(); recipe.inputs.len()];
-    let cost = estimate::decoding(probe, None);
+    // The text is read several times.
+    let cost = DecodeCost { cpu_ns: probe.file_size.saturating_mul(100), ..DecodeCost::default() };
     if let Some(image) = images.first_mut() {
         *image = PlannedImage { source: ImageSource::File(Arc::clone(probe)), load: None, cost };
     }
@@ -110,7 +111,7 @@ fn svg(
         steps: vec![],
         path: Path::Bitmap,
         description,
-        output: PlannedOutput { width, height, format, encoding, background: None },
+        output: PlannedOutput { width, height, format, encoding, background: None, unchanged: false },
         cost: Cost { peak_bytes, cpu_ns },
         warnings,
         recipe: Arc::clone(recipe),
@@ -168,6 +169,7 @@ impl Planner<'_> {
             format,
             encoding: output::encoding(&self.recipe.output, self.probe),
             background: self.recipe.output.background,
+            unchanged: false,
         };
         let Some(frames) = frames else { return self.still(sizes, output, warnings) };
         let kept = bound::frames(frames, &self.limits.output, &mut warnings);
@@ -180,14 +182,17 @@ impl Planner<'_> {
             }
             return Ok(self.pass_through(output, warnings));
         }
+        // Frames that no step makes smaller.
+        self.limits.check(size, self.probe.oriented_size())?;
         let (images, steps) = self.build(sizes, Some(kept), true)?;
         let encode = estimate::encoding(&output, sizes.result.largest, self.limits.max_pixels);
         let cost = estimate::sum_of_bitmaps(&images, &steps, encode, Some((kept, sizes.result.largest)));
         Ok(self.finish(PlanKind::Animation { frames: kept }, images, steps, output, cost, warnings))
     }
 
-    fn still(self, sizes: &Sizes, output: PlannedOutput, warnings: Warnings) -> Result<Plan, Error> {
+    fn still(self, sizes: &Sizes, mut output: PlannedOutput, warnings: Warnings) -> Result<Plan, Error> {
         let (images, steps) = self.build(sizes, None, true)?;
+        output.unchanged = self.is_unchanged(&steps);
         let only = match steps.as_slice() {
             [] => images.first().and_then(|image| image.load.as_ref()),
             [PlannedStep::Transform(step)] if step.image == 0 => Some(step),
@@ -204,7 +209,26 @@ impl Planner<'_> {
                 (Path::Bitmap, estimate::sum_of_bitmaps(&images, &steps, encode, None))
             }
         };
+        // The source without its metadata, beside the result.
+        let kept = if output.unchanged { self.probe.file_size } else { 0 };
+        let cost = Cost { peak_bytes: cost.peak_bytes + kept, ..cost };
         Ok(Plan { path, ..self.finish(PlanKind::Still, images, steps, output, cost, warnings) })
+    }
+
+    /// Whether the result shows every pixel as the source does.
+    fn is_unchanged(&self, steps: &[PlannedStep]) -> bool {
+        let flattens = |background: Option<recipe::Color>| background.is_some() && self.probe.alpha;
+        let keeps = match steps {
+            [] => true,
+            [PlannedStep::Transform(step)] => step.is_identity() && !flattens(step.options.background),
+            _ => false,
+        };
+        let is_file = matches!(self.recipe.inputs.first(), Some(Input::Supplied | Input::Url(_)));
+        keeps
+            && is_file
+            && !flattens(self.recipe.output.background)
+            && self.probe.animation.is_none()
+            && output::shows_as_stored(self.probe)
     }
 
     fn json(self, sizes: &Sizes, warnings: Warnings) -> Result<Plan, Error> {
@@ -232,6 +256,7 @@ impl Planner<'_> {
             format: None,
             encoding: output::encoding(&self.recipe.output, self.probe),
             background: None,
+            unchanged: false,
         };
         let (images, steps) =
             if is_source { (self.sources(), vec![]) } else { self.build(sizes, frames, false)? };

@@ -202,6 +202,15 @@ impl PlannedTransform {
         Mapping::new(&self.geometry, &self.options, upright, probe.oriented_size())
     }
 
+    /// Whether the step leaves every pixel as it is, but for what a background covers.
+    pub(super) fn is_identity(&self) -> bool {
+        let t = &self.options;
+        let size = self.geometry.bordered;
+        let before = Some(size) == self.before;
+        let same = matches!(self.next, Next::Scale(p) if p.scaling.mapping == Mapping::of_all(size, size) && p.pad.is_none());
+        before && same && only_resizes(t) && self.segment.is_none()
+    }
+
     /// Whether the size of the result depends on pixels.
     #[must_use]
     pub fn measures(&self) -> bool {

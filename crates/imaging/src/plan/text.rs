@@ -204,6 +204,9 @@ fn write_output(f: &mut Formatter<'_>, output: &PlannedOutput, path: &Path) -> f
         if spec.palette {
             write!(f, ", palette")?;
         }
+        if output.may_stay(format) {
+            write!(f, ", or the source if smaller")?;
+        }
     }
     if let Some(c) = output.background {
         write!(f, ", background #{:02x}{:02x}{:02x}{:02x}", c.r, c.g, c.b, c.a)?;

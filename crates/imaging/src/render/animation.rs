@@ -122,6 +122,7 @@ pub(super) fn render(
                 none.insert(encoder.encode_frames(&spec, work)?)
             }
         };
+        let delay_ms = plan.output.delay_ms(delay_ms);
         sink.push(&Frame { image: flatten::to_rgba(image, work)?, delay_ms })?;
         encoding += from.elapsed();
         made += 1;

@@ -53,10 +53,27 @@ pub fn render_with(
             Ok(Rendered::new(plan, Body::Bytes(json), "application/json", None))
         }
         PlanKind::Still => match &plan.path {
-            Path::Rows(pipeline) => rows::render(plan, pipeline, bytes, work),
-            Path::Bitmap => still(plan, inputs, models, work),
+            Path::Rows(pipeline) => smaller(plan, rows::render(plan, pipeline, bytes, work)?, bytes, work),
+            Path::Bitmap => smaller(plan, still(plan, inputs, models, work)?, bytes, work),
         },
         PlanKind::Animation { frames } => animation::render(plan, inputs, (frames, models), work),
+    }
+}
+
+/// The source without its metadata, where nothing visible has changed and the result is larger.
+fn smaller(plan: &Plan, done: Rendered, source: &[u8], work: &Work) -> Result<Rendered, Error> {
+    let (Body::Bytes(body), Some(format)) = (&done.body, done.format) else { return Ok(done) };
+    if body.len() <= source.len() || !plan.output.may_stay(format) {
+        return Ok(done);
+    }
+    let exif = plan.output.encode_spec(format, (done.width, done.height)).exif;
+    match codecs::strip::strip(format, source, exif.as_deref(), work)? {
+        Some(kept) if kept.len() < body.len() => {
+            let mut warnings = done.warnings;
+            warnings.push("original is smaller");
+            Ok(Rendered { body: Body::Bytes(kept), warnings, ..done })
+        }
+        _ => Ok(done),
     }
 }
 

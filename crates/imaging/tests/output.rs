@@ -1,0 +1,193 @@
+//! What leaves: files that are better left as they were, delays, and the operator's limits.
+
+use std::sync::Arc;
+
+use codecs::{
+    AnimationSpec, EncodeSpec, Format, Frame, ImageSpec, JpegMode, Layout, Raster, Subsampling, codec_for,
+};
+use imaging::{Body, Limits, OutputLimits, RenderInput, Rendered};
+use recipe::{
+    Extent, Fit, FormatChoice, Metadata, Output, Quality, Recipe, Rotate, Step, Transform, Warning,
+};
+use work::{Budget, Work};
+
+/// Four flat quadrants, or noise.
+fn picture(width: u32, height: u32, noisy: bool) -> Raster {
+    let mut image = Raster::new(Layout::Rgb, width, height, &Work::unlimited()).unwrap();
+    let mut seed = 7u32;
+    for (i, p) in image.data_mut().chunks_exact_mut(3).enumerate() {
+        let (x, y) = (i as u32 % width, i as u32 / width);
+        let quadrant = [[220, 40, 40], [40, 180, 60], [40, 60, 210], [235, 215, 40]];
+        p.copy_from_slice(&quadrant[usize::from(x * 2 >= width) + 2 * usize::from(y * 2 >= height)]);
+        if noisy {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            p[0] = (seed >> 24) as u8;
+        }
+    }
+    image
+}
+
+fn encoded(image: &Raster, format: Format, spec: &EncodeSpec) -> Vec<u8> {
+    let work = Work::unlimited();
+    let size = ImageSpec { layout: image.layout, width: image.width, height: image.height };
+    let mut sink = codec_for(format).unwrap().encode(size, spec, &work).unwrap();
+    image.push_into(sink.as_mut(), 16).unwrap();
+    sink.finish().unwrap()
+}
+
+/// A JPEG of so low a quality that any other is larger.
+fn rough_jpeg(mode: JpegMode) -> Vec<u8> {
+    let spec =
+        EncodeSpec { quality: 10, jpeg: mode, subsampling: Subsampling::S420, ..EncodeSpec::default() };
+    encoded(&picture(120, 90, true), Format::Jpeg, &spec)
+}
+
+fn palette_png() -> Vec<u8> {
+    let spec = EncodeSpec { palette: true, quality: 90, ..EncodeSpec::default() };
+    encoded(&picture(120, 90, false), Format::Png, &spec)
+}
+
+fn render_with(steps: Vec<Transform>, output: Output, file: &[u8], limits: Limits) -> Rendered {
+    let work = Work::new(Budget::new(1 << 30));
+    let recipe = Recipe {
+        steps: steps.into_iter().map(|transform| Step::Transform { image: 0, transform }).collect(),
+        ..Recipe::single(Transform::default(), output)
+    };
+    let probe = Arc::new(imaging::probe(file, &work).unwrap());
+    let plan = imaging::plan(&Arc::new(recipe), &[Some(probe)], &Arc::new(limits), &work).unwrap();
+    let before = work.budget.used();
+    let mut done = imaging::render(&plan, &[RenderInput::Image(file)], &work).unwrap();
+    let held = (work.budget.peak() - before) as u64;
+    assert!(held <= plan.cost.peak_bytes, "held {held} of {}\n{plan}", plan.cost.peak_bytes);
+    done.warnings.extend(plan.warnings);
+    done
+}
+
+fn render(steps: Vec<Transform>, output: Output, file: &[u8]) -> Rendered {
+    render_with(steps, output, file, Limits::default())
+}
+
+fn bytes(done: &Rendered) -> &[u8] {
+    match &done.body {
+        Body::Bytes(bytes) => bytes,
+        Body::Input => panic!("no bytes"),
+    }
+}
+
+fn warns(done: &Rendered, text: &str) -> bool {
+    done.warnings.iter().any(|Warning(warning)| warning.contains(text))
+}
+
+fn format(format: FormatChoice) -> Output {
+    Output { format, ..Output::default() }
+}
+
+fn wide(width: u32) -> Transform {
+    Transform { width: Some(Extent::Pixels(width)), ..Transform::default() }
+}
+
+// A JPEG of 1 kB came back with 3 kB although nothing was asked for.
+#[test]
+fn a_file_of_which_nothing_changes_does_not_grow() {
+    let jpeg = rough_jpeg(JpegMode::Baseline);
+    for steps in
+        [vec![], vec![wide(500)], vec![Transform { background: Some(recipe::Color::WHITE), ..wide(500) }]]
+    {
+        let done = render(steps, format(FormatChoice::Jpeg), &jpeg);
+        assert_eq!((bytes(&done), done.width, done.height), (&jpeg[..], 120, 90));
+        assert!(warns(&done, "original is smaller"));
+    }
+    let png = palette_png();
+    let done = render(vec![wide(500)], format(FormatChoice::Png), &png);
+    assert!(bytes(&done).len() <= png.len() * 11 / 10, "{} of {}", bytes(&done).len(), png.len());
+}
+
+#[test]
+fn a_file_that_changes_is_made_anew() {
+    let jpeg = rough_jpeg(JpegMode::Progressive);
+    let turned = Transform { rotate: Rotate::Half, ..Transform::default() };
+    let bright = Transform { brightness: Some(1.1), ..Transform::default() };
+    for steps in [vec![turned], vec![bright], vec![wide(119)], vec![wide(119), wide(120)]] {
+        assert!(!warns(&render(steps.clone(), format(FormatChoice::Jpeg), &jpeg), "original"), "{steps:?}");
+    }
+    for output in [FormatChoice::BaselineJpeg, FormatChoice::Png, FormatChoice::WebP] {
+        assert!(!warns(&render(vec![], format(output), &jpeg), "original"), "{output:?}");
+    }
+    // What becomes smaller is delivered.
+    let fine =
+        encoded(&picture(120, 90, true), Format::Jpeg, &EncodeSpec { quality: 98, ..EncodeSpec::default() });
+    let done = render(vec![], format(FormatChoice::Jpeg), &fine);
+    assert!(!warns(&done, "original") && bytes(&done).len() < fine.len());
+}
+
+// Whatever `metadata` says holds for a source that stays, too.
+#[test]
+fn a_file_that_stays_loses_its_metadata() {
+    let plain = rough_jpeg(JpegMode::Baseline);
+    let comment = b"\xFF\xFE\x00\x0Ehome address";
+    let with = [&plain[..2], comment, &plain[2..]].concat();
+    let trailing = [&with[..], b"behind the end"].concat();
+    for metadata in [Metadata::None, Metadata::Copyright, Metadata::Keep] {
+        let output = Output { metadata, ..format(FormatChoice::Jpeg) };
+        let done = render(vec![], output, &trailing);
+        assert!(warns(&done, "original is smaller"));
+        assert!(!bytes(&done).windows(7).any(|part| part == b"address"));
+        assert_eq!(imaging::probe(bytes(&done), &Work::unlimited()).unwrap().oriented_size(), (120, 90));
+    }
+}
+
+fn film(delay_ms: u32) -> Vec<u8> {
+    let work = Work::unlimited();
+    let (width, height, frames) = (40, 30, 4);
+    let spec = AnimationSpec { width, height, loops: 0, frames, encode: EncodeSpec::default() };
+    let mut sink = codec_for(Format::Gif).unwrap().encode_frames(&spec, &work).unwrap();
+    for frame in 0..frames {
+        let mut image = Raster::new(Layout::Rgba, width, height, &work).unwrap();
+        image
+            .data_mut()
+            .chunks_exact_mut(4)
+            .for_each(|p| p.copy_from_slice(&[frame as u8 * 60, 90, 90, 255]));
+        sink.push(&Frame { image, delay_ms }).unwrap();
+    }
+    sink.finish().unwrap()
+}
+
+fn delays(file: &[u8]) -> Vec<u32> {
+    let work = Work::unlimited();
+    let probe = imaging::probe(file, &work).unwrap();
+    let mut source = codec_for(probe.format).unwrap().decode_frames(file, &probe, &work).unwrap();
+    std::iter::from_fn(|| source.next_frame().unwrap()).map(|frame| frame.delay_ms).collect()
+}
+
+// Browsers show frames without a delay for 100 ms; a WebP with delays of 0 flickers.
+#[test]
+fn frames_without_a_delay_play_as_in_browsers() {
+    for (delay, webp) in [(0, 100), (10, 100), (20, 20), (70, 70)] {
+        let file = film(delay);
+        let done = render(vec![wide(20)], format(FormatChoice::WebP), &file);
+        assert_eq!(delays(bytes(&done)), [webp; 4], "{delay} ms to WebP");
+        let done = render(vec![wide(20)], format(FormatChoice::Gif), &file);
+        assert_eq!(delays(bytes(&done)), [delay; 4], "{delay} ms to GIF");
+    }
+}
+
+// OPS-022
+#[test]
+fn results_keep_the_operators_limits() {
+    let bounded = |output: OutputLimits| Limits { output, ..Limits::default() };
+    let jpeg = rough_jpeg(JpegMode::Baseline);
+    let narrow = || bounded(OutputLimits { max_width: Some(60), ..OutputLimits::default() });
+    let done = render_with(vec![], Output::default(), &jpeg, narrow());
+    assert_eq!((done.width, done.height), (60, 45));
+    assert!(warns(&done, "reduced from 120×90 to 60×45"));
+    let cover = Transform { height: Some(Extent::Pixels(100)), fit: Some(Fit::Cover), ..wide(100) };
+    let done = render_with(vec![cover], Output::default(), &jpeg, narrow());
+    assert_eq!((done.width, done.height), (60, 60));
+    let two = bounded(OutputLimits { max_animation_frames: Some(2), ..OutputLimits::default() });
+    let done = render_with(vec![], format(FormatChoice::WebP), &film(50), two);
+    assert_eq!((done.frames, delays(bytes(&done)).len()), (2, 2));
+    assert!(warns(&done, "first 2 of 4 frames"));
+    let quality = Output { quality: Some(Quality::Number(50)), ..Output::default() };
+    let webp = bounded(OutputLimits { formats: Some(vec![Format::WebP]), ..OutputLimits::default() });
+    assert_eq!(render_with(vec![], quality, &jpeg, webp).format, Some(Format::WebP));
+}
