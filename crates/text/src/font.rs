@@ -1,58 +1,75 @@
-//! Font files: compressed ones are unpacked, and what is no whole font is refused.
+//! Fonts: unpacked and checked once, before any library reads them.
 
-use cosmic_text::fontdb::{FaceInfo, ID, Language, Source, Stretch, Style, Weight};
+use std::fmt;
+use std::sync::Arc;
 
-use crate::{Error, sfnt};
+use read_fonts::FontRef;
+use work::{Reservation, Work};
 
-/// The most that a compressed font may unpack to.
-const MAX_UNPACKED: usize = 100 << 20;
+use crate::{
+    Error,
+    check::{
+        outlines,
+        rules::{self, RuleCost},
+        tables,
+    },
+    container,
+    error::font,
+};
 
-/// The SFNT inside a font file.
-pub(crate) fn unpack(bytes: &[u8]) -> Result<Vec<u8>, Error> {
-    // The unpacker does not say what it stumbled over.
-    let damaged = |kind| Error::Font(format!("its {kind} tables cannot be unpacked: the file is damaged"));
-    let declared = || {
-        // Both headers tell the length of the file at byte 8.
-        let length = bytes.get(8..12).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]) as usize);
-        if length.is_none_or(|length| length > bytes.len()) {
-            let length = length.map_or_else(|| "more".to_owned(), |length| length.to_string());
-            return Err(Error::Font(format!("the file is cut: {} of {length} bytes are there", bytes.len())));
-        }
-        // Both headers tell the unpacked size at byte 16.
-        let size = bytes.get(16..20).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]) as usize);
-        match size {
-            Some(size) if size <= MAX_UNPACKED => Ok(()),
-            _ => Err(Error::Font("it unpacks to an absurd size".to_owned())),
-        }
-    };
-    let unpacked = match bytes.get(..4) {
-        Some(b"\0\x01\0\0" | b"OTTO" | b"true" | b"ttcf") => bytes.to_vec(),
-        Some(b"wOFF") => {
-            declared()?;
-            wuff::decompress_woff1(bytes).map_err(|_| damaged("WOFF"))?
-        }
-        Some(b"wOF2") => {
-            declared()?;
-            wuff::decompress_woff2(bytes).map_err(|_| damaged("WOFF2"))?
-        }
-        _ => return Err(Error::Font("it is no TTF, OTF, WOFF or WOFF2 file".to_owned())),
-    };
-    sfnt::check(&unpacked)?;
-    Ok(unpacked)
+/// A checked font. Clones share its bytes.
+#[derive(Clone)]
+pub struct Font(Arc<Loaded>);
+
+struct Loaded {
+    bytes: Vec<u8>,
+    _memory: Reservation,
+    cost: RuleCost,
+    /// Points of TrueType glyphs.
+    points: Vec<u32>,
 }
 
-/// What a catalogue is told about a font that does not say it itself.
-pub(crate) fn nameless(source: Source, number: usize) -> FaceInfo {
-    let name = format!("font {number}");
-    FaceInfo {
-        id: ID::dummy(),
-        source,
-        index: 0,
-        families: vec![(name.clone(), Language::English_UnitedStates)],
-        post_script_name: name,
-        style: Style::Normal,
-        weight: Weight::NORMAL,
-        stretch: Stretch::Normal,
-        monospaced: false,
+impl fmt::Debug for Font {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Font")
+            .field("bytes", &self.0.bytes.len())
+            .field("cost", &self.0.cost)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Font {
+    /// Unpacks and checks a font file (TTF, OTF, WOFF, WOFF2, the first face of a TTC).
+    ///
+    /// # Errors
+    /// [`Error::Font`] says what is wrong with it; [`Error::Work`].
+    pub fn load(file: &[u8], work: &Work) -> Result<Self, Error> {
+        let container::Sfnt { mut bytes, mut memory } = container::unpack(file, work)?;
+        work.check()?;
+        tables::reduce(&mut bytes)?;
+        let face = FontRef::from_index(&bytes, 0).map_err(|_| font("its table directory is damaged"))?;
+        tables::check(&face)?;
+        let points = outlines::check_composites(&face, work)?;
+        let cost = rules::cost(&face, work)?;
+        memory.grow_to(bytes.capacity() + 4 * points.len())?;
+        Ok(Self(Arc::new(Loaded { bytes, _memory: memory, cost, points })))
+    }
+
+    pub(crate) fn face(&self) -> Result<FontRef<'_>, Error> {
+        FontRef::from_index(&self.0.bytes, 0).map_err(|_| font("its table directory is damaged"))
+    }
+
+    pub(crate) fn cost(&self) -> RuleCost {
+        self.0.cost
+    }
+
+    pub(crate) fn points(&self) -> &[u32] {
+        &self.0.points
+    }
+}
+
+impl AsRef<[u8]> for Font {
+    fn as_ref(&self) -> &[u8] {
+        &self.0.bytes
     }
 }

@@ -5,7 +5,24 @@
 
 use std::path::{Path, PathBuf};
 
-use text::{Error, Limits, Raster, Request, render};
+use text::{Error, Font, Layout, Limits, Raster, Request};
+use work::Work;
+
+/// A text in font files.
+struct Asked<'a> {
+    fonts: &'a [&'a [u8]],
+    text: &'a str,
+    size: f32,
+    colour: [u8; 4],
+}
+
+fn render(asked: &Asked<'_>) -> Result<Raster, Error> {
+    let work = Work::unlimited();
+    let fonts = asked.fonts.iter().map(|file| Font::load(file, &work)).collect::<Result<Vec<_>, _>>()?;
+    let Asked { text, size, colour, .. } = *asked;
+    let layout = Layout::new(&Request { fonts: &fonts, text, size, colour }, &Limits::default(), &work)?;
+    layout.paint(&work)
+}
 
 fn font(name: &str) -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fonts").join(name)).unwrap()
@@ -14,7 +31,7 @@ fn font(name: &str) -> Vec<u8> {
 fn made(fonts: &[&str], text: &str, size: f32) -> Result<Raster, Error> {
     let files: Vec<Vec<u8>> = fonts.iter().map(|f| font(f)).collect();
     let fonts: Vec<&[u8]> = files.iter().map(Vec::as_slice).collect();
-    render(&Request { fonts: &fonts, text, size, colour: [20, 40, 160, 255] }, &Limits::default())
+    render(&Asked { fonts: &fonts, text, size, colour: [20, 40, 160, 255] })
 }
 
 fn ink(raster: &Raster) -> u64 {
@@ -33,9 +50,7 @@ fn all_font_containers_give_the_same_picture() {
 
 #[test]
 fn what_is_no_font_is_refused() {
-    let not = |bytes: &[u8]| {
-        render(&Request { fonts: &[bytes], text: "x", size: 12.0, colour: [0; 4] }, &Limits::default())
-    };
+    let not = |bytes: &[u8]| render(&Asked { fonts: &[bytes], text: "x", size: 12.0, colour: [0; 4] });
     for bytes in [&b""[..], b"hello", b"\0\x01\0\0", b"wOFF", b"wOF2\0\x01\0\0", b"OTTO\xff\xff\0\0\0\0\0\0"]
     {
         assert!(matches!(not(bytes), Err(Error::Font(_))), "{bytes:?}");
@@ -43,8 +58,7 @@ fn what_is_no_font_is_refused() {
 }
 
 fn drawn(file: &[u8]) -> Result<Raster, Error> {
-    let request = Request { fonts: &[file], text: "Whole", size: 12.0, colour: [0; 4] };
-    render(&request, &Limits::default())
+    render(&Asked { fonts: &[file], text: "Whole", size: 12.0, colour: [0; 4] })
 }
 
 #[test]
@@ -232,9 +246,7 @@ fn the_golden_text() {
 fn a_translucent_text_is_an_opaque_one_seen_through() {
     let file = font("arabic.ttf");
     let made = |alpha| {
-        let request =
-            Request { fonts: &[&file], text: "السلام", size: 80.0, colour: [200, 0, 0, alpha] };
-        render(&request, &Limits::default()).unwrap()
+        render(&Asked { fonts: &[&file], text: "السلام", size: 80.0, colour: [200, 0, 0, alpha] }).unwrap()
     };
     let (opaque, translucent) = (made(255), made(128));
     for (a, b) in opaque.rgba.chunks_exact(4).zip(translucent.rgba.chunks_exact(4)) {

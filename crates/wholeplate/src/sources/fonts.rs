@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
+use work::Work;
 
 use crate::admission::MemoryPool;
 use crate::respond::Lifetime;
@@ -50,7 +51,8 @@ impl FontCache {
             return;
         }
         let checked = bytes.clone();
-        let usable = tokio::task::spawn_blocking(move || imaging::check_font(&checked).is_ok());
+        let usable =
+            tokio::task::spawn_blocking(move || imaging::check_font(&checked, &Work::unlimited()).is_ok());
         if usable.await.unwrap_or(false) {
             let until = Instant::now() + Duration::from_secs(seconds);
             self.0.insert(url.to_owned(), (bytes.clone(), until));

@@ -1,0 +1,172 @@
+//! The table directory: complete, of sane measures, and reduced to the tables that are needed.
+
+use read_fonts::{FontRef, TableProvider, types::Tag};
+
+use crate::{
+    Error,
+    error::font,
+    limits::{MAX_ENCODINGS, MAX_FACES, MAX_STATE_SUBTABLES, MAX_TABLES},
+};
+
+/// Tables without which no text can be set.
+const REQUIRED: [&str; 5] = ["cmap", "head", "hhea", "hmtx", "maxp"];
+/// Sides of the em square that OpenType allows.
+const UNITS_PER_EM: std::ops::RangeInclusive<u16> = 16..=16384;
+/// The tables that the libraries may read. Hinting programs may run for seconds; names may be thousands of copies; of
+/// variations the default instance is used.
+const USED: [&[u8; 4]; 26] = [
+    b"BASE", b"CBDT", b"CBLC", b"CFF ", b"CFF2", b"COLR", b"CPAL", b"GDEF", b"GPOS", b"GSUB", b"OS/2",
+    b"VORG", b"ankr", b"cmap", b"feat", b"glyf", b"head", b"hhea", b"hmtx", b"kern", b"kerx", b"loca",
+    b"maxp", b"morx", b"post", b"sbix",
+];
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<usize> {
+    bytes.get(at..)?.first_chunk().map(|b| usize::from(u16::from_be_bytes(*b)))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<usize> {
+    bytes.get(at..)?.first_chunk().map(|b| u32::from_be_bytes(*b) as usize)
+}
+
+fn cut() -> Error {
+    font("the file is cut: its table directory is not complete")
+}
+
+/// Removes all but the used tables from the directory of the first face, whose faces after it are not used, and tells the
+/// libraries that no glyph has a hinting program.
+pub(crate) fn reduce(bytes: &mut [u8]) -> Result<(), Error> {
+    let start = first_face(bytes)?;
+    let count = start.checked_add(4).and_then(|at| u16_at(bytes, at)).unwrap_or_default();
+    if !(1..=MAX_TABLES).contains(&count) {
+        return Err(font(format!("it has {count} tables; 1 to {MAX_TABLES} are possible")));
+    }
+    let directory = bytes.get(start + 12..start + 12 + 16 * count).ok_or_else(cut)?;
+    let mut kept: Vec<[u8; 16]> = vec![];
+    for record in directory.as_chunks::<16>().0 {
+        let end = u32_at(record, 8).zip(u32_at(record, 12)).and_then(|(at, length)| at.checked_add(length));
+        if end.is_none_or(|end| end > bytes.len()) {
+            let tag = String::from_utf8_lossy(&record[..4]).trim_end().to_owned();
+            return Err(font(format!("the file is cut: its table '{tag}' reaches beyond the end")));
+        }
+        if USED.iter().any(|tag| record.starts_with(*tag)) {
+            kept.push(*record);
+        }
+    }
+    // The libraries search by halves.
+    kept.sort_by_key(|record| [record[0], record[1], record[2], record[3]]);
+    kept.dedup_by_key(|record| [record[0], record[1], record[2], record[3]]);
+    let tables = u16::try_from(kept.len()).unwrap_or_default().to_be_bytes();
+    if let Some(target) = bytes.get_mut(start + 4..start + 6) {
+        target.copy_from_slice(&tables);
+    }
+    for (record, target) in kept.iter().zip(bytes[start + 12..].as_chunks_mut::<16>().0) {
+        *target = *record;
+    }
+    let maxp = kept.iter().find(|record| record.starts_with(b"maxp")).and_then(|record| u32_at(record, 8));
+    // maxSizeOfInstructions.
+    if let Some(size) = maxp.and_then(|maxp| bytes.get_mut(maxp.checked_add(26)?..maxp.checked_add(28)?))
+        && kept.iter().any(|record| record.starts_with(b"glyf"))
+    {
+        size.fill(0);
+    }
+    Ok(())
+}
+
+fn first_face(bytes: &[u8]) -> Result<usize, Error> {
+    if !bytes.starts_with(b"ttcf") {
+        return Ok(0);
+    }
+    let faces = u32_at(bytes, 8).ok_or_else(cut)?;
+    if !(1..=MAX_FACES as usize).contains(&faces) {
+        return Err(font(format!("a collection of {faces} faces; 1 to {MAX_FACES} are possible")));
+    }
+    let start = u32_at(bytes, 12).ok_or_else(cut)?;
+    if start < bytes.len() { Ok(start) } else { Err(cut()) }
+}
+
+/// Refuses a font that is not complete or cannot be measured.
+pub(crate) fn check(face: &FontRef<'_>) -> Result<(), Error> {
+    for tag in REQUIRED {
+        let present = Tag::new_checked(tag.as_bytes()).is_ok_and(|tag| face.table_data(tag).is_some());
+        if !present {
+            return Err(font(format!("it has no table '{tag}'")));
+        }
+    }
+    let measures = || font("its measures are damaged");
+    let head = face.head().map_err(|_| measures())?;
+    let glyphs = usize::from(face.maxp().map_err(|_| measures())?.num_glyphs());
+    let advances = usize::from(face.hhea().map_err(|_| measures())?.number_of_h_metrics());
+    // An advance and a bearing of each glyph; those after the last have its advance.
+    let hmtx = face.table_data(Tag::new(b"hmtx")).map_or(0, |table| table.len());
+    let is_long = match head.index_to_loc_format() {
+        0 => false,
+        1 => true,
+        _ => return Err(measures()),
+    };
+    if !UNITS_PER_EM.contains(&head.units_per_em()) || glyphs == 0 || advances == 0 || hmtx < 4 * advances {
+        return Err(measures());
+    }
+    let outlines = || font("its outlines are damaged");
+    if let (Some(glyf), Some(loca)) = (face.table_data(Tag::new(b"glyf")), face.table_data(Tag::new(b"loca")))
+    {
+        let end = if is_long {
+            u32_at(loca.as_bytes(), 4 * glyphs)
+        } else {
+            u16_at(loca.as_bytes(), 2 * glyphs).map(|half| 2 * half)
+        };
+        if end.is_none_or(|end| end > glyf.len()) {
+            return Err(outlines());
+        }
+    }
+    for (tag, major) in [(b"CFF ", 1), (b"CFF2", 2)] {
+        if let Some(table) = face.table_data(Tag::new(tag))
+            && (table.len() <= 4 || table.as_bytes().first() != Some(&major))
+        {
+            return Err(outlines());
+        }
+    }
+    let encodings = face.cmap().map_err(|_| font("its character map is damaged"))?.encoding_records().len();
+    if encodings > MAX_ENCODINGS {
+        return Err(font(format!(
+            "its character map has {encodings} encodings; {MAX_ENCODINGS} are possible"
+        )));
+    }
+    check_state_tables(face)
+}
+
+/// Counts the subtables of the tables whose state machines run over the whole text, each by itself.
+fn check_state_tables(face: &FontRef<'_>) -> Result<(), Error> {
+    let table = |tag: &[u8; 4]| face.table_data(Tag::new(tag)).map(|table| table.as_bytes().to_owned());
+    let mut counts = vec![];
+    if let Some(kern) = table(b"kern") {
+        // Version 0 counts in 16 bits, version 1.0 in 32.
+        counts.push(("kern", if u16_at(&kern, 0) == Some(0) { u16_at(&kern, 2) } else { u32_at(&kern, 4) }));
+    }
+    if let Some(kerx) = table(b"kerx") {
+        counts.push(("kerx", u32_at(&kerx, 4)));
+    }
+    if let Some(morx) = table(b"morx") {
+        counts.push(("morx", morx_subtables(&morx)));
+    }
+    for (tag, count) in counts {
+        let count = count.ok_or_else(|| font(format!("its table '{tag}' is damaged")))?;
+        if count > MAX_STATE_SUBTABLES {
+            return Err(font(format!(
+                "its table '{tag}' has {count} subtables; {MAX_STATE_SUBTABLES} are possible"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn morx_subtables(morx: &[u8]) -> Option<usize> {
+    let chains = u32_at(morx, 4)?;
+    let (mut at, mut count) = (8_usize, chains);
+    for _ in 0..chains.min(MAX_STATE_SUBTABLES) {
+        let (length, features, subtables) =
+            (u32_at(morx, at + 4)?, u32_at(morx, at + 8)?, u32_at(morx, at + 12)?);
+        count = count.saturating_add(subtables).saturating_add(features / 256);
+        at = at.checked_add(length.max(16))?;
+    }
+    Some(count)
+}
