@@ -14,6 +14,7 @@ mod options;
 mod recipe;
 mod values;
 mod warnings;
+mod width_steps;
 mod words;
 
 pub use error::{OptionError, PresetError, SourceError};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use delivery::Peer;
 use tokio::sync::Semaphore;
 
+use crate::access::Access;
 use crate::admission::{Client, MemoryPool, MemoryPools, Pool};
 use crate::config::{Config, Mebibytes};
 use crate::health::Health;
@@ -17,6 +18,7 @@ use crate::telemetry::Exporter;
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) config: Config,
+    pub(crate) access: Access,
     pub(crate) fetcher: Fetcher,
     pub(crate) pool: Pool,
     /// Memory for the inputs of all requests.
@@ -37,13 +39,25 @@ impl App {
     pub(crate) fn new(config: Config, exporter: Option<Exporter>) -> Result<Arc<Self>, String> {
         let size = |setting: Mebibytes| usize::try_from(setting.bytes()).unwrap_or(usize::MAX);
         let MemoryPools { inputs, pixels } = MemoryPools::of(size(config.memory));
+        let access = Access::new(&config)?;
         let spool = MemoryPool::new(size(config.spool));
         let fetcher = Fetcher::new(&config, &inputs)?;
         let models = crate::models::load(config.segment_model.as_deref(), &config.upscale_model)?;
         let pool = Pool::new(&config, pixels, models)?;
         let passed_on = Arc::new(Semaphore::new((config.max_connections / 2).max(1)));
         let (health, counters) = (Health::default(), Counters::default());
-        Ok(Arc::new(Self { config, fetcher, pool, inputs, passed_on, spool, health, counters, exporter }))
+        Ok(Arc::new(Self {
+            config,
+            access,
+            fetcher,
+            pool,
+            inputs,
+            passed_on,
+            spool,
+            health,
+            counters,
+            exporter,
+        }))
     }
 
     /// Whom the work of a request is accounted to: its address, or the value of the header of `client-header`.

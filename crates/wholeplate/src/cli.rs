@@ -84,6 +84,20 @@ pub(crate) enum Command {
         #[arg(long)]
         ready: bool,
     },
+    /// Print the signed form of a transformation URL.
+    #[command(
+        after_help = "Examples:\n  wholeplate sign --sign-key-file keys https://images.example/cdn-cgi/image/width=400/photo.jpg\n  wholeplate sign --sign-key-file keys --expires-in 3600 /cdn-cgi/image/width=400/photo.jpg"
+    )]
+    Sign {
+        /// An absolute URL, or a path with its query, escaped as it will be requested.
+        url: String,
+        /// File with keys, one `name:key` a line; the first signs.
+        #[arg(long, value_name = "FILE")]
+        sign_key_file: PathBuf,
+        /// Seconds until the URL expires; without this, never.
+        #[arg(long, value_name = "SECONDS")]
+        expires_in: Option<u64>,
+    },
     /// Print a script of completions for a shell.
     #[command(after_help = "Example:\n  wholeplate completions bash > /etc/bash_completion.d/wholeplate")]
     Completions { shell: clap_complete::Shell },

@@ -7,6 +7,8 @@ use std::time::Duration;
 use http::StatusCode;
 use recipe::{OptionError, SourceError};
 
+use crate::access::SignatureError;
+
 /// How a text names what was fetched, if nothing else is said.
 const SOURCE: &str = "the source";
 /// The same for fonts.
@@ -86,6 +88,20 @@ api_errors! { |subject|
         text: "{cause}",
         means: "An option needs something that this service does not have, such as a model file.",
         remedy: "Configure what the text names, or leave the option out.",
+    ]
+    /// A transformation URL whose signature does not let it in.
+    Signature { cause: SignatureError } [
+        number: 9401, status: 403,
+        text: "{cause}",
+        means: "The service answers signed URLs, and this one is not signed, or was changed, or has expired.",
+        remedy: "Sign the URL with `wholeplate sign`, or with a key of `sign-key-file`.",
+    ]
+    /// More requests than `rate-limit` allows.
+    RateLimited { seconds: u32 } [
+        number: 9422, status: 429,
+        text: "too many requests, try again in {seconds} s",
+        means: "This client asks for more transformations than `rate-limit` allows.",
+        remedy: "Try again after `Retry-After`, or raise `rate-limit`.",
     ]
     OriginNotAllowed [
         number: 9401, status: 403,
@@ -503,6 +519,9 @@ impl ApiError {
         if let Self::Busy { expected } = self {
             // Rounded up (OPS-001).
             return Some(expected.as_secs() + u64::from(expected.subsec_nanos() > 0));
+        }
+        if let Self::RateLimited { seconds } = self {
+            return Some(u64::from(*seconds));
         }
         let later = [Self::SourcesBusy.number(), Self::NeedsMemory { needs: 0, has: 0 }.number()];
         later.contains(&self.number()).then_some(RETRY_AFTER)

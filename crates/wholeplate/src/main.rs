@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
+mod access;
 mod admission;
 mod app;
 mod batch;
@@ -50,6 +51,9 @@ fn main() -> ExitCode {
             let address = admin.or_else(|| std::env::var("WHOLEPLATE_ADMIN").ok());
             let missing = || "give --admin ADDR or WHOLEPLATE_ADMIN, the setting of the service".to_owned();
             address.ok_or_else(missing).and_then(|address| health::ask(&address, ready))
+        }
+        Command::Sign { url, sign_key_file, expires_in } => {
+            access::sign_url(&url, &sign_key_file, expires_in).and_then(|url| stdout::write(url.as_bytes()))
         }
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use http::HeaderName;
 
 use super::declare::settings;
-use super::values::{Address, Bytes, Listen, LogFormat, Mebibytes, Mode, Time};
+use super::values::{Address, Bytes, Listen, LogFormat, Mebibytes, Mode, PresetTable, Rate, Time};
+use crate::access::Signing;
 use crate::respond::Cors;
 use crate::sources::{Origin, Pattern};
 
@@ -71,6 +72,20 @@ settings! {
         max_input: Bytes = "20MB", "SIZE" in Bytes(1)..=Bytes(4_000_000_000);
         /// Time that an image may be computed, from the first instruction spent on its request.
         compute_timeout: Time = "30s", "TIME" in Time::MILLISECOND..=Time::DAY;
+    }
+    "What may be asked" {
+        /// Named options: `[presets.hero]` with `options = "width=1200,fit=cover"`, asked for as preset=hero. File only.
+        presets: PresetTable, "TABLE";
+        /// Refuse transformation URLs whose options are not exactly one preset.
+        only_presets: bool = false, "BOOL";
+        /// File with keys of signed URLs, one `name:key` a line: the first signs (`wholeplate sign`), all verify.
+        sign_key_file: Option<PathBuf>, "FILE";
+        /// Whether transformation URLs have to be signed: required (with sign-key-file the default), optional, off.
+        signed: Option<Signing>, "MODE";
+        /// Widths of transformation URLs; others move to the next larger one, with a warning. Comma-separated.
+        allowed_widths: Vec<u32>, "PIXELS";
+        /// Transformations that one client address may ask for in a second; ten seconds' worth may come at once.
+        rate_limit: Option<Rate>, "N";
     }
     "Workers runtime" {
         /// Request header with `request.cf` as JSON. Only a Workers runtime may be able to set it: whoever sets it has

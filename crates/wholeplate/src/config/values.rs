@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::field::{Form, Value};
+use recipe::dialect::{Presets, parse_presets};
+
+use super::field::{Field, Form, Raw, Value};
+use crate::access::Signing;
 use crate::respond::Cors;
 use crate::sources::{Origin, Pattern};
 
@@ -53,6 +56,61 @@ impl Value for Listen {
 impl Value for Cors {
     fn parse(text: &str) -> Result<Self, String> {
         Self::parse(text)
+    }
+}
+
+impl Value for Signing {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "required" => Ok(Self::Required),
+            "optional" => Ok(Self::Optional),
+            "off" => Ok(Self::Off),
+            _ => Err(format!("'{text}' is not required, optional or off")),
+        }
+    }
+}
+
+/// Events a second, above 0.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Rate(f64);
+
+impl Rate {
+    pub(crate) fn per_second(self) -> f64 {
+        self.0
+    }
+}
+
+impl Value for Rate {
+    fn parse(text: &str) -> Result<Self, String> {
+        let rate: Option<f64> = text.parse().ok();
+        rate.filter(|rate| (0.001..=1e6).contains(rate))
+            .map(Self)
+            .ok_or_else(|| format!("'{text}' is not a number between 0.001 and 1000000"))
+    }
+}
+
+/// The table `presets`: for each name a table with `options`.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PresetTable(pub(crate) Presets);
+
+impl Field for PresetTable {
+    const FORM: Form = Form::Table;
+
+    fn read(raw: &Raw) -> Result<Self, String> {
+        let Raw::Table(table) = raw else { return Err("expected tables such as [presets.hero]".to_owned()) };
+        let mut presets = vec![];
+        for (name, preset) in table {
+            let options = preset.as_table().filter(|preset| preset.len() == 1);
+            let Some(options) = options.and_then(|preset| preset.get("options")?.as_str()) else {
+                return Err(format!("[presets.{name}] has to have one key, options, with a text"));
+            };
+            presets.push((name.as_str(), options));
+        }
+        parse_presets(presets).map(Self).map_err(|e| e.to_string())
+    }
+
+    fn absent() -> Result<Self, String> {
+        Ok(Self::default())
     }
 }
 

@@ -18,8 +18,9 @@ use crate::sources::SourceRequest;
 
 /// Answers a request for a transformation URL; `None` if it is for something else.
 pub(super) async fn respond(app: &App, request: &RequestContext) -> Option<Response> {
-    let mode = ParseMode::new(app.config.strict);
-    let parsed = parse_with(request.target(), mode)?;
+    if !request.target().starts_with(PREFIX) {
+        return None;
+    }
     request.trace.route(&request.method, "/cdn-cgi/image");
     if !request.is_read() {
         return Some(wrong_method());
@@ -27,6 +28,12 @@ pub(super) async fn respond(app: &App, request: &RequestContext) -> Option<Respo
     if request.turns() > 0 {
         return Some(respond::error(&ApiError::TransformationLoop));
     }
+    // Nothing is parsed, fetched or redirected to for a request that may not be made.
+    let target = match app.access.verified(request.target()) {
+        Ok(target) => target,
+        Err(error) => return Some(respond::error(&error)),
+    };
+    let parsed = parse_with(&target, app.access.parse_mode())?;
     let mut source_headers = HeaderMap::new();
     let mut response = match parsed {
         Ok(parsed) => match transform(app, request, &parsed, &mut source_headers).await {
@@ -37,7 +44,7 @@ pub(super) async fn respond(app: &App, request: &RequestContext) -> Option<Respo
             }
         },
         // A refused option is a fatal error like any other.
-        Err(error) => on_error(app, request, onerror_source(request.target()).as_ref(), &error.into()),
+        Err(error) => on_error(app, request, onerror_source(&target).as_ref(), &error.into()),
     };
     app.config.cors.add(response.headers_mut(), &source_headers);
     Some(response)
@@ -55,7 +62,9 @@ async fn transform(
     parsed: &UrlRequest,
     source_headers: &mut HeaderMap,
 ) -> Result<Response, ApiError> {
-    let resolved = request.with_hints(|hints| parsed.resolve(hints));
+    app.access.admit(request)?;
+    let mut resolved = request.with_hints(|hints| parsed.resolve(hints));
+    app.access.limit_width(&mut resolved);
     let options = resolved.recipe.to_string();
     let mut source_request = SourceRequest::new(request);
     source_request.conditions = respond::source_conditions(&request.headers, &options);

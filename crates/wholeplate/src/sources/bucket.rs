@@ -13,8 +13,8 @@ use url::Url;
 use super::deadlines::Deadlines;
 use super::failure::FetchError;
 use super::receive::receive;
-use crate::error::ApiError;
 use crate::admission::MemoryPool;
+use crate::error::ApiError;
 
 /// URL schemes of buckets.
 const SCHEMES: [&str; 6] = ["s3", "s3a", "gs", "az", "azure", "abfss"];

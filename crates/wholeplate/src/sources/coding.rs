@@ -8,9 +8,9 @@ use flate2::bufread::GzDecoder;
 use flate2::{Decompress, FlushDecompress, Status};
 use http::{HeaderMap, header};
 
+use crate::admission::MemoryPool;
 use crate::error::ApiError;
 use crate::fields::joined;
-use crate::admission::MemoryPool;
 
 /// The first bytes of a gzip member.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -208,8 +208,8 @@ mod tests {
     use http::{HeaderMap, HeaderValue, header};
 
     use super::{Coding, codings, decode};
-    use crate::error::ApiError;
     use crate::admission::MemoryPools;
+    use crate::error::ApiError;
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());

@@ -19,9 +19,9 @@ use super::policy::FetchPolicy;
 use super::request::SourceRequest;
 use super::reserve::reserve;
 use crate::admission::MemoryPool;
+use crate::admission::MemoryPool;
 use crate::config::Config;
 use crate::error::ApiError;
-use crate::admission::MemoryPool;
 use crate::respond::{self, BoxError, Lifetime};
 
 /// What a response inherits from its source.

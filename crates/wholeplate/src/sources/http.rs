@@ -18,9 +18,9 @@ use super::failure::FetchError;
 use super::policy::{Credentials, FetchPolicy, Network};
 use super::receive::receive;
 use super::resolve::{NoSuchHost, NotPublic, Resolver};
+use crate::admission::MemoryPool;
 use crate::error::ApiError;
 use crate::fields::joined;
-use crate::admission::MemoryPool;
 use crate::request::VIA;
 
 /// The user agent of fetches for transformations. Fetches that are passed on keep theirs.

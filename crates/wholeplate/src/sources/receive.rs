@@ -7,8 +7,8 @@ use tokio::time::Instant;
 use super::deadlines::Deadlines;
 use super::failure::FetchError;
 use super::reserve::Arriving;
-use crate::error::ApiError;
 use crate::admission::MemoryPool;
+use crate::error::ApiError;
 
 /// The whole body. `announced` is its promised length; an error of `stream` is the text of its cause.
 pub(super) async fn receive(

@@ -4,6 +4,7 @@
 
 mod support;
 
+mod access;
 mod binding;
 mod bucket;
 mod choices;

@@ -1,0 +1,134 @@
+//! What clients may ask for: presets, signed URLs, allowed widths and a rate (OPS-020 to OPS-023).
+
+mod rate;
+mod signature;
+
+use std::borrow::Cow;
+use std::path::Path;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use delivery::Peer;
+use recipe::Step;
+use recipe::dialect::{ParseMode, Resolved};
+
+use self::rate::RateLimit;
+pub(crate) use self::signature::{SignatureError, Signing, SigningKeys};
+use crate::config::Config;
+use crate::error::ApiError;
+use crate::request::RequestContext;
+
+/// The restrictions of the configuration, ready for use.
+#[derive(Debug)]
+pub(crate) struct Access {
+    strict: bool,
+    presets: recipe::dialect::Presets,
+    only_presets: bool,
+    signing: Signing,
+    keys: SigningKeys,
+    /// Sorted.
+    widths: Vec<u32>,
+    rate: Option<RateLimit>,
+}
+
+impl Access {
+    /// # Errors
+    /// A message that names the setting that cannot be used.
+    pub(crate) fn new(config: &Config) -> Result<Self, String> {
+        let keys = config.sign_key_file.as_deref().map(read_keys).transpose()?;
+        let signing = config.signed.unwrap_or(if keys.is_some() { Signing::Required } else { Signing::Off });
+        if signing != Signing::Off && keys.is_none() {
+            return Err("signed: there is no key; set sign-key-file too".to_owned());
+        }
+        if config.only_presets && config.presets.0.is_empty() {
+            return Err(
+                "only-presets: there is no preset; add [presets.NAME] to the file of --config".to_owned()
+            );
+        }
+        let mut widths = config.allowed_widths.clone();
+        if widths.contains(&0) {
+            return Err("allowed-widths: 0 is not a width".to_owned());
+        }
+        widths.sort_unstable();
+        widths.dedup();
+        Ok(Self {
+            strict: config.strict,
+            presets: config.presets.0.clone(),
+            only_presets: config.only_presets,
+            signing,
+            keys: keys.unwrap_or_default(),
+            widths,
+            rate: config.rate_limit.map(|rate| RateLimit::new(rate.per_second())),
+        })
+    }
+
+    /// The target of a transformation URL without its signature, which has been checked.
+    ///
+    /// # Errors
+    /// [`ApiError::Signature`].
+    pub(crate) fn verified<'a>(&self, target: &'a str) -> Result<Cow<'a, str>, ApiError> {
+        self.keys
+            .verify(target, self.signing, SystemTime::now())
+            .map_err(|cause| ApiError::Signature { cause })
+    }
+
+    /// How the options of a URL are read.
+    pub(crate) fn parse_mode(&self) -> ParseMode<'_> {
+        ParseMode { strict: self.strict, presets: Some(&self.presets), only_presets: self.only_presets }
+    }
+
+    /// Moves the width of a URL's recipe to an allowed one.
+    pub(crate) fn limit_width(&self, resolved: &mut Resolved) {
+        for step in &mut resolved.recipe.steps {
+            if let Step::Transform { image: 0, transform } = step
+                && transform.limit_width(&self.widths)
+            {
+                resolved.warnings.push("width is not allowed, the next allowed one was used");
+            }
+        }
+    }
+
+    /// Takes one request for new work from its client's rate. Clients of the Unix socket are the operator's own.
+    ///
+    /// # Errors
+    /// [`ApiError::RateLimited`].
+    pub(crate) fn admit(&self, request: &RequestContext) -> Result<(), ApiError> {
+        let (Some(rate), Peer::Tcp(address)) = (&self.rate, &request.client) else { return Ok(()) };
+        rate.take(&address.ip().to_string(), Instant::now()).map_err(|wait| {
+            let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
+            ApiError::RateLimited { seconds }
+        })
+    }
+}
+
+/// Reads the file of `sign-key-file`.
+///
+/// # Errors
+/// A message that names the setting and the file.
+pub(crate) fn read_keys(path: &Path) -> Result<SigningKeys, String> {
+    let from = |problem: String| format!("sign-key-file {}: {problem}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|e| from(e.to_string()))?;
+    SigningKeys::parse(&text).map_err(from)
+}
+
+/// The signed form of a URL and a line break.
+///
+/// # Errors
+/// A message that says what is wrong with the keys or the URL.
+pub(crate) fn sign_url(url: &str, keys: &Path, expires_in: Option<u64>) -> Result<String, String> {
+    let keys = read_keys(keys)?;
+    // Of an absolute URL, only the request target is signed.
+    let start = match url.split_once("://") {
+        Some((scheme, rest)) => rest.find('/').map(|at| scheme.len() + 3 + at),
+        None => Some(0),
+    };
+    let expires = expires_in.map(|seconds| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        now.as_secs().saturating_add(seconds)
+    });
+    let target = start.and_then(|start| url.split_at_checked(start));
+    let signed = target.and_then(|(origin, target)| {
+        let target = target.split('#').next().unwrap_or_default();
+        Some(format!("{origin}{}\n", keys.sign(target, expires)?))
+    });
+    signed.ok_or_else(|| format!("'{url}' is not a URL with {}", recipe::dialect::url::PREFIX))
+}

@@ -1,0 +1,132 @@
+//! What visitors may ask for: presets, signed URLs, allowed widths, a rate.
+
+use std::process::{Command, Output};
+
+use crate::support::{Server, flag};
+
+/// A server over `flag.png` with a file of settings beside it, and maybe keys.
+fn server(settings: &str, flags: &[&str]) -> (Server, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("wholeplate.toml");
+    std::fs::write(&file, settings).unwrap();
+    let all = [&["--config", file.to_str().unwrap()], flags].concat();
+    (Server::start(&[("flag.png", flag())], &all), dir)
+}
+
+fn keys(text: &str) -> (tempfile::TempDir, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("keys");
+    std::fs::write(&path, text).unwrap();
+    let path = path.to_str().unwrap().to_owned();
+    (dir, path)
+}
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_wholeplate")).args(arguments).output().unwrap()
+}
+
+fn sign(keys: &str, url: &str, more: &[&str]) -> String {
+    let output = run(&[&["sign", "--sign-key-file", keys, url], more].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+}
+
+const PRESETS: &str = "[presets.small]\noptions = \"width=40,format=png\"\n";
+
+// OPS-020
+#[test]
+fn presets_stand_for_options() {
+    let (s, _dir) = server(PRESETS, &[]);
+    assert_eq!(s.image("preset=small", "flag.png").size(), (40, 20));
+    assert_eq!(s.image("preset=small,width=20", "flag.png").size(), (20, 10));
+    assert_eq!(s.image("width=50", "flag.png").size(), (50, 25));
+    assert_eq!(s.get("/cdn-cgi/image/preset=large/flag.png").error(), (400, 9401));
+    drop(s);
+    let (s, _dir) = server(PRESETS, &["--only-presets"]);
+    assert_eq!(s.image("preset=small", "flag.png").size(), (40, 20));
+    for other in ["width=40", "preset=small,width=20", "preset=large"] {
+        assert_eq!(s.get(&format!("/cdn-cgi/image/{other}/flag.png")).error(), (400, 9401), "{other}");
+    }
+}
+
+// OPS-021
+#[test]
+fn signed_urls_are_let_in_and_others_are_not() {
+    let (_dir, keys) = keys("new:second secret\nold:first secret\n");
+    let s = Server::start(&[("flag.png", flag())], &["--sign-key-file", &keys]);
+    let target = "/cdn-cgi/image/width=40,format=png/flag.png?v=1";
+    let signed = sign(&keys, target, &[]);
+    assert_eq!(s.get(&signed).size(), (40, 20));
+    // A signature is no option: nothing warns of it.
+    assert_eq!(s.get(&signed).header("warning"), None);
+    let absolute = sign(&keys, &format!("http://h.example{target}"), &["--expires-in", "600"]);
+    assert_eq!(s.get(absolute.strip_prefix("http://h.example").unwrap()).size(), (40, 20));
+    let expired = sign(&keys, target, &["--expires-in", "0"]);
+    for refused in [target, &expired, &signed.replace("width=40", "width=41"), &signed.replace("v=1", "v=2")]
+    {
+        assert_eq!(s.get(refused).error(), (403, 9401), "{refused}");
+    }
+    // Not even a redirect to the source.
+    assert_eq!(s.get("/cdn-cgi/image/width=40,onerror=redirect/flag.png").error(), (403, 9401));
+    drop(s);
+    let optional = ["--sign-key-file", &keys, "--signed", "optional"];
+    let s = Server::start(&[("flag.png", flag())], &optional);
+    assert_eq!((s.get(target).size(), s.get(&signed).size()), ((40, 20), (40, 20)));
+    assert_eq!(s.get(&signed.replace("width=40", "width=41")).error(), (403, 9401));
+    // With presets, too.
+    drop(s);
+    let (s, _dir) = server(PRESETS, &["--sign-key-file", &keys, "--only-presets"]);
+    let signed = sign(&keys, "/cdn-cgi/image/preset=small/flag.png", &["--expires-in", "600"]);
+    assert_eq!(s.get(&signed).size(), (40, 20));
+}
+
+// OPS-021
+#[test]
+fn bad_keys_stop_the_start_and_name_themselves() {
+    let (_dir, bad) = keys("no colon\n");
+    for (flags, named) in [
+        (vec!["--sign-key-file", &bad], "line 1"),
+        (vec!["--sign-key-file", "/no/such/file"], "sign-key-file /no/such/file"),
+        (vec!["--signed", "required"], "signed:"),
+        (vec!["--signed", "perhaps"], "--signed: 'perhaps'"),
+        (vec!["--only-presets"], "only-presets:"),
+        (vec!["--rate-limit", "0"], "--rate-limit: '0'"),
+        (vec!["--allowed-widths", "0,320"], "allowed-widths: 0"),
+    ] {
+        let output = run(&[&["serve", "--listen", "127.0.0.1:0"], flags.as_slice()].concat());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(named), "{flags:?}: {said}");
+    }
+    let output = run(&["sign", "--sign-key-file", &bad, "/cdn-cgi/image/width=4/a.jpg"]);
+    assert!(!output.status.success());
+    let (_dir, good) = keys("a:b\n");
+    let output = run(&["sign", "--sign-key-file", &good, "https://h.example/a.jpg"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is not a URL with /cdn-cgi/image/"));
+}
+
+// OPS-022
+#[test]
+fn widths_move_to_allowed_ones() {
+    let s = Server::start(&[("flag.png", flag())], &["--allowed-widths", "20,40"]);
+    let reply = s.get("/cdn-cgi/image/width=30,format=png/flag.png");
+    assert_eq!(reply.size(), (40, 20));
+    assert!(reply.header("warning").unwrap().contains("width is not allowed"));
+    assert_eq!(s.image("width=20,dpr=2", "flag.png").size(), (40, 20));
+    assert_eq!(s.image("width=90", "flag.png").size(), (40, 20));
+    assert_eq!(s.get("/cdn-cgi/image/width=40,format=png/flag.png").header("warning"), None);
+}
+
+// OPS-023
+#[test]
+fn a_client_above_its_rate_gets_429() {
+    let s = Server::start(&[("flag.png", flag())], &["--rate-limit", "0.01"]);
+    let target = "/cdn-cgi/image/width=40/flag.png";
+    // Ten seconds' worth are less than one request, and one may always come.
+    let replies: Vec<_> = (0..2).map(|_| s.get(target)).collect();
+    assert_eq!(replies[0].status, 200);
+    assert_eq!(replies[1].error(), (429, 9422));
+    let wait: u32 = replies[1].header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=101).contains(&wait), "{wait}");
+    // The refused ones cost nothing, and other paths are not concerned.
+    assert_ne!(s.get("/other").status, 429);
+}
