@@ -162,7 +162,7 @@ impl RowResampler {
         drop(decode);
         work.check()?;
         let _resize = work.stage("resize");
-        for (i, (plane, part)) in self.planes.iter_mut().zip(rows.planes).enumerate() {
+        for (i, (plane, part)) in self.planes.iter_mut().zip(rows.planes()).enumerate() {
             if part.count > 0 {
                 let data = match &mut self.colours {
                     Some(colours) => colours.rows(part.data),
@@ -178,7 +178,7 @@ impl RowResampler {
     fn give(&mut self, take: impl FnOnce(Rows<'_>) -> Result<(), Error>) -> Result<(), Error> {
         let planes: Vec<PlaneRows<'_>> = self.planes.iter().map(Resampler::ready).collect();
         if planes.iter().any(|p| p.count > 0) {
-            take(Rows { planes: &planes })?;
+            take(planes.into_iter().collect())?;
         }
         self.planes.iter_mut().for_each(Resampler::forget);
         Ok(())
@@ -195,7 +195,7 @@ impl RowResampler {
         let mut raster = Raster::new(layout, scaling.mapping.size.0, scaling.mapping.size.1, work)?;
         while self.pull(source, work)? {
             self.give(|rows| {
-                for (plane, part) in raster.planes.iter_mut().zip(rows.planes) {
+                for (plane, part) in raster.planes.iter_mut().zip(rows.planes()) {
                     let at = part.first as usize * plane.stride();
                     plane.data[at..at + part.data.len()].copy_from_slice(part.data);
                 }

@@ -85,7 +85,7 @@ fn resampled_rows(
         let Some(rows) = source.next_rows()? else { break };
         drop(decode);
         work.check()?;
-        let Some(part) = rows.planes.first().filter(|p| p.count > 0) else { continue };
+        let Some(part) = rows.planes().first().filter(|p| p.count > 0) else { continue };
         let _resize = work.stage("resize");
         resampler.push(part.first, colours.rows(part.data), stride, work)?;
     }

@@ -62,7 +62,7 @@ impl MemoryPool {
     /// Takes `bytes` if they are there.
     pub(crate) fn try_take(&self, bytes: usize) -> Result<MemoryPermit, MemoryFull> {
         let permit = Arc::clone(&self.free).try_acquire_many_owned(pieces(bytes)).map_err(|_| MemoryFull)?;
-        Ok(MemoryPermit { permit, free: Arc::clone(&self.free), total: self.total })
+        Ok(MemoryPermit { permit, free: Arc::clone(&self.free) })
     }
 
     /// Takes `bytes`, and waits until they are there, in the order of asking.
@@ -75,7 +75,7 @@ impl MemoryPool {
         }
         let permit = tokio::time::timeout(wait, Arc::clone(&self.free).acquire_many_owned(pieces(bytes)));
         let permit = permit.await.map_err(|_| MemoryFull)?.map_err(|_| MemoryFull)?;
-        Ok(MemoryPermit { permit, free: Arc::clone(&self.free), total: self.total })
+        Ok(MemoryPermit { permit, free: Arc::clone(&self.free) })
     }
 }
 
@@ -84,8 +84,6 @@ impl MemoryPool {
 pub(crate) struct MemoryPermit {
     permit: OwnedSemaphorePermit,
     free: Arc<Semaphore>,
-    /// Bytes of the pool.
-    total: usize,
 }
 
 impl MemoryPermit {
@@ -100,20 +98,6 @@ impl MemoryPermit {
     pub(crate) fn grow_to(&mut self, bytes: usize) -> Result<(), MemoryFull> {
         let more = pieces(bytes.saturating_sub(self.bytes()));
         self.permit.merge(Arc::clone(&self.free).try_acquire_many_owned(more).map_err(|_| MemoryFull)?);
-        Ok(())
-    }
-
-    /// Takes more, and waits until it is there. Whoever waits here holds memory, so that the wait has to be short.
-    ///
-    /// # Errors
-    /// After `wait`, and at once for what is never there. What is held stays held.
-    pub(crate) async fn grow(&mut self, bytes: usize, wait: Duration) -> Result<(), MemoryFull> {
-        if bytes > self.total {
-            return Err(MemoryFull);
-        }
-        let more = pieces(bytes.saturating_sub(self.bytes()));
-        let permit = tokio::time::timeout(wait, Arc::clone(&self.free).acquire_many_owned(more));
-        self.permit.merge(permit.await.map_err(|_| MemoryFull)?.map_err(|_| MemoryFull)?);
         Ok(())
     }
 

@@ -366,7 +366,7 @@ fn plan(
         let bytes = if used.get(i).copied().unwrap_or(false) { data.open()? } else { None };
         probes.push(match (input, bytes) {
             (_, None) => None,
-            (Input::Text(text), Some(font)) => Some(Arc::new(imaging::probe_text(text, &font)?)),
+            (Input::Text(text), Some(font)) => Some(Arc::new(imaging::probe_text(text, &font, work)?)),
             (_, Some(bytes)) => Some(Arc::new(accepted.probe(&bytes, work)?)),
         });
     }

@@ -56,7 +56,8 @@ settings! {
         read_timeout: Time = "15s", "TIME" in Time::MILLISECOND..=Time::DAY;
         /// Time that the body of a source may take, to which its bytes divided by min-rate are added.
         fetch_timeout: Time = "30s", "TIME" in Time::MILLISECOND..=Time::DAY;
-        /// Least bytes per second of a source; a number without a unit counts bytes.
+        /// Least bytes per second: of the body of a source, and of a client that reads a long response. A number without a
+        /// unit counts bytes.
         min_rate: Bytes = "16kB", "SIZE" in Bytes(1)..=Bytes(1_000_000_000);
         /// CORS headers of responses: off, source (those of the source), or * (every page may read them).
         cors: Cors = "source", "MODE";
@@ -126,8 +127,6 @@ settings! {
         stall_timeout: Time = "30s", "TIME" in Time::MILLISECOND..=Time::DAY;
         /// Time for a response to be read by its client, plus its length divided by min-rate.
         response_timeout: Time = "120s", "TIME" in Time::MILLISECOND..=Time::DAY;
-        /// Bytes per second that the client of a long response has to read.
-        min_rate: Bytes = "16kB", "SIZE" in Bytes(1)..=Bytes(1_000_000_000);
         /// Time after SIGTERM in which requests are still served while /readyz says 503, for load balancers to notice.
         drain_delay: Time = "0s", "TIME" in Time::ZERO..=Time::DAY;
         /// Time that open responses may take after SIGTERM.

@@ -33,7 +33,7 @@ pub(crate) struct Inherited {
 
 /// An image or its description.
 pub(crate) fn success(outcome: RenderOutcome, inherited: &Inherited) -> Response {
-    let RenderOutcome { body, rendered, queued, mut warnings, fetched } = outcome;
+    let RenderOutcome { body, rendered, queued, mut warnings, fetched, .. } = outcome;
     let t = rendered.timings;
     let resized = format!(
         "internal=ok/m q={} n={}+{} c={}+{} v={ENGINE_VERSION} l={}",

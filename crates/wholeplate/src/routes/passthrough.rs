@@ -93,7 +93,7 @@ where
     // A loop or a slow origin must not take all connections.
     let wait = app.config.connect_timeout.duration();
     let share = tokio::time::timeout(wait, Arc::clone(&app.passed_on).acquire_owned()).await;
-    let share = share.map_err(|_| ApiError::Busy)?.map_err(|_| ApiError::Stopping)?;
+    let share = share.map_err(|_| ApiError::Busy { expected: wait })?.map_err(ApiError::internal)?;
     let (method, headers) = (request.method, request.headers);
     let response = app.fetcher.forward(&url, method, headers, body, &source_request).await?;
     Ok(response.map(|body| ResponseBody::stream(Shared { body, _share: share })))

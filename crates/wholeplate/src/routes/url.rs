@@ -1,8 +1,7 @@
 //! The URL interface: `/cdn-cgi/image/<options>/<source>`.
 
 use http::{HeaderMap, header};
-use recipe::dialect::ParseMode;
-use recipe::dialect::url::{SourceRef, UrlRequest, onerror_source, parse_with};
+use recipe::dialect::url::{PREFIX, SourceRef, UrlRequest, onerror_source, parse_with};
 use url::Url;
 
 use super::fetch;

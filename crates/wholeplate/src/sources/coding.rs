@@ -233,7 +233,7 @@ mod tests {
     const BROTLI_ABC: [u8; 7] = [0x0b, 0x01, 0x80, 0x61, 0x62, 0x63, 0x03];
 
     fn undone(bytes: &[u8], codings: &[Coding]) -> Result<Vec<u8>, ApiError> {
-        let memory = Shares::of(1 << 30).inputs;
+        let memory = MemoryPools::of(1 << 30).inputs;
         decode(Bytes::copy_from_slice(bytes), codings, 1 << 20, &memory).map(|b| b.to_vec())
     }
 

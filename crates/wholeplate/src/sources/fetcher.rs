@@ -19,7 +19,6 @@ use super::policy::FetchPolicy;
 use super::request::SourceRequest;
 use super::reserve::reserve;
 use crate::admission::MemoryPool;
-use crate::admission::MemoryPool;
 use crate::config::Config;
 use crate::error::ApiError;
 use crate::respond::{self, BoxError, Lifetime};

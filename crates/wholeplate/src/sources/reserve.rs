@@ -100,7 +100,7 @@ mod tests {
     // OPS-008
     #[tokio::test]
     async fn memory_is_taken_as_bytes_arrive() {
-        let memory = Shares::of(1 << 30).inputs;
+        let memory = MemoryPools::of(1 << 30).inputs;
         let mut body = Arriving::new(&memory, Some(99_000_000)).await.unwrap();
         body.push(&[1; 1000]).await.unwrap();
         assert!(memory.used() <= 128 << 10, "{}", memory.used());

@@ -224,7 +224,7 @@ fn orientation_profile_and_metadata() {
         imaging::probe(&s.image(options, "turned.jpg").body, &Work::unlimited()).unwrap().exif
     };
     assert!(exif("metadata=none").is_none());
-    assert!(exif("anim=true").is_some_and(|e| codecs::exif::copyright_only(&e).as_ref() == Some(&e)));
+    assert!(exif("anim=true").is_some_and(|e| codecs::exif::copyright_only(&e).as_deref() == Some(&*e)));
     assert!(exif("metadata=keep,format=webp").is_none() && exif("metadata=keep,format=png").is_none());
     let converted = s.image("format=png", "p3.jpg").pixels().rgba;
     let raw = crate::support::Pixels::decode(&demo("dahlia-p3.jpg")).rgba;
