@@ -54,6 +54,9 @@ pub struct EncodeSpec {
     pub jpeg: JpegMode,
     /// PNG: quantise to a palette of up to 256 colours at `quality`.
     pub palette: bool,
+    /// PNG: a palette if the image has at most 256 colours, which loses nothing; else true colour. No effect beside
+    /// `palette`.
+    pub palette_if_exact: bool,
     pub subsampling: Subsampling,
     pub exif: Option<MetadataOut>,
 }
@@ -65,6 +68,7 @@ impl Default for EncodeSpec {
             fast: false,
             jpeg: JpegMode::Progressive,
             palette: false,
+            palette_if_exact: false,
             subsampling: Subsampling::S420,
             exif: None,
         }

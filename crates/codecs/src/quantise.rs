@@ -99,16 +99,13 @@ fn normal(pixel: [u8; 4], alpha: PaletteAlpha) -> [u8; 4] {
 
 /// All colours in order of alpha and value, or `None` when there are more than `limit`.
 fn distinct(rgba: &[u8], limit: usize, alpha: PaletteAlpha) -> Option<Vec<[u8; 4]>> {
-    let mut seen = Distinct::default();
+    let mut seen = ColourSet::new(limit);
     let mut last = None;
     for pixel in rgba.as_chunks::<4>().0 {
         let colour = normal(*pixel, alpha);
         if last != Some(colour) {
             last = Some(colour);
-            seen.insert(colour);
-            if seen.colours.len() > limit {
-                return None;
-            }
+            seen.index(colour)?;
         }
     }
     let mut colours = seen.colours;
@@ -116,30 +113,39 @@ fn distinct(rgba: &[u8], limit: usize, alpha: PaletteAlpha) -> Option<Vec<[u8; 4
     Some(colours)
 }
 
-/// A small open-addressed set of colours that remembers the order of arrival.
-struct Distinct {
+/// Distinct colours in the order of their first use: a small open-addressed hash set.
+#[derive(Debug)]
+pub(crate) struct ColourSet {
+    /// 0, or one more than an index into `colours`.
     slots: Vec<u16>,
-    colours: Vec<[u8; 4]>,
+    pub(crate) colours: Vec<[u8; 4]>,
+    limit: usize,
 }
 
-impl Default for Distinct {
-    fn default() -> Self {
-        Self { slots: vec![0; 1024], colours: Vec::with_capacity(257) }
+impl ColourSet {
+    /// For at most `limit` colours, which is at most 256.
+    pub(crate) fn new(limit: usize) -> Self {
+        let limit = limit.min(256);
+        Self { slots: vec![0; 1024], colours: Vec::with_capacity(limit), limit }
     }
-}
 
-impl Distinct {
-    /// At most 257 colours are ever put in, so that a free slot is always found.
-    fn insert(&mut self, colour: [u8; 4]) {
+    /// The index of a colour, which is added if it is new; `None` beyond the limit.
+    pub(crate) fn index(&mut self, colour: [u8; 4]) -> Option<u8> {
         let mut at = (u32::from_le_bytes(colour).wrapping_mul(0x9E37_79B1) >> 22) as usize;
+        // At most 256 of 1024 slots are in use, so a free one is found.
         while self.slots[at] != 0 {
-            if self.colours[self.slots[at] as usize - 1] == colour {
-                return;
+            let index = usize::from(self.slots[at]) - 1;
+            if self.colours[index] == colour {
+                return Some(index as u8);
             }
             at = (at + 1) & 1023;
         }
+        if self.colours.len() == self.limit {
+            return None;
+        }
         self.colours.push(colour);
         self.slots[at] = self.colours.len() as u16;
+        Some((self.colours.len() - 1) as u8)
     }
 }
 

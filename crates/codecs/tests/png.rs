@@ -363,6 +363,62 @@ fn few_colours_make_an_exact_palette_of_few_bits() {
     }
 }
 
+/// `colours` distinct colours; the last one comes in the last row only.
+fn of_colours(layout: Layout, colours: u32, width: u32, height: u32) -> Image {
+    let pixels = width * height;
+    let value = |i: u32| if i + 1 == pixels { colours - 1 } else { (i / 7) % (colours - 1) };
+    let data = (0..pixels).flat_map(|i| {
+        let v = value(i);
+        match layout {
+            Layout::Gray => vec![(v * 3) as u8],
+            Layout::Rgb => vec![v as u8, (v >> 8) as u8 + 9, 200],
+            _ => vec![v as u8, (v >> 8) as u8 + 9, 7, if v == 3 { 0 } else { 255 }],
+        }
+    });
+    Image { layout, width, height, planes: vec![data.collect()] }
+}
+
+#[test]
+fn an_exact_palette_is_used_for_as_long_as_it_holds_all_colours() {
+    let spec = EncodeSpec { palette_if_exact: true, ..EncodeSpec::default() };
+    for layout in [Layout::Gray, Layout::Rgb, Layout::Rgba] {
+        for colours in [2, 4, 5, 16, 17, 80, 256, 257] {
+            if layout == Layout::Gray && colours > 80 {
+                continue;
+            }
+            for rows in [1, 5, 1000] {
+                let image = of_colours(layout, colours, 61, 60);
+                let file = encode(Format::Png, &image, &spec, rows, &work()).unwrap();
+                let limit = if layout == Layout::Gray { 16 } else { 256 };
+                assert_eq!(file[25] == 3, colours <= limit, "{layout:?} {colours}");
+                let back = decode(&file, RGB).unwrap();
+                let rgba = |image: &Image| -> Vec<[u8; 4]> {
+                    let pixel = |p: &[u8]| match *p {
+                        [y] => [y, y, y, 255],
+                        [r, g, b] => [r, g, b, 255],
+                        _ => [p[0], p[1], p[2], p[3]],
+                    };
+                    image.planes[0].chunks_exact(image.layout.channels(0)).map(pixel).collect()
+                };
+                assert!(rgba(&back) == rgba(&image), "{layout:?} {colours} {rows}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_exact_palette_holds_a_byte_for_each_pixel() {
+    let image = of_colours(Layout::Rgba, 90, 1000, 1000);
+    let spec = EncodeSpec { palette_if_exact: true, ..EncodeSpec::default() };
+    let what = ImageSpec { layout: Layout::Rgba, width: 1000, height: 1000 };
+    let work = work();
+    encode(Format::Png, &image, &spec, 16, &work).unwrap();
+    // The bitmap would be 4 MB.
+    assert!(work.budget.peak() < 3_000_000, "{}", work.budget.peak());
+    assert!(work.budget.peak() as u64 <= codec_for(Format::Png).unwrap().encode_bytes(what, &spec));
+    assert_eq!(work.budget.used(), 0);
+}
+
 #[test]
 fn a_palette_is_smaller_and_close_and_quality_counts() {
     for layout in [Layout::Rgb, Layout::Rgba, Layout::Gray] {

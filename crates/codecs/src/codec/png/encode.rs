@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use png::{BitDepth, ColorType, Compression, Encoder, EncodingError, Filter, StreamWriter};
 
+use super::exact::ExactPalette;
 use crate::quantise::{PaletteAlpha, quantise};
 use crate::{EncodeSpec, Error, Format, ImageSpec, Layout, Raster, RowSink, Rows};
 use work::{Reservation, Work};
@@ -22,8 +23,9 @@ pub(super) fn estimate(image: ImageSpec, spec: &EncodeSpec) -> u64 {
         // The bitmap, the indices, the quantiser's tables, the file.
         pixels * 6 + (8 << 20) + working
     } else {
+        let indices = if spec.palette_if_exact { pixels } else { 0 };
         // Noise does not compress.
-        pixels * image.layout.channels(0) as u64 * 3 / 2 + working
+        pixels * image.layout.channels(0) as u64 * 3 / 2 + indices + working
     }
 }
 
@@ -86,43 +88,55 @@ pub(super) fn start<'a>(
     if !(1..=limit).contains(&image.width) || !(1..=limit).contains(&image.height) {
         return Err(failed(format!("{} × {} pixels are not possible", image.width, image.height)));
     }
-    let colour = match image.layout {
-        Layout::Gray => ColorType::Grayscale,
-        Layout::Rgb => ColorType::Rgb,
-        Layout::Rgba => ColorType::Rgba,
-        other => return Err(failed(format!("{other:?} pixels are not possible"))),
-    };
+    colour_type(image.layout)?;
     let file = File::new(work)?;
     let target = if spec.palette {
         Target::Palette {
             bitmap: Raster::new(Layout::Rgba, image.width, image.height, work)?,
             // 256 colours from 90 on, fewer below.
             colours: (16 + usize::from(spec.quality) * 240 / 90).min(256),
-            fast: spec.fast,
         }
+    } else if spec.palette_if_exact {
+        Target::Exact(ExactPalette::new(image, work)?)
     } else {
-        let mut encoder = Encoder::new(file.clone(), image.width, image.height);
-        encoder.set_color(colour);
-        encoder.set_depth(BitDepth::Eight);
-        encoder.set_compression(compression(spec.fast));
-        let writer = encoder.write_header().and_then(png::Writer::into_stream_writer);
-        Target::Stream(Box::new(writer.map_err(|e| file.reason(&e))?))
+        Target::Stream(true_colour(&file, image, spec.fast)?)
     };
     let working = (1 << 20) + image.width as usize * 32;
-    Ok(Box::new(PngSink { image, work, file, target, next: 0, _held: work.take(working)? }))
+    Ok(Box::new(PngSink { image, work, file, target, fast: spec.fast, next: 0, _held: work.take(working)? }))
+}
+
+fn colour_type(layout: Layout) -> Result<ColorType, Error> {
+    match layout {
+        Layout::Gray => Ok(ColorType::Grayscale),
+        Layout::Rgb => Ok(ColorType::Rgb),
+        Layout::Rgba => Ok(ColorType::Rgba),
+        other => Err(failed(format!("{other:?} pixels are not possible"))),
+    }
+}
+
+fn true_colour(file: &File, image: ImageSpec, fast: bool) -> Result<Box<Stream>, Error> {
+    let mut encoder = Encoder::new(file.clone(), image.width, image.height);
+    encoder.set_color(colour_type(image.layout)?);
+    encoder.set_depth(BitDepth::Eight);
+    encoder.set_compression(compression(fast));
+    let writer = encoder.write_header().and_then(png::Writer::into_stream_writer);
+    writer.map(Box::new).map_err(|e| file.reason(&e))
 }
 
 fn compression(fast: bool) -> Compression {
     if fast { Compression::Fast } else { Compression::Balanced }
 }
 
+type Stream = StreamWriter<'static, File>;
+
 enum Target {
-    Stream(Box<StreamWriter<'static, File>>),
+    Stream(Box<Stream>),
+    /// A palette for as long as it holds all colours.
+    Exact(ExactPalette),
     /// A palette can be chosen when all pixels are there.
     Palette {
         bitmap: Raster,
         colours: usize,
-        fast: bool,
     },
 }
 
@@ -131,6 +145,7 @@ struct PngSink<'a> {
     work: &'a Work,
     file: File,
     target: Target,
+    fast: bool,
     /// The next row to come.
     next: u32,
     _held: Reservation,
@@ -151,10 +166,28 @@ impl RowSink for PngSink<'_> {
         {
             return Err(failed("rows out of order"));
         }
+        let mut data = part.data;
+        if let Target::Exact(exact) = &mut self.target {
+            while let Some((row, rest)) = data.split_at_checked(stride) {
+                if !exact.push(row)? {
+                    break;
+                }
+                data = rest;
+            }
+            if !data.is_empty() {
+                // A colour too many: all rows so far are written in true colour.
+                let mut writer = true_colour(&self.file, self.image, self.fast)?;
+                for row in exact.rows() {
+                    writer.write_all(&row).map_err(|e| self.file.reason(&EncodingError::IoError(e)))?;
+                }
+                self.target = Target::Stream(writer);
+            }
+        }
         match &mut self.target {
+            Target::Exact(_) => {}
             Target::Stream(writer) => {
                 // In pieces, so that a deadline is noticed within a large push.
-                for piece in part.data.chunks(stride * (1 + (1 << 18) / stride)) {
+                for piece in data.chunks(stride * (1 + (1 << 18) / stride)) {
                     writer.write_all(piece).map_err(|e| self.file.reason(&EncodingError::IoError(e)))?;
                     self.work.check()?;
                 }
@@ -178,14 +211,28 @@ impl RowSink for PngSink<'_> {
     }
 
     fn finish(self: Box<Self>) -> Result<Vec<u8>, Error> {
-        let Self { image, work, file, target, next, _held } = *self;
+        let Self { image, work, file, target, fast, next, _held } = *self;
         if next != image.height {
             return Err(failed("rows are missing"));
         }
         match target {
             Target::Stream(writer) => writer.finish().map_err(|e| file.reason(&e))?,
-            Target::Palette { bitmap, colours, fast } => {
-                write_palette(&file, &bitmap, colours, fast, work)?;
+            Target::Exact(exact) => {
+                let (palette, indices, _held) = exact.into_indexed();
+                write_indexed(&file, image, &palette, &indices, fast, work)?;
+            }
+            Target::Palette { bitmap, colours } => {
+                let indexed = quantise(
+                    bitmap.data(),
+                    image.width,
+                    image.height,
+                    colours,
+                    PaletteAlpha::Full,
+                    1.0,
+                    work,
+                )?;
+                drop(bitmap);
+                write_indexed(&file, image, &indexed.palette, &indexed.indices, fast, work)?;
             }
         }
         Ok(file.take())
@@ -193,10 +240,16 @@ impl RowSink for PngSink<'_> {
 }
 
 /// Writes indices with as few bits as the palette allows.
-fn write_palette(file: &File, bitmap: &Raster, colours: usize, fast: bool, work: &Work) -> Result<(), Error> {
-    let (width, height) = (bitmap.width, bitmap.height);
-    let indexed = quantise(bitmap.data(), width, height, colours, PaletteAlpha::Full, 1.0, work)?;
-    let (depth, bits) = match indexed.palette.len() {
+fn write_indexed(
+    file: &File,
+    image: ImageSpec,
+    palette: &[[u8; 4]],
+    indices: &[u8],
+    fast: bool,
+    work: &Work,
+) -> Result<(), Error> {
+    let (width, height) = (image.width, image.height);
+    let (depth, bits) = match palette.len() {
         0..=2 => (BitDepth::One, 1),
         3..=4 => (BitDepth::Two, 2),
         5..=16 => (BitDepth::Four, 4),
@@ -205,19 +258,19 @@ fn write_palette(file: &File, bitmap: &Raster, colours: usize, fast: bool, work:
     let mut encoder = Encoder::new(file.clone(), width, height);
     encoder.set_color(ColorType::Indexed);
     encoder.set_depth(depth);
-    encoder.set_palette(indexed.palette.iter().flat_map(|c| [c[0], c[1], c[2]]).collect::<Vec<u8>>());
-    // Entries behind the last translucent one are opaque without being named.
-    let named = indexed.palette.iter().rposition(|c| c[3] < 255).map_or(0, |i| i + 1);
+    encoder.set_palette(palette.iter().flat_map(|c| [c[0], c[1], c[2]]).collect::<Vec<u8>>());
+    // Entries after the last translucent one need no alpha.
+    let named = palette.iter().rposition(|c| c[3] < 255).map_or(0, |i| i + 1);
     if named > 0 {
-        encoder.set_trns(indexed.palette[..named].iter().map(|c| c[3]).collect::<Vec<u8>>());
+        encoder.set_trns(palette[..named].iter().map(|c| c[3]).collect::<Vec<u8>>());
     }
     encoder.set_compression(compression(fast));
-    // Neighbouring indices are no neighbouring colours: filters make them longer.
+    // Neighbouring indices are not similar colours: filters make the file larger.
     encoder.set_filter(Filter::NoFilter);
     let mut writer =
         encoder.write_header().and_then(png::Writer::into_stream_writer).map_err(|e| file.reason(&e))?;
     let mut packed = vec![0_u8; (width as usize * bits).div_ceil(8)];
-    for (y, row) in indexed.indices.chunks_exact(width as usize).enumerate() {
+    for (y, row) in indices.chunks_exact(width as usize).enumerate() {
         if y % 64 == 0 {
             work.check()?;
         }

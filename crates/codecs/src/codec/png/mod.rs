@@ -3,6 +3,7 @@
 
 mod decode;
 mod encode;
+mod exact;
 mod header;
 mod still;
 
