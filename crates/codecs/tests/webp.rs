@@ -248,6 +248,80 @@ fn a_cut_file_is_an_error_at_every_length() {
     }
 }
 
+fn chunk(name: &[u8; 4], data: &[u8]) -> Vec<u8> {
+    [name, &(data.len() as u32).to_le_bytes()[..], data, &[0][..data.len() % 2]].concat()
+}
+
+/// A RIFF file of these chunks whose size is `more` larger than it is.
+fn riff(chunks: &[u8], more: u32) -> Vec<u8> {
+    let mut file = chunk(b"RIFF", &[b"WEBP", chunks].concat());
+    let size = u32::from_le_bytes(file[4..8].try_into().unwrap()) + more;
+    file[4..8].copy_from_slice(&size.to_le_bytes());
+    file
+}
+
+#[test]
+fn what_follows_a_complete_image_does_not_matter() {
+    let lossy = fixture("lossy.webp");
+    let image = &lossy[12..];
+    let expected = decode(WEBP, &lossy, RGB).unwrap();
+    let extended = {
+        let size = |v: u32| (v - 1).to_le_bytes()[..3].to_vec();
+        let head = [vec![8, 0, 0, 0], size(expected.width), size(expected.height)].concat();
+        [chunk(b"VP8X", &head), image.to_vec()].concat()
+    };
+    let exif = chunk(b"EXIF", &[7; 99]);
+    let mut endless = exif.clone();
+    endless[4..8].fill(0xFF);
+    for (file, warned) in [
+        (riff(&[&extended, &exif[..]].concat(), 0), false),
+        (riff(&[&extended, &exif[..60]].concat(), 40), true),
+        (riff(&extended, 107), true),
+        (riff(&[&extended, b"EXI".as_slice()].concat(), 0), true),
+        (riff(&[&extended, &endless[..]].concat(), 0), true),
+        (riff(&[&extended, b"<html></html>".as_slice()].concat(), 0), true),
+        ([&lossy, b"<html></html>".as_slice()].concat(), false),
+        (riff(image, 100), true),
+    ] {
+        let probe = codec(WEBP).probe(&file, &Work::unlimited()).unwrap();
+        assert_eq!(probe.warnings.len(), usize::from(warned), "{:?}", probe.warnings);
+        assert_eq!(decode(WEBP, &file, RGB).unwrap().data(), expected.data());
+    }
+    // Of an animation nobody knows how many frames are missing; a frame that has begun has to be complete.
+    let animated = fixture("animated.webp");
+    let all = frames(WEBP, &animated).unwrap().len();
+    let junk = riff(&[&animated[12..], b"JUNKxxxxxxxxx".as_slice()].concat(), 0);
+    assert_eq!(codec(WEBP).probe(&junk, &Work::unlimited()).unwrap().warnings.len(), 1);
+    assert_eq!(frames(WEBP, &junk).unwrap().len(), all);
+    for broken in [
+        riff(&animated[12..], 20),
+        riff(&[&animated[12..], b"ANMF\x40\0\0\0".as_slice()].concat(), 0),
+        riff(&[&animated[12..], b"ANMF".as_slice()].concat(), 0),
+    ] {
+        assert!(matches!(codec(WEBP).probe(&broken, &Work::unlimited()), Err(Error::Truncated(_))));
+    }
+}
+
+#[test]
+fn the_number_of_frames_is_limited() {
+    let still = fixture("lossless.webp");
+    let image = &still[12..];
+    let size = codec(WEBP).probe(&still, &Work::unlimited()).unwrap();
+    let three = |v: u32| v.to_le_bytes()[..3].to_vec();
+    let sides = [three(size.width - 1), three(size.height - 1)].concat();
+    let canvas = chunk(b"VP8X", &[vec![2, 0, 0, 0], sides.clone()].concat());
+    // A frame whose image data are its head alone is enough for a probe.
+    let image = [b"VP8L\x05\0\0\0", &image[8..13], &[0]].concat();
+    let frame = chunk(b"ANMF", &[&[0; 6][..], &sides, &[10, 0, 0, 0], &image].concat());
+    for (count, allowed) in [(16_384, true), (16_385, false)] {
+        let file = riff(&[canvas.clone(), chunk(b"ANIM", &[0; 6]), frame.repeat(count)].concat(), 0);
+        match codec(WEBP).probe(&file, &Work::unlimited()) {
+            Ok(probe) => assert!(allowed && probe.animation.is_some_and(|a| a.frames == 16_384)),
+            Err(error) => assert!(!allowed && matches!(error, Error::TooLarge(_)), "{error}"),
+        }
+    }
+}
+
 /// The RIFF size corrected, so that the cut lies inside the bit stream.
 #[test]
 fn a_bit_stream_cut_inside_a_sound_container_is_an_error() {

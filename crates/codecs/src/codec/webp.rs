@@ -47,6 +47,11 @@ impl Codec for WebP {
             probe.orientation = exif::orientation(exif::without_prefix(&bytes[exif]));
         }
         probe.whole_bitmap = true;
+        if container.rest_damaged {
+            probe
+                .warnings
+                .push("the chunks after the image of the WebP file are cut or damaged and were left out");
+        }
         Ok(probe)
     }
 

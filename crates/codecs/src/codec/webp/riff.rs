@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::{Error, Format};
 
-/// What the chunks of a file say.
+/// The head of a file, from its chunks.
 #[derive(Debug, Clone)]
 pub(super) struct Container {
     pub(super) width: u32,
@@ -16,12 +16,14 @@ pub(super) struct Container {
     pub(super) alpha: bool,
     pub(super) icc: Option<Range<usize>>,
     pub(super) exif: Option<Range<usize>>,
+    /// Something after the image, or after the last frame, is cut or is not a chunk.
+    pub(super) rest_damaged: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct AnimationHead {
     pub(super) frames: u32,
-    /// How often it is played, 0 = forever.
+    /// Number of runs, 0 = forever.
     pub(super) loops: u32,
 }
 
@@ -43,8 +45,8 @@ pub(super) struct FrameHead {
     pub(super) data: Range<usize>,
 }
 
-/// Frames that a file may have: more is an attack or a film.
-const MAX_FRAMES: u32 = 1 << 16;
+/// Upper limit for frames, as in GIF.
+const MAX_FRAMES: u32 = 1 << 14;
 
 fn damaged(reason: &str) -> Error {
     Error::Malformed { format: Format::WebP, reason: reason.to_owned() }
@@ -56,11 +58,16 @@ fn u24(b: &[u8]) -> u32 {
     u32::from_le_bytes([b[0], b[1], b[2], 0])
 }
 
-/// Walks the chunks of `bytes[range]`.
+/// The chunks from `at` to `end`.
 pub(super) struct Chunks<'a> {
     bytes: &'a [u8],
     at: usize,
     end: usize,
+    /// The announced size is larger than the file.
+    cut: bool,
+    /// The image is complete: what follows may be damaged, unless it is a frame.
+    complete: bool,
+    damaged: bool,
 }
 
 pub(super) struct Chunk {
@@ -75,16 +82,27 @@ impl Chunks<'_> {
         if self.end - self.at < 2 {
             return Ok(None);
         }
-        let head =
-            self.bytes.get(self.at..self.at + 8).filter(|_| self.at + 8 <= self.end).ok_or(TRUNCATED)?;
+        match self.chunk() {
+            Some(chunk) => Ok(Some(chunk)),
+            None if self.complete && !self.bytes[self.at..self.end].starts_with(b"ANMF") => {
+                self.damaged = true;
+                self.at = self.end;
+                Ok(None)
+            }
+            None => Err(TRUNCATED),
+        }
+    }
+
+    fn chunk(&mut self) -> Option<Chunk> {
+        let head = self.bytes.get(self.at..self.at + 8).filter(|_| self.at + 8 <= self.end)?;
         let size = u32::from_le_bytes([head[4], head[5], head[6], head[7]]) as usize;
-        let payload = self.at + 8..(self.at + 8).checked_add(size).ok_or(TRUNCATED)?;
+        let payload = self.at + 8..(self.at + 8).checked_add(size)?;
         if payload.end > self.end {
-            return Err(TRUNCATED);
+            return None;
         }
         let start = self.at;
         self.at = (payload.end + size % 2).min(self.end);
-        Ok(Some(Chunk { tag: [head[0], head[1], head[2], head[3]], start, payload }))
+        Some(Chunk { tag: [head[0], head[1], head[2], head[3]], start, payload })
     }
 }
 
@@ -94,14 +112,12 @@ pub(super) fn chunks(bytes: &[u8]) -> Result<Chunks<'_>, Error> {
     if &head[..4] != b"RIFF" || &head[8..12] != b"WEBP" {
         return Err(Error::NotAnImage);
     }
-    let end = 8 + u32::from_le_bytes([head[4], head[5], head[6], head[7]]) as usize;
-    if end > bytes.len() {
-        return Err(TRUNCATED);
-    }
-    if end < 12 {
+    let announced = 8 + u32::from_le_bytes([head[4], head[5], head[6], head[7]]) as usize;
+    if announced < 12 {
         return Err(damaged("RIFF size"));
     }
-    Ok(Chunks { bytes, at: 12, end })
+    let (end, cut) = (announced.min(bytes.len()), announced > bytes.len());
+    Ok(Chunks { bytes, at: 12, end, cut, complete: false, damaged: false })
 }
 
 impl Container {
@@ -118,6 +134,7 @@ impl Container {
                 animation: None,
                 icc: None,
                 exif: None,
+                rest_damaged: walk.cut,
             });
         }
         let head = bytes.get(first.payload).filter(|p| p.len() >= 10).ok_or(damaged("VP8X size"))?;
@@ -139,6 +156,7 @@ impl Container {
                 b"ANMF" if animated => {
                     let frame = anmf(bytes, &chunk, width, height)?;
                     frames += 1;
+                    walk.complete = true;
                     if frames > MAX_FRAMES {
                         return Err(Error::TooLarge(format!(
                             "the animation has more than {MAX_FRAMES} frames"
@@ -158,13 +176,19 @@ impl Container {
                     }
                     alpha = frame.alpha;
                     still = Some(frame);
+                    walk.complete = true;
                 }
                 _ => {}
             }
         }
+        // Nobody can say how many frames are missing.
+        if animated && walk.cut {
+            return Err(TRUNCATED);
+        }
         let first = still.ok_or(TRUNCATED)?;
+        let rest_damaged = walk.damaged || walk.cut;
         let animation = animated.then_some(AnimationHead { frames, loops });
-        Ok(Self { width, height, first, animation, alpha, icc, exif })
+        Ok(Self { width, height, first, animation, alpha, icc, exif, rest_damaged })
     }
 }
 
@@ -176,6 +200,7 @@ pub(super) fn next_frame(
 ) -> Result<Option<FrameHead>, Error> {
     while let Some(chunk) = walk.next()? {
         if &chunk.tag == b"ANMF" {
+            walk.complete = true;
             return anmf(bytes, &chunk, canvas.0, canvas.1).map(Some);
         }
     }
@@ -189,7 +214,8 @@ fn anmf(bytes: &[u8], chunk: &Chunk, canvas_w: u32, canvas_h: u32) -> Result<Fra
     if x + width > canvas_w || y + height > canvas_h {
         return Err(damaged("a frame lies outside the canvas"));
     }
-    let mut inner = Chunks { bytes, at: chunk.payload.start + 16, end: chunk.payload.end };
+    let (at, end) = (chunk.payload.start + 16, chunk.payload.end);
+    let mut inner = Chunks { bytes, at, end, cut: false, complete: false, damaged: false };
     let mut alph = None;
     while let Some(part) = inner.next()? {
         match &part.tag {
