@@ -56,7 +56,7 @@ impl Complexity {
     }
 
     fn element(&mut self, depth: u32, attributes: usize, namespaces: usize) -> Result<(), Error> {
-        self.spend(15 + 2 * u64::from(depth) + 4 * attributes as u64 + namespaces as u64)
+        self.spend(15 + 2 * u64::from(depth) + 4 * attributes as u64 + 2 * namespaces as u64)
     }
 
     fn spend(&mut self, steps: u64) -> Result<(), Error> {

@@ -35,7 +35,7 @@ fn starts_name(c: char) -> bool {
     c.is_ascii_alphabetic() || c == '_' || !c.is_ascii()
 }
 
-pub(super) fn in_name(c: char) -> bool {
+fn in_name(c: char) -> bool {
     starts_name(c) || c.is_ascii_digit() || c == '-'
 }
 
