@@ -1,0 +1,226 @@
+//! Small files that ask for much: each answer comes quickly and within the memory of the service (OPS-005).
+//!
+//! Each case stands for a kind. The real program answers `/info` and `/transform` for each; its CPU time and its peak
+//! memory are read from the kernel. `scripts/hostile-table` prints the table for docs/threat-model.md.
+
+mod avif;
+mod fonts;
+mod gif;
+mod jpeg;
+mod others;
+mod png;
+mod svg;
+mod webp;
+
+use std::io::Write;
+
+use crate::support::origin::{Origin, answer};
+use crate::support::{Form, Reply, Server};
+
+/// The answer to a transform.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    Picture,
+    Error,
+    /// The file is unusual, not damaged: decoders may differ.
+    Either,
+}
+
+/// One hostile file.
+struct Case {
+    name: &'static str,
+    expected: Expected,
+    bytes: Vec<u8>,
+}
+
+fn case(name: &'static str, expected: Expected, bytes: Vec<u8>) -> Case {
+    Case { name, expected, bytes }
+}
+
+/// Megabytes of memory that the service may use, and what the process may take on top.
+const MEMORY: &str = "256";
+const PEAK: u64 = 320 << 20;
+
+/// What one request cost.
+#[derive(Debug, Clone, Copy)]
+struct Cost {
+    /// 200, or the number of the error.
+    answer: u16,
+    cpu: f64,
+    /// Bytes resident at the peak.
+    peak: u64,
+}
+
+/// CPU seconds of a process, in user and kernel mode.
+fn cpu(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    let ticks = |i: usize| fields[i].parse::<f64>().unwrap();
+    (ticks(11) + ticks(12)) / 100.0
+}
+
+fn peak(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+}
+
+fn measured(server: &Server, request: impl Fn() -> Reply) -> Cost {
+    let pid = server.pid();
+    // Sets the peak to what is resident now.
+    std::fs::write(format!("/proc/{pid}/clear_refs"), "5").unwrap();
+    let before = cpu(pid);
+    let reply = request();
+    let cpu = cpu(pid) - before;
+    let answer = if reply.status == 200 { 200 } else { reply.error().1 };
+    Cost { answer, cpu, peak: peak(pid) }
+}
+
+/// A case with the cost of each route.
+type Row<'a> = (&'a Case, Vec<(&'static str, Cost)>);
+
+/// Checks all cases, then reports all faults at once.
+fn check(group: &str, rows: &[Row<'_>]) {
+    let mut faults = Vec::new();
+    for (case, costs) in rows {
+        if std::env::var_os("HOSTILE_TABLE").is_some() {
+            let cpu: Vec<String> = costs.iter().map(|(_, cost)| format!("{:.2}", cost.cpu)).collect();
+            let peak = costs.iter().map(|(_, cost)| cost.peak >> 20).max().unwrap_or_default();
+            let answer = costs.last().map_or(0, |(_, cost)| cost.answer);
+            let (name, bytes, cpu) = (case.name, case.bytes.len(), cpu.join(" / "));
+            writeln!(std::io::stdout(), "| {group}: {name} | {bytes} | {cpu} | {peak} | {answer} |").unwrap();
+        }
+        for (route, cost) in costs {
+            let limit = seconds(route, case.bytes.len());
+            if cost.cpu > limit {
+                faults.push(format!("{} {route}: {:.2} s of CPU, allowed {limit:.2}", case.name, cost.cpu));
+            }
+            if cost.peak > PEAK {
+                faults.push(format!("{} {route}: {} MiB", case.name, cost.peak >> 20));
+            }
+            let as_expected = match case.expected {
+                Expected::Picture => cost.answer == 200,
+                Expected::Error => cost.answer != 200,
+                Expected::Either => true,
+            };
+            if *route != "info" && !as_expected {
+                faults.push(format!("{} {route}: answered {}", case.name, cost.answer));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+fn seconds(route: &str, bytes: usize) -> f64 {
+    let megabytes = bytes as f64 / f64::from(1 << 20);
+    match route {
+        // The kernel counts in hundredths of a second.
+        "info" => 0.05 + 0.1 * megabytes.max(1.0),
+        _ if megabytes > 1.0 => 1.0,
+        _ => 0.5,
+    }
+}
+
+/// Sends each image to `/info` and `/transform`.
+fn images(group: &str, cases: &[Case]) {
+    let server = Server::start_bare(&["--memory", MEMORY, "--extra-inputs", "tiff,bmp,jxl"]);
+    let mut rows = Vec::new();
+    for case in cases {
+        let file = || Form::new().file("image", &case.bytes);
+        let info = file().closed();
+        let transform =
+            file().text("transforms", r#"[{"width":64}]"#).text("output_format", "image/png").closed();
+        let costs = vec![
+            ("info", measured(&server, || server.post("/info", &info, 1 << 16))),
+            ("transform", measured(&server, || server.post("/transform", &transform, 1 << 16))),
+        ];
+        rows.push((case, costs));
+    }
+    check(group, &rows);
+    // The service goes on.
+    let good = Form::new().file("image", &crate::support::flag()).closed();
+    assert_eq!(server.post("/info", &good, 1 << 16).status, 200);
+}
+
+#[test]
+fn hostile_png_files_are_cheap() {
+    images("png", &png::cases());
+}
+
+#[test]
+fn hostile_jpeg_files_are_cheap() {
+    images("jpeg", &jpeg::cases());
+}
+
+#[test]
+fn hostile_gif_files_are_cheap() {
+    images("gif", &gif::cases());
+}
+
+#[test]
+fn hostile_webp_files_are_cheap() {
+    images("webp", &webp::cases());
+}
+
+#[test]
+fn hostile_avif_files_are_cheap() {
+    images("avif", &avif::cases());
+}
+
+#[test]
+fn hostile_tiff_bmp_and_jxl_files_are_cheap() {
+    images("other", &others::cases());
+}
+
+// URL-120, URL-121: an SVG is passed through sanitised.
+#[test]
+fn hostile_svg_files_are_cheap() {
+    let cases = svg::cases();
+    let names: Vec<String> = (0..cases.len()).map(|i| format!("{i}.svg")).collect();
+    let files: Vec<(&str, Vec<u8>)> =
+        names.iter().zip(&cases).map(|(name, case)| (name.as_str(), case.bytes.clone())).collect();
+    let server = Server::start(&files, &["--memory", MEMORY]);
+    let mut rows = Vec::new();
+    for (case, name) in cases.iter().zip(&names) {
+        let info = Form::new().file("image", &case.bytes).closed();
+        let costs = vec![
+            ("info", measured(&server, || server.post("/info", &info, 1 << 16))),
+            ("url", measured(&server, || server.image("width=64", name))),
+        ];
+        rows.push((case, costs));
+    }
+    check("svg", &rows);
+}
+
+#[test]
+fn hostile_fonts_are_cheap() {
+    let cases = fonts::cases();
+    let files: Vec<Vec<u8>> = cases.iter().map(|case| case.bytes.clone()).collect();
+    let origin = Origin::start(move |asked| {
+        let index: usize = asked.target.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap();
+        answer(200, &[], &files[index])
+    });
+    let server = Server::start_bare(&["--memory", MEMORY, "--allow-private-network"]);
+    let mut rows = Vec::new();
+    for (i, case) in cases.iter().enumerate() {
+        let url = origin.url(&format!("/{i}.ttf"));
+        let text = serde_json::json!({ "text": "AAAA", "font": { "url": url }, "size": 40 }).to_string();
+        let form = Form::new().text("text_input", &text).text("transforms", "[]");
+        let form = form.text("output_format", "image/png").closed();
+        rows.push((case, vec![("text", measured(&server, || server.post("/transform", &form, 1 << 16)))]));
+    }
+    check("font", &rows);
+}
+
+/// Zlib data at the highest level.
+fn zlib(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
