@@ -63,6 +63,8 @@ impl PlannedOutput {
             fast,
             jpeg: if baseline { JpegMode::Baseline } else { JpegMode::Progressive },
             palette: format == Format::Png && quality.is_some() && number < 100,
+            // Without loss: a source with a palette keeps it where its pixels still fit one.
+            palette_if_exact: format == Format::Png && self.encoding.source.palette,
             subsampling: Subsampling::S420,
             exif,
         }

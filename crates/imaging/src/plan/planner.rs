@@ -40,6 +40,10 @@ pub fn plan(
         )));
     }
     let mut warnings = Warnings::default();
+    // What the decoder will assume about files that are not quite whole.
+    for probe in probes.iter().flatten() {
+        probe.warnings.iter().for_each(|warning| warnings.push(*warning));
+    }
     for step in &recipe.steps {
         if let Step::Transform { transform, .. } = step {
             check_models(transform, limits, &mut warnings)?;
