@@ -14,6 +14,7 @@ mod binding;
 mod choices;
 mod cli;
 mod config;
+mod counters;
 mod doctor;
 mod error;
 mod fields;

@@ -2,9 +2,9 @@
 
 use super::body::ResponseBody;
 use crate::choices::{ERROR_LIFETIME, ONERROR_STATUS};
+use crate::counters::ErrorNumber;
 use crate::error::ApiError;
 use crate::fields::value;
-use crate::metrics::ErrorNumber;
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 

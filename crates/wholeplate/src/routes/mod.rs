@@ -14,8 +14,8 @@ use http_body::Body;
 
 use self::cf_image::Subrequest;
 use crate::app::App;
+use crate::counters::Route;
 use crate::error::ApiError;
-use crate::metrics::Route;
 use crate::request::{ListenerKind, RequestContext};
 use crate::respond::{self, Response};
 
