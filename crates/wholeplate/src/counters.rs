@@ -66,7 +66,7 @@ impl Counters {
         *images.counts.entry(ImageLabels { host: host.to_owned(), from, to }).or_default() += 1;
     }
 
-    fn write(&self, out: &mut String) {
+    pub(crate) fn write(&self, out: &mut String) {
         write_head(out, "routed_responses_total", "Responses by route, status and error number (0 = none).");
         for (ResponseLabels { route, status, error }, count) in
             &*self.responses.lock().unwrap_or_else(PoisonError::into_inner)

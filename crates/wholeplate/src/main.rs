@@ -36,6 +36,8 @@ use crate::cli::{Cli, Command, ModelFiles, Settings};
 use crate::config::Layers;
 
 fn main() -> ExitCode {
+    // The TLS library asks for a process-wide provider, before any client of a bucket or an origin is made.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     admission::allocator::give_back_large_buffers();
     let outcome = match Cli::parse().command {
         Command::Serve(settings) => load(*settings).and_then(|layers| server::run(layers.config()?)),

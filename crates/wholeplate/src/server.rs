@@ -27,8 +27,6 @@ const LAST_SPANS: Duration = Duration::from_secs(5);
 pub(crate) fn run(config: Config) -> Result<(), String> {
     telemetry::start_logging(config.log);
     raise_open_files(config.max_connections);
-    // The TLS library asks for a process-wide provider; the first one wins.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Runtime::new().map_err(|e| e.to_string())?;
     let exporter = Exporter::from_env(runtime.handle().clone())?;
     let app = App::new(config, exporter)?;

@@ -267,7 +267,13 @@ mod tests {
         for (bytes, coding) in [(gzip(&bomb), Coding::Gzip), (zlib(&bomb), Coding::Deflate)] {
             assert_eq!(undone(&bytes, &[coding]), Err(ApiError::SourceTooLarge { limit: 1 << 20 }));
         }
-        let noise: Vec<u8> = (0..200_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let mut state = 1_u32;
+        let noise: Vec<u8> = (0..200_000)
+            .map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 24) as u8
+            })
+            .collect();
         for (whole, coding) in
             [(gzip(&noise), Coding::Gzip), (zlib(&noise), Coding::Deflate), (raw(&noise), Coding::Deflate)]
         {

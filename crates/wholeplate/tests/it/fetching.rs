@@ -322,6 +322,7 @@ fn a_loop_of_plain_fetches_ends() {
     assert_eq!(turns.load(Ordering::SeqCst), 5);
     let loops = loops.lock().unwrap();
     assert_eq!((loops[0].as_str(), loops[2].as_str()), ("wholeplate", "wholeplate, wholeplate, wholeplate"));
+    drop(loops);
     // Others in the list are not counted, nor are parts of names.
     let others = "cdn-loop: a, b, c, d, e, wholeplate-not, WholePlate; v=1";
     assert_eq!(server.unix(&["GET /a HTTP/1.1", &host, others]).error(), (508, 9403));

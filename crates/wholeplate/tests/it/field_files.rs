@@ -34,7 +34,8 @@ impl Field {
     /// The bodies by URL, binding and command line; `options` are those of the URL, `transforms` the same as JSON.
     fn bodies(&self, options: &str, transforms: &str, format: &str) -> Vec<(&'static str, Vec<u8>)> {
         let url = self.server.image(options, &self.name);
-        let form = Form::new().file("image", &self.bytes).text("transforms", transforms);
+        let transforms = transforms.replacen("[{", "[{\"imageIndex\":0,", 1);
+        let form = Form::new().file("image", &self.bytes).text("transforms", &transforms);
         let binding = self.server.post("/transform", &form.text("output_format", format).closed(), 4096);
         for (interface, reply) in [("url", &url), ("binding", &binding)] {
             assert_eq!(reply.status, 200, "{} {interface}: {}", self.name, reply.text());

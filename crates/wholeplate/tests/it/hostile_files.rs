@@ -128,8 +128,10 @@ fn images(group: &str, cases: &[Case]) {
     for case in cases {
         let file = || Form::new().file("image", &case.bytes);
         let info = file().closed();
-        let transform =
-            file().text("transforms", r#"[{"width":64}]"#).text("output_format", "image/png").closed();
+        let transform = file()
+            .text("transforms", r#"[{"imageIndex":0,"width":64}]"#)
+            .text("output_format", "image/png")
+            .closed();
         let costs = vec![
             ("info", measured(&server, || server.post("/info", &info, 1 << 16))),
             ("transform", measured(&server, || server.post("/transform", &transform, 1 << 16))),

@@ -51,7 +51,7 @@ pub(super) struct Complexity {
 impl Complexity {
     /// 0.4 s for files of up to 1 MiB, 0.8 s for larger ones.
     pub(super) fn for_file(bytes: usize) -> Self {
-        let limit = if bytes > 1 << 20 { 5_000_000 } else { 2_500_000 };
+        let limit = if bytes > 1 << 20 { 12_000_000 } else { 2_500_000 };
         Self { left: limit, limit }
     }
 

@@ -124,11 +124,17 @@ impl Bench {
     }
 }
 
+/// A location on the test's origin, whose port differs from run to run, under a name.
+fn named(location: &str) -> String {
+    let path = location.strip_prefix("http://127.0.0.1:").and_then(|rest| rest.split_once('/'));
+    path.map_or_else(|| location.to_owned(), |(_, path)| format!("http://origin.example/{path}"))
+}
+
 fn of_reply(door: &'static str, reply: &Reply) -> Answer {
     let warnings = reply.all("warning").into_iter().map(ToOwned::to_owned).collect();
     let (body, extension) = match reply.status {
         200 => (reply.body.clone(), extension(reply.header("content-type").unwrap())),
-        307 => (format!("307, location: {}\n", reply.header("location").unwrap()).into_bytes(), "txt"),
+        307 => (format!("307, location: {}\n", named(reply.header("location").unwrap())).into_bytes(), "txt"),
         _ => {
             let (_, number) = reply.error();
             assert!(number > 9400);
