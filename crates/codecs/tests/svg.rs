@@ -374,7 +374,7 @@ fn elements_times_depth_and_namespaces_are_limited() {
     too_large(format!("<svg {NS}>{}</svg>", "<g/>".repeat(250_000)).as_bytes());
     too_large(&gzip(format!("<svg {NS}>{}</svg>", "<g/>".repeat(400_000)).as_bytes()));
     let wide: String = (0..190).map(|i| format!(" a{i}=''")).collect();
-    too_large(format!("<svg {NS}>{}</svg>", format!("<g{wide}/>").repeat(5000)).as_bytes());
+    too_large(format!("<svg {NS}>{}</svg>", format!("<g{wide}/>").repeat(10_000)).as_bytes());
     too_large(format!("<svg {NS}><style>{}</style></svg>", "a{b:c}".repeat(900_000)).as_bytes());
     // A large drawing of usual shape: 60,000 paths in 6 MB.
     let path =

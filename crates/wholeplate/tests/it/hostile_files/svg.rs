@@ -29,7 +29,11 @@ pub(super) fn cases() -> Vec<Case> {
         case("4,000,000 elements, compressed", Error, gzip(&drawing(&"<g/>".repeat(4_000_000)))),
         case("400,000 elements, compressed", Error, gzip(&drawing(&"<g/>".repeat(400_000)))),
         case("64 MB, compressed", Error, gzip(&drawing(&" ".repeat(64 << 20)))),
-        case("5,000 elements of 190 attributes", Error, drawing(&format!("<g{attributes}/>").repeat(5000))),
+        case(
+            "10,000 elements of 190 attributes",
+            Error,
+            drawing(&format!("<g{attributes}/>").repeat(10_000)),
+        ),
         case("an element of 100,000 attributes", Error, {
             let many: String = (0..100_000).map(|i| format!(" a{i}=''")).collect();
             drawing(&format!("<g{many}/>"))
