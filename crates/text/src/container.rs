@@ -34,6 +34,7 @@ pub(crate) fn unpack(file: &[u8], work: &Work) -> Result<Sfnt, Error> {
 }
 
 /// What a directory of compressed tables announces.
+#[derive(Clone, Copy)]
 struct Sizes {
     /// Bytes of all tables.
     tables: usize,

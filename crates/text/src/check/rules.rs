@@ -313,7 +313,12 @@ impl Counter<'_> {
     ) -> Result<u64, Error> {
         self.count(glyphs + actions.len())?;
         if !actions.is_empty() {
-            cost.actions.push(actions.iter().map(|action| action.lookup_list_index()).collect());
+            cost.actions.push(
+                actions
+                    .iter()
+                    .map(read_fonts::tables::layout::SequenceLookupRecord::lookup_list_index)
+                    .collect(),
+            );
         }
         Ok(glyphs as u64 + 1)
     }

@@ -54,7 +54,7 @@ impl SigningKeys {
             }
             match line.split_once(':') {
                 Some((name, key)) if !name.trim().is_empty() && !key.is_empty() => {
-                    keys.push(key.as_bytes().to_vec())
+                    keys.push(key.as_bytes().to_vec());
                 }
                 _ => return Err(format!("line {number} is not of the form name:key")),
             }

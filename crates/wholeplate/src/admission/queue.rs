@@ -401,14 +401,15 @@ mod tests {
             tokio::task::yield_now().await;
         }
         // 19 s on two workers are 9.5 s; two more seconds of work are too much.
-        let state = queue.lock();
-        let late = (u64::MAX, u64::MAX);
-        let wait = state.expected_wait(&client(1), late, MS * 1000);
-        assert!(wait > MS * 9400 && wait < MS * 9600, "{wait:?}");
-        // Another client's request waits for its share only.
-        let wait = state.expected_wait(&client(2), late, MS * 1000);
-        assert!(wait <= MS * 510, "{wait:?}");
-        drop(state);
+        {
+            let state = queue.lock();
+            let late = (u64::MAX, u64::MAX);
+            let wait = state.expected_wait(&client(1), late, MS * 1000);
+            assert!(wait > MS * 9400 && wait < MS * 9600, "{wait:?}");
+            // Another client's request waits for its share only.
+            let wait = state.expected_wait(&client(2), late, MS * 1000);
+            assert!(wait <= MS * 510, "{wait:?}");
+        }
         // One more is let in; what comes after it would wait for 11 s.
         let queue_of_more = queue.clone();
         let more = tokio::spawn(async move {

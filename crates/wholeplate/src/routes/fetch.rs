@@ -32,7 +32,7 @@ pub(super) async fn source(
             Ok(Fetched { head, bytes, took: began.elapsed() })
         }
         Err(failure) => {
-            *headers = failure.headers;
+            *headers = *failure.headers;
             Err(failure.error)
         }
     }

@@ -8,8 +8,8 @@ use crate::error::ApiError;
 #[derive(Debug)]
 pub(crate) struct FetchError {
     pub(crate) error: ApiError,
-    /// The header of the response, if there was one.
-    pub(crate) headers: HeaderMap,
+    /// The header of the response, if there was one. Boxed: it is large, and errors are moved often.
+    pub(crate) headers: Box<HeaderMap>,
     /// Whether another attempt may succeed.
     pub(super) again: bool,
 }
@@ -17,17 +17,17 @@ pub(crate) struct FetchError {
 impl FetchError {
     /// A failure of the connection: another attempt may succeed.
     pub(super) fn again(error: ApiError) -> Self {
-        Self { error, headers: HeaderMap::new(), again: true }
+        Self { error, headers: Box::default(), again: true }
     }
 
     pub(super) fn with(self, headers: &HeaderMap) -> Self {
-        Self { headers: headers.clone(), ..self }
+        Self { headers: Box::new(headers.clone()), ..self }
     }
 }
 
 impl From<ApiError> for FetchError {
     fn from(error: ApiError) -> Self {
-        Self { error, headers: HeaderMap::new(), again: false }
+        Self { error, headers: Box::default(), again: false }
     }
 }
 
