@@ -321,7 +321,12 @@ fn results_above_the_operators_limits_are_made_smaller() {
         let output = Output { format: FormatChoice::Auto { avif, webp }, ..Output::default() };
         Recipe::single(sized(Fit::Cover, 90, 60), output)
     };
-    plans.add("auto, AVIF and WebP accepted", auto(true, true), &[photo.clone()], bounded(formats()));
+    plans.add(
+        "auto, AVIF and WebP accepted",
+        auto(true, true),
+        std::slice::from_ref(&photo),
+        bounded(formats()),
+    );
     plans.add("auto, AVIF accepted", auto(true, false), &[photo], bounded(formats()));
     plans.compare("bounds.txt");
 }

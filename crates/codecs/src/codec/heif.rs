@@ -22,6 +22,8 @@ pub(super) struct File<'a> {
     /// An image sequence comes with the still image.
     pub(super) sequence: bool,
     /// Where the last whole box at the top ends.
+    // Read for HEIC only.
+    #[cfg_attr(not(feature = "heic"), allow(dead_code))]
     pub(super) end: usize,
 }
 

@@ -293,6 +293,7 @@ impl<'a> Meta<'a> {
         self.find(self.primary).ok_or_else(|| damaged(self.format, "no primary item"))
     }
 
+    #[cfg(feature = "heic")]
     pub(crate) fn items(&self) -> &[Item] {
         &self.items
     }
