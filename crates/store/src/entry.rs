@@ -1,0 +1,119 @@
+//! What is stored, and under which name.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+/// Bytes of a key's group.
+pub const GROUP_BYTES: usize = 16;
+const ID_BYTES: usize = 16;
+
+/// The name of an entry. Entries of one group can be removed together.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    pub group: [u8; GROUP_BYTES],
+    pub id: [u8; ID_BYTES],
+}
+
+impl Key {
+    /// A key from two digests, of which the first 16 bytes count.
+    #[must_use]
+    pub fn new(group: &[u8; 32], id: &[u8; 32]) -> Self {
+        let first = |digest: &[u8; 32]| {
+            let mut half = [0; 16];
+            half.copy_from_slice(&digest[..16]);
+            half
+        };
+        Self { group: first(group), id: first(id) }
+    }
+
+    /// The path below the root of a folder or bucket. The first folder has 256 names, so that none grows long.
+    pub(crate) fn path(&self) -> String {
+        let group = hex(&self.group);
+        format!("{}/{group}/{}", &group[..2], hex(&self.id))
+    }
+
+    /// The path of a group's folder.
+    pub(crate) fn group_path(group: &[u8; GROUP_BYTES]) -> String {
+        let group = hex(group);
+        format!("{}/{group}", &group[..2])
+    }
+
+    /// The key behind a path, if it is one that [`Key::path`] wrote.
+    pub(crate) fn of_path(path: &str) -> Option<Self> {
+        let mut parts = path.rsplit('/');
+        let id = unhex(parts.next()?)?;
+        let group = parts.next()?;
+        let key = Self { group: unhex(group)?, id };
+        (parts.next()? == group.get(..2)?).then_some(key)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", hex(&self.group), hex(&self.id))
+    }
+}
+
+/// A stored blob. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// What the caller wants to know before it uses the body. At most [`Entry::MAX_HEAD`] bytes.
+    pub head: Bytes,
+    pub body: Bytes,
+}
+
+impl Entry {
+    /// The longest head that is stored.
+    pub const MAX_HEAD: usize = 64 << 10;
+
+    /// Bytes of head and body.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.head.len() + self.body.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+fn unhex(text: &str) -> Option<[u8; 16]> {
+    let digit = |b: u8| match b {
+        b'0'..=b'9' => Some(b - b'0'),
+        b'a'..=b'f' => Some(b - b'a' + 10),
+        _ => None,
+    };
+    let text: &[u8; 32] = text.as_bytes().try_into().ok()?;
+    let mut bytes = [0; 16];
+    for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
+        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Key;
+
+    #[test]
+    fn a_key_is_read_back_from_its_path_and_nothing_else_is() {
+        let key = Key::new(&[0xa7; 32], &[0x0b; 32]);
+        assert_eq!(Key::of_path(&key.path()), Some(key));
+        assert_eq!(Key::of_path(&format!("some/prefix/{}", key.path())), Some(key));
+        for other in
+            ["", "lock", "a7/x/y", &key.path()[1..], &key.path().to_uppercase(), &format!("{}#1", key.path())]
+        {
+            assert_eq!(Key::of_path(other), None, "{other}");
+        }
+    }
+}

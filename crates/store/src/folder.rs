@@ -1,0 +1,332 @@
+//! The folder tier: one file for each entry, an index in memory, eviction by weight, a lock against a second process.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use futures_util::{StreamExt, TryStreamExt};
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use quick_cache::sync::Cache;
+use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
+use tokio::sync::Mutex;
+
+use crate::blobs::{Accept, Blobs, Reserve};
+use crate::entry::{Entry, GROUP_BYTES, Key};
+use crate::error::Error;
+use crate::frame;
+use crate::stats::TierStats;
+use crate::warning::RateLimitedWarning;
+
+/// Files take whole blocks of the disk.
+const BLOCK: u64 = 4096;
+/// The size that the index is laid out for.
+const TYPICAL_ENTRY: u64 = 64 << 10;
+const LOCK_FILE: &str = "wholeplate.lock";
+/// Below this folder the tier owns every file.
+const BLOBS: &str = "blobs";
+/// Files that the rebuild handles between two chances for others to write.
+const REBUILD_BATCH: usize = 256;
+/// Of a full disk, one in so many entries is removed.
+const FULL_DISK_SHARE: usize = 8;
+
+/// Entries in a folder.
+#[derive(Debug)]
+pub struct FolderTier {
+    files: LocalFileSystem,
+    root: PathBuf,
+    /// Stored bytes of each entry.
+    index: Cache<Key, u64, FileWeight, DefaultHashBuilder, CollectEvicted>,
+    /// The index and the files are changed together by one task at a time, so that neither knows what the other lacks.
+    changes: Mutex<()>,
+    /// The index knows all files.
+    complete: AtomicBool,
+    stats: TierStats,
+    warning: RateLimitedWarning,
+    capacity: u64,
+    /// Locked while the process lives.
+    _lock: File,
+}
+
+#[derive(Debug, Clone)]
+struct FileWeight;
+
+impl Weighter<Key, u64> for FileWeight {
+    fn weight(&self, _key: &Key, len: &u64) -> u64 {
+        len.div_ceil(BLOCK).max(1) * BLOCK
+    }
+}
+
+/// Evicted keys are handed to the caller, who removes their files.
+#[derive(Debug, Clone)]
+struct CollectEvicted;
+
+impl Lifecycle<Key, u64> for CollectEvicted {
+    type RequestState = Vec<Key>;
+
+    fn begin_request(&self) -> Vec<Key> {
+        Vec::new()
+    }
+
+    fn on_evict(&self, evicted: &mut Vec<Key>, key: Key, _len: u64) {
+        evicted.push(key);
+    }
+}
+
+impl FolderTier {
+    /// Opens or makes a folder for at most `capacity` bytes of entries, and one that is being written. Call
+    /// [`rebuild`](Self::rebuild) next, in the background.
+    ///
+    /// # Errors
+    /// A folder that cannot be written or is used by another process.
+    pub fn open(folder: &FilePath, capacity: u64) -> Result<Self, Error> {
+        let problem = |problem: String| Error::Folder { folder: folder.display().to_string(), problem };
+        let blobs = folder.join(BLOBS);
+        std::fs::create_dir_all(&blobs).map_err(|e| problem(format!("cannot be made: {e}")))?;
+        let lock = File::options().create(true).truncate(false).write(true).open(folder.join(LOCK_FILE));
+        let lock = lock.map_err(|e| problem(format!("cannot be written: {e}")))?;
+        lock.try_lock().map_err(|e| match e {
+            TryLockError::WouldBlock => problem("is used by another process".to_owned()),
+            TryLockError::Error(e) => problem(format!("cannot be locked: {e}")),
+        })?;
+        tempfile_in(&blobs).map_err(|e| problem(format!("cannot be written: {e}")))?;
+        let files = LocalFileSystem::new_with_prefix(&blobs).map_err(|e| problem(e.to_string()))?;
+        let items = usize::try_from(capacity / TYPICAL_ENTRY).unwrap_or(usize::MAX).clamp(64, 1 << 20);
+        let options = OptionsBuilder::new()
+            .shards(1)
+            .weight_capacity(capacity)
+            .estimated_items_capacity(items)
+            .build()
+            .map_err(|e| problem(e.to_string()))?;
+        Ok(Self {
+            files: files.with_automatic_cleanup(true),
+            root: blobs,
+            index: Cache::with_options(options, FileWeight, DefaultHashBuilder::default(), CollectEvicted),
+            changes: Mutex::new(()),
+            complete: AtomicBool::new(false),
+            stats: TierStats::default(),
+            warning: RateLimitedWarning::new("disk"),
+            capacity,
+            _lock: lock,
+        })
+    }
+
+    /// Reads which entries the folder has, oldest first, and removes what is not an entry. Entries are found before it
+    /// ends, too.
+    ///
+    /// # Errors
+    /// A folder that cannot be listed.
+    pub async fn rebuild(&self) -> Result<(), Error> {
+        let mut found = Vec::new();
+        let mut strays = remove_staged(self.root.clone()).await;
+        let mut list = self.files.list(None);
+        while let Some(meta) = list.next().await {
+            match meta {
+                Ok(meta) => match Key::of_path(meta.location.as_ref()) {
+                    Some(key) => found.push((meta.last_modified, key, meta.size)),
+                    None => {
+                        strays += 1;
+                        let _ = self.files.delete(&meta.location).await;
+                    }
+                },
+                Err(e) => self.failed(&e.into()),
+            }
+        }
+        if strays > 0 {
+            tracing::info!(files = strays, "cache: removed files that are not entries");
+        }
+        found.sort_unstable();
+        for batch in found.chunks(REBUILD_BATCH) {
+            let _changes = self.changes.lock().await;
+            for (_, key, len) in batch {
+                // What was written meanwhile is newer.
+                if self.index.peek(key).is_none() {
+                    let evicted = self.index.insert_with_lifecycle(*key, *len);
+                    self.delete_evicted(evicted).await;
+                }
+            }
+        }
+        self.complete.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Whether the index knows every file.
+    #[must_use]
+    pub fn is_rebuilt(&self) -> bool {
+        self.complete.load(Ordering::Acquire)
+    }
+
+    fn path(key: &Key) -> Path {
+        Path::from(key.path())
+    }
+
+    fn failed(&self, error: &Error) {
+        TierStats::count(&self.stats.errors);
+        self.warning.warn(error);
+    }
+
+    async fn delete_evicted(&self, evicted: Vec<Key>) {
+        for key in evicted {
+            TierStats::count(&self.stats.evictions);
+            if let Err(e) = self.delete_file(&key).await {
+                self.failed(&e);
+            }
+        }
+    }
+
+    async fn delete_file(&self, key: &Key) -> Result<(), Error> {
+        match self.files.delete(&Self::path(key)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Removes some entries: the disk has less room than the tier may take.
+    async fn make_room(&self) {
+        let count = (self.index.len() / FULL_DISK_SHARE).max(1);
+        let keys: Vec<Key> = self.index.iter().map(|(key, _)| key).take(count).collect();
+        for key in &keys {
+            self.index.remove(key);
+        }
+        self.delete_evicted(keys).await;
+    }
+
+    async fn read(&self, key: &Key, reserve: &dyn Reserve) -> Result<Option<Entry>, Error> {
+        let found = match self.files.get(&Self::path(key)).await {
+            Ok(found) => found,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(e) => return Err(e.into()),
+        };
+        let len = usize::try_from(found.meta.size).unwrap_or(usize::MAX);
+        if found.meta.size > self.capacity {
+            return Err(Error::TooLarge(len));
+        }
+        let permit = reserve.reserve(len).await.ok_or(Error::Memory(len))?;
+        let stored = found.bytes().await?;
+        crate::entry_in(stored, permit, *key).await.map(Some)
+    }
+}
+
+#[async_trait]
+impl Blobs for FolderTier {
+    async fn get(&self, key: &Key, reserve: &dyn Reserve) -> Result<Option<Entry>, Error> {
+        // Counts as a use, also if the file turns out to be damaged.
+        if self.index.get(key).is_none() && self.is_rebuilt() {
+            return Ok(None);
+        }
+        let done = self.read(key, reserve).await;
+        match &done {
+            Err(Error::Damaged(_)) => {
+                TierStats::count(&self.stats.damaged);
+                let _ = self.remove(key).await;
+            }
+            Err(Error::Memory(_)) | Ok(Some(_)) => {}
+            // Somebody removed the file, or it is being written.
+            Ok(None) => {
+                if let Ok(_changes) = self.changes.try_lock() {
+                    self.index.remove(key);
+                }
+            }
+            Err(e) => self.failed(e),
+        }
+        done
+    }
+
+    async fn put(&self, key: Key, entry: Entry) -> Result<(), Error> {
+        let len = frame::stored_len(&entry);
+        if entry.head.len() > Entry::MAX_HEAD || len > self.capacity / 2 {
+            return Err(Error::TooLarge(entry.len()));
+        }
+        let payload = tokio::task::spawn_blocking(move || frame::encode(&key, &entry));
+        let payload = payload.await.map_err(object_store::Error::from)?;
+        let _changes = self.changes.lock().await;
+        // Room first: the folder never has more than its capacity and the entry that is being written.
+        let evicted = self.index.insert_with_lifecycle(key, len);
+        self.delete_evicted(evicted).await;
+        let done = self.files.put(&Self::path(&key), payload).await;
+        if let Err(e) = done {
+            let e = Error::from(e);
+            self.failed(&e);
+            self.index.remove(&key);
+            // An older file under this key is not what was stored last.
+            let _ = self.delete_file(&key).await;
+            if e.is_disk_full() {
+                self.make_room().await;
+            }
+            return Err(e);
+        }
+        if self.index.peek(&key).is_none() {
+            self.delete_file(&key).await?;
+        }
+        Ok(())
+    }
+
+    async fn remove(&self, key: &Key) -> Result<(), Error> {
+        let _changes = self.changes.lock().await;
+        self.index.remove(key);
+        self.delete_file(key).await.inspect_err(|e| self.failed(e))
+    }
+
+    async fn remove_group(&self, group: &[u8; GROUP_BYTES]) -> Result<(), Error> {
+        let list = self.files.list(Some(&Path::from(Key::group_path(group))));
+        let keys: Vec<Key> = list
+            .try_filter_map(|meta| std::future::ready(Ok(Key::of_path(meta.location.as_ref()))))
+            .try_collect()
+            .await?;
+        for key in keys {
+            self.remove(&key).await?;
+        }
+        Ok(())
+    }
+
+    async fn retain(&self, accept: Accept<'_>) -> Result<(), Error> {
+        // From the folder, not from the index, which may not be complete yet.
+        let mut list = self.files.list(None);
+        while let Some(meta) = list.next().await {
+            let meta = meta?;
+            let Some(key) = Key::of_path(meta.location.as_ref()) else { continue };
+            let beginning = 0..meta.size.min((frame::HEADER + Entry::MAX_HEAD) as u64);
+            let Ok(beginning) = self.files.get_range(&meta.location, beginning).await else { continue };
+            if !frame::peek_head(&beginning).is_ok_and(|head| accept(&head)) {
+                self.remove(&key).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn stats(&self) -> &TierStats {
+        self.stats.entries.store(self.index.len() as u64, Ordering::Relaxed);
+        self.stats.bytes.store(self.index.weight(), Ordering::Relaxed);
+        &self.stats
+    }
+}
+
+/// Finds out whether files can be made in a folder.
+fn tempfile_in(folder: &FilePath) -> std::io::Result<()> {
+    let probe = folder.join("write-probe");
+    std::fs::write(&probe, b"x")?;
+    std::fs::remove_file(probe)
+}
+
+/// Removes what interrupted writes left behind: the library stages them as `NAME#N`, and does not list them.
+async fn remove_staged(root: PathBuf) -> usize {
+    let removed = tokio::task::spawn_blocking(move || {
+        let mut removed = 0;
+        let mut folders = vec![root];
+        while let Some(folder) = folders.pop() {
+            let Ok(files) = std::fs::read_dir(&folder) else { continue };
+            for file in files.flatten() {
+                let is_folder = file.file_type().is_ok_and(|kind| kind.is_dir());
+                if is_folder {
+                    folders.push(file.path());
+                } else if file.file_name().to_string_lossy().contains('#') {
+                    removed += usize::from(std::fs::remove_file(file.path()).is_ok());
+                }
+            }
+        }
+        removed
+    });
+    removed.await.unwrap_or(0)
+}
