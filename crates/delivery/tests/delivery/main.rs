@@ -4,9 +4,12 @@
 mod deadlines;
 mod early;
 mod http2;
+mod leaving;
 mod model;
 mod open;
+mod slow;
 mod sockets;
 mod steps;
 mod support;
 mod tls;
+mod tunnels;

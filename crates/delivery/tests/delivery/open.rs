@@ -9,16 +9,10 @@ use ledger::NoProbe;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{Odd, Verdicts};
+use crate::support::{Odd, Verdicts, until};
 
 async fn answer(request: Request<RequestBody>) -> Response<Odd> {
     Odd::whole(request.uri().path().trim_start_matches('/').parse().unwrap())
-}
-
-async fn until(mut holds: impl FnMut() -> bool) {
-    while !holds() {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
 }
 
 /// On TCP a response is open until the peer's kernel has it, though the connection took it all long before.

@@ -10,7 +10,7 @@ use http::{Request, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{Odd, Then, Verdicts};
+use crate::support::{Odd, Then, Verdicts, until};
 
 /// `/<first>/<length>`: promises `length` bytes and fails after `first`.
 async fn answer(request: Request<RequestBody>) -> Response<Odd> {
@@ -27,12 +27,6 @@ fn start(config: impl FnOnce(&mut Config)) -> (Server, SocketAddr, Verdicts) {
     settings.observer = Some(Arc::new(verdicts.clone()));
     config(&mut settings);
     (Server::start(settings, vec![listener], answer), address, verdicts)
-}
-
-async fn until(mut holds: impl FnMut() -> bool) {
-    while !holds() {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
 }
 
 // DLV-002: never a tidy end.

@@ -137,3 +137,10 @@ impl Body for Odd {
         SizeHint::with_exact(self.length)
     }
 }
+
+/// Returns when the condition holds. It fails by the test runner's limit only.
+pub(crate) async fn until(mut holds: impl FnMut() -> bool) {
+    while !holds() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
