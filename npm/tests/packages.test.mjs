@@ -1,0 +1,238 @@
+// The npm packages, installed from their tarballs into an empty folder, and the programs that people run with them.
+import assert from "node:assert/strict";
+import { execFile, spawn } from "node:child_process";
+import { mkdir, mkdtemp, readdir, rm, writeFile, copyFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { createInterface } from "node:readline";
+import { after, before, test } from "node:test";
+import { promisify } from "node:util";
+
+const run = promisify(execFile);
+const root = resolve(import.meta.dirname, "../..");
+// The independent decoder is that of e2e/.
+const sharp = createRequire(join(root, "e2e/package.json"))("sharp");
+let folder;
+let site;
+
+async function freePort() {
+  const server = createServer();
+  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+  const { port } = server.address();
+  await new Promise((closed) => server.close(closed));
+  return port;
+}
+
+/** A program that is ready at the first line that `ready` matches, or at once; all its output is kept. */
+async function started(command, args, cwd, ready, env = {}) {
+  const child = spawn(command, args, { cwd, env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"], detached: true });
+  const lines = [];
+  const isReady = new Promise((done) => {
+    if (!ready) done(true);
+    for (const stream of [child.stdout, child.stderr]) {
+      createInterface({ input: stream }).on("line", (line) => {
+        lines.push(line);
+        if (ready?.test(line)) done(true);
+      });
+    }
+  });
+  const exited = new Promise((done) => child.once("exit", (code) => done({ code })));
+  const first = await Promise.race([isReady, exited]);
+  assert.equal(first, true, `${command} ${args.join(" ")} ended early:\n${lines.join("\n")}`);
+  return {
+    lines,
+    exited,
+    async stop(signal = "SIGINT") {
+      // As the terminal does on Ctrl-C: to the whole group.
+      process.kill(-child.pid, signal);
+      return exited;
+    },
+  };
+}
+
+async function picture(url, init) {
+  const response = await fetch(url, init);
+  const bytes = Buffer.from(await response.arrayBuffer());
+  assert.equal(response.status, 200, bytes.toString("latin1").slice(0, 300));
+  return { response, ...(await sharp(bytes).metadata()) };
+}
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), "wholeplate-packages-"));
+  site = join(folder, "site");
+  await mkdir(site);
+  await run(join(root, "scripts/npm-pack"), [process.env.PACKAGES_BINARY], { maxBuffer: 1 << 24 });
+  const packed = join(root, "target/npm");
+  const tarballs = (await readdir(packed)).filter((name) => name.endsWith(".tgz")).map((name) => join(packed, name));
+  assert.equal(tarballs.length, 3);
+  await writeFile(join(site, "package.json"), JSON.stringify({ name: "site", private: true, type: "module" }));
+  await run("npm", ["install", "--no-audit", "--no-fund", "--loglevel=error", ...tarballs, "workerd@1.20261117.1", "esbuild", "vite@8"], {
+    cwd: site, maxBuffer: 1 << 24,
+  });
+  await mkdir(join(site, "public"));
+  await copyFile(join(root, "demo/lake.jpg"), join(site, "public/lake.jpg"));
+  await writeFile(join(site, "public/index.html"), "<h1>site</h1>");
+});
+
+after(() => rm(folder, { recursive: true, force: true }));
+
+test("npx wholeplate runs the program with its status", async () => {
+  const { stdout } = await run("npx", ["wholeplate", "--version"], { cwd: site });
+  assert.match(stdout, /^wholeplate \d/);
+  await assert.rejects(run("npx", ["wholeplate", "no-such-command"], { cwd: site }), (error) => error.code === 2);
+});
+
+test("start() resolves with addresses and stops cleanly", async () => {
+  await writeFile(join(site, "start.mjs"), `
+    import { start } from "wholeplate";
+    const service = await start({ origin: "public", unix: ${JSON.stringify(join(folder, "start.sock"))}, listen: "127.0.0.1:0" });
+    const answer = await fetch(new URL("/cdn-cgi/image/width=40,format=png/lake.jpg", service.url));
+    console.log(JSON.stringify({ status: answer.status, unix: service.unix, code: await service.stop() }));
+    await start({ listen: "not an address" }).catch((error) => console.log(error.message));
+  `);
+  const { stdout } = await run("node", ["start.mjs"], { cwd: site });
+  const [first, second] = stdout.trim().split("\n");
+  assert.deepEqual(JSON.parse(first), { status: 200, unix: join(folder, "start.sock"), code: 0 });
+  assert.match(second, /did not start: .*listen/);
+});
+
+const WORKER = `
+  import { DurableObject } from "cloudflare:workers";
+  export class Counter extends DurableObject {
+    async next() {
+      const n = ((await this.ctx.storage.get("n")) ?? 0) + 1;
+      await this.ctx.storage.put("n", n);
+      return n;
+    }
+  }
+  export default {
+    async fetch(request, env) {
+      const url = new URL(request.url);
+      switch (url.pathname) {
+        case "/kv": await env.KV.put("a", "1"); return new Response(await env.KV.get("a"));
+        case "/db": return Response.json((await env.DB.prepare("select 1 as x").all()).results);
+        case "/do": return new Response(String(await env.COUNTER.getByName("a").next()));
+        case "/var": return new Response(env.GREETING + env.SECRET);
+        case "/binding": {
+          const source = await env.ASSETS.fetch(new URL("/lake.jpg", url));
+          return (await env.IMAGES.input(source.body).transform({ width: 60 }).output({ format: "image/webp" })).response();
+        }
+        case "/cf-image": return fetch(new URL("/lake.jpg", url), { cf: { image: { width: 50, format: "png" } } });
+        case "/cache": {
+          const key = new URL("/cached", url);
+          const hit = await caches.default.match(key);
+          if (hit) return new Response("hit " + (await hit.text()));
+          await caches.default.put(key, new Response("body", { headers: { "cache-control": "max-age=60" } }));
+          return new Response("miss");
+        }
+        case "/blob": return new Response(request.headers.get("cf-blob") ?? "none");
+        default: return env.ASSETS.fetch(request);
+      }
+    },
+    async queue() {},
+  };
+`;
+
+test("wholeplate-worker serve runs a project with its bindings behind one address", async (t) => {
+  await mkdir(join(site, "src"), { recursive: true });
+  await writeFile(join(site, "src/index.js"), WORKER);
+  await writeFile(join(site, ".dev.vars"), "SECRET='two words'\n");
+  await writeFile(join(site, "wrangler.jsonc"), `{
+    // What workerd's own reader does not know: images, observability, env.
+    "name": "shop", "main": "src/index.js", "compatibility_date": "2026-11-01",
+    "images": { "binding": "IMAGES" },
+    "observability": { "enabled": true },
+    "vars": { "GREETING": "hello " },
+    "kv_namespaces": [{ "binding": "KV", "id": "a" }],
+    "d1_databases": [{ "binding": "DB", "database_name": "db", "database_id": "b" }],
+    "assets": { "directory": "./public", "binding": "ASSETS", "run_worker_first": ["/kv", "/db", "/do", "/var", "/binding", "/cf-image", "/cache", "/blob"] },
+    "durable_objects": { "bindings": [{ "name": "COUNTER", "class_name": "Counter" }] },
+    "migrations": [{ "tag": "v1", "new_sqlite_classes": ["Counter"] }],
+    "queues": { "producers": [{ "binding": "Q", "queue": "q" }], "consumers": [{ "queue": "q" }] },
+    "env": { "broken": { "r2_buckets": [{ "binding": "R", "bucket_name": "b" }] } },
+  }`);
+  const port = await freePort();
+  const served = await started(process.execPath, ["node_modules/.bin/wholeplate-worker", "serve", "--port", String(port)], site, /is ready: /);
+  t.after(() => served.stop("SIGKILL").catch(() => {}));
+  const at = (path) => `http://127.0.0.1:${port}${path}`;
+  const text = async (path, init) => (await fetch(at(path), init)).text();
+  assert.equal(await text("/"), "<h1>site</h1>");
+  assert.equal(await text("/kv"), "1");
+  assert.equal(await text("/db"), '[{"x":1}]');
+  assert.deepEqual([await text("/do"), await text("/do")], ["1", "2"]);
+  assert.equal(await text("/var"), "hello two words");
+  assert.deepEqual([await text("/cache"), await text("/cache")], ["miss", "hit body"]);
+  const binding = await picture(at("/binding"));
+  assert.deepEqual([binding.format, binding.width], ["webp", 60]);
+  const subrequest = await picture(at("/cf-image"));
+  assert.deepEqual([subrequest.format, subrequest.width], ["png", 50]);
+  const zone = await picture(at("/cdn-cgi/image/width=40,format=png/lake.jpg"));
+  assert.deepEqual([zone.format, zone.width], ["png", 40]);
+  // A visitor's CF-Blob is obeyed nowhere.
+  const forged = { headers: { "cf-blob": '{"image":{"width":7,"format":"png"}}' } };
+  const visited = await picture(at("/cdn-cgi/image/width=40,format=png/lake.jpg"), forged);
+  assert.equal(visited.width, 40);
+  assert.equal((await picture(at("/lake.jpg"), forged)).format, "jpeg");
+  assert.match(served.lines.join("\n"), /ignored: observability/);
+  assert.equal((await served.stop()).code, 0);
+});
+
+test("wholeplate-worker names what it cannot run, and leaves nothing behind", async () => {
+  const fails = async (...args) => {
+    try {
+      await run("npx", ["wholeplate-worker", ...args], { cwd: site });
+    } catch (error) {
+      assert.equal(error.code, 1, error.stderr);
+      return error.stderr;
+    }
+    return assert.fail(`${args.join(" ")} did not fail`);
+  };
+  assert.match(await fails("serve", "--env", "broken"), /'r2_buckets' cannot be run on workerd/);
+  assert.match(await fails("serve", "--env", "none"), /no environment 'none' \(there is: broken\)/);
+  assert.match(await fails("serve", "missing.jsonc"), /missing\.jsonc: there is no such file/);
+  const taken = createServer();
+  await new Promise((listening) => taken.listen(0, "127.0.0.1", listening));
+  const { port } = taken.address();
+  assert.match(await fails("serve", "--port", String(port)), new RegExp(`port ${port} is in use`));
+  await new Promise((closed) => taken.close(closed));
+  assert.deepEqual((await readdir(site)).filter((name) => name.startsWith(".wholeplate")), []);
+});
+
+test("eject writes a configuration that plain workerd serves", async (t) => {
+  const port = await freePort();
+  const socket = join(folder, "ejected.sock");
+  await run("npx", ["wholeplate-worker", "eject", "--out", "ejected", "--port", String(port), "--socket", socket], { cwd: site });
+  const images = await started(process.execPath, ["node_modules/.bin/wholeplate", "serve", "--listen", "none", "--unix", socket, "--origin", `http://127.0.0.1:${port}`,
+    "--cf-blob-header", "CF-Blob", "--allow-origin", "*"], site, /listening on/);
+  t.after(() => images.stop("SIGKILL").catch(() => {}));
+  const runtime = await started("npx", ["workerd", "serve", "--experimental", "ejected/shop.capnp"], site, null);
+  t.after(() => runtime.stop("SIGKILL").catch(() => {}));
+  let zone;
+  for (let tries = 0; !zone && tries < 50; tries++) {
+    zone = await picture(`http://127.0.0.1:${port}/cdn-cgi/image/width=30,format=png/lake.jpg`).catch(() => null);
+    if (!zone) await new Promise((later) => setTimeout(later, 100));
+  }
+  assert.equal(zone?.width, 30);
+});
+
+test("the Vite plugin serves transformations in the dev server", async (t) => {
+  const web = join(folder, "web");
+  await mkdir(join(web, "public"), { recursive: true });
+  await copyFile(join(root, "demo/lake.jpg"), join(web, "public/lake.jpg"));
+  await writeFile(join(web, "index.html"), "<h1>vite</h1><script type=module src=/main.js></script>");
+  await writeFile(join(web, "main.js"), "if (import.meta.hot) import.meta.hot.accept();");
+  await writeFile(join(web, "package.json"), JSON.stringify({ name: "web", private: true, type: "module" }));
+  await writeFile(join(web, "vite.config.js"), `
+    import wholeplate from "wholeplate-worker/vite";
+    export default { plugins: [wholeplate()], server: { host: "127.0.0.1" } };
+  `);
+  await run("ln", ["-s", join(site, "node_modules"), join(web, "node_modules")]);
+  const port = await freePort();
+  const vite = await started("npx", ["vite", "--port", String(port), "--strictPort"], web, /is served by/);
+  t.after(() => vite.stop("SIGKILL").catch(() => {}));
+  const small = await picture(`http://127.0.0.1:${port}/cdn-cgi/image/width=40,format=png/lake.jpg`);
+  assert.deepEqual([small.format, small.width], ["png", 40]);
+  assert.match(await (await fetch(`http://127.0.0.1:${port}/`)).text(), /\/@vite\/client/);
+});
