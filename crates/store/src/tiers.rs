@@ -114,6 +114,8 @@ impl Tiers {
 
     /// Stores an entry: in memory at once, in the slower tiers soon. `still` is asked again before and after the slow
     /// writes; what it refuses is not kept.
+    // The writers keep clones of `still`; callers make one for each entry.
+    #[allow(clippy::needless_pass_by_value)]
     pub fn put(&self, key: Key, entry: &Entry, still: Still) {
         if !still() {
             return;

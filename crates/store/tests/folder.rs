@@ -84,7 +84,8 @@ fn blob_file_of(folder: &tempfile::TempDir, n: u32) -> PathBuf {
 // CAC-033
 #[tokio::test]
 async fn a_damaged_entry_is_noticed_counted_and_dropped() {
-    let damage: [(&str, fn(&mut Vec<u8>)); 6] = [
+    type Damage = fn(&mut Vec<u8>);
+    let damage: [(&str, Damage); 6] = [
         ("flipped bit", |bytes| *bytes.last_mut().unwrap() ^= 1),
         ("flipped bit in the head", |bytes| bytes[54] ^= 0x20),
         ("cut", |bytes| bytes.truncate(bytes.len() - 1)),
