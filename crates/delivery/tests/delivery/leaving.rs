@@ -23,12 +23,20 @@ enum Event {
     Cancelled,
 }
 
-/// Reports when it is dropped.
-struct Work(UnboundedSender<Event>);
+/// Reports when it is dropped before it is done.
+struct Work(Option<UnboundedSender<Event>>);
+
+impl Work {
+    fn done(mut self) {
+        self.0 = None;
+    }
+}
 
 impl Drop for Work {
     fn drop(&mut self) {
-        let _ = self.0.send(Event::Cancelled);
+        if let Some(events) = &self.0 {
+            let _ = events.send(Event::Cancelled);
+        }
     }
 }
 
@@ -41,7 +49,7 @@ async fn serve(
     release: Arc<Notify>,
 ) -> Response<Body> {
     let _ = events.send(Event::Begun);
-    let work = Work(events);
+    let work = Work(Some(events));
     if request.uri().path() == "/stream" {
         let (frames, receiver) = mpsc::channel::<Bytes>(1);
         let _ = frames.send(Bytes::from_static(b"data: 1\n\n")).await;
@@ -52,7 +60,7 @@ async fn serve(
         return Response::new(http_body_util::StreamBody::new(stream).boxed_unsync());
     }
     release.notified().await;
-    std::mem::forget(work);
+    work.done();
     Response::new(Full::from("done").boxed_unsync())
 }
 

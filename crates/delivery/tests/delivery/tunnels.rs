@@ -15,6 +15,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 const UPGRADE: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
 
+// The server takes an asynchronous service.
+#[allow(clippy::unused_async)]
 async fn upgrade(_: Request<RequestBody>, origins: UnboundedSender<DuplexStream>) -> Response<Empty<Bytes>> {
     let (ours, theirs) = tokio::io::duplex(1024);
     let _ = origins.send(theirs);
