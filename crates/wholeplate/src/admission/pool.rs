@@ -121,7 +121,7 @@ impl Pool {
             estimator: Arc::default(),
             memory,
             compute_timeout: config.compute_timeout.duration(),
-            limits: Arc::new(models::limits(&models)),
+            limits: Arc::new(Limits { output: config.output_limits()?, ..models::limits(&models) }),
             models,
             accepted: config.inputs()?,
             stats: Arc::default(),

@@ -30,6 +30,16 @@ const UPLOAD_DRAIN_IDLE: Duration = Duration::from_secs(1);
 /// How long an upload is read and thrown away after its answer, so that no reset overtakes the answer.
 const UPLOAD_LINGER_TIME: Duration = Duration::from_secs(15);
 
+/// Formats that results can have.
+const OUTPUT_FORMATS: [codecs::Format; 6] = [
+    codecs::Format::Avif,
+    codecs::Format::WebP,
+    codecs::Format::Jpeg,
+    codecs::Format::Png,
+    codecs::Format::Gif,
+    codecs::Format::Svg,
+];
+
 impl Config {
     /// Whether the settings fit each other.
     ///
@@ -81,6 +91,36 @@ impl Config {
             settings.tls = Some(tls);
         }
         Ok(settings)
+    }
+
+    /// What results may be (OPS-022).
+    ///
+    /// # Errors
+    /// A message that names the setting and what is wrong with it.
+    pub(crate) fn output_limits(&self) -> Result<imaging::OutputLimits, String> {
+        for (name, value) in [
+            ("max-width", self.max_width.map(u64::from)),
+            ("max-height", self.max_height.map(u64::from)),
+            ("max-output-pixels", self.max_output_pixels),
+            ("max-animation-frames", self.max_animation_frames.map(u64::from)),
+        ] {
+            if value == Some(0) {
+                return Err(format!("{name}: 0 allows nothing (expected 1 or more)"));
+            }
+        }
+        let format = |name: &String| {
+            codecs::Format::from_name(name).filter(|format| OUTPUT_FORMATS.contains(format)).ok_or_else(
+                || format!("allowed-formats: '{name}' is not one of avif, webp, jpeg, png, gif, svg"),
+            )
+        };
+        let formats = self.allowed_formats.iter().map(format).collect::<Result<Vec<_>, _>>()?;
+        Ok(imaging::OutputLimits {
+            max_width: self.max_width,
+            max_height: self.max_height,
+            max_pixels: self.max_output_pixels,
+            formats: (!formats.is_empty()).then_some(formats),
+            max_animation_frames: self.max_animation_frames,
+        })
     }
 
     /// The formats that are accepted.

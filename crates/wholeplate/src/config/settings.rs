@@ -85,6 +85,16 @@ settings! {
         signed: Option<Signing>, "MODE";
         /// Widths of transformation URLs; others move to the next larger one, with a warning. Comma-separated.
         allowed_widths: Vec<u32>, "PIXELS";
+        /// Largest width of a result; a wider one is made smaller, with a warning.
+        max_width: Option<u32>, "PIXELS";
+        /// Largest height of a result; a higher one is made smaller, with a warning.
+        max_height: Option<u32>, "PIXELS";
+        /// Largest area of a result; a larger one is made smaller, with a warning.
+        max_output_pixels: Option<u64>, "PIXELS";
+        /// Formats that results may have, such as webp,jpeg,png; format=auto takes the best of them. Comma-separated.
+        allowed_formats: Vec<String>, "FORMATS";
+        /// Frames of an animation beyond this number are dropped, with a warning.
+        max_animation_frames: Option<u32>, "N";
         /// Transformations that one client address may ask for in a second; ten seconds' worth may come at once.
         rate_limit: Option<Rate>, "N";
     }

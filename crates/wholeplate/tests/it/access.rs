@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use crate::support::{Server, flag};
+use crate::support::{Server, demo, flag};
 
 /// A server over `flag.png` with a file of settings beside it, and maybe keys.
 fn server(settings: &str, flags: &[&str]) -> (Server, tempfile::TempDir) {
@@ -129,4 +129,23 @@ fn a_client_above_its_rate_gets_429() {
     assert!((1..=101).contains(&wait), "{wait}");
     // The refused ones cost nothing, and other paths are not concerned.
     assert_ne!(s.get("/other").status, 429);
+}
+
+// OPS-022: a result above a maximum is made smaller, whether its size was asked for or not.
+#[test]
+fn results_keep_to_the_operators_limits() {
+    let flags = ["--max-width", "200", "--max-output-pixels", "20000", "--allowed-formats", "jpeg,png,webp"];
+    let server = Server::start(&[("lake.jpg", demo("lake.jpg"))], &flags);
+    for options in ["format=png", "width=400,format=png"] {
+        let reply = server.image(options, "lake.jpg");
+        let picture = reply.pixels();
+        assert!(picture.width <= 200 && picture.width * picture.height <= 20_000, "{options}");
+        assert!(reply.all("warning").iter().any(|text| text.contains("cf-images 299")), "{options}");
+    }
+    let small = server.image("width=100,format=png", "lake.jpg");
+    assert_eq!((small.pixels().width, small.all("warning").len()), (100, 0));
+    assert_eq!(server.image("width=50,format=avif", "lake.jpg").error(), (400, 9401));
+    let accept = [("accept", "image/avif,image/webp")];
+    let auto = server.get_with("/cdn-cgi/image/width=50,format=auto/lake.jpg", &accept);
+    assert_eq!(auto.header("content-type"), Some("image/webp"));
 }
