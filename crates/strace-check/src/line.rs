@@ -33,8 +33,8 @@ pub(crate) enum Said {
         name: String,
         rest: Vec<u8>,
     },
-    /// The process or thread is gone.
-    Gone,
+    /// The process or thread has exited.
+    Exited,
     /// Signals, and strace's own messages.
     Other,
 }
@@ -58,7 +58,7 @@ impl Line {
         let said = said(rest);
         let recognised = match &said {
             Said::Call { .. } => has_outcome(rest),
-            Said::Unfinished { .. } | Said::Resumed { .. } | Said::Gone => true,
+            Said::Unfinished { .. } | Said::Resumed { .. } | Said::Exited => true,
             Said::Other => rest.starts_with(b"--- SIG") || rest.starts_with(b"--- stopped"),
         };
         Self { pid, time, stamp, said, recognised }
@@ -76,7 +76,7 @@ fn has_outcome(rest: &[u8]) -> bool {
 fn said(rest: &[u8]) -> Said {
     if rest.starts_with(b"+++ ") {
         return if rest.starts_with(b"+++ exited") || rest.starts_with(b"+++ killed") {
-            Said::Gone
+            Said::Exited
         } else {
             Said::Other
         };
@@ -226,7 +226,7 @@ mod tests {
         );
         assert!(matches!(Line::parse(b"12 <... close resumed>) = 0").said, Said::Resumed { name, rest }
             if name == "close" && rest == b") = 0"));
-        assert_eq!(Line::parse(b"12 +++ exited with 0 +++").said, Said::Gone);
+        assert_eq!(Line::parse(b"12 +++ exited with 0 +++").said, Said::Exited);
         assert_eq!(Line::parse(b"12 --- SIGCHLD {si_signo=SIGCHLD} ---").said, Said::Other);
         assert_eq!(Line::parse(b"strace: Process 12 attached").said, Said::Other);
     }

@@ -99,7 +99,7 @@ impl Watch {
             }
             ("epoll_ctl", Outcome::Number(..)) => self.register(now, arguments),
             ("epoll_wait" | "epoll_pwait" | "epoll_pwait2", Outcome::Number(..)) => {
-                self.heard(now, arguments);
+                self.wait_returned(now, arguments);
             }
             ("poll" | "ppoll", Outcome::Number(..)) => self.polled(now, arguments),
             ("getsockopt", Outcome::Number(..)) => self.held_error(now, arguments),
@@ -168,7 +168,7 @@ impl Watch {
                 self.evidence.cloned = true;
                 let shares = shares_descriptors(name, arguments);
                 if let Ok(child) = u32::try_from(*child) {
-                    self.born(table, child, shares);
+                    self.process_created(table, child, shares);
                 }
             }
             ("execve" | "execveat", Outcome::Number(..)) => {

@@ -103,7 +103,7 @@ impl Watch {
         }
         let broken = self.broken.take();
         if let Some(who) = broken.filter(|_| matches!(text.trim_ascii_start(), [b',' | b')', ..]))
-            && let Some(mut begun) = self.let_go(who)
+            && let Some(mut begun) = self.take_unfinished(who)
         {
             // The clock has not moved since.
             begun.extend_from_slice(text);
@@ -125,18 +125,18 @@ impl Watch {
             Said::Call { name, arguments, outcome } => self.call(&now, &name, &arguments, &outcome, sink),
             Said::Unfinished { name, arguments, text } => {
                 self.unfinished(&now, &name, &arguments, sink);
-                self.hold(who, text);
+                self.keep_unfinished(who, text);
                 self.broken = Some(who);
             }
             Said::Resumed { name, rest } => {
-                if let Some(mut text) = self.let_go(who)
+                if let Some(mut text) = self.take_unfinished(who)
                     && text.starts_with(name.as_bytes())
                 {
                     text.extend_from_slice(&rest);
                     self.finished(&now, &text, sink);
                 }
             }
-            Said::Gone => self.gone(&now, sink),
+            Said::Exited => self.process_exited(&now, sink),
             Said::Other => {}
         }
         let most = [
@@ -153,13 +153,13 @@ impl Watch {
         Ok(())
     }
 
-    fn hold(&mut self, who: u32, text: Vec<u8>) {
+    fn keep_unfinished(&mut self, who: u32, text: Vec<u8>) {
         self.held += text.len();
         let before = self.unfinished.insert(who, text);
         self.held -= before.map_or(0, |before| before.len());
     }
 
-    fn let_go(&mut self, who: u32) -> Option<Vec<u8>> {
+    fn take_unfinished(&mut self, who: u32) -> Option<Vec<u8>> {
         let text = self.unfinished.remove(&who)?;
         self.held -= text.len();
         Some(text)

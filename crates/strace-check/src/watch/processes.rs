@@ -84,7 +84,7 @@ impl Watch {
         table
     }
 
-    pub(super) fn born(&mut self, parent: Table, child: u32, shares: bool) {
+    pub(super) fn process_created(&mut self, parent: Table, child: u32, shares: bool) {
         if self.tables_mode == Tables::PerProcess && !shares {
             return;
         }
@@ -115,9 +115,9 @@ impl Watch {
         }
     }
 
-    pub(super) fn gone(&mut self, now: &Now, sink: &mut dyn FnMut(Cut)) {
+    pub(super) fn process_exited(&mut self, now: &Now, sink: &mut dyn FnMut(Cut)) {
         self.attached.remove(&now.who);
-        self.let_go(now.who);
+        self.take_unfinished(now.who);
         let Some(table) = self.tables.remove(&now.who) else { return };
         if !self.tables.values().any(|other| *other == table) {
             self.release_all(now, table, |_| true, Ending::Exit, sink);

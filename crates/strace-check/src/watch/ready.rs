@@ -57,8 +57,8 @@ impl Watch {
         self.registrations.insert(key, id);
     }
 
-    /// What a set has to say.
-    pub(super) fn heard(&mut self, now: &Now, arguments: &[Value]) {
+    /// Takes the events that `epoll_wait` returned.
+    pub(super) fn wait_returned(&mut self, now: &Now, arguments: &[Value]) {
         let table = self.table(now.who);
         let [set, Value::List { items, .. }, ..] = arguments else { return };
         let Some(set) = Descriptor::parse(set.word()) else { return };
