@@ -16,6 +16,7 @@ use recipe::{FormatChoice, Output, Recipe, Step, Transform, Upscale, Warning};
 use crate::admission::render_here;
 use crate::config::Config;
 use crate::models;
+use crate::sandbox::{self, Calls, Files};
 use crate::stdout;
 
 mod names;
@@ -124,6 +125,9 @@ pub(crate) fn transform(
     let resolved = parsed.value.resolve(&ClientHints::default());
     let models = models_for(&resolved.recipe, config)?;
     target.prepare()?;
+    if !config.no_sandbox {
+        enter_sandbox(&inputs, target.places());
+    }
     let warn = |text: &str| eprintln!("warning: {text}");
     let mut told = Vec::new();
     for Warning(text) in parsed.warnings.iter().chain(&resolved.warnings) {
@@ -165,6 +169,18 @@ pub(crate) fn transform(
         eprintln!("{done} files, {read} to {written}, {seconds:.1} s");
     }
     if failed == 0 { Ok(()) } else { Err(format!("{failed} of {} inputs failed", inputs.len())) }
+}
+
+/// Limits the process to reading its inputs and writing its results, before the threads that decode start. A kernel
+/// without the means is no reason for a warning on every run.
+fn enter_sandbox(inputs: &[Input], results: Vec<PathBuf>) {
+    let paths = inputs.iter().filter_map(|input| match input {
+        Input::Stdin => None,
+        // A pipe in /dev/fd has no path, and needs none.
+        Input::File(path) => path.canonicalize().ok(),
+    });
+    sandbox::restrict_files(&Files::system().read(paths).write(results));
+    sandbox::restrict_calls(Calls::FilesOnly);
 }
 
 /// Loads the models that a recipe asks for. A large one takes seconds, which a plain resize should not wait for.
@@ -218,6 +234,7 @@ pub(crate) fn info(
     names: &[OsString],
     extra_inputs: &[String],
     segment_model: Option<&Path>,
+    no_sandbox: bool,
 ) -> Result<(), String> {
     let accepted = accepted(extra_inputs)?;
     let models = models::load(segment_model, &[])?;
@@ -225,6 +242,9 @@ pub(crate) fn info(
     let output = Output { format: FormatChoice::Json, ..Output::default() };
     let recipe = Recipe::single(transform, output);
     let inputs = expand(names)?;
+    if !no_sandbox {
+        enter_sandbox(&inputs, Vec::new());
+    }
     let mut failed = 0;
     for input in &inputs {
         let done = input.read().and_then(|bytes| {

@@ -52,6 +52,9 @@ pub(crate) enum Command {
         extra_inputs: Vec<String>,
         #[command(flatten)]
         models: ModelFiles,
+        /// Do not limit by Landlock and seccomp what the process may do while it decodes.
+        #[arg(long)]
+        no_sandbox: bool,
     },
     /// Describe files: one JSON object a line, the shape of `format=json`.
     #[command(after_help = "Example:\n  wholeplate info photo.jpg logo.png")]
@@ -65,6 +68,9 @@ pub(crate) enum Command {
         /// Say what this ONNX model takes for the foreground, as `segment=foreground` does with `format=json`.
         #[arg(long, value_name = "FILE")]
         segment_model: Option<PathBuf>,
+        /// Do not limit by Landlock and seccomp what the process may do while it decodes.
+        #[arg(long)]
+        no_sandbox: bool,
     },
     /// Print the effective configuration as TOML.
     #[command(

@@ -1,7 +1,6 @@
 //! The program: the doors, the command line, and what holds them together.
 
 use std::ffi::OsString;
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -25,6 +24,7 @@ mod produce;
 mod request;
 mod respond;
 mod routes;
+mod sandbox;
 mod server;
 mod signals;
 mod sources;
@@ -33,7 +33,7 @@ mod strace_check;
 mod telemetry;
 
 use crate::cli::{Cli, Command, ModelFiles, Settings};
-use crate::config::Layers;
+use crate::config::{Config, Layers};
 
 fn main() -> ExitCode {
     // The TLS library asks for a process-wide provider, before any client of a bucket or an origin is made.
@@ -42,12 +42,15 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(settings) => load(*settings).and_then(|layers| server::run(layers.config()?)),
         Command::Config(settings) => print_config(*settings),
-        Command::Transform { inputs, output, options, strict, extra_inputs, models } => {
+        Command::Transform { inputs, output, options, strict, extra_inputs, models, no_sandbox } => {
             let options = options.unwrap_or_default();
-            transform(&inputs, &output, &options, strict, &extra_inputs, models)
+            command_line_config(models).and_then(|config| {
+                let config = Config { no_sandbox, ..config };
+                batch::transform(&inputs, &output, &options, strict, &extra_inputs, &config)
+            })
         }
-        Command::Info { files, extra_inputs, segment_model } => {
-            batch::info(&files, &extra_inputs, segment_model.as_deref())
+        Command::Info { files, extra_inputs, segment_model, no_sandbox } => {
+            batch::info(&files, &extra_inputs, segment_model.as_deref(), no_sandbox)
         }
         Command::Doctor(settings) => doctor::run(*settings),
         Command::Health { admin, ready } => {
@@ -77,21 +80,13 @@ fn main() -> ExitCode {
 }
 
 /// Only the models are settings of the command line; other variables are those of a service.
-fn transform(
-    inputs: &[OsString],
-    output: &Path,
-    options: &str,
-    strict: bool,
-    extra_inputs: &[String],
-    ModelFiles(models): ModelFiles,
-) -> Result<(), String> {
+fn command_line_config(ModelFiles(models): ModelFiles) -> Result<Config, String> {
     let is_model = |name: &OsString| {
         let setting = config::settings().into_iter().find(|s| s.variable().as_str() == name);
         setting.is_some_and(|s| cli::is_model(&s.name))
     };
     let environment = std::env::vars_os().filter(|(name, _)| is_model(name));
-    let config = Layers::read(None, environment, models)?.config()?;
-    batch::transform(inputs, output, options, strict, extra_inputs, &config)
+    Layers::read(None, environment, models)?.config()
 }
 
 fn load(settings: Settings) -> Result<Layers, String> {

@@ -12,7 +12,9 @@ use crate::config::{Config, Listen};
 use crate::request::RequestContext;
 use crate::respond::{self, Response};
 use crate::routes::{self, admin};
+use crate::sandbox::{self, Calls, Files};
 use crate::signals::StopSignals;
+use crate::sources::Origin;
 use crate::stdout;
 use crate::telemetry::{self, Exporter, Trace};
 
@@ -27,6 +29,12 @@ const LAST_SPANS: Duration = Duration::from_secs(5);
 pub(crate) fn run(config: Config) -> Result<(), String> {
     telemetry::start_logging(config.log);
     raise_open_files(config.max_connections);
+    // Before the threads of the runtime start: Landlock limits a thread and those that it starts.
+    if config.no_sandbox {
+        tracing::warn!("sandbox: off (no-sandbox)");
+    } else {
+        sandbox::restrict_files(&files(&config)).log("limits on files (Landlock)");
+    }
     let runtime = tokio::runtime::Runtime::new().map_err(|e| e.to_string())?;
     let exporter = Exporter::from_env(runtime.handle().clone())?;
     let app = App::new(config, exporter)?;
@@ -50,6 +58,10 @@ pub(crate) fn run(config: Config) -> Result<(), String> {
             Some(address) => Some(admin_server(&app, &server, address.as_str()).await?),
             None => None,
         };
+        // After the last listener is open: from here on no other can be opened.
+        if !config.no_sandbox {
+            sandbox::restrict_calls(Calls::Service).log("limits on system calls (seccomp)");
+        }
         if let Some((_, line)) = &admin {
             lines.push_str(&format!("{line}\n"));
         }
@@ -98,6 +110,20 @@ pub(crate) fn run(config: Config) -> Result<(), String> {
         exporter.finish(LAST_SPANS);
     }
     served
+}
+
+/// The files that the service needs while it runs. Logs and listening sockets are open, or files that the system
+/// provides; a folder that a later part writes belongs to the list of `write`.
+fn files(config: &Config) -> Files {
+    let origin = config.origin.as_ref();
+    Files::system()
+        .read(origin.and_then(Origin::folder))
+        .read(origin.map(Origin::credential_folders).unwrap_or_default())
+        .read(config.segment_model.iter().chain(&config.upscale_model))
+        .read(config.tls_cert.iter().chain(&config.tls_key).chain(&config.sign_key_file))
+        // Uploads that do not stay in memory.
+        .write([std::env::temp_dir()])
+        .sockets(config.unix.iter().map(|path| sandbox::folder_of(path)))
 }
 
 async fn listeners(config: &Config) -> Result<Vec<Listener>, String> {

@@ -12,6 +12,7 @@ use imaging::Format;
 use recipe::FormatChoice;
 
 use super::Input;
+use crate::sandbox::folder_of;
 use crate::stdout;
 
 /// Links that are followed before a path is taken for a loop, as by the kernel.
@@ -57,6 +58,25 @@ impl Target {
         match self {
             Self::Directory(path) => fs::create_dir_all(path).map_err(|e| format!("{}: {e}", path.display())),
             Self::Stdout | Self::File(_) => Ok(()),
+        }
+    }
+
+    /// The files and folders that are written.
+    pub(super) fn places(&self) -> Vec<PathBuf> {
+        let place_of = |path: &Path| match place(path) {
+            Ok(Place::Regular(own)) => folder_of(&own).to_owned(),
+            Ok(Place::InPlace) => path.canonicalize().unwrap_or_else(|_| path.to_owned()),
+            Err(_) => folder_of(path).to_owned(),
+        };
+        match self {
+            Self::Stdout => Vec::new(),
+            Self::File(path) => vec![place_of(path)],
+            Self::Directory(directory) => {
+                // A result may be a link that leads out of the directory.
+                let entries = fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok);
+                let links = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_symlink()));
+                links.map(|link| place_of(&link.path())).chain([directory.clone()]).collect()
+            }
         }
     }
 
@@ -194,7 +214,7 @@ fn end_of_links(path: &Path) -> io::Result<PathBuf> {
 
 /// A result is there whole or not at all: written beside its place, then renamed.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = folder_of(path);
     // Results are as readable as what they replace, or as any new file: opening one takes the umask away.
     let old = fs::metadata(path).ok().map(|old| fs::Permissions::from_mode(old.mode() & 0o777));
     let new = old.clone().unwrap_or(fs::Permissions::from_mode(0o666));

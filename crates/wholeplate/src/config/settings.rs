@@ -150,4 +150,8 @@ settings! {
         /// Send `Server-Timing` with every response; without this, only to requests with `Want-Server-Timing: ?1`.
         server_timing: bool = false, "BOOL";
     }
+    "Sandbox" {
+        /// Do not limit by Landlock and seccomp what the process may do once it serves.
+        no_sandbox: bool = false, "BOOL";
+    }
 }

@@ -1,6 +1,7 @@
 //! A bucket of originals: S3, Google Cloud Storage or Azure (OPS-040).
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,6 +20,10 @@ use crate::error::ApiError;
 /// URL schemes of buckets.
 const SCHEMES: [&str; 6] = ["s3", "s3a", "gs", "az", "azure", "abfss"];
 
+/// Variables that name files with tokens, which the store reads again and again.
+const TOKEN_FILES: [&str; 3] =
+    ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AZURE_FEDERATED_TOKEN_FILE"];
+
 /// A bucket, and the prefix that sources are below. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Bucket {
@@ -36,6 +41,12 @@ impl fmt::Debug for Bucket {
 impl Bucket {
     pub(super) fn is_scheme(scheme: &str) -> bool {
         SCHEMES.contains(&scheme)
+    }
+
+    /// The folders of the files that the variables in [`TOKEN_FILES`] name.
+    pub(super) fn token_folders() -> Vec<PathBuf> {
+        let files = TOKEN_FILES.iter().filter_map(std::env::var_os).map(PathBuf::from);
+        files.filter_map(|file| file.parent().map(PathBuf::from)).collect()
     }
 
     /// Credentials, region and endpoint come from the provider's usual environment variables.

@@ -37,6 +37,11 @@ impl Directory {
         Ok(Self { root, dir: Arc::new(dir) })
     }
 
+    /// Its canonical path.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Opens the file behind a URL path (escaped, with or without a query), if there is one inside the directory. Blocks.
     pub(super) fn open(&self, path: &str) -> Option<OpenFile> {
         let path = path.split(['?', '#']).next().unwrap_or_default();

@@ -1,5 +1,7 @@
 //! What relative sources resolve against, and the rules for URLs that are fetched.
 
+use std::path::{Path, PathBuf};
+
 use url::Url;
 
 use super::bucket::Bucket;
@@ -31,6 +33,22 @@ impl Origin {
         let directory = Directory::new(text.as_ref())
             .map_err(|e| format!("{text}: {e}; give a directory, or a URL with http, https, s3, gs or az"))?;
         Ok(Self::Directory(directory))
+    }
+
+    /// The folder that files are read from.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::Directory(directory) => Some(directory.root()),
+            Self::Http(_) | Self::Bucket(_) => None,
+        }
+    }
+
+    /// Folders with tokens that are read again when they expire. Orchestrators exchange the files in them.
+    pub(crate) fn credential_folders(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Bucket(_) => Bucket::token_folders(),
+            Self::Directory(_) | Self::Http(_) => Vec::new(),
+        }
     }
 }
 

@@ -29,6 +29,7 @@ mod operation;
 mod origin;
 mod outbound;
 mod pixels;
+mod sandbox;
 mod statements;
 mod timing;
 mod tls;

@@ -18,6 +18,8 @@ pub struct Server {
     child: Child,
     pub address: String,
     admin: Option<String>,
+    /// Its standard error output.
+    log: std::fs::File,
     pub socket: PathBuf,
     /// What sources resolve against, if `start` made it.
     pub pictures: tempfile::TempDir,
@@ -55,12 +57,13 @@ impl Server {
 
     fn launch(pictures: tempfile::TempDir, flags: &[&str], environment: &[(&str, &str)]) -> Self {
         let socket = pictures.path().join("wholeplate.sock");
+        let log = tempfile::tempfile().unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_wholeplate"))
             .args(["serve", "--listen", "127.0.0.1:0", "--unix", socket.to_str().unwrap()])
             .args(flags)
             .envs(environment.iter().copied())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(log.try_clone().unwrap())
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -77,7 +80,16 @@ impl Server {
             }
             unix |= line.starts_with("listening on unix:");
         }
-        Self { child, address: address.unwrap(), admin, socket, pictures }
+        Self { child, address: address.unwrap(), admin, log, socket, pictures }
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        use std::os::unix::fs::FileExt;
+        let mut bytes = vec![0; usize::try_from(self.log.metadata().unwrap().len()).unwrap()];
+        // The position of the file is that of the program's writes too.
+        self.log.read_exact_at(&mut bytes, 0).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// The address of the admin server.

@@ -1,0 +1,216 @@
+//! OPS-060: what the program may do once it works, tried from inside: a preloaded library (`sandbox.c`) makes the calls of
+//! an attacker in one of its threads.
+
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::{Form, Server, encode, flag, raster};
+
+const ALLOWED: i32 = 0;
+const EPERM: i32 = 1;
+const EACCES: i32 = 13;
+/// Set, it makes parts of the sandbox fail as on a kernel without them.
+const ASSUME_MISSING: &str = "SANDBOX_ASSUME_MISSING";
+
+/// Folders beside each other, of which only some are the program's, and the library.
+struct Folders {
+    root: tempfile::TempDir,
+}
+
+impl Folders {
+    fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        for folder in ["pictures", "spool", "results"] {
+            std::fs::create_dir(root.path().join(folder)).unwrap();
+        }
+        let folders = Self { root };
+        std::fs::write(folders.path("pictures/flag.png"), flag()).unwrap();
+        std::fs::write(folders.path("outside"), "secret").unwrap();
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/sandbox.c");
+        let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
+        let built = Command::new(compiler)
+            .args(["-shared", "-fPIC", "-O1", "-o"])
+            .args([folders.path("sandbox.so"), source])
+            .status()
+            .unwrap();
+        assert!(built.success());
+        folders
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    /// The variables that make the library try. The report goes to a folder that the program may write.
+    fn variables(&self, at: &str, report: &str) -> Vec<(String, String)> {
+        let path = |name: &str| self.path(name).to_str().unwrap().to_owned();
+        [
+            ("LD_PRELOAD", path("sandbox.so")),
+            ("TMPDIR", path("spool")),
+            ("PROBE_AT", at.to_owned()),
+            ("PROBE_REPORT", path(report)),
+            ("PROBE_OUTSIDE", path("outside")),
+            ("PROBE_OWN", path("pictures/flag.png")),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+    }
+
+    fn serve(&self, more: &[(&str, &str)], flags: &[&str]) -> Server {
+        let variables = self.variables("accept", "spool/report");
+        let variables: Vec<_> = variables.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let origin = self.path("pictures");
+        Server::start_in(
+            &[&variables[..], more].concat(),
+            &[&["--origin", origin.to_str().unwrap()], flags].concat(),
+        )
+    }
+
+    fn report(&self, name: &str) -> BTreeMap<String, i32> {
+        let text = std::fs::read_to_string(self.path(name)).unwrap();
+        let line = |line: &str| {
+            let (name, number) = line.split_once('=').unwrap();
+            (name.to_owned(), number.parse::<i32>().unwrap())
+        };
+        text.lines().map(line).collect()
+    }
+}
+
+fn expected(outcomes: [(&str, i32); 8]) -> BTreeMap<String, i32> {
+    outcomes.map(|(name, number)| (name.to_owned(), number)).into()
+}
+
+fn all_allowed() -> BTreeMap<String, i32> {
+    ["passwd", "outside", "own", "own-write", "exec", "listen", "socket", "memory"]
+        .map(|name| (name.to_owned(), ALLOWED))
+        .into()
+}
+
+/// An upload that is too long for memory, and so is spooled.
+fn long_upload() -> Vec<u8> {
+    let noise = raster(2200, 1700, |x, y| {
+        let mut n = y * 2200 + x;
+        n = (n ^ (n >> 16)).wrapping_mul(0x85eb_ca6b);
+        n = (n ^ (n >> 13)).wrapping_mul(0xc2b2_ae35);
+        [n as u8, (n >> 8) as u8, (n >> 16) as u8, 255]
+    });
+    let file = encode(&noise, codecs::Format::Png);
+    assert!(file.len() > 8 << 20, "{}", file.len());
+    Form::new().file("image", &file).closed()
+}
+
+#[test]
+fn a_service_reads_its_files_and_does_no_more() {
+    let folders = Folders::new();
+    let server = folders.serve(&[], &[]);
+    assert_eq!(server.image("width=20", "flag.png").size(), (20, 10));
+    let log = server.log();
+    if log.contains("not in force") {
+        eprintln!("this kernel has no sandbox: {log}");
+        return;
+    }
+    assert_eq!(
+        folders.report("spool/report"),
+        expected([
+            ("passwd", EACCES),
+            ("outside", EACCES),
+            ("own", ALLOWED),
+            ("own-write", EACCES),
+            ("exec", EPERM),
+            ("listen", EPERM),
+            // Sources are fetched.
+            ("socket", ALLOWED),
+            ("memory", EPERM),
+        ])
+    );
+    assert!(log.contains("limits on files (Landlock) in force"), "{log}");
+    assert!(log.contains("limits on system calls (seccomp) in force"), "{log}");
+    assert_eq!(server.post("/info", &long_upload(), 1 << 16).status, 200);
+}
+
+#[test]
+fn without_the_sandbox_everything_is_allowed_and_a_warning_says_so() {
+    let folders = Folders::new();
+    let server = folders.serve(&[], &["--no-sandbox"]);
+    assert_eq!(server.image("width=20", "flag.png").size(), (20, 10));
+    assert_eq!(folders.report("spool/report"), all_allowed());
+    assert!(server.log().contains("sandbox: off"), "{}", server.log());
+}
+
+#[test]
+fn a_kernel_without_it_is_a_warning() {
+    let folders = Folders::new();
+    let server = folders.serve(&[(ASSUME_MISSING, "landlock,seccomp")], &[]);
+    assert_eq!(server.image("width=20", "flag.png").size(), (20, 10));
+    assert_eq!(server.post("/info", &long_upload(), 1 << 16).status, 200);
+    assert_eq!(folders.report("spool/report"), all_allowed());
+    let log = server.log();
+    for part in ["limits on files (Landlock)", "limits on system calls (seccomp)"] {
+        let warned = log.lines().any(|l| l.contains("WARN") && l.contains(&format!("{part} not in force")));
+        assert!(warned, "{part}: {log}");
+    }
+}
+
+/// Each part on its own: with the other missing, its refusals stand.
+#[test]
+fn a_part_that_is_missing_leaves_the_other() {
+    for (missing, passwd, listen) in [("landlock", ALLOWED, EPERM), ("seccomp", EACCES, ALLOWED)] {
+        let folders = Folders::new();
+        let server = folders.serve(&[(ASSUME_MISSING, missing)], &[]);
+        assert_eq!(server.image("width=20", "flag.png").size(), (20, 10));
+        if server.log().matches("not in force").count() > 1 {
+            return;
+        }
+        let report = folders.report("spool/report");
+        assert_eq!((report["passwd"], report["listen"]), (passwd, listen), "without {missing}");
+    }
+}
+
+/// `transform`, with the library at work in the thread that decodes.
+fn transform(folders: &Folders, flags: &[&str]) -> BTreeMap<String, i32> {
+    let output = Command::new(env!("CARGO_BIN_EXE_wholeplate"))
+        .arg("transform")
+        .arg(folders.path("pictures/flag.png"))
+        .arg("-o")
+        .arg(folders.path("results/flag.webp"))
+        .args(flags)
+        .envs(folders.variables("read", "results/report"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let result = std::fs::read(folders.path("results/flag.webp")).unwrap();
+    assert_eq!(imaging::probe(&result, &work::Work::unlimited()).unwrap().oriented_size(), (200, 100));
+    folders.report("results/report")
+}
+
+#[test]
+fn transform_decodes_without_sockets_and_other_files() {
+    let folders = Folders::new();
+    let report = transform(&folders, &[]);
+    if report == all_allowed() {
+        let server = folders.serve(&[], &[]);
+        assert!(server.log().contains("not in force"), "this kernel has a sandbox");
+        return;
+    }
+    assert_eq!(
+        report,
+        expected([
+            ("passwd", EACCES),
+            ("outside", EACCES),
+            ("own", ALLOWED),
+            ("own-write", EACCES),
+            ("exec", EPERM),
+            ("listen", EPERM),
+            ("socket", EPERM),
+            ("memory", EPERM),
+        ])
+    );
+}
+
+#[test]
+fn transform_without_the_sandbox_is_not_limited() {
+    assert_eq!(transform(&Folders::new(), &["--no-sandbox"]), all_allowed());
+}
