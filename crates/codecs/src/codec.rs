@@ -139,6 +139,9 @@ pub trait Codec: Sync {
     /// Peak bytes that decoding (without the rows handed out) holds, estimated from the header.
     fn decode_bytes(&self, probe: &Probe, spec: DecodeSpec) -> u64;
 
+    /// CPU time that decoding takes for each pixel of the file, in nanoseconds: an estimate for admission.
+    fn decode_pixel_ns(&self, spec: DecodeSpec) -> u64;
+
     /// Starts decoding the still image, or the first frame.
     ///
     /// # Errors
@@ -175,6 +178,16 @@ pub trait Codec: Sync {
         0
     }
 
+    /// Whether the format can be written.
+    fn encodes(&self) -> bool {
+        false
+    }
+
+    /// CPU time that encoding takes for each pixel, in nanoseconds: an estimate for admission.
+    fn encode_pixel_ns(&self, _spec: &EncodeSpec) -> u64 {
+        0
+    }
+
     /// Starts encoding. `image.layout` is one that [`Codec::encoded_layout`] gave.
     ///
     /// # Errors
@@ -185,7 +198,7 @@ pub trait Codec: Sync {
         _spec: &EncodeSpec,
         _work: &'a Work,
     ) -> Result<Box<dyn RowSink + 'a>, Error> {
-        Err(Error::Unsupported(format!("{} images can't be made", self.format())))
+        Err(Error::Unsupported(format!("{} images cannot be encoded", self.format())))
     }
 
     /// Starts encoding an animation.

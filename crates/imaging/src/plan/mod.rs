@@ -28,8 +28,8 @@ pub(crate) use mapping::decoded_scale;
 pub use output::{Encoding, PlannedOutput};
 pub use planner::plan;
 pub use rows::RowPipeline;
+pub(crate) use step::border_question;
 pub use step::{
     Answers, Crop, Next, Placement, PlannedDraw, PlannedStep, PlannedTransform, Question, Reads, Scaling,
 };
-pub(crate) use step::{border_question, only_resizes};
 pub use types::{Path, Plan, PlanKind, PlannedDescription};
