@@ -9,6 +9,7 @@ use http::{HeaderValue, Request};
 
 use crate::app::App;
 use crate::config::{Config, Listen};
+use crate::purge::AdminToken;
 use crate::request::RequestContext;
 use crate::respond::{self, Response};
 use crate::routes::{self, admin};
@@ -37,9 +38,13 @@ pub(crate) fn run(config: Config) -> Result<(), String> {
     }
     let runtime = tokio::runtime::Runtime::new().map_err(|e| e.to_string())?;
     let exporter = Exporter::from_env(runtime.handle().clone())?;
-    let app = App::new(config, exporter)?;
+    let app = runtime.block_on(App::new(config, exporter))?;
     let served = runtime.block_on(async {
         let config = &app.config;
+        let token = config.admin_token_file.as_deref().map(AdminToken::read).transpose()?.map(Arc::new);
+        if config.cache_store.is_some() && app.cache.is_enabled() {
+            tokio::spawn(Arc::clone(&app.cache).follow_purges(config.purge_interval.duration()));
+        }
         let listeners = listeners(config).await?;
         warn_of_open_blob_header(config, &listeners);
         let mut settings = config.delivery()?;
@@ -55,7 +60,7 @@ pub(crate) fn run(config: Config) -> Result<(), String> {
         let mut stop = StopSignals::new()?;
         let server = Server::start(settings, listeners, service);
         let admin = match &config.admin {
-            Some(address) => Some(admin_server(&app, &server, address.as_str()).await?),
+            Some(address) => Some(admin_server(&app, &server, address.as_str(), token).await?),
             None => None,
         };
         // After the last listener is open: from here on no other can be opened.
@@ -192,14 +197,19 @@ async fn resolve(text: &str) -> std::io::Result<SocketAddr> {
 }
 
 /// Figures and health, on an address of their own.
-async fn admin_server(app: &Arc<App>, server: &Server, address: &str) -> Result<(Server, String), String> {
+async fn admin_server(
+    app: &Arc<App>,
+    server: &Server,
+    address: &str,
+    token: Option<Arc<AdminToken>>,
+) -> Result<(Server, String), String> {
     let wrong = |e: std::io::Error| format!("--admin {address}: {e}");
     let listener = Listener::tcp(resolve(address).await.map_err(wrong)?).map_err(wrong)?;
     let line = format!("admin on {listener}");
     let (app, stats) = (Arc::clone(app), server.stats());
     let service = move |request: Request<delivery::RequestBody>| {
-        let response = admin::respond(&app, &stats, request.uri().path());
-        async move { response }
+        let (app, stats, token) = (Arc::clone(&app), Arc::clone(&stats), token.clone());
+        async move { admin::respond(&app, &stats, token.as_deref(), request).await }
     };
     Ok((Server::start(delivery::Config::default(), vec![listener], service), line))
 }

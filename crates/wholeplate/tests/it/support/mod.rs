@@ -17,12 +17,14 @@ use work::{Budget, Work};
 pub struct Server {
     child: Child,
     pub address: String,
-    admin: Option<String>,
     /// Its standard error output.
     log: std::fs::File,
     pub socket: PathBuf,
     /// What sources resolve against, if `start` made it.
     pub pictures: tempfile::TempDir,
+    /// Address of the admin server, with `--admin`.
+    pub admin: Option<String>,
+    kept: Vec<tempfile::TempDir>,
 }
 
 impl Drop for Server {
@@ -80,7 +82,7 @@ impl Server {
             }
             unix |= line.starts_with("listening on unix:");
         }
-        Self { child, address: address.unwrap(), admin, log, socket, pictures }
+        Self { child, address: address.unwrap(), admin, log, socket, pictures, kept: Vec::new() }
     }
 
     /// What it has logged.
@@ -95,6 +97,18 @@ impl Server {
     /// The address of the admin server.
     pub fn admin(&self) -> &str {
         self.admin.as_deref().expect("--admin")
+    }
+
+    /// Kills it at once; gives its pictures, for another one.
+    pub fn end(mut self) -> tempfile::TempDir {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        std::mem::replace(&mut self.pictures, tempfile::tempdir().unwrap())
+    }
+
+    /// Keeps a folder as long as the server.
+    pub fn also_keep(&mut self, folder: tempfile::TempDir) {
+        self.kept.push(folder);
     }
 
     pub fn pid(&self) -> u32 {
@@ -388,4 +402,18 @@ pub fn animation(width: u32, height: u32, frames: u32) -> Vec<u8> {
 pub fn demo(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../demo").join(name);
     std::fs::read(path).unwrap()
+}
+
+/// `cf-cache-status`
+pub fn cache_status(reply: &Reply) -> &str {
+    reply.header("cf-cache-status").unwrap_or("none")
+}
+
+/// A figure of `/metrics`, with its labels; 0 if it is not there.
+pub fn cache_figure(server: &Server, name: &str) -> f64 {
+    let mut stream = TcpStream::connect(server.admin.as_deref().unwrap()).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
+    let text = Reply::read(&mut stream, false).text();
+    let lines = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.rsplit_once(' '));
+    lines.filter(|(other, _)| *other == name).map(|(_, value)| value.parse::<f64>().unwrap()).sum()
 }
