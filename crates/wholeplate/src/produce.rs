@@ -353,7 +353,11 @@ async fn prepare_source(
     let location = app.fetcher.locate(source, request).map_err(|error| app.failure(error))?;
     let name = match &location {
         Location::File { path } => {
-            let version = app.fetcher.file_version(path).await.map_err(|error| app.failure(error))?;
+            let fetch = request.trace.phase("fetch");
+            let version = app.fetcher.file_version(path).await;
+            fetch.record(version.as_ref().err());
+            drop(fetch);
+            let version = version.map_err(|error| app.failure(error))?;
             let name = SourceName::relative(request.own_host().as_deref(), path);
             let fingerprint = keys::fingerprint(version.version.as_bytes());
             return Ok(Prepared::File { location, name, etag: version.etag, version: fingerprint });

@@ -308,7 +308,9 @@ impl Sources {
 
     fn refresh(&self, query: &SourceQuery, key: store::Key, record: &Arc<SourceRecord>) {
         let Ok(place) = Arc::clone(&self.refreshes).try_acquire_owned() else { return };
-        let (this, query, record) = (self.clone(), query.clone(), Arc::clone(record));
+        let (this, record) = (self.clone(), Arc::clone(record));
+        // The client has its answer: this work is not its own.
+        let query = SourceQuery { turn: Turn::free(), ..query.clone() };
         tokio::spawn(async move {
             let _place = place;
             let _ = this.fetch(&query, key, Some(&record), CacheStatus::Updating).await;
