@@ -11,11 +11,8 @@ use crate::cache::report::Failure;
 use crate::cache::tiers::{CacheSettings, CacheTiers};
 use crate::cache::{Cache, CacheStatus};
 use crate::config::{Config, Mebibytes};
-<<<<<<< HEAD
 use crate::counters::Counters;
-=======
 use crate::error::ApiError;
->>>>>>> bcd77f2 (cache: keep sources and results, purge them, share them in a bucket)
 use crate::health::Health;
 use crate::request::RequestContext;
 use crate::sources::Fetcher;

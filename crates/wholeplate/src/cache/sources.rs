@@ -468,7 +468,7 @@ impl Failed {
             error: SourceError {
                 status: CacheStatus::Miss,
                 age: None,
-                headers: failure.headers,
+                headers: *failure.headers,
                 error: failure.error,
             },
         }
