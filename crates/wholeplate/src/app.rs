@@ -48,7 +48,8 @@ impl App {
         let MemoryPools { inputs, pixels } = MemoryPools::of(size(config.memory) - settings.memory);
         let access = Access::new(&config)?;
         let spool = MemoryPool::new(size(config.spool));
-        let cache = Arc::new(Cache::new(CacheTiers::open(&settings, pixels.clone()).await?));
+        // What is read from the slow tiers counts as input: a request that holds it may still wait for pixels.
+        let cache = Arc::new(Cache::new(CacheTiers::open(&settings, inputs.clone()).await?));
         let fetcher = Fetcher::new(&config, &inputs)?;
         let models = crate::models::load(config.segment_model.as_deref(), &config.upscale_model)?;
         let pool = Pool::new(&config, pixels, models)?;

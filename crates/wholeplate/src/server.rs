@@ -15,7 +15,7 @@ use crate::respond::{self, Response};
 use crate::routes::{self, admin};
 use crate::sandbox::{self, Calls, Files};
 use crate::signals::StopSignals;
-use crate::sources::Origin;
+use crate::sources::{self, Origin};
 use crate::stdout;
 use crate::telemetry::{self, Exporter, Trace};
 
@@ -34,6 +34,11 @@ pub(crate) fn run(config: Config) -> Result<(), String> {
     if config.no_sandbox {
         tracing::warn!("sandbox: off (no-sandbox)");
     } else {
+        // A folder that does not exist yet cannot be named in the rules.
+        if let Some(folder) = config.cache_dir.as_ref().filter(|_| config.cache) {
+            std::fs::create_dir_all(folder)
+                .map_err(|e| format!("cache-dir: {}: cannot be made: {e}", folder.display()))?;
+        }
         sandbox::restrict_files(&files(&config)).log("limits on files (Landlock)");
     }
     let runtime = tokio::runtime::Runtime::new().map_err(|e| e.to_string())?;
@@ -126,8 +131,11 @@ fn files(config: &Config) -> Files {
         .read(origin.map(Origin::credential_folders).unwrap_or_default())
         .read(config.segment_model.iter().chain(&config.upscale_model))
         .read(config.tls_cert.iter().chain(&config.tls_key).chain(&config.sign_key_file))
+        .read(&config.admin_token_file)
+        .read(config.cache_store.iter().flat_map(|_| sources::bucket_token_folders()))
         // Uploads that do not stay in memory.
         .write([std::env::temp_dir()])
+        .write(config.cache_dir.iter().filter(|_| config.cache))
         .sockets(config.unix.iter().map(|path| sandbox::folder_of(path)))
 }
 

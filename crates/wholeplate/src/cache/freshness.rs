@@ -1,8 +1,9 @@
 //! How long a source may be used (RFC 9111 as a shared cache, RFC 5861), and what a Worker may say about it.
 //!
-//! `http-cache-semantics` decides what may be stored and computes lifetimes. Three of its answers are corrected here:
-//! it takes `proxy-revalidate` for a lifetime of 0, an age that overflows for none, and it lets a client's `max-stale`
-//! loosen a shared cache, which is why the client's headers are not shown to it.
+//! `http-cache-semantics` decides what may be stored and computes lifetimes. Some of its answers are corrected here: it
+//! takes `proxy-revalidate` for a lifetime of 0, an age that overflows for none, does not know directives that are not
+//! written in lower case, ignores lines with bytes outside ASCII, and lets a client's `max-stale` loosen a shared cache,
+//! which is why the client's headers are not shown to it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -214,8 +215,8 @@ impl Directives {
     fn of(headers: &HeaderMap) -> Self {
         let mut found = Self::default();
         for directive in members(headers) {
-            let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
-            match name.trim().to_ascii_lowercase().as_str() {
+            let (name, value) = directive.split_once('=').unwrap_or((&directive, ""));
+            match name {
                 "must-revalidate" | "proxy-revalidate" => found.must_revalidate = true,
                 "no-cache" => found.no_cache = true,
                 "max-age" => found.max_age = delta_seconds(value),
@@ -240,19 +241,29 @@ impl Directives {
     }
 
     fn text_without(headers: &HeaderMap, names: &[&str]) -> Option<HeaderValue> {
-        let kept: Vec<&str> = members(headers)
-            .filter(|directive| {
-                let name = directive.split('=').next().unwrap_or_default().trim();
-                !names.iter().any(|other| name.eq_ignore_ascii_case(other))
-            })
+        let kept: Vec<String> = members(headers)
+            .filter(|directive| !names.contains(&directive.split('=').next().unwrap_or_default()))
             .collect();
         if kept.is_empty() { None } else { HeaderValue::from_str(&kept.join(", ")).ok() }
     }
 }
 
-fn members(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    let lines = headers.get_all(header::CACHE_CONTROL).iter().filter_map(|v| v.to_str().ok());
-    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|directive| !directive.is_empty())
+/// The directives of `Cache-Control`, with their names in lower case. Bytes outside ASCII become question marks, so that
+/// they hide no other directive.
+fn members(headers: &HeaderMap) -> impl Iterator<Item = String> {
+    let ascii = |byte: &u8| if matches!(byte, b' '..=b'~') { char::from(*byte) } else { '?' };
+    let lines = headers.get_all(header::CACHE_CONTROL).iter();
+    let lines: Vec<String> = lines.map(|v| v.as_bytes().iter().map(ascii).collect()).collect();
+    let directives = |line: String| -> Vec<String> {
+        let whole = line.split(',').map(str::trim).filter(|directive| !directive.is_empty());
+        whole
+            .map(|directive| match directive.split_once('=') {
+                Some((name, value)) => format!("{}={}", name.trim().to_ascii_lowercase(), value.trim()),
+                None => directive.to_ascii_lowercase(),
+            })
+            .collect()
+    };
+    lines.into_iter().flat_map(directives)
 }
 
 #[derive(Debug, Default)]
@@ -369,6 +380,12 @@ mod tests {
         assert_eq!(control("no-store"), None);
         assert_eq!(control("private, max-age=7200"), None);
         assert_eq!(control("Private"), None);
+        assert_eq!(control("public, NO-STORE"), None);
+        assert_eq!(control("Max-Age=60, Must-Revalidate"), Some(60));
+        let mut opaque = HeaderMap::new();
+        opaque.insert("cache-control", HeaderValue::from_bytes(b"no-store, x=\"\xfc\"").unwrap());
+        let worker = CacheOverride::default();
+        assert!(Freshness::of(StatusCode::OK, &opaque, &HeaderMap::new(), &worker, now()).is_err());
         assert_eq!(control("no-cache"), Some(0));
         assert_eq!(control("max-age=7200, no-cache"), Some(0));
     }

@@ -3,7 +3,8 @@
 //! A purge is a marker with a time. Every entry is stamped with the time at which its computation began; an entry that
 //! began before a matching marker is unusable wherever it is found, and is removed in the background. Other nodes read
 //! markers from the shared store. Their clocks may differ by [`CLOCK_TOLERANCE`], so that entries of other nodes count
-//! as older by that much: the price of a purge is a minute in which nodes do not share what it names.
+//! as older by that much: the price of a purge is a minute in which nodes do not share what it names. For its own
+//! entries, a node goes by the time at which it learned of the purge.
 
 use std::collections::HashSet;
 use std::io::Write as _;
@@ -204,6 +205,9 @@ pub(crate) struct Marker {
     /// Microseconds since 1970.
     time: u64,
     targets: Vec<Target>,
+    /// When this node learned of it, by this node's clock, if the purge was another's.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    learned: Option<u64>,
 }
 
 impl Marker {
@@ -211,10 +215,19 @@ impl Marker {
         format!("{:020}-{:016x}.json", self.time, self.node)
     }
 
-    /// Whether an entry with this stamp may be older than the purge.
-    fn may_follow(&self, stamp: Stamp) -> bool {
-        let tolerance = if self.node == stamp.node { 0 } else { micros_of(CLOCK_TOLERANCE) };
-        stamp.began <= self.time.saturating_add(tolerance)
+    /// Whether the purge may have followed the beginning of an entry with this stamp; `own` is this node.
+    fn may_follow(&self, stamp: Stamp, own: u64) -> bool {
+        let latest = match self.learned {
+            Some(learned) if stamp.node == own => learned,
+            _ if stamp.node == self.node => self.time,
+            _ => self.time.saturating_add(micros_of(CLOCK_TOLERANCE)),
+        };
+        stamp.began <= latest
+    }
+
+    /// No entry that began later is concerned.
+    fn reach(&self) -> u64 {
+        self.time.saturating_add(micros_of(CLOCK_TOLERANCE)).max(self.learned.unwrap_or(0))
     }
 }
 
@@ -235,7 +248,7 @@ pub(crate) struct Purges {
 
 #[derive(Debug, Default)]
 struct Markers {
-    /// By time.
+    /// By reach.
     list: Vec<Marker>,
     seen: HashSet<String>,
     /// The markers of the bucket are known.
@@ -266,7 +279,7 @@ impl Purges {
             let length = std::fs::metadata(&path).map_or(0, |meta| meta.len());
             if length > MAX_MARKER_FILE {
                 // Too many to be told apart: everything that is older is purged.
-                markers.add(Marker { node, time: now, targets: vec![Target::Everything] });
+                markers.add(Marker { node, time: now, targets: vec![Target::Everything], learned: None });
             } else {
                 let text = std::fs::read_to_string(&path).unwrap_or_default();
                 // A line that was cut by a crash belongs to a purge that was not confirmed.
@@ -277,7 +290,8 @@ impl Purges {
             file = Some(path);
         }
         markers.forget_old(now);
-        let newest = markers.list.iter().filter(|m| m.node == node).map(|m| m.time).max().unwrap_or(0);
+        let own_time = |m: &Marker| m.learned.or((m.node == node).then_some(m.time));
+        let newest = markers.list.iter().filter_map(own_time).max().unwrap_or(0);
         let purges = Self {
             node,
             clock: AtomicU64::new(newest.max(now)),
@@ -319,15 +333,17 @@ impl Purges {
         if stamp.began < oldest {
             return false;
         }
-        let tolerance = micros_of(CLOCK_TOLERANCE);
-        let newer = markers.list.iter().rev().take_while(|m| m.time.saturating_add(tolerance) >= stamp.began);
-        !newer.into_iter().any(|m| m.may_follow(stamp) && m.targets.iter().any(|t| t.matches(subject)))
+        let newer = markers.list.iter().rev().take_while(|m| m.reach() >= stamp.began);
+        let mut following = newer.filter(|m| m.may_follow(stamp, self.node));
+        !following.any(|m| m.targets.iter().any(|t| t.matches(subject)))
     }
 
     /// Makes a purge count on this node from now on.
     pub(crate) fn mark(&self, targets: Vec<Target>) -> Marker {
-        let marker = Marker { node: self.node, time: self.tick(), targets };
-        self.write().add(marker.clone());
+        // Under the lock: what is stamped later sees the marker.
+        let mut markers = self.write();
+        let marker = Marker { node: self.node, time: self.tick(), targets, learned: None };
+        markers.add(marker.clone());
         marker
     }
 
@@ -380,13 +396,9 @@ impl Purges {
                     node: 0,
                     time: name.get(..20).and_then(|t| t.parse().ok()).unwrap_or(now),
                     targets: vec![Target::Everything],
+                    learned: None,
                 });
-                let mut markers = self.write();
-                markers.seen.insert(name.clone());
-                if marker.node != self.node {
-                    news = true;
-                    markers.add(marker);
-                }
+                news |= self.learn(name, marker);
             }
             match names.into_iter().last() {
                 Some(last) => after = last,
@@ -401,6 +413,17 @@ impl Purges {
             self.rewrite_file();
         }
         Ok(news)
+    }
+
+    /// Adds a marker that was found in the bucket. Returns whether it is another's.
+    fn learn(&self, name: &str, marker: Marker) -> bool {
+        let mut markers = self.write();
+        markers.seen.insert(name.to_owned());
+        if marker.node == self.node {
+            return false;
+        }
+        markers.add(Marker { learned: Some(self.tick()), ..marker });
+        true
     }
 
     /// Writes the file anew with the markers that still matter. A failure leaves the old file, which says more.
@@ -434,12 +457,14 @@ fn append(file: &std::path::Path, line: &str) -> std::io::Result<()> {
 
 impl Markers {
     fn add(&mut self, marker: Marker) {
-        let at = self.list.partition_point(|other| other.time <= marker.time);
+        let at = self.list.partition_point(|other| other.reach() <= marker.reach());
         self.list.insert(at, marker);
         if self.list.len() > MAX_MARKERS {
             let older: Vec<Marker> = self.list.drain(..MAX_MARKERS / 2).collect();
             if let Some(last) = older.last() {
-                self.list.insert(0, Marker { node: 0, time: last.time, targets: vec![Target::Everything] });
+                let time = older.iter().map(|m| m.time).max().unwrap_or(0);
+                let learned = Some(last.reach());
+                self.list.insert(0, Marker { node: 0, time, targets: vec![Target::Everything], learned });
             }
         }
     }
@@ -447,7 +472,7 @@ impl Markers {
     /// No entry is old enough for these any more.
     fn forget_old(&mut self, now: u64) {
         let oldest = now.saturating_sub(micros_of(MAX_ENTRY_AGE + CLOCK_TOLERANCE));
-        self.list.retain(|marker| marker.time >= oldest);
+        self.list.retain(|marker| marker.reach() >= oldest);
         let oldest = format!("{oldest:020}");
         self.seen.retain(|name| *name >= oldest);
     }
@@ -470,6 +495,10 @@ mod tests {
 
     fn of(source: SourceName) -> Subject {
         Subject { sources: vec![source], tags: vec!["product-17".to_owned()] }
+    }
+
+    fn of_tag(tag: &str) -> Subject {
+        Subject { sources: vec![], tags: vec![tag.to_owned()] }
     }
 
     // CAC-042
@@ -557,11 +586,33 @@ mod tests {
     // CAC-052
     #[test]
     fn clocks_may_differ_by_a_minute() {
-        let marker = Marker { node: 1, time: 100_000_000, targets: vec![Target::Everything] };
-        let own = |began| Stamp { node: 1, began };
-        let other = |began| Stamp { node: 2, began };
-        assert!(marker.may_follow(own(100_000_000)) && !marker.may_follow(own(100_000_001)));
-        assert!(marker.may_follow(other(160_000_000)) && !marker.may_follow(other(160_000_001)));
+        let targets = vec![Target::Everything];
+        let marker = Marker { node: 1, time: 100_000_000, targets, learned: None };
+        let by = |node, began| Stamp { node, began };
+        assert!(marker.may_follow(by(1, 100_000_000), 1) && !marker.may_follow(by(1, 100_000_001), 1));
+        assert!(marker.may_follow(by(2, 160_000_000), 1) && !marker.may_follow(by(2, 160_000_001), 1));
+        // On the node that learns of it, whose clock may be behind or ahead.
+        for learned in [50_000_000, 300_000_000] {
+            let marker = Marker { learned: Some(learned), ..marker.clone() };
+            assert!(marker.may_follow(by(2, learned), 2) && !marker.may_follow(by(2, learned + 1), 2));
+            assert!(marker.may_follow(by(1, 100_000_000), 2) && !marker.may_follow(by(1, 100_000_001), 2));
+            assert!(marker.may_follow(by(3, 160_000_000), 2) && !marker.may_follow(by(3, 160_000_001), 2));
+            assert!(marker.reach() >= learned && marker.reach() >= 160_000_000);
+        }
+    }
+
+    // CAC-044: what a node makes after it learned of another's purge is used at once.
+    #[test]
+    fn a_node_goes_by_the_time_at_which_it_learned_of_a_purge() {
+        let purges = Purges::open(None, None).unwrap();
+        let (subject, before) = (of(relative("a", "/x")), purges.stamp());
+        let targets = vec![Target::tag("product-17").unwrap()];
+        let marker =
+            Marker { node: purges.node ^ 1, time: before.began + 30_000_000, targets, learned: None };
+        assert!(purges.learn("1.json", marker));
+        assert!(!purges.allow(before, &subject));
+        assert!(purges.allow(purges.stamp(), &subject));
+        assert!(purges.allow(before, &of_tag("other")));
     }
 
     // CAC-032, CAC-040: a purge outlives the process, a torn line does not hurt.
@@ -588,7 +639,7 @@ mod tests {
     fn too_many_markers_become_one() {
         let mut markers = Markers::default();
         for time in 0..25_000 {
-            markers.add(Marker { node: 1, time, targets: vec![Target::Tag("t".to_owned())] });
+            markers.add(Marker { node: 1, time, targets: vec![Target::Tag("t".to_owned())], learned: None });
             assert!(markers.list.len() <= super::MAX_MARKERS);
         }
         assert_eq!(markers.list[0].targets, [Target::Everything]);

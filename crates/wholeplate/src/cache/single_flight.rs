@@ -142,13 +142,18 @@ mod tests {
     async fn a_hundred_callers_share_one_outcome_and_the_next_starts_anew() {
         let flights = Arc::new(Flights::default());
         let work = Work::default();
+        // A caller joins or starts where it first waits: on this one thread, right after it counts itself.
+        let asked = Arc::new(AtomicUsize::new(0));
         let callers: Vec<_> = (0..100)
             .map(|_| {
-                let (flights, work) = (Arc::clone(&flights), work.clone());
-                tokio::spawn(async move { flights.run("key", || work.make(Err("failed"))).await })
+                let (flights, work, asked) = (Arc::clone(&flights), work.clone(), Arc::clone(&asked));
+                tokio::spawn(async move {
+                    asked.fetch_add(1, Ordering::Relaxed);
+                    flights.run("key", || work.make(Err("failed"))).await
+                })
             })
             .collect();
-        while work.started.load(Ordering::Relaxed) == 0 {
+        while asked.load(Ordering::Relaxed) < 100 {
             tokio::task::yield_now().await;
         }
         work.go.notify_one();

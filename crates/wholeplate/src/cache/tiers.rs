@@ -57,7 +57,7 @@ struct Sweep {
     waiting: AtomicBool,
 }
 
-/// Entries that are read take their memory from that of results.
+/// Entries that are read take their memory from that of inputs, which nobody waits for while holding pixels.
 #[derive(Debug)]
 struct ReadMemory(MemoryPool);
 

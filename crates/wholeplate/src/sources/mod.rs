@@ -24,3 +24,8 @@ pub(crate) use self::http::{Fetched, shared_headers};
 pub(crate) use self::origin::Origin;
 pub(crate) use self::pattern::Pattern;
 pub(crate) use self::request::SourceRequest;
+
+/// Folders with the tokens of buckets, which are read again when they expire.
+pub(crate) fn bucket_token_folders() -> Vec<std::path::PathBuf> {
+    bucket::Bucket::token_folders()
+}

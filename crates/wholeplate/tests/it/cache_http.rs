@@ -1,12 +1,14 @@
 //! The result cache over HTTP: hits, keys, freshness, single flight.
 
-use std::io::Write;
-use std::net::TcpStream;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
 
 use crate::support::origin::{Act, Asked, Origin, answer};
-use crate::support::{Reply, Server, cache_figure, cache_status as status, encode, photo, raster, solid};
+use crate::support::{Reply, Server, cache_figure, cache_status as status, encode, noise, photo, solid};
 
 fn png(shade: u8) -> Vec<u8> {
     solid(64, 48, [shade, 40, 90, 255])
@@ -198,10 +200,13 @@ fn a_date_is_enough_where_the_source_has_only_a_date() {
     assert_eq!(ask(modified), 304);
     assert_eq!(ask("Fri, 27 Nov 2026 10:00:00 GMT"), 304);
     assert_eq!(ask("not a date"), 200);
+    // Where both are there, the tag of a client counts before its date (RFC 9110, section 13.2.2).
     let both = &[("last-modified", "Thu, 26 Nov 2026 10:00:00 GMT"), ("etag", "\"v1\"")];
     let (server, _origin) = with_origin(steady(both), &[]);
-    let reply = server.get_with("/cdn-cgi/image/width=32/a.png", &[("if-modified-since", modified)]);
-    assert_eq!(reply.status, 200, "a source with a tag is asked about by its tag");
+    let target = "/cdn-cgi/image/width=32/a.png";
+    let other = [("if-none-match", "\"other\""), ("if-modified-since", modified)];
+    assert_eq!(server.get_with(target, &other).status, 200);
+    assert_eq!(server.get_with(target, &other[1..]).status, 304);
 }
 
 // CAC-009
@@ -311,6 +316,29 @@ fn a_changed_source_replaces_all_its_results() {
     let other = server.image("width=16", "a.png");
     assert_ne!(other.body, old[1].body, "{}", status(&other));
     assert!(other.pixels().is(8, 6, [200, 40, 90], 3));
+}
+
+// CAC-012, URL-148
+#[test]
+fn one_revalidation_serves_all_results_of_a_source() {
+    let respond = |asked: &Asked| match asked.header("if-none-match") {
+        Some(_) => answer(304, &[("etag", "\"v1\""), ("cache-control", "max-age=7200")], &[]),
+        None => {
+            answer(200, &[("etag", "\"v1\""), ("cache-control", "max-age=0, must-revalidate")], &png(200))
+        }
+    };
+    let (server, origin) = with_origin(respond, &[]);
+    let first = server.image("width=32", "a.png");
+    assert_eq!(status(&first), "MISS");
+    // Stale at once: confirmed for this result, and with it for the other.
+    assert_eq!(status(&server.image("width=16", "a.png")), "MISS");
+    assert_eq!(origin.asked().len(), 2);
+    for (width, expected) in [(32, "HIT"), (16, "HIT"), (8, "MISS"), (8, "HIT")] {
+        let reply = server.image(&format!("width={width}"), "a.png");
+        assert_eq!(status(&reply), expected, "{width}");
+        assert!(width != 32 || reply.body == first.body);
+    }
+    assert_eq!(origin.asked().len(), 2);
 }
 
 // CAC-013
@@ -538,6 +566,7 @@ fn a_hundred_identical_requests_are_one_fetch_and_one_computation() {
     assert_eq!(origin.asked().len(), 1);
     let figure = |name: &str| cache_figure(&server, name);
     assert_eq!(figure("wholeplate_images_made_total"), 1.0);
+    assert!(figure("wholeplate_cache_shared_total") >= 1.0);
     let answered = |labels: &str| figure(&format!("wholeplate_cache_requests_total{{{labels}}}"));
     let joined_or_hit =
         answered("status=\"miss\",tier=\"none\"") + answered("status=\"hit\",tier=\"memory\"");
@@ -546,6 +575,25 @@ fn a_hundred_identical_requests_are_one_fetch_and_one_computation() {
     assert!(figure("wholeplate_cache_bytes{tier=\"memory\"}") > 1000.0);
     for name in ["evictions_total", "damaged_total", "errors_total"] {
         assert_eq!(figure(&format!("wholeplate_cache_{name}{{tier=\"memory\"}}")), 0.0, "{name}");
+    }
+}
+
+const WAITED_FOR: &str = "/cdn-cgi/image/width=32/a.png";
+
+/// A client that does not read its response yet. On a Unix socket, its drop is a close, and so it leaves; on TCP, a FIN
+/// might be a half-close (DLV-006).
+fn waiting(server: &Server) -> UnixStream {
+    let mut client = UnixStream::connect(&server.socket).unwrap();
+    let request = format!("GET {WAITED_FOR} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+    client.write_all(request.as_bytes()).unwrap();
+    client
+}
+
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_secs(60), "{what}");
+        std::thread::yield_now();
     }
 }
 
@@ -558,20 +606,33 @@ fn the_client_that_began_may_leave() {
         wait.wait();
         answer(200, &[], &png(200))
     };
-    let (server, origin) = with_origin(respond, &[]);
-    let target = "/cdn-cgi/image/width=32/a.png";
-    let mut leaver = TcpStream::connect(&server.address).unwrap();
-    leaver.write_all(format!("GET {target} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes()).unwrap();
-    while origin.asked().is_empty() {
-        std::thread::yield_now();
-    }
-    std::thread::scope(|scope| {
-        let stayer = scope.spawn(|| server.get_with(target, &[("host", "a")]));
-        drop(leaver);
-        gate.open();
-        assert_eq!(stayer.join().unwrap().status, 200);
-    });
-    assert_eq!(status(&server.get_with(target, &[("host", "a")])), "HIT");
+    let (server, origin) = with_origin(respond, &["--admin", "127.0.0.1:0"]);
+    let open = || cache_figure(&server, "wholeplate_requests_open");
+    let leaver = waiting(&server);
+    until("the first request does not arrive", || !origin.asked().is_empty());
+    let mut stayer = waiting(&server);
+    until("the second request does not arrive", || open() == 2.0);
+    drop(leaver);
+    until("nobody left", || open() == 1.0);
+    gate.open();
+    assert_eq!(Reply::read(&mut stayer, false).status, 200);
+    assert_eq!(status(&server.get_with(WAITED_FOR, &[("host", "a")])), "HIT");
+}
+
+// CAC-021
+#[test]
+fn when_all_leave_the_work_stops() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    let server = Server::start_bare(&["--origin", &origin]);
+    let clients = [waiting(&server), waiting(&server)];
+    let (mut fetch, _) = listener.accept().unwrap();
+    fetch.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    drop(clients);
+    let mut request = Vec::new();
+    // Ends when the connection of the fetch is closed, long before its own deadline.
+    fetch.read_to_end(&mut request).unwrap();
+    assert!(request.starts_with(b"GET /a.png "), "{}", String::from_utf8_lossy(&request));
 }
 
 // CAC-022
@@ -599,12 +660,8 @@ fn a_failure_is_not_kept_for_those_who_come_later() {
 // CAC-037
 #[test]
 fn a_result_above_half_of_the_memory_is_not_kept_without_a_folder() {
-    let noise = raster(700, 700, |x, y| {
-        let mixed = (x.wrapping_mul(0x9E37_79B1) ^ y.wrapping_mul(0x85EB_CA77)).wrapping_mul(0xC2B2_AE3D);
-        let [a, b, c, _] = (mixed ^ mixed >> 15).to_le_bytes();
-        [a, b, c, 255]
-    });
-    let server = Server::start(&[("a.png", encode(&noise, codecs::Format::Png))], &["--cache-memory", "1"]);
+    let picture = encode(&noise(700, 700), codecs::Format::Png);
+    let server = Server::start(&[("a.png", picture)], &["--cache-memory", "1"]);
     for _ in 0..2 {
         let reply = server.image("width=650,format=png", "a.png");
         assert_eq!((reply.status, status(&reply)), (200, "MISS"));
@@ -612,4 +669,63 @@ fn a_result_above_half_of_the_memory_is_not_kept_without_a_folder() {
     }
     let small = || server.image("width=20", "a.png");
     assert_eq!((status(&small()), status(&small())), ("MISS", "HIT"));
+}
+
+// CAC-036: a hit goes through the ledger as any response does. Results enter the cache as whole buffers only.
+#[test]
+fn a_hit_has_a_verdict_too() {
+    // More than the buffers of a Unix socket hold.
+    let server = Server::start(
+        &[("a.png", encode(&noise(1200, 1000), codecs::Format::Png))],
+        &["--admin", "127.0.0.1:0"],
+    );
+    let target = "/cdn-cgi/image/width=1100,format=png/a.png";
+    let whole = || cache_figure(&server, "wholeplate_responses_whole_total");
+    let cut = || {
+        let causes = ["peer_reset", "peer_closed"];
+        causes
+            .map(|cause| {
+                cache_figure(&server, &format!("wholeplate_responses_cut_total{{cause=\"{cause}\"}}"))
+            })
+            .iter()
+            .sum::<f64>()
+    };
+    let first = server.get_with(target, &[("host", "a")]);
+    assert!(first.body.len() > 2 << 20, "{}", first.body.len());
+    let second = server.get_with(target, &[("host", "a")]);
+    assert_eq!((status(&second), &second.body), ("HIT", &first.body));
+    until("two whole responses", || whole() == 2.0);
+    assert_eq!(cut(), 0.0);
+    let mut leaver = UnixStream::connect(&server.socket).unwrap();
+    leaver.write_all(format!("GET {target} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes()).unwrap();
+    leaver.read_exact(&mut [0; 1000]).unwrap();
+    drop(leaver);
+    until("a cut response", || cut() == 1.0);
+    let third = server.get_with(target, &[("host", "a")]);
+    assert_eq!((status(&third), &third.body), ("HIT", &first.body));
+    until("three whole responses", || whole() == 3.0);
+}
+
+// CAC-070
+#[test]
+fn every_figure_of_the_cache_is_there() {
+    let (server, _origin) = with_origin(steady(&[]), &["--admin", "127.0.0.1:0"]);
+    server.image("width=32", "a.png");
+    server.image("width=32", "a.png");
+    let mut stream = std::net::TcpStream::connect(server.admin()).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
+    let text = Reply::read(&mut stream, false).text();
+    for line in [
+        "wholeplate_cache_requests_total{status=\"miss\",tier=\"none\"} 1",
+        "wholeplate_cache_requests_total{status=\"hit\",tier=\"memory\"} 1",
+        // The source's record and bytes, and the result.
+        "wholeplate_cache_entries{tier=\"memory\"} 3",
+        "wholeplate_cache_evictions_total{tier=\"memory\"} 0",
+        "wholeplate_cache_damaged_total{tier=\"memory\"} 0",
+        "wholeplate_cache_errors_total{tier=\"memory\"} 0",
+        "wholeplate_cache_shared_total 0",
+    ] {
+        assert!(text.lines().any(|other| other == line), "{line}\n{text}");
+    }
+    assert!(text.contains("wholeplate_cache_bytes{tier=\"memory\"} "));
 }

@@ -92,6 +92,28 @@ fn a_purge_names_sources_and_nothing_else() {
     purge(&server, r#"{"files":["/never/asked.png"]}"#);
 }
 
+// CAC-018, CAC-042: tags that a Worker gave.
+#[test]
+fn a_purge_names_the_tags_of_a_worker() {
+    let origin = changing();
+    let server = serve(&origin, &["--cf-blob-header", "cf-blob"]);
+    let host = format!("host: {}", origin.address);
+    let ask = |cf: &str| {
+        let blob = format!("cf-blob: {cf}");
+        server.unix(&["GET /a.png HTTP/1.1", &host, "x-forwarded-proto: http", &blob])
+    };
+    let tagged = r#"{"image":{"width":20},"cacheTags":["spring","product-18"]}"#;
+    let plain = r#"{"image":{"width":20}}"#;
+    let (before, other) = (ask(tagged), ask(plain));
+    assert_eq!((before.status, status(&before), other.status), (200, "MISS", 200));
+    purge(&server, r#"{"tags":["product-18"]}"#);
+    let after = ask(tagged);
+    assert_eq!(status(&after), "MISS");
+    assert_ne!(after.body, before.body);
+    let again = ask(plain);
+    assert_eq!((status(&again), &again.body), ("HIT", &other.body));
+}
+
 /// An origin that answers its first request only when it is told to.
 fn held() -> (Origin, Arc<(Mutex<bool>, Condvar)>) {
     let gate = Arc::new((Mutex::new(false), Condvar::new()));

@@ -1,9 +1,11 @@
 //! The cache in a folder: restarts, damage, full and vanished disks.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::support::{Reply, Server, cache_figure, cache_status as status, photo};
+use crate::support::{Reply, Server, cache_figure, cache_status as status, encode, noise, photo};
 
 fn pictures() -> Vec<(&'static str, Vec<u8>)> {
     vec![("a.jpg", photo(400, 300, codecs::Format::Jpeg))]
@@ -70,6 +72,102 @@ fn entries_outlive_a_kill() {
     assert!(again.header("cf-resized").unwrap().starts_with("internal=ram/"));
 }
 
+/// Rounds of the test below; WHOLEPLATE_TEST_KILLS changes it.
+const KILLS: u64 = 5;
+
+// CAC-032: at any moment, under load. Every later hit is what is computed anew.
+#[test]
+fn a_kill_at_any_moment_leaves_no_wrong_entry() {
+    let folder = tempfile::tempdir().unwrap();
+    let rounds = std::env::var("WHOLEPLATE_TEST_KILLS").map_or(KILLS, |n| n.parse().unwrap());
+    let plain = Server::start(&pictures(), &["--no-cache"]);
+    let widths = 100..140;
+    let expected: Vec<Vec<u8>> = widths.clone().map(|width| ask(&plain, width).body).collect();
+    let mut server = start(folder.path(), &["--cache-memory", "1"]);
+    let mut hits = 0;
+    for round in 0..rounds {
+        let pid = server.pid().to_string();
+        std::thread::scope(|scope| {
+            for start in [0, 20] {
+                let (server, expected, widths) = (&server, &expected, widths.clone());
+                scope.spawn(move || {
+                    for n in (0..expected.len()).map(|n| (n + start) % expected.len()) {
+                        let target = format!("/cdn-cgi/image/width={}/a.jpg", widths.start + n as u32);
+                        // The server may be gone by now.
+                        let Some(body) = try_ask(server, &target) else { return };
+                        assert_eq!(body, expected[n], "{target}");
+                    }
+                });
+            }
+            // Neither the same moment in each round nor one that depends on this machine's speed alone.
+            std::thread::sleep(std::time::Duration::from_millis(round * 37 % 150));
+            assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
+        });
+        server = restart(server, folder.path(), &["--cache-memory", "1"]);
+        for (width, expected) in widths.clone().zip(&expected) {
+            let reply = ask(&server, width);
+            assert_eq!(&reply.body, expected, "{width} in round {round}, {}", status(&reply));
+            hits += usize::from(status(&reply) == "HIT");
+        }
+        assert_eq!(cache_figure(&server, "wholeplate_cache_damaged_total{tier=\"disk\"}"), 0.0);
+    }
+    assert!(hits > 0);
+}
+
+/// The body of a response, if it came whole.
+fn try_ask(server: &Server, target: &str) -> Option<Vec<u8>> {
+    let mut stream = TcpStream::connect(&server.address).ok()?;
+    let request = format!("GET {target} HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).ok()?;
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+    let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
+    let length =
+        head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok())?;
+    let body = bytes.split_off(end);
+    (body.len() == length).then_some(body)
+}
+
+// CAC-037
+#[test]
+fn a_large_result_goes_to_the_folder_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = ["--cache-dir", folder.path().to_str().unwrap(), "--cache-memory", "1"];
+    let server = Server::start(&[("a.png", encode(&noise(700, 700), codecs::Format::Png))], &settings);
+    let ask = || server.image("width=650,format=png", "a.png");
+    let first = ask();
+    assert!(first.body.len() > 512 << 10);
+    wait_for_entries(folder.path(), 1);
+    for _ in 0..2 {
+        let reply = ask();
+        assert_eq!((status(&reply), &reply.body), ("HIT", &first.body));
+        assert!(reply.header("cf-resized").unwrap().starts_with("internal=disk/"));
+    }
+}
+
+// CAC-030: with the cache full, and more asked for than it holds.
+#[test]
+fn a_full_cache_stays_inside_memory() {
+    let server = Server::start(
+        &[("a.png", encode(&noise(600, 500), codecs::Format::Png))],
+        &["--memory", "256", "--cache-memory", "48", "--admin", "127.0.0.1:0"],
+    );
+    // A hundred results of about 800 kB.
+    for round in 0..2 {
+        for width in 450..550 {
+            assert_eq!(server.image(&format!("width={width},format=png"), "a.png").status, 200, "{round}");
+        }
+    }
+    let full = cache_figure(&server, "wholeplate_cache_bytes{tier=\"memory\"}");
+    assert!(full > f64::from(30 << 20) && full <= f64::from(48 << 20), "{full}");
+    assert!(cache_figure(&server, "wholeplate_cache_evictions_total{tier=\"memory\"}") > 0.0);
+    let text = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    let peak = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(peak <= 256 * 1024 * 115 / 100, "{peak} kB");
+}
+
 // CAC-033
 #[test]
 fn damaged_entries_are_counted_and_made_anew() {
@@ -120,18 +218,61 @@ fn a_removed_folder_costs_hits_not_answers() {
     }
 }
 
+/// A tmpfs on a folder, unmounted when dropped. `None` where mounting is not permitted.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn new(folder: &Path, options: &str) -> Option<Self> {
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(folder).stderr(Stdio::null());
+        let done = mount.status().is_ok_and(|status| status.success());
+        if !done {
+            eprintln!("skipped: mounting is not permitted here");
+        }
+        done.then(|| Self(folder.to_owned()))
+    }
+
+    fn make_read_only(&self) {
+        let done = Command::new("mount").args(["-o", "remount,ro"]).arg(&self.0).status();
+        assert!(done.unwrap().success());
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+// CAC-034: answers, a counter, and one warning within this minute.
+#[test]
+fn a_folder_that_becomes_read_only_is_counted_and_warned_of_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(mounted) = Mounted::new(folder.path(), "size=16m") else { return };
+    let server = start(folder.path(), &["--cache-memory", "1"]);
+    let first = ask(&server, 100);
+    wait_for_entries(folder.path(), 1);
+    mounted.make_read_only();
+    assert_eq!(ask(&server, 100).body, first.body);
+    let errors = || cache_figure(&server, "wholeplate_cache_errors_total{tier=\"disk\"}");
+    for n in 1..20 {
+        assert_eq!(ask(&server, 100 + n).status, 200);
+    }
+    let began = std::time::Instant::now();
+    while errors() < 10.0 {
+        assert!(began.elapsed().as_secs() < 60, "{}", errors());
+        std::thread::yield_now();
+    }
+    let log = server.log();
+    assert_eq!(log.matches("cache: ").count(), 1, "{log}");
+    drop(server);
+}
+
 // CAC-034, and CAC-030 for a folder that is smaller than its setting.
 #[test]
 fn a_full_disk_costs_hits_not_answers() {
     let folder = tempfile::tempdir().unwrap();
-    let mounted = Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=1m", "tmpfs", folder.path().to_str().unwrap()])
-        .stderr(Stdio::null())
-        .status();
-    if !mounted.is_ok_and(|status| status.success()) {
-        eprintln!("skipped: mounting is not permitted here");
-        return;
-    }
+    let Some(_mounted) = Mounted::new(folder.path(), "size=1m") else { return };
     let server = start(folder.path(), &["--cache-memory", "1", "--cache-disk", "8"]);
     let plain = Server::start(&pictures(), &["--no-cache"]);
     for round in 0..2 {
@@ -143,8 +284,8 @@ fn a_full_disk_costs_hits_not_answers() {
             }
         }
     }
+    assert!(cache_figure(&server, "wholeplate_cache_errors_total{tier=\"disk\"}") > 0.0);
     drop(server);
-    let _ = Command::new("umount").args(["-l", folder.path().to_str().unwrap()]).status();
 }
 
 // CAC-030

@@ -376,6 +376,15 @@ pub fn solid(width: u32, height: u32, rgba: [u8; 4]) -> Vec<u8> {
     encode(&raster(width, height, |_, _| rgba), Format::Png)
 }
 
+/// Pixels that do not compress.
+pub fn noise(width: u32, height: u32) -> Raster {
+    raster(width, height, |x, y| {
+        let mixed = (x.wrapping_mul(0x9E37_79B1) ^ y.wrapping_mul(0x85EB_CA77)).wrapping_mul(0xC2B2_AE3D);
+        let [a, b, c, _] = (mixed ^ mixed >> 15).to_le_bytes();
+        [a, b, c, 255]
+    })
+}
+
 /// A smooth photograph stand-in.
 pub fn photo(width: u32, height: u32, format: Format) -> Vec<u8> {
     let image = raster(width, height, |x, y| {
