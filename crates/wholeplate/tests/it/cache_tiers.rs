@@ -72,26 +72,30 @@ fn entries_outlive_a_kill() {
     assert!(again.header("cf-resized").unwrap().starts_with("internal=ram/"));
 }
 
-/// Rounds of the test below; WHOLEPLATE_TEST_KILLS changes it.
+/// Rounds of the test below; CACHE_TEST_KILLS changes it.
 const KILLS: u64 = 5;
 
 // CAC-032: at any moment, under load. Every later hit is what is computed anew.
 #[test]
 fn a_kill_at_any_moment_leaves_no_wrong_entry() {
     let folder = tempfile::tempdir().unwrap();
-    let rounds = std::env::var("WHOLEPLATE_TEST_KILLS").map_or(KILLS, |n| n.parse().unwrap());
+    let rounds = std::env::var("CACHE_TEST_KILLS").map_or(KILLS, |n| n.parse().unwrap());
     let plain = Server::start(&pictures(), &["--no-cache"]);
+    let origin = plain.pictures.path().to_str().unwrap().to_owned();
+    let settings = ["--cache-dir", folder.path().to_str().unwrap(), "--admin", "127.0.0.1:0"];
+    let start =
+        || Server::start_bare(&[&settings[..], &["--cache-memory", "1", "--origin", &origin]].concat());
     let widths = 100..140;
     let expected: Vec<Vec<u8>> = widths.clone().map(|width| ask(&plain, width).body).collect();
-    let mut server = start(folder.path(), &["--cache-memory", "1"]);
     let mut hits = 0;
     for round in 0..rounds {
+        let server = start();
         let pid = server.pid().to_string();
         std::thread::scope(|scope| {
-            for start in [0, 20] {
+            for first in [0, 20] {
                 let (server, expected, widths) = (&server, &expected, widths.clone());
                 scope.spawn(move || {
-                    for n in (0..expected.len()).map(|n| (n + start) % expected.len()) {
+                    for n in (0..expected.len()).map(|n| (n + first) % expected.len()) {
                         let target = format!("/cdn-cgi/image/width={}/a.jpg", widths.start + n as u32);
                         // The server may be gone by now.
                         let Some(body) = try_ask(server, &target) else { return };
@@ -103,7 +107,8 @@ fn a_kill_at_any_moment_leaves_no_wrong_entry() {
             std::thread::sleep(std::time::Duration::from_millis(round * 37 % 150));
             assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
         });
-        server = restart(server, folder.path(), &["--cache-memory", "1"]);
+        drop(server);
+        let server = start();
         for (width, expected) in widths.clone().zip(&expected) {
             let reply = ask(&server, width);
             assert_eq!(&reply.body, expected, "{width} in round {round}, {}", status(&reply));
@@ -232,9 +237,20 @@ impl Mounted {
         done.then(|| Self(folder.to_owned()))
     }
 
-    fn make_read_only(&self) {
-        let done = Command::new("mount").args(["-o", "remount,ro"]).arg(&self.0).status();
-        assert!(done.unwrap().success());
+    /// The same folder once more, read-only, on top of it: open files do not prevent that.
+    fn read_only(folder: &Path) -> Option<Self> {
+        let run = |arguments: &[&str], folders: &[&Path]| {
+            let mut mount = Command::new("mount");
+            mount.args(arguments).args(folders).stderr(Stdio::null());
+            mount.status().is_ok_and(|status| status.success())
+        };
+        if !run(&["--bind"], &[folder, folder]) {
+            eprintln!("skipped: mounting is not permitted here");
+            return None;
+        }
+        let mounted = Self(folder.to_owned());
+        assert!(run(&["-o", "remount,bind,ro"], &[folder]));
+        Some(mounted)
     }
 }
 
@@ -248,11 +264,10 @@ impl Drop for Mounted {
 #[test]
 fn a_folder_that_becomes_read_only_is_counted_and_warned_of_once() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(mounted) = Mounted::new(folder.path(), "size=16m") else { return };
     let server = start(folder.path(), &["--cache-memory", "1"]);
     let first = ask(&server, 100);
     wait_for_entries(folder.path(), 1);
-    mounted.make_read_only();
+    let Some(_mounted) = Mounted::read_only(folder.path()) else { return };
     assert_eq!(ask(&server, 100).body, first.body);
     let errors = || cache_figure(&server, "wholeplate_cache_errors_total{tier=\"disk\"}");
     for n in 1..20 {
@@ -272,7 +287,7 @@ fn a_folder_that_becomes_read_only_is_counted_and_warned_of_once() {
 #[test]
 fn a_full_disk_costs_hits_not_answers() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(_mounted) = Mounted::new(folder.path(), "size=1m") else { return };
+    let Some(_mounted) = Mounted::new(folder.path(), "size=256k") else { return };
     let server = start(folder.path(), &["--cache-memory", "1", "--cache-disk", "8"]);
     let plain = Server::start(&pictures(), &["--no-cache"]);
     for round in 0..2 {
