@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::FutureExt;
 use futures_util::future::{Shared, WeakShared};
 
-type Flight<V> = Shared<Pin<Box<dyn Future<Output = V> + Send>>>;
+type Work<V> = Pin<Box<dyn Future<Output = V> + Send>>;
+type Flight<V> = Shared<Work<V>>;
 
 /// Computations under way, by key. The future belongs to everybody who waits for it: it is dropped, and its work
 /// stops, with the last of them.
@@ -20,7 +21,7 @@ pub(crate) struct Flights<K, V: Clone> {
 #[derive(Debug)]
 struct UnderWay<K, V: Clone> {
     next_number: u64,
-    by_key: HashMap<K, (u64, WeakShared<Pin<Box<dyn Future<Output = V> + Send>>>)>,
+    by_key: HashMap<K, (u64, WeakShared<Work<V>>)>,
 }
 
 impl<K, V: Clone> Default for Flights<K, V> {

@@ -37,7 +37,7 @@ fn equal_inputs_and_recipes_are_computed_once() {
     let spelled = r#"[ {"width":50.0,"imageIndex":0} ]"#;
     assert_eq!(status(&ask(&server, &form(&image, spelled))), "HIT");
     assert_eq!(status(&ask(&server, &form(&solid(200, 100, [1, 2, 3, 255]), TRANSFORMS))), "MISS");
-    let mut almost = image.clone();
+    let mut almost = image;
     // Behind the end of the picture: the same pixels, another input.
     almost.push(0);
     assert_eq!(status(&ask(&server, &form(&almost, TRANSFORMS))), "MISS");
