@@ -4,7 +4,6 @@
 use std::process::Command;
 
 use crate::support::{Form, Pixels, Server};
-use codecs::{Format, codec_for};
 use work::Work;
 
 /// Red, green, blue and yellow quadrants.
@@ -204,14 +203,7 @@ fn frames_of_no_delay_become_a_tenth_of_a_second() {
         ("url", field.server.image("width=40,format=webp", &field.name).body),
         ("command", field.command("width=40,format=webp")),
     ] {
-        let work = crate::support::work();
-        let codec = codec_for(Format::WebP).unwrap();
-        let probe = codec.probe(&body, &work).unwrap();
-        let mut source = codec.decode_frames(&body, &probe, &work).unwrap();
-        let mut delays = Vec::new();
-        while let Some(frame) = source.next_frame().unwrap() {
-            delays.push(frame.delay_ms);
-        }
+        let delays: Vec<u32> = reference::frames(&body).unwrap().iter().map(|frame| frame.delay_ms).collect();
         assert_eq!(delays, [100; 4], "{interface}");
     }
 }
