@@ -29,6 +29,7 @@ mod formats;
 mod hostile_files;
 mod hosts;
 mod inputs;
+mod manifests;
 mod models;
 mod operation;
 mod origin;
