@@ -44,6 +44,15 @@ pub enum JpegMode {
 /// EXIF that is written into a JPEG: the TIFF structure, without "Exif\0\0".
 pub type MetadataOut = Vec<u8>;
 
+/// When a PNG gives up colours for its size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PaletteBound {
+    /// A larger file is quantised to fewer colours.
+    pub bytes: u64,
+    /// The fewest colours that it is quantised to, 2–256.
+    pub colours: usize,
+}
+
 /// How to encode.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncodeSpec {
@@ -57,6 +66,8 @@ pub struct EncodeSpec {
     /// PNG: a palette if the image has at most 256 colours, which loses nothing; else true colour. No effect beside
     /// `palette`.
     pub palette_if_exact: bool,
+    /// PNG: how large the file may become before colours are given up. `None`: no limit. Only with `palette_if_exact`.
+    pub palette_bound: Option<PaletteBound>,
     pub subsampling: Subsampling,
     pub exif: Option<MetadataOut>,
 }
@@ -69,6 +80,7 @@ impl Default for EncodeSpec {
             jpeg: JpegMode::Progressive,
             palette: false,
             palette_if_exact: false,
+            palette_bound: None,
             subsampling: Subsampling::S420,
             exif: None,
         }

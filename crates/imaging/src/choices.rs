@@ -62,6 +62,12 @@ pub enum ColourEffect {
     Saturation,
 }
 
+// Size.
+
+/// A PNG made of a PNG with a palette may be this many times as large as its source. A larger one is quantised, to no
+/// fewer colours than the palette of the source can hold.
+pub const MOST_PALETTE_GROWTH: u64 = 2;
+
 // Quality.
 
 /// The quality words are perceptual targets: a word has the number of [`WORD_QUALITY`] in each format. `false`: the

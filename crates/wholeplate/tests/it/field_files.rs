@@ -174,12 +174,14 @@ fn an_ancillary_chunk_with_a_wrong_checksum_does_not_count() {
     field.shows_quadrants("format=png", "[]", "image/png", (probe.width, probe.height));
 }
 
-// A picture of few colours stays a palette: nothing is lost. Resized it has more colours than a palette holds, and is
-// written in true colour, which docs/compatibility.md lists as a difference.
+// A picture of few colours stays a palette: nothing is lost. Resized it gives up colours before it becomes much larger.
 #[test]
 fn pictures_of_few_colours_stay_small() {
     for (name, options, transforms, most) in [
         ("palette-flat-4-colours.png", "format=png", "[]", 1.15),
+        ("palette-flat-4-colours.png", "width=799,format=png", r#"[{"width":799}]"#, 2.0),
+        ("palette-flat-4-colours.png", "width=640,format=png", r#"[{"width":640}]"#, 2.0),
+        ("palette-flat-4-colours.png", "width=200,format=png", r#"[{"width":200}]"#, 2.0),
         ("small-flat.png", "format=png", "[]", 1.1),
     ] {
         let field = Field::of(name);
