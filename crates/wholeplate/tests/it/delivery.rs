@@ -183,9 +183,9 @@ fn a_file_that_is_read_slowly_holds_its_memory() {
     slow.read_exact(&mut first).unwrap();
     let held = server.figure("input_memory_bytes");
     assert!(held >= noise.len() as u64, "{held}");
-    let open = server.figure("delivery_requests_open");
+    let given = server.figure("requests_total");
     let mut second = ask();
-    server.wait_for_figure("delivery_requests_open", |now| now == open + 1);
+    server.wait_for_figure("requests_total", |now| now == given + 1);
     second.set_nonblocking(true).unwrap();
     let early = second.read(&mut [0; 1]).map_err(|error| error.kind());
     assert_eq!(early, Err(std::io::ErrorKind::WouldBlock), "both are in memory");
