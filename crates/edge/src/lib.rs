@@ -1,0 +1,21 @@
+//! Passes requests on to one origin, and its responses back: streamed both ways, with trailers, upgrades and
+//! server-sent events. Used where Wholeplate is the front of a whole site.
+//!
+//! The origin is spoken to in HTTP/1.1, whatever the client speaks. Fields that concern one connection are removed, the
+//! client is named in `Forwarded` and `X-Forwarded-*`, and `CDN-Loop` (RFC 8586) stops loops. A response that ends before
+//! its length is an error of its body, so that `delivery` reports the cut to the client.
+
+mod body;
+mod error;
+mod fields;
+mod forward;
+mod tunnel;
+mod upload;
+
+pub use body::Body;
+pub use error::Error;
+pub use fields::{Front, is_loop, mark_passed_on, remove_hop_by_hop};
+pub use forward::{Edge, Options};
+
+/// The cause of an error.
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
