@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use delivery::Peer;
+use edge::Edge;
 use tokio::sync::Semaphore;
 
 use crate::access::Access;
@@ -15,6 +16,7 @@ use crate::counters::Counters;
 use crate::error::ApiError;
 use crate::health::Health;
 use crate::request::RequestContext;
+use crate::routes::edge_mode;
 use crate::sources::Fetcher;
 use crate::telemetry::Exporter;
 
@@ -30,6 +32,8 @@ pub(crate) struct App {
     pub(crate) cache: Arc<Cache>,
     /// Places for requests that are passed on: half of the connections (OPS-036).
     pub(crate) passed_on: Arc<Semaphore>,
+    /// The way to the origin of whatever is not ours, in edge mode.
+    pub(crate) edge: Option<Edge>,
     /// Disk space for uploads.
     pub(crate) spool: MemoryPool,
     pub(crate) health: Health,
@@ -54,6 +58,7 @@ impl App {
         let models = crate::models::load(config.segment_model.as_deref(), &config.upscale_model)?;
         let pool = Pool::new(&config, pixels, models)?;
         let passed_on = Arc::new(Semaphore::new((config.max_connections / 2).max(1)));
+        let edge = edge_mode::edge(&config, &passed_on)?;
         let (health, counters) = (Health::default(), Counters::default());
         Ok(Arc::new(Self {
             config,
@@ -63,6 +68,7 @@ impl App {
             inputs,
             cache,
             passed_on,
+            edge,
             spool,
             health,
             counters,

@@ -326,6 +326,12 @@ api_errors! { |subject|
         means: "A Worker's request used CONNECT.",
         remedy: "Let the Worker connect without this service.",
     ]
+    UploadFailed { cause: String } [
+        number: 9424, status: 408,
+        text: "the request cannot be passed on: {cause}",
+        means: "The body of a request that was passed on stopped arriving.",
+        remedy: "Try again; look at the network of the client.",
+    ]
     BadRequest { cause: String } [
         number: 9432, status: 400,
         text: "Bad request: {cause}",
@@ -356,6 +362,12 @@ api_errors! { |subject|
         means: "The origin accepted no connection or sent no response head within `connect-timeout`.",
         remedy: "Check the load of the origin.",
     ]
+    OriginTimeout [
+        number: 9504, status: 504,
+        text: "the origin did not answer in time",
+        means: "The origin sent no response to a request that was passed on within `origin-timeout`.",
+        remedy: "Check the load of the origin, or raise `origin-timeout`.",
+    ]
     SourceStalled [
         number: 9504, status: 524,
         text: "the download of {subject} stalled",
@@ -385,6 +397,13 @@ api_errors! { |subject|
         text: "{subject} cannot be reached: {cause}",
         means: "No connection to the origin could be made, or its TLS certificate is not valid.",
         remedy: "Check the network, the firewall and the certificate that the text names.",
+    ]
+    OriginUnreachable { cause: String } [
+        number: 9510, status: 502,
+        text: "the origin cannot be reached: {cause}",
+        means: "A request that was passed on found no server at `origin`, or the server closed the connection without a \
+                response.",
+        remedy: "Start the server, or correct `origin`.",
     ]
     DamagedImage { cause: imaging::Error } [
         number: 9516, status: 422,

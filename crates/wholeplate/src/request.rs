@@ -3,7 +3,7 @@
 use delivery::{ConnInfo, Peer};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, Method, Uri, Version, header};
+use http::{HeaderMap, Method, Uri, Version, header};
 use recipe::dialect::ClientHints;
 use url::{Host, Url};
 
@@ -13,9 +13,6 @@ use crate::telemetry::Trace;
 
 /// The token in `Via` that marks a request of this service.
 pub(crate) const VIA: &str = "image-resizing";
-/// The name in `CDN-Loop` of requests that this service passed on (RFC 8586).
-pub(crate) const CDN_LOOP: &str = "wholeplate";
-pub(crate) const CDN_LOOP_FIELD: HeaderName = HeaderName::from_static("cdn-loop");
 
 /// The kind of listener that a request arrived at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,13 +133,6 @@ impl RequestContext {
         let via = joined(&self.headers, header::VIA);
         let words = via.iter().flat_map(|via| via.split([',', ' ', '\t']));
         words.filter(|word| word.eq_ignore_ascii_case(VIA)).count()
-    }
-
-    /// How many times the request was passed on by services of this kind.
-    pub(crate) fn times_passed_on(&self) -> usize {
-        let list = joined(&self.headers, CDN_LOOP_FIELD);
-        let names = list.iter().flat_map(|list| list.split(',')).map(|member| member.split(';').next());
-        names.flatten().filter(|name| name.trim().eq_ignore_ascii_case(CDN_LOOP)).count()
     }
 
     /// Calls `read` with what the request says about its client.

@@ -14,9 +14,11 @@ use std::time::Duration;
 
 use delivery::{Tls, TlsError};
 
+use crate::sources::Origin;
+
 pub(crate) use self::declare::Setting;
 pub(crate) use self::field::{Form, Raw};
-pub(crate) use self::layers::{Given, Layers};
+pub(crate) use self::layers::{Given, Layers, PORT};
 pub(crate) use self::settings::{Config, RETIRED, settings};
 pub(crate) use self::values::{Listen, LogFormat, Mebibytes};
 
@@ -52,6 +54,15 @@ impl Config {
                 "cache-memory: {} is more than memory has ({})",
                 self.cache_memory, self.memory
             ));
+        }
+        if self.pass_through && !matches!(self.origin, Some(Origin::Http(_))) {
+            return Err(
+                "pass-through: there is nowhere to pass requests on to; set origin to an http or https URL"
+                    .to_owned(),
+            );
+        }
+        if self.origin_host.is_some() && !self.pass_through {
+            return Err("origin-host: it has a meaning with pass-through only; set that too".to_owned());
         }
         match (&self.tls_cert, &self.tls_key) {
             (Some(_), None) => Err("tls-cert: its key is missing; set tls-key too".to_owned()),

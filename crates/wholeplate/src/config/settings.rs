@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use http::HeaderName;
 
 use super::declare::settings;
-use super::values::{Address, Bytes, Listen, LogFormat, Mebibytes, Mode, PresetTable, Rate, Time};
+use super::values::{Address, Bytes, HostField, Listen, LogFormat, Mebibytes, Mode, PresetTable, Rate, Time};
 use crate::access::Signing;
 use crate::respond::Cors;
 use crate::sources::{Origin, Pattern};
@@ -82,6 +82,16 @@ settings! {
         cache_binding: bool = true, "BOOL";
         /// File with the bearer token of the purge API; without it, only connections from loopback may purge.
         admin_token_file: Option<PathBuf>, "FILE";
+    }
+    "Edge mode" {
+        /// Pass all other paths on to the HTTP origin and its responses back, WebSockets and server-sent events included;
+        /// see docs/edge.md. cf-blob-header is then read on the Unix socket alone.
+        pass_through: bool = false, "BOOL";
+        /// `Host` of requests to the origin with pass-through; without this setting, that of the visitor.
+        origin_host: Option<HostField>, "HOST";
+        /// Time that the origin may take for the head of a response to a request that is passed on, counted from the last
+        /// progress of the request.
+        origin_timeout: Time = "100s", "TIME" in Time::MILLISECOND..=Time::DAY;
     }
     "Images" {
         /// Refuse unknown options instead of warning about them.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 
 use recipe::dialect::{Presets, parse_presets};
 
@@ -36,6 +36,21 @@ impl Value for Address {
             return Err(format!("'{text}' is not an address such as 127.0.0.1:8565"));
         }
         Ok(Self(text.to_owned()))
+    }
+}
+
+/// The value of a `Host` field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HostField(pub(crate) HeaderValue);
+
+impl Value for HostField {
+    fn parse(text: &str) -> Result<Self, String> {
+        let invalid = || format!("'{text}' is not a host such as example.com or example.com:8080");
+        let authority: http::uri::Authority = text.parse().map_err(|_| invalid())?;
+        if authority.host().is_empty() || text.contains('@') {
+            return Err(invalid());
+        }
+        HeaderValue::from_str(text).map(Self).map_err(|_| invalid())
     }
 }
 

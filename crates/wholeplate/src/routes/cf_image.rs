@@ -41,6 +41,10 @@ pub(super) struct WantedImage {
 /// Looks whether a request is a runtime's subrequest; `None` if it is for one of the other routes.
 pub(super) fn subrequest(app: &App, request: &RequestContext) -> Option<Result<Subrequest, ApiError>> {
     let name = app.config.cf_blob_header.as_ref()?;
+    if app.edge.is_some() && request.listener == ListenerKind::Tcp {
+        // Visitors of a whole site come by TCP, the runtime by the Unix socket.
+        return None;
+    }
     match request.headers.get(name) {
         Some(blob) => match read(app, blob.as_bytes(), request) {
             // A runtime gives every request a `cf`, not only those to be transformed.

@@ -3,6 +3,7 @@
 pub(crate) mod admin;
 mod binding;
 mod cf_image;
+pub(crate) mod edge_mode;
 mod original;
 mod passthrough;
 mod url;
@@ -20,16 +21,14 @@ use crate::error::ApiError;
 use crate::request::{ListenerKind, RequestContext};
 use crate::respond::{self, Response};
 
-/// OPS-036: a request that was passed on more often goes in circles.
-const MOST_TIMES_PASSED_ON: usize = 4;
-
 /// Answers one request.
 pub(crate) async fn dispatch<B>(app: &Arc<App>, request: RequestContext, body: B) -> Response
 where
     B: Body<Data = Bytes> + Send + Sync + Unpin + 'static,
     B::Error: std::error::Error + Send + Sync + 'static,
 {
-    if request.times_passed_on() > MOST_TIMES_PASSED_ON {
+    // OPS-036
+    if edge::is_loop(&request.headers) {
         return respond::error(&ApiError::PassedTooOften);
     }
     let (route, mut response) = routed(app, request, body).await;
@@ -70,6 +69,9 @@ where
     if call && (unix || app.config.binding_on_tcp) {
         let route = if request.path() == "/info" { "/info" } else { "/transform" };
         return (route, binding::respond(app, &request, body).await);
+    }
+    if let Some(edge) = &app.edge {
+        return ("pass-through", edge_mode::respond(app, edge, request, body).await);
     }
     if call && request.method == Method::POST {
         let text = "The binding is served on the Unix socket; --binding-on-tcp opens it here too.\n";

@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::config::Config;
 use crate::error::ApiError;
 use crate::fields::{joined, value};
-use crate::request::{CDN_LOOP, CDN_LOOP_FIELD, RequestContext, VIA};
+use crate::request::{RequestContext, VIA};
 use crate::respond::{self, BoxError, Response, ResponseBody};
 use crate::sources::SourceRequest;
 
@@ -87,9 +87,7 @@ where
     for name in ours.into_iter().flatten() {
         request.headers.remove(name);
     }
-    let passed = joined(&request.headers, CDN_LOOP_FIELD);
-    let passed = passed.map_or_else(|| CDN_LOOP.to_owned(), |before| format!("{before}, {CDN_LOOP}"));
-    request.headers.insert(CDN_LOOP_FIELD, value(&passed));
+    edge::mark_passed_on(&mut request.headers);
     // A loop or a slow origin must not take all connections.
     let wait = app.config.connect_timeout.duration();
     let share = tokio::time::timeout(wait, Arc::clone(&app.passed_on).acquire_owned()).await;

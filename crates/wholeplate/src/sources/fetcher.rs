@@ -1,10 +1,11 @@
 //! Fetches sources, overlays, fonts and whatever Workers ask for.
 
+use std::borrow::Cow;
 use std::io::Read;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response, header};
+use http::{HeaderMap, HeaderValue, Method, Response, header};
 use http_body::Body;
 use recipe::dialect::url::SourceRef;
 use url::{Position, Url};
@@ -63,6 +64,10 @@ pub(crate) struct Fetcher {
     patience: Duration,
     /// Whether files of the origin directory are served as they are.
     serves_originals: bool,
+    /// Edge mode: the origin is asked for sources as for everything else.
+    passes_through: bool,
+    /// `Host` for the origin in edge mode; `None` keeps that of the client.
+    origin_host: Option<HeaderValue>,
     fonts: FontCache,
 }
 
@@ -77,6 +82,8 @@ impl Fetcher {
             max_source: config.max_source.0,
             patience: config.stall_timeout.duration(),
             serves_originals: config.serve_originals,
+            passes_through: config.pass_through,
+            origin_host: config.origin_host.as_ref().map(|host| host.0.clone()),
             fonts: FontCache::new(memory),
         })
     }
@@ -124,7 +131,10 @@ impl Fetcher {
         request: &SourceRequest,
     ) -> Result<Fetched, FetchError> {
         match (location, &self.origin) {
-            (Location::Http { url, .. }, _) => self.get(url, request, self.max_source).await,
+            (Location::Http { url, path: Some(_) }, _) => {
+                self.get(url, &self.with_host(request), self.max_source).await
+            }
+            (Location::Http { url, path: None }, _) => self.get(url, request, self.max_source).await,
             (Location::Object { path }, Some(Origin::Bucket(bucket))) => {
                 let fetch = request.trace.client_phase("fetch");
                 let tags = request.conditions.get(header::IF_NONE_MATCH);
@@ -148,6 +158,7 @@ impl Fetcher {
         match &self.origin {
             // The zone in front of this service has it, or this service does.
             None | Some(Origin::Directory(_)) => Some(path.to_owned()),
+            Some(Origin::Http(_)) if self.passes_through => Some(path.to_owned()),
             Some(Origin::Http(base)) => join(base, path).ok().map(String::from),
             Some(Origin::Bucket(_)) => None,
         }
@@ -202,6 +213,18 @@ impl Fetcher {
         let done = self.http.forward(method, &url, headers, body, self.patience).await;
         fetch.record(done.as_ref().err());
         done
+    }
+
+    /// In edge mode the origin sees the same `Host` with a source as with a page. As a credential, it stays with the first
+    /// origin.
+    fn with_host<'a>(&self, request: &'a SourceRequest) -> Cow<'a, SourceRequest> {
+        let host = || self.origin_host.clone().or_else(|| request.own_host().map(|host| value(&host)));
+        let Some(host) = Some(()).filter(|()| self.passes_through).and_then(|()| host()) else {
+            return Cow::Borrowed(request);
+        };
+        let mut request = request.clone();
+        request.credentials.insert(header::HOST, host);
+        Cow::Owned(request)
     }
 
     async fn get(&self, url: &Url, request: &SourceRequest, limit: u64) -> Result<Fetched, FetchError> {

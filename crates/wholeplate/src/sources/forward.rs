@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Method, Response, header};
+use http::{HeaderMap, Method, Response, header};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 use url::Url;
@@ -15,31 +15,10 @@ use super::http::{Http, unreachable_source};
 use crate::error::ApiError;
 use crate::respond::BoxError;
 
-/// Headers that concern one connection and not the next, whether or not `Connection` names them (RFC 9110 §7.6.1).
-const HOP_BY_HOP: [HeaderName; 9] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    HeaderName::from_static("proxy-connection"),
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
-
-/// Takes away what is not for the next hop.
+/// Takes away what is not for the next hop. Trailer fields do not get through the HTTP client.
 fn strip(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|v| v.to_str().ok())
-        .flat_map(|v| v.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in named.iter().chain(&HOP_BY_HOP) {
-        headers.remove(name);
-    }
+    edge::remove_hop_by_hop(headers);
+    headers.remove(header::TRAILER);
 }
 
 impl Http {
@@ -58,9 +37,6 @@ impl Http {
         B::Error: Into<BoxError>,
     {
         let client = self.client(url)?;
-        if headers.contains_key(header::TRANSFER_ENCODING) {
-            headers.remove(header::CONTENT_LENGTH);
-        }
         strip(&mut headers);
         // Both are told anew: the one by the URL, the other by who reads the body.
         headers.remove(header::HOST);

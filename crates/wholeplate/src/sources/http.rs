@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, StatusCode, header};
 use percent_encoding::{AsciiSet, percent_encode};
 use sfv::{Dictionary, ListEntry, Parser};
 use sha2::{Digest, Sha256, Sha512};
-use url::Url;
+use url::{Position, Url};
 
 use super::coding::{codings, decode};
 use super::failure::FetchError;
@@ -85,6 +85,7 @@ impl Clients {
                 .http1_allow_spaces_after_header_name_in_responses(true)
                 .http1_allow_obsolete_multiline_headers_in_responses(true)
                 .dns_resolver(Arc::new(Resolver { public_only: network == Network::Public }));
+            let builder = if policy.http1_only { builder.http1_only() } else { builder };
             builder.build().map_err(|e| format!("HTTP client: {e}"))
         };
         Ok(Self { pooled: client(IDLE_CONNECTIONS)?, fresh: client(0)? })
@@ -127,6 +128,7 @@ impl Http {
     }
 
     async fn follow(&self, url: &Url, ask: &Ask, connection: Connection) -> Result<Fetched, FetchError> {
+        let first = url;
         let mut url = url.clone();
         let mut credentials = Credentials::new(&ask.credentials);
         for _ in 0..=self.policy.redirects {
@@ -148,6 +150,7 @@ impl Http {
             if !matches!(next.scheme(), "http" | "https") || next.host().is_none() {
                 return Err(ApiError::RedirectInvalid.into());
             }
+            let next = on_origin(next, first, &ask.credentials);
             credentials.follow(&url, &next);
             url = next;
         }
@@ -216,6 +219,22 @@ impl Http {
         });
         checked.await.map_err(ApiError::internal)?
     }
+}
+
+/// The target of a redirect. An origin that was asked under another host than that of its URL (edge mode) names itself by
+/// that host.
+fn on_origin(target: Url, origin: &Url, credentials: &HeaderMap) -> Url {
+    let named = &target[Position::BeforeHost..Position::AfterPort];
+    if credentials
+        .get(header::HOST)
+        .is_none_or(|host| !host.as_bytes().eq_ignore_ascii_case(named.as_bytes()))
+    {
+        return target;
+    }
+    let mut url = origin.clone();
+    url.set_path(target.path());
+    url.set_query(target.query());
+    url
 }
 
 /// Whether headers of a request make it conditional.

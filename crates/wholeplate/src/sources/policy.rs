@@ -25,6 +25,8 @@ pub(super) struct FetchPolicy {
     own: Option<Url>,
     allowed: Vec<Pattern>,
     allow_private: bool,
+    /// `Host` need not be that of the URL, which HTTP/2 does not allow.
+    pub(super) http1_only: bool,
     pub(super) redirects: usize,
     pub(super) deadlines: Deadlines,
 }
@@ -39,6 +41,7 @@ impl FetchPolicy {
             own,
             allowed: config.allow_origin.clone(),
             allow_private: config.allow_private_network,
+            http1_only: config.pass_through,
             redirects: config.max_redirects,
             deadlines: Deadlines {
                 head: config.connect_timeout.duration(),
