@@ -28,6 +28,22 @@ pub(crate) enum Command {
         after_help = "Examples:\n  wholeplate serve --origin ./pictures\n      http://127.0.0.1:8565/cdn-cgi/image/width=400,format=webp/photo.jpg\n  wholeplate serve --origin https://images.example --allow-origin '*.example.org'\n  wholeplate serve --unix /run/wholeplate.sock --listen none\n  wholeplate serve --origin ./pictures --listen 0.0.0.0:443 --tls-cert chain.pem --tls-key key.pem\n\nEvery flag can stand in the file of --config, and in the environment: --max-source is\nWHOLEPLATE_MAX_SOURCE. Flags win over the environment, and that over the file."
     )]
     Serve(Box<Settings>),
+    /// Serve in front of a development server: its pages, /cdn-cgi/image/ and the binding behind one address.
+    ///
+    /// Takes every setting of `serve`. COMMAND is started with its output shown, and ended with this program.
+    #[command(
+        after_help = "Examples:\n  wholeplate dev -- npx vite\n  wholeplate dev -- npm run dev\n  wholeplate dev --origin http://localhost:3000\n  wholeplate dev --origin http://localhost:3000 -- npx next dev"
+    )]
+    Dev {
+        /// Seconds until the development server must listen.
+        #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+        wait: u64,
+        #[command(flatten)]
+        settings: Box<Settings>,
+        /// The command that starts the development server.
+        #[arg(last = true)]
+        command: Vec<OsString>,
+    },
     /// Transform files.
     #[command(
         after_help = "Examples:\n  wholeplate transform in.jpg -o out.webp\n  wholeplate transform in.jpg -o out.webp --options 'width=400,height=400,fit=cover'\n  wholeplate transform 'photos/*.jpg' -o small/ --options 'width=800,format=avif'\n  cat in.png | wholeplate transform - -o - --options 'rotate=90' > out.png"

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
 
@@ -15,6 +16,7 @@ mod choices;
 mod cli;
 mod config;
 mod counters;
+mod dev;
 mod doctor;
 mod error;
 mod fields;
@@ -43,6 +45,9 @@ fn main() -> ExitCode {
     admission::allocator::give_back_large_buffers();
     let outcome = match Cli::parse().command {
         Command::Serve(settings) => load(*settings).and_then(|layers| server::run(layers.config()?)),
+        Command::Dev { wait, settings, command } => {
+            load_dev(*settings).and_then(|layers| dev::run(layers, &command, Duration::from_secs(wait)))
+        }
         Command::Config(settings) => print_config(*settings),
         Command::Transform { inputs, output, options, strict, extra_inputs, models, no_sandbox } => {
             let options = options.unwrap_or_default();
@@ -94,6 +99,12 @@ fn command_line_config(ModelFiles(models): ModelFiles) -> Result<Config, String>
 
 fn load(settings: Settings) -> Result<Layers, String> {
     Layers::read(settings.file.as_deref(), std::env::vars_os(), settings.given)
+}
+
+/// `PORT` is the development server's.
+fn load_dev(settings: Settings) -> Result<Layers, String> {
+    let environment = std::env::vars_os().filter(|(name, _)| name != config::PORT);
+    Layers::read(settings.file.as_deref(), environment, settings.given)
 }
 
 fn print_config(settings: Settings) -> Result<(), String> {

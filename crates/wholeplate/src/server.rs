@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use delivery::{Listener, Server, UnixOptions};
+use delivery::{DrainReport, Listener, Server, UnixOptions};
 use http::{HeaderValue, Request};
 
 use crate::app::App;
@@ -28,7 +28,33 @@ const LAST_SPANS: Duration = Duration::from_secs(5);
 
 /// Serves until SIGTERM, SIGINT, SIGHUP or SIGQUIT, then drains; a second signal ends that at once.
 pub(crate) fn run(config: Config) -> Result<(), String> {
-    telemetry::start_logging(config.log);
+    let lines = |addresses: &[String]| {
+        addresses.iter().map(|address| format!("listening on {address}\n")).collect::<String>()
+    };
+    telemetry::start_logging(config.log, "info");
+    let report = serve(config, None, lines)?;
+    if report.cut > 0 || report.open > 0 {
+        return Err(format!("stopped: {report}"));
+    }
+    Ok(())
+}
+
+/// The same in front of a development server, which may be cut at the end. `line` makes what is printed of the addresses.
+pub(crate) fn run_in_front(
+    config: Config,
+    stop: StopSignals,
+    line: impl FnOnce(&[String]) -> String,
+) -> Result<(), String> {
+    // A terminal shows the output of the command; of the service only what is wrong.
+    telemetry::start_logging(config.log, "warn");
+    serve(config, Some(stop), line).map(drop)
+}
+
+fn serve(
+    config: Config,
+    stop: Option<StopSignals>,
+    lines: impl FnOnce(&[String]) -> String,
+) -> Result<DrainReport, String> {
     raise_open_files(config.max_connections);
     // Before the threads of the runtime start: Landlock limits a thread and those that it starts.
     if config.no_sandbox {
@@ -55,14 +81,16 @@ pub(crate) fn run(config: Config) -> Result<(), String> {
         let mut settings = config.delivery()?;
         settings.id_header = Some(Arc::from(REQUEST_ID));
         let tls = settings.tls.is_some();
-        let mut lines: String =
-            listeners.iter().map(|l| format!("listening on {}\n", address(l, tls))).collect();
+        let mut lines = lines(&listeners.iter().map(|l| address(l, tls)).collect::<Vec<_>>());
         let service = {
             let app = Arc::clone(&app);
             move |request| handle(Arc::clone(&app), request)
         };
         // Asked for before the first line is printed: who reads it may stop us at once.
-        let mut stop = StopSignals::new()?;
+        let mut stop = match stop {
+            Some(stop) => stop,
+            None => StopSignals::new()?,
+        };
         let server = Server::start(settings, listeners, service);
         let admin = match &config.admin {
             Some(address) => Some(admin_server(&app, &server, address.as_str(), token).await?),
@@ -110,10 +138,10 @@ pub(crate) fn run(config: Config) -> Result<(), String> {
         };
         if report.cut > 0 || report.open > 0 {
             tracing::warn!("stopped: {report}");
-            return Err(format!("stopped: {report}"));
+        } else {
+            tracing::info!("stopped: {report}");
         }
-        tracing::info!("stopped: {report}");
-        Ok(())
+        Ok(report)
     });
     // The runtime still runs, and every response has had its verdict.
     if let Some(exporter) = &app.exporter {
@@ -142,7 +170,7 @@ fn files(config: &Config) -> Files {
 async fn listeners(config: &Config) -> Result<Vec<Listener>, String> {
     let mut listeners = Listener::inherited().map_err(|e| format!("inherited sockets: {e}"))?;
     if let Listen::At(address) = &config.listen {
-        let wrong = |e: std::io::Error| format!("listen: {address}: {e}");
+        let wrong = |e: std::io::Error| listen_error(address.as_str(), &e);
         let resolved = resolve(address.as_str()).await.map_err(wrong)?;
         listeners.push(Listener::tcp(resolved).map_err(wrong)?);
     }
@@ -157,6 +185,18 @@ async fn listeners(config: &Config) -> Result<Vec<Listener>, String> {
         return Err("listen: 'none' leaves no door open; give --unix PATH, or inherit a socket".to_owned());
     }
     Ok(listeners)
+}
+
+/// Why an address cannot be listened on, and what to do.
+pub(crate) fn listen_error(address: &str, error: &std::io::Error) -> String {
+    if error.kind() == std::io::ErrorKind::AddrInUse {
+        let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+        return format!(
+            "listen: {address}: the port is in use by another program; stop that, or choose another port with --listen \
+             {host}:PORT"
+        );
+    }
+    format!("listen: {address}: {error}")
 }
 
 /// A connection takes a file, and may take another for its source and one for each spooled input. What a process gets
@@ -182,7 +222,8 @@ fn raise_open_files(connections: usize) {
 
 /// Whoever can set the header of `cf` has this program fetch for them.
 fn warn_of_open_blob_header(config: &Config, listeners: &[Listener]) {
-    let Some(name) = &config.cf_blob_header else { return };
+    // In edge mode it is believed on the Unix socket alone.
+    let Some(name) = config.cf_blob_header.as_ref().filter(|_| !config.pass_through) else { return };
     for address in listeners.iter().filter_map(Listener::tcp_address).filter(|a| !a.ip().is_loopback()) {
         tracing::warn!(
             "cf-blob-header: {name} is believed on {address} too, where anybody may send it; use --unix for the \

@@ -2,10 +2,14 @@
 
 use std::task::Poll;
 
+use tokio::sync::mpsc::UnboundedReceiver;
+
 /// SIGTERM and SIGINT; and SIGHUP and SIGQUIT, which would otherwise end the process with answers under way: a terminal
 /// that is closed sends the one. These two only where they are not ignored, as under `nohup`.
 pub(crate) struct StopSignals {
     signals: Vec<tokio::signal::unix::Signal>,
+    /// Another reason to stop.
+    also: Option<UnboundedReceiver<()>>,
 }
 
 impl StopSignals {
@@ -19,12 +23,23 @@ impl StopSignals {
             [SignalKind::hangup(), SignalKind::quit()].into_iter().filter(|kind| !ignores(&status, *kind)),
         );
         let signals = kinds.map(signal).collect::<Result<_, _>>().map_err(|e| format!("signals: {e}"))?;
-        Ok(Self { signals })
+        Ok(Self { signals, also: None })
+    }
+
+    /// A message here stops as a signal does.
+    pub(crate) fn also(&mut self, messages: UnboundedReceiver<()>) {
+        self.also = Some(messages);
     }
 
     pub(crate) async fn wait(&mut self) {
         std::future::poll_fn(|cx| {
-            let came = self.signals.iter_mut().any(|signal| signal.poll_recv(cx).is_ready());
+            let mut came = self.signals.iter_mut().any(|signal| signal.poll_recv(cx).is_ready());
+            match self.also.as_mut().map(|also| also.poll_recv(cx)) {
+                Some(Poll::Ready(Some(()))) => came = true,
+                // Nobody can send any more.
+                Some(Poll::Ready(None)) => self.also = None,
+                Some(Poll::Pending) | None => {}
+            }
             if came { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;

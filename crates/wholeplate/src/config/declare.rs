@@ -3,7 +3,7 @@
 use super::field::{Bounds, Form, Raw};
 
 /// What is known of a setting besides its type.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Setting {
     /// As in the file; the flag has hyphens before it, the variable is in upper case after `WHOLEPLATE_`.
     pub(crate) name: String,

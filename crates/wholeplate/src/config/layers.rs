@@ -9,13 +9,13 @@ use super::field::{Form, Raw};
 use super::{Config, PREFIX, RETIRED, settings};
 
 /// The variable that hosting platforms set to the port that they forward to.
-const PORT: &str = "PORT";
+pub(crate) const PORT: &str = "PORT";
 
 /// The settings that were given, by name.
 pub(crate) type Given = BTreeMap<String, Raw>;
 
 /// The effective settings as given; each has been checked by itself.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Layers {
     settings: Vec<Setting>,
     given: Given,
@@ -82,6 +82,28 @@ impl Layers {
         (setting.check)(&raw).map_err(|problem| format!("{from}: {problem}"))?;
         self.given.insert(name, raw);
         Ok(())
+    }
+
+    /// What gives a setting its value, if not its default.
+    pub(crate) fn given(&self, name: &str) -> Option<&Raw> {
+        self.given.get(name)
+    }
+
+    /// Sets a setting, whatever gave it before.
+    ///
+    /// # Errors
+    /// If it cannot have the value.
+    pub(crate) fn replace(&mut self, name: &str, value: &str) -> Result<(), String> {
+        let from = format!("--{name}");
+        self.set(name.to_owned(), Raw::Text(value.to_owned()), &from)
+    }
+
+    /// Gives a setting another default.
+    ///
+    /// # Errors
+    /// If it cannot have the value.
+    pub(crate) fn default_to(&mut self, name: &str, value: &str) -> Result<(), String> {
+        if self.given.contains_key(name) { Ok(()) } else { self.replace(name, value) }
     }
 
     /// # Errors
