@@ -87,6 +87,14 @@ impl Tiers {
 
     /// The first accepted entry under a key; it is in the faster tiers afterwards. A tier that fails counts as empty.
     pub async fn get(&self, key: &Key, accept: Accept<'_>, reserve: &dyn Reserve) -> Option<Found> {
+        match self.get_near(key, accept, reserve).await {
+            Some(found) => Some(found),
+            None => self.get_far(key, accept, reserve).await,
+        }
+    }
+
+    /// The same from this machine: memory and the folder.
+    pub async fn get_near(&self, key: &Key, accept: Accept<'_>, reserve: &dyn Reserve) -> Option<Found> {
         if let Some(entry) = self.get_now(key, accept) {
             return Some(Found { entry, tier: Tier::Memory });
         }
@@ -99,17 +107,18 @@ impl Tiers {
             }
             let _ = folder.remove(key).await;
         }
-        if let Some((bucket, _)) = &self.bucket
-            && let Ok(Some(entry)) = bucket.get(key, reserve).await
-            && accept(&entry.head)
-        {
-            self.memory.insert(*key, &entry);
-            if let Some((_, writer)) = &self.folder {
-                self.queue(writer, *key, entry.clone(), Arc::new(|| true));
-            }
-            return Some(Found { entry, tier: Tier::Bucket });
-        }
         None
+    }
+
+    /// The same from the bucket.
+    pub async fn get_far(&self, key: &Key, accept: Accept<'_>, reserve: &dyn Reserve) -> Option<Found> {
+        let (bucket, _) = self.bucket.as_ref()?;
+        let entry = bucket.get(key, reserve).await.ok().flatten().filter(|entry| accept(&entry.head))?;
+        self.memory.insert(*key, &entry);
+        if let Some((_, writer)) = &self.folder {
+            self.queue(writer, *key, entry.clone(), Arc::new(|| true));
+        }
+        Some(Found { entry, tier: Tier::Bucket })
     }
 
     /// Stores an entry: in memory at once, in the slower tiers soon. `still` is asked again before and after the slow

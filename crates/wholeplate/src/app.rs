@@ -99,6 +99,10 @@ impl App {
 /// The least part of `memory` that is left to images: three quarters.
 const CACHE_SHARE: usize = 4;
 
+/// Results that wait to be written to a slow tier hold their memory: a sixteenth of `memory` at most for each tier.
+const WRITE_SHARE: usize = 16;
+const MAX_WAITING: usize = 64 << 20;
+
 fn cache_settings(config: &Config) -> CacheSettings {
     let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
     let wanted = bytes(config.cache_memory.bytes());
@@ -113,6 +117,7 @@ fn cache_settings(config: &Config) -> CacheSettings {
     CacheSettings {
         enabled: config.cache,
         memory: if config.cache { wanted.min(possible) } else { 0 },
+        max_waiting: (bytes(config.memory.bytes()) / WRITE_SHARE).min(MAX_WAITING),
         folder: config.cache_dir.clone().filter(|_| config.cache),
         folder_bytes: config.cache_disk.bytes(),
         bucket: config.cache_store.clone().filter(|_| config.cache),

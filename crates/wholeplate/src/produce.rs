@@ -19,6 +19,7 @@ use crate::cache::purge::{Stamp, Subject};
 use crate::cache::report::{CacheReport, Failure};
 use crate::cache::results::{Answered, ComputeError, RenderedResult, ResultHead};
 use crate::cache::sources::{self, Resolved, SourceError, SourceQuery, SourceRecord};
+use crate::cache::store_wait::StoreWait;
 use crate::error::ApiError;
 use crate::respond::{self, Inherited, Response};
 use crate::sources::{Location, SourceRequest};
@@ -178,9 +179,10 @@ pub(crate) async fn produce(
     let mut job = job.clone();
     job.recipe.prune();
     let dynamic = !app.cache.is_enabled() || matches!(job.inputs, JobInputs::Supplied { keep: false, .. });
+    let wait = Arc::<StoreWait>::default();
     let mut attempt = 1;
     loop {
-        let done = attempt_job(app, &job, request, dynamic, &has).await;
+        let done = attempt_job(app, &job, request, dynamic, &wait, &has).await;
         match done {
             Err(Attempt::SourceChanged) if attempt < ATTEMPTS => attempt += 1,
             Err(Attempt::SourceChanged) => {
@@ -244,13 +246,14 @@ async fn attempt_job(
     job: &Job,
     request: &SourceRequest,
     dynamic: bool,
+    wait: &Arc<StoreWait>,
     has: &(impl Fn(&HeaderMap) -> bool + Send),
 ) -> Result<Produced, Attempt> {
     let stamp = app.cache.purges().stamp();
     let began = Instant::now();
     let main = match &job.inputs {
         JobInputs::Source(source) => {
-            Some(prepare_source(app, source, request, &job.worker, &job.turn).await?)
+            Some(prepare_source(app, source, request, &job.worker, &job.turn, wait).await?)
         }
         JobInputs::Supplied { .. } => None,
     };
@@ -266,7 +269,7 @@ async fn attempt_job(
         return Ok(Produced::NotModified { source, report: CacheReport { status, age, tier: None } });
     }
     let began = Instant::now();
-    let inputs = prepare_all(app, job, main, request, dynamic).await.map_err(|mut failure| {
+    let inputs = prepare_all(app, job, main, request, dynamic, wait).await.map_err(|mut failure| {
         // The source itself was reached, whatever became of its overlays.
         failure.headers = source.headers.clone();
         failure
@@ -287,7 +290,7 @@ async fn attempt_job(
         report: CacheReport::of(CacheStatus::Miss),
         headers: source.headers.clone(),
     };
-    let found = if kept { app.cache.results.find(&key).await } else { None };
+    let found = if kept { app.cache.results.find(&key, wait).await } else { None };
     let answered = match found {
         Some(answered) => answered,
         None => {
@@ -349,6 +352,7 @@ async fn prepare_source(
     request: &SourceRequest,
     worker: &CacheOverride,
     turn: &Turn,
+    wait: &Arc<StoreWait>,
 ) -> Result<Prepared, Failure> {
     let location = app.fetcher.locate(source, request).map_err(|error| app.failure(error))?;
     let name = match &location {
@@ -380,6 +384,7 @@ async fn prepare_source(
         fetch,
         conditions: request.conditions.clone(),
         turn: turn.clone(),
+        wait: Arc::clone(wait),
     };
     let resolved = app.cache.sources.resolve(&query, false).await?;
     Ok(Prepared::Source { query: Box::new(query), resolved: Box::new(resolved) })
@@ -392,6 +397,7 @@ async fn prepare_all(
     main: Option<Prepared>,
     request: &SourceRequest,
     dynamic: bool,
+    wait: &Arc<StoreWait>,
 ) -> Result<Vec<Prepared>, Failure> {
     let used = job.recipe.used_images();
     // Overlays are other people's images: credentials are for the source alone.
@@ -419,7 +425,7 @@ async fn prepare_all(
                 }
                 (Input::Url(url), ..) => {
                     let source = SourceRef::Absolute(url.clone());
-                    prepare_source(app, &source, others, &CacheOverride::default(), &job.turn).await?
+                    prepare_source(app, &source, others, &CacheOverride::default(), &job.turn, wait).await?
                 }
                 (Input::Text(text), ..) => {
                     let font = app.fetcher.font(&text.font_url, others).await?;

@@ -9,6 +9,7 @@ use store::{Key, Tier};
 use super::figures::CacheFigures;
 use super::purge::{Stamp, Subject};
 use super::single_flight::Flights;
+use super::store_wait::StoreWait;
 use super::tiers::{CacheTiers, Stamped};
 use crate::error::ApiError;
 
@@ -89,8 +90,8 @@ impl Results {
         Self { tiers, flights, figures }
     }
 
-    pub(crate) async fn find(&self, key: &Key) -> Option<Answered> {
-        let found = self.tiers.get(key).await?;
+    pub(crate) async fn find(&self, key: &Key, wait: &StoreWait) -> Option<Answered> {
+        let found = self.tiers.get(key, wait).await?;
         let head: ResultHead = serde_json::from_slice(&found.entry.head).ok()?;
         let result = RenderedResult { head: Arc::new(head), body: found.entry.body };
         Some(Answered { result, tier: Some(found.tier) })

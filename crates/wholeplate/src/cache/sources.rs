@@ -15,6 +15,7 @@ use super::freshness::{CacheOverride, Freshness, Usable, same_variant, varied_he
 use super::keys::{self, Fingerprint, SourceName};
 use super::purge::{Stamp, Subject};
 use super::single_flight::Flights;
+use super::store_wait::StoreWait;
 use super::tiers::{CacheTiers, Stamped};
 use crate::access::Turn;
 use crate::error::ApiError;
@@ -56,6 +57,7 @@ pub(crate) struct SourceQuery {
     pub(crate) conditions: HeaderMap,
     /// Taken before the origin is asked.
     pub(crate) turn: Turn,
+    pub(crate) wait: Arc<StoreWait>,
 }
 
 /// What is kept of a source besides its bytes.
@@ -272,7 +274,7 @@ impl Sources {
     }
 
     async fn record(&self, key: &store::Key, query: &SourceQuery) -> Option<Arc<SourceRecord>> {
-        let found = self.tiers.get(key).await?;
+        let found = self.tiers.get(key, &query.wait).await?;
         let record: SourceRecord = serde_json::from_slice(&found.entry.head).ok()?;
         same_variant(&record.varied, &query.sent).then(|| Arc::new(record))
     }
@@ -297,7 +299,7 @@ impl Sources {
         if !need_bytes {
             return Ok(Resolved { record, status, bytes: None, kept: true, not_modified: false });
         }
-        match self.tiers.get(&Self::bytes_key(query, &version)).await {
+        match self.tiers.get(&Self::bytes_key(query, &version), &query.wait).await {
             Some(found) => {
                 let bytes = Some(found.entry.body);
                 Ok(Resolved { record, status, bytes, kept: true, not_modified: false })
@@ -310,7 +312,7 @@ impl Sources {
         let Ok(place) = Arc::clone(&self.refreshes).try_acquire_owned() else { return };
         let (this, record) = (self.clone(), Arc::clone(record));
         // The client has its answer: this work is not its own.
-        let query = SourceQuery { turn: Turn::free(), ..query.clone() };
+        let query = SourceQuery { turn: Turn::free(), wait: Arc::default(), ..query.clone() };
         tokio::spawn(async move {
             let _place = place;
             let _ = this.fetch(&query, key, Some(&record), CacheStatus::Updating).await;

@@ -11,10 +11,9 @@ use async_trait::async_trait;
 use store::{BucketTier, Entry, FolderTier, Found, Key, Reserve, TierOptions, Tiers};
 
 use super::purge::{Purges, Stamp, Subject};
+use super::store_wait::StoreWait;
 use crate::admission::MemoryPool;
 
-/// Bytes that may wait to be written to each slow tier.
-const MAX_WAITING: usize = 64 << 20;
 /// How long an entry that is read from a slow tier may wait for memory.
 const MEMORY_WAIT: Duration = Duration::from_millis(200);
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
@@ -24,6 +23,8 @@ const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 pub(crate) struct CacheSettings {
     pub(crate) enabled: bool,
     pub(crate) memory: usize,
+    /// Bytes that may wait to be written to each slow tier.
+    pub(crate) max_waiting: usize,
     pub(crate) folder: Option<PathBuf>,
     pub(crate) folder_bytes: u64,
     pub(crate) bucket: Option<String>,
@@ -46,6 +47,8 @@ pub(crate) struct CacheTiers {
     pub(crate) purges: Arc<Purges>,
     reads: ReadMemory,
     has_folder: bool,
+    /// `None` without a bucket.
+    bucket_timeout: Option<Duration>,
     sweep: Arc<Sweep>,
     last_warning: Mutex<Option<Instant>>,
 }
@@ -110,8 +113,9 @@ impl CacheTiers {
             memory: settings.memory,
             folder,
             bucket: bucket
-                .map(|bucket| BucketTier::new(&bucket, settings.bucket_timeout, settings.max_entry)),
-            max_waiting: MAX_WAITING,
+                .as_ref()
+                .map(|bucket| BucketTier::new(bucket, settings.bucket_timeout, settings.max_entry)),
+            max_waiting: settings.max_waiting,
         });
         Ok(Self {
             enabled: settings.enabled,
@@ -119,6 +123,7 @@ impl CacheTiers {
             purges: Arc::new(purges),
             reads: ReadMemory(memory),
             has_folder: settings.folder.is_some(),
+            bucket_timeout: bucket.map(|_| settings.bucket_timeout),
             sweep: Arc::default(),
             last_warning: Mutex::default(),
         })
@@ -133,8 +138,14 @@ impl CacheTiers {
         self.tiers.get_now(key, &|head| allowed(&self.purges, head))
     }
 
-    pub(crate) async fn get(&self, key: &Key) -> Option<Found> {
-        self.tiers.get(key, &|head| allowed(&self.purges, head), &self.reads).await
+    /// An entry for a request that has waited for the bucket as `wait` says.
+    pub(crate) async fn get(&self, key: &Key, wait: &StoreWait) -> Option<Found> {
+        let accept = |head: &[u8]| allowed(&self.purges, head);
+        if let Some(found) = self.tiers.get_near(key, &accept, &self.reads).await {
+            return Some(found);
+        }
+        let limit = 2 * self.bucket_timeout?;
+        wait.within(limit, self.tiers.get_far(key, &accept, &self.reads)).await
     }
 
     /// Stores an entry, unless a purge has named it since it began; such a purge removes it later, too.

@@ -85,9 +85,11 @@ fn authorize<B>(token: Option<&AdminToken>, request: &Request<B>) -> Result<(), 
         Some(Peer::Unix { .. }) => true,
         _ => false,
     };
-    let forwarded = ["forwarded", "x-forwarded-for"].iter().any(|name| request.headers().contains_key(*name));
-    if !local || forwarded {
-        let text = "purging from elsewhere than loopback, or through a proxy, needs admin-token-file";
+    // Browsers send `Origin` with every POST: a page that the operator looks at is not the operator.
+    let others = ["forwarded", "x-forwarded-for", "origin"];
+    if !local || others.iter().any(|name| request.headers().contains_key(*name)) {
+        let text =
+            "purging from elsewhere than loopback, through a proxy or by a browser needs admin-token-file";
         return refuse(StatusCode::FORBIDDEN, CODE_FORBIDDEN, text);
     }
     Ok(())

@@ -1,6 +1,9 @@
 //! The cache behind the Images binding.
 
-use crate::support::{Form, Reply, Server, cache_status as status, flag, solid};
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+
+use crate::support::{BOUNDARY, Form, Reply, Server, cache_status as status, flag, solid};
 
 const TRANSFORMS: &str = r#"[{"imageIndex":0,"width":50}]"#;
 
@@ -34,6 +37,21 @@ fn equal_inputs_and_recipes_are_computed_once() {
         .file("image", &image)
         .closed();
     assert_eq!(status(&ask(&server, &other)), "HIT");
+    // So does another boundary, which needs as many bytes here as the usual one.
+    let boundary = "x".repeat(BOUNDARY.len());
+    let mut body = form(&image, TRANSFORMS);
+    while let Some(at) = body.windows(BOUNDARY.len()).position(|bytes| bytes == BOUNDARY.as_bytes()) {
+        body[at..at + BOUNDARY.len()].copy_from_slice(boundary.as_bytes());
+    }
+    let mut stream = UnixStream::connect(&server.socket).unwrap();
+    let head = format!(
+        "POST /transform HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\
+         content-type: multipart/form-data; boundary={boundary}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(&[head.as_bytes(), &body].concat()).unwrap();
+    let reply = Reply::read(&mut stream, false);
+    assert_eq!((status(&reply), &reply.body), ("HIT", &first.body), "{}", reply.text());
     let spelled = r#"[ {"width":50.0,"imageIndex":0} ]"#;
     assert_eq!(status(&ask(&server, &form(&image, spelled))), "HIT");
     assert_eq!(status(&ask(&server, &form(&solid(200, 100, [1, 2, 3, 255]), TRANSFORMS))), "MISS");

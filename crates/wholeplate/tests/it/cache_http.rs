@@ -158,6 +158,34 @@ fn an_automatic_width_shares_the_entry_of_the_width_that_it_resolves_to() {
     assert_eq!((status(&again), vary(&again)), ("HIT", vary(&first)));
 }
 
+// CAC-006
+#[test]
+fn a_slow_connection_shares_the_entry_of_its_quality() {
+    let (server, origin) = with_origin(|_| answer(200, &[], &photo(96, 64, codecs::Format::Jpeg)), &[]);
+    let ask = |options: &str, hints: &[(&str, &str)]| {
+        server.get_with(&format!("/cdn-cgi/image/{options}/a.jpg"), hints)
+    };
+    let vary = |reply: &Reply| reply.header("vary").unwrap_or_default().to_ascii_lowercase();
+    let slow = ask("width=48,quality=80,scq=40", &[("save-data", "on")]);
+    assert_eq!(status(&slow), "MISS");
+    let fast = ask("width=48,quality=80,scq=40", &[("ect", "4g")]);
+    assert_eq!(status(&fast), "MISS");
+    assert!(slow.body.len() < fast.body.len());
+    for (options, same) in [("width=48,quality=40", &slow), ("width=48,quality=80", &fast)] {
+        let reply = ask(options, &[]);
+        assert_eq!((status(&reply), &reply.body), ("HIT", &same.body), "{options}");
+        assert!(!vary(&reply).contains("save-data"));
+    }
+    let again = ask("width=48,quality=80,scq=40", &[("rtt", "300")]);
+    assert_eq!((status(&again), &again.body), ("HIT", &slow.body));
+    for reply in [&slow, &fast, &again] {
+        for hint in ["rtt", "save-data", "ect", "downlink"] {
+            assert!(vary(reply).contains(hint), "{hint}: {}", vary(reply));
+        }
+    }
+    assert_eq!(origin.asked().len(), 1);
+}
+
 // CAC-007
 #[test]
 fn head_is_answered_from_the_entry_of_get() {
@@ -485,6 +513,17 @@ fn a_worker_says_how_long_its_sources_are_kept() {
     let keyed = r#"{"image":{"width":32},"cacheTtl":60,"cacheKey":"same"}"#;
     assert_eq!(status(&ask("/g.png?session=1", keyed)), "MISS");
     assert_eq!(status(&ask("/g.png?session=2", keyed)), "HIT");
+    // CAC-015: errors that a Worker names, and no others.
+    let failing = Origin::start(|_| answer(503, &[], b""));
+    let ask_failing = |path: &str, ttl: &str| {
+        let cf = format!(r#"{{"image":{{"width":32}},"cacheTtlByStatus":{{"{ttl}":60}}}}"#);
+        subrequest(&server, &failing.url(path), &cf, &[])
+    };
+    for (path, ttl, expected) in [("/a.png", "500-599", "HIT"), ("/b.png", "404", "MISS")] {
+        let (first, second) = (ask_failing(path, ttl), ask_failing(path, ttl));
+        assert_eq!((first.status, status(&first)), (502, "MISS"));
+        assert_eq!((second.status, status(&second)), (502, expected), "{ttl}");
+    }
     // What one Worker's TTL allows is not for requests that did not say so.
     assert_eq!(status(&ask("/b.png", r#"{"image":{"width":32}}"#)), "BYPASS");
     let bad = ask("/h.png", r#"{"image":{"width":32},"cacheTtl":"long"}"#);

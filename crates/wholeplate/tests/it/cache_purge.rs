@@ -181,7 +181,8 @@ fn only_who_may_purges() {
     assert_ne!(server.image("width=20", "a.png").body, first.body);
 
     let open = serve(&origin, &[]);
-    for forwarded in ["x-forwarded-for: 10.0.0.1", "forwarded: for=10.0.0.1"] {
+    for forwarded in ["x-forwarded-for: 10.0.0.1", "forwarded: for=10.0.0.1", "origin: https://page.example"]
+    {
         assert_eq!(purge_with(&open, everything, &[forwarded]).status, 403);
     }
     let many = format!(r#"{{"tags":{:?}}}"#, vec!["t"; 101]);

@@ -123,6 +123,10 @@ impl S3 {
 
 /// A node whose bucket is behind a port.
 fn node(port: u16, origin: &Origin, timeout: &str) -> Server {
+    node_with(port, origin, timeout, &[])
+}
+
+fn node_with(port: u16, origin: &Origin, timeout: &str, more: &[&str]) -> Server {
     let endpoint = format!("http://127.0.0.1:{port}");
     let origin = origin.url("");
     let flags = [
@@ -143,7 +147,7 @@ fn node(port: u16, origin: &Origin, timeout: &str) -> Server {
         ("AWS_SECRET_ACCESS_KEY", "test"),
         ("AWS_REGION", "us-east-1"),
     ];
-    Server::start_in(&env, &flags)
+    Server::start_in(&env, &[&flags, more].concat())
 }
 
 /// Pictures that change with every request.
@@ -245,8 +249,26 @@ fn damaged_objects_of_the_bucket_are_made_anew() {
     });
 }
 
-// CAC-051: a bucket that accepts connections and never responds. The bound of the delay is measured without a network in
-// `a_store_that_fails_or_hangs_counts_as_a_miss`.
+// CAC-051: source, overlays and result are read one after the other, and wait for two time-outs together. The bound is
+// measured exactly in `all_reads_of_a_request_together_have_one_limit`; here a third time-out would be noticed.
+#[test]
+fn a_request_waits_for_two_time_outs_at_most() {
+    let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = Origin::start(|_| answer(200, &[], &solid(64, 48, [200, 40, 90, 255])));
+    let flags = ["--cf-blob-header", "cf-blob", "--allow-origin", "*", "--allow-private-network"];
+    let server = node_with(hanging.local_addr().unwrap().port(), &origin, "3s", &flags);
+    let overlays = [1, 2].map(|n| format!(r#"{{"url":"{}","width":8}}"#, origin.url(&format!("/{n}.png"))));
+    let blob = format!(r#"cf-blob: {{"image":{{"width":32,"draw":[{}]}}}}"#, overlays.join(","));
+    let began = Instant::now();
+    let host = format!("host: {}", origin.address);
+    let reply = server.unix(&["GET /a.png HTTP/1.1", &host, "x-forwarded-proto: http", &blob]);
+    let took = began.elapsed();
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert!(took >= Duration::from_secs(6) && took < Duration::from_secs(9), "{took:?}");
+    assert_eq!(origin.asked().len(), 3);
+}
+
+// CAC-051: a bucket that accepts connections and never responds.
 #[test]
 fn a_bucket_that_hangs_costs_hits_not_answers() {
     let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
