@@ -84,7 +84,11 @@ pub(crate) fn run(args: &PurgeArgs) -> Result<(), String> {
             if let Some(token) = &token {
                 request = request.bearer_auth(token);
             }
-            let answer = request.send().await.map_err(|e| format!("{url}: {}", innermost(&e)))?;
+            let answer = request.send().await.map_err(|e| {
+                let hint =
+                    if e.is_connect() { "; expected a server with --admin at this address" } else { "" };
+                format!("{url}: {}{hint}", innermost(&e))
+            })?;
             let status = answer.status();
             let text = answer.text().await.map_err(|e| format!("{url}: {}", innermost(&e)))?;
             if !status.is_success() {

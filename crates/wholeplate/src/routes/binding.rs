@@ -31,7 +31,7 @@ where
     let trace = &request.trace;
     trace.route(&request.method, if is_info { "/info" } else { "/transform" });
     if request.method != Method::POST {
-        let mut response = error(&ApiError::BindingMethod);
+        let mut response = failed(&app.failure(ApiError::BindingMethod));
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
         return response;
     }
@@ -51,12 +51,14 @@ where
             respond::add_digest(&request.headers, &mut response).await;
             response
         }
-        Err(failure) => {
-            let mut response = error(&failure.error);
-            respond::cache_headers(response.headers_mut(), failure.report);
-            response
-        }
+        Err(failure) => failed(&failure),
     }
+}
+
+fn failed(failure: &Failure) -> Response {
+    let mut response = error(&failure.error);
+    respond::cache_headers(response.headers_mut(), failure.report);
+    response
 }
 
 /// An error as the binding's wrapper in the runtime reads it.

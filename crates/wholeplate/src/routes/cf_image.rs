@@ -80,7 +80,7 @@ fn read(app: &App, blob: &[u8], request: &RequestContext) -> Result<Subrequest, 
 pub(super) async fn respond(app: &Arc<App>, request: &RequestContext, image: WantedImage) -> Response {
     request.trace.route(&request.method, "cf.image");
     if !request.is_read() {
-        return wrong_method();
+        return wrong_method(app);
     }
     let mut source_headers = HeaderMap::new();
     let done = transform(app, request, image, &mut source_headers).await;

@@ -52,7 +52,7 @@ where
         }
         Some(Err(error)) => {
             request.trace.route(&request.method, "cf.image");
-            return ("cf.image", respond::error(&error));
+            return ("cf.image", respond::failure(&app.failure(error)));
         }
         None => {}
     }

@@ -9,7 +9,7 @@ use crate::respond::{self, Response};
 
 pub(super) async fn respond(app: &App, request: &RequestContext) -> Response {
     if !request.is_read() {
-        return wrong_method();
+        return wrong_method(app);
     }
     // Also a hidden name that is escaped: the directory opens what the path decodes to.
     let hidden = percent_encoding::percent_decode_str(request.path()).decode_utf8_lossy().contains("/.");

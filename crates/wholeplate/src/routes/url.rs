@@ -24,7 +24,7 @@ pub(super) async fn respond(app: &Arc<App>, request: &RequestContext) -> Option<
     }
     request.trace.route(&request.method, "/cdn-cgi/image");
     if !request.is_read() {
-        return Some(wrong_method());
+        return Some(wrong_method(app));
     }
     if request.turns() > 0 {
         return Some(respond::failure(&app.failure(ApiError::TransformationLoop)));
@@ -53,8 +53,8 @@ pub(super) async fn respond(app: &Arc<App>, request: &RequestContext) -> Option<
     Some(response)
 }
 
-pub(super) fn wrong_method() -> Response {
-    let mut response = respond::error(&ApiError::MethodNotAllowed);
+pub(super) fn wrong_method(app: &App) -> Response {
+    let mut response = respond::failure(&app.failure(ApiError::MethodNotAllowed));
     response.headers_mut().insert(header::ALLOW, value("GET, HEAD"));
     response
 }

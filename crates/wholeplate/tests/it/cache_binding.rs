@@ -73,6 +73,7 @@ fn info_and_errors_are_not_kept() {
         assert_eq!(status(&error), "MISS");
         assert!(error.status >= 400);
     }
+    assert_eq!(status(&server.unix(&["GET /transform HTTP/1.1", "host: a"])), "MISS");
 }
 
 #[test]

@@ -470,6 +470,8 @@ fn what_failed_is_never_kept() {
         assert_eq!((reply.status, status(&reply)), (415, "MISS"));
     }
     assert_eq!(status(&server.image("width=wide", "a.png")), "MISS");
+    let wrong = server.request("POST", "/cdn-cgi/image/width=32/a.png", &[("content-length", "0")]);
+    assert_eq!((wrong.status, status(&wrong)), (405, "MISS"));
 }
 
 // CAC-017

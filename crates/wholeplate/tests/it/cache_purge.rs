@@ -231,4 +231,7 @@ fn the_command_purges_a_running_server() {
     let (done, message) = run(&["not-a-source", "--token-file", token]);
     assert!(!done && message.contains("not-a-source"), "{message}");
     assert!(!run(&[]).0 && !run(&["--everything", "/a.png"]).0);
+    drop(server);
+    let (done, message) = run(&["--everything"]);
+    assert!(!done && message.contains("--admin"), "{message}");
 }

@@ -72,6 +72,29 @@ fn entries_outlive_a_kill() {
     assert!(again.header("cf-resized").unwrap().starts_with("internal=ram/"));
 }
 
+// CAC-040: from the folder, too, and for good.
+#[test]
+fn a_purge_removes_results_from_the_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path(), &[]);
+    ask(&server, 100);
+    ask(&server, 120);
+    wait_for_entries(folder.path(), 2);
+    let admin = format!("http://{}", server.admin());
+    let purged = Command::new(env!("CARGO_BIN_EXE_wholeplate"))
+        .args(["purge", "--admin", &admin, "/a.jpg"])
+        .stdout(Stdio::null())
+        .status();
+    assert!(purged.unwrap().success());
+    let began = std::time::Instant::now();
+    while !entries(folder.path()).is_empty() {
+        assert!(began.elapsed().as_secs() < 60, "{:?}", entries(folder.path()));
+        std::thread::yield_now();
+    }
+    let server = restart(server, folder.path(), &[]);
+    assert_eq!(status(&ask(&server, 100)), "MISS");
+}
+
 /// Rounds of the test below; CACHE_TEST_KILLS changes it.
 const KILLS: u64 = 5;
 
