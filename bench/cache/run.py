@@ -84,7 +84,8 @@ class Servers:
     def wholeplate(self, a, flags=(), environment=None):
         port = free_port()
         command = [a.binary, "serve", "--listen", f"127.0.0.1:{port}", "--origin", a.source, *flags]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **(environment or {})})
+        environment = {**os.environ, **(environment or {})}
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
         process.stdout.readline()
         self.running.append(process)
         return port
@@ -93,7 +94,7 @@ class Servers:
         port, tls_port, f = free_port(), free_port(), tempfile.mkdtemp(dir=self.folder)
         tls = f"listen 127.0.0.1:{tls_port} ssl; http2 on; ssl_certificate {certificate[0]}; ssl_certificate_key {certificate[1]};" if certificate else ""
         config = lambda tls: f"""
-worker_processes auto; pid {f}/pid; error_log {f}/error.log; daemon off;
+{"user root;" if os.getuid() == 0 else ""} worker_processes auto; pid {f}/pid; error_log {f}/error.log; daemon off;
 events {{ worker_connections 1024; }}
 http {{
   access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000000;
