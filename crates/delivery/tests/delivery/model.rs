@@ -52,7 +52,7 @@ async fn run(seed: u64) -> Result<(), String> {
             async move { answer(&schedule, index, request).await }
         }
     };
-    let sighting = play(&schedule, async |stream| {
+    let view = play(&schedule, async |stream| {
         connections.serve_stream(stream, &SimulatedProbe, service).await;
     })
     .await;
@@ -61,8 +61,8 @@ async fn run(seed: u64) -> Result<(), String> {
     if open > 0 {
         return Err(format!("seed {seed}: {open} requests open after their connection"));
     }
-    judge(&schedule, Claim::Delivered, &sighting, &verdicts)
-        .map_err(|why| format!("seed {seed}: {why}\n{schedule:?}\n{sighting:?}\n{verdicts:?}"))
+    judge(&schedule, Claim::Delivered, &view, &verdicts)
+        .map_err(|why| format!("seed {seed}: {why}\n{schedule:?}\n{view:?}\n{verdicts:?}"))
 }
 
 async fn run_many(first: u64, count: u64) {
