@@ -2,6 +2,7 @@
 
 mod bound;
 mod cost;
+mod display;
 mod enlarge;
 mod estimate;
 mod faces;
@@ -14,7 +15,6 @@ mod rows;
 mod sizes;
 mod step;
 mod subject;
-mod text;
 mod types;
 
 pub use crate::analysis::subject::SubjectMeasure;
@@ -29,7 +29,8 @@ pub use output::{Encoding, PlannedOutput};
 pub use planner::plan;
 pub use rows::RowPipeline;
 pub use step::{
-    Answers, Crop, Next, Placement, PlannedDraw, PlannedStep, PlannedTransform, Question, Reads, Scaling,
+    Answers, Crop, Next, PixelSource, Placement, PlannedDraw, PlannedStep, PlannedTransform, Question,
+    Scaling,
 };
 pub(crate) use step::{border_question, only_resizes};
 pub use types::{Path, Plan, PlanKind, PlannedDescription};
