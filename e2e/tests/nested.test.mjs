@@ -1,4 +1,4 @@
-// The nested example as it is shipped: the inner Worker composites with the binding, the outer takes that Worker's answer through
+// The published nested example: the inner Worker composites with the binding, the outer uses that Worker's response through
 // /cdn-cgi/image/. 200 requests, 20 at once, each of several megabytes: every result whole and right. DLV-001
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -17,7 +17,7 @@ const width = 2160, height = 1620;
 let folder, example, said = {};
 before(async () => {
   folder = await privateFolder();
-  // Grain over the scene, as a camera has it: the file is as large as a real photograph's.
+  // Camera noise over the scene, so that the file is as large as a real photograph's.
   const noise = randomBytes(width * height);
   const soft = scene(width, height);
   for (let i = 0; i < width * height; i++) for (let c = 0; c < 3; c++) soft.data[i * 4 + c] = Math.max(0, Math.min(255, soft.data[i * 4 + c] + (noise[i] - 128) / 2));
@@ -45,7 +45,7 @@ after(async () => {
   await folder?.close();
 });
 
-test("the inner picture is what composing by hand gives", async () => {
+test("the inner picture equals the reference composition", async () => {
   const { body } = await fetchWhole(said.inner.replace("poster.jpg", "poster.png"));
   const files = Object.fromEntries(await Promise.all(["background.jpg", "badge.png", "dot.png"].map(async (n) => [n, await decode(join(folder.path, n))])));
   const small = await pipeline(files["dot.png"]).resize(40, 40).raw().toBuffer();

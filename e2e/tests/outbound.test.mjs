@@ -1,4 +1,4 @@
-// The real Workers runtime with Wholeplate for its way out: cf.image is done, every other fetch comes through as it is.
+// The real Workers runtime with Wholeplate as its outbound service: cf.image is applied, every other fetch passes unchanged.
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { writeFile } from "node:fs/promises";
@@ -9,7 +9,7 @@ import { decode, pipeline } from "../lib/pixels.mjs";
 import { privateFolder, startWholeplate } from "../lib/server.mjs";
 import { startWorkerd } from "../lib/workerd.mjs";
 
-// Does the fetch that it is asked for in JSON, and tells what came of it.
+// Makes the fetch described in JSON, and returns its result.
 const script = `export default { async fetch(request) {
   const { url, init } = await request.json();
   try {
@@ -73,14 +73,14 @@ for (const name of ["host", "proxy"]) {
     return { ...told, headers: new Headers(told.headers), body: Buffer.from(told.body ?? []) };
   };
   describe(`style = ${name}`, () => {
-    test("cf.image is done", async () => {
+    test("cf.image is applied", async () => {
       const told = await ask("/it.png", { cf: { image: { width: 50, format: "png" } } });
       assert.match(told.headers.get("cf-resized"), /^internal=ok/);
       const { width, height } = await decode(told.body);
       assert.deepEqual([width, height], [50, 25]);
       assert.match(seen.headers.via, /image-resizing/);
     });
-    test("without cf.image a fetch comes through as it is", async () => {
+    test("without cf.image a fetch passes unchanged", async () => {
       for (const cf of [undefined, { cacheTtl: 5 }, { image: {} }]) {
         const told = await ask("/teapot", { method: "PUT", body: "sugar", headers: { "x-mine": "1", authorization: "Bearer x" }, ...(cf && { cf }) });
         assert.deepEqual([told.status, told.body.toString(), told.headers.get("x-origin")], [418, "short and stout", "1"]);
@@ -93,11 +93,11 @@ for (const name of ["host", "proxy"]) {
       const told = await ask("/away");
       assert.deepEqual([told.status, told.redirected], [200, true]);
     });
-    test("what the origin cuts is an error in the Worker", async () => {
+    test("a response cut by the origin is an error in the Worker", async () => {
       const told = await ask("/cut");
       assert.ok(told.error, JSON.stringify(told));
     });
-    test("what is not allowed is refused", async () => {
+    test("a source that is not allowed is refused", async () => {
       const answer = await fetch(runtimes[name].urls.http, { method: "POST", body: JSON.stringify({ url: "http://other.example/" }) });
       const told = await answer.json();
       assert.equal(told.status, 403);
