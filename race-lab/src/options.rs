@@ -20,7 +20,7 @@ Exit status: 0 when each ledger agreed with each client and each row came out as
 itself failed.
 ";
 
-/// What the command line asks for.
+/// The options of the command line.
 #[derive(Debug, Default)]
 pub struct Options {
     rows: Vec<char>,
@@ -33,7 +33,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// None when help is asked for.
+    /// `None` for `--help`.
     pub fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
         let mut options = Self::default();
         while let Some(argument) = arguments.next() {
@@ -79,12 +79,12 @@ impl Options {
         self.versions.is_empty() || self.versions.iter().any(|wanted| wanted == version)
     }
 
-    /// Whether the version was asked for by name.
+    /// Whether the version was requested by name.
     pub fn names_version(&self, version: &str) -> bool {
         self.versions.iter().any(|wanted| wanted == version)
     }
 
-    /// The case with as many runs as asked for.
+    /// The case with the requested number of runs.
     pub fn adjust(&self, case: Case) -> Case {
         let mut case = if self.quick { case.quick() } else { case };
         if let (Runner::Stream { seconds, .. }, Some(wanted)) = (&mut case.runner, self.seconds) {

@@ -45,7 +45,7 @@ async fn read(stream: &mut TcpStream, bytes: usize) {
 }
 
 #[tokio::test]
-async fn each_response_of_a_connection_has_its_own_and_an_open_one_is_told_too() {
+async fn each_response_has_its_own_receipt_also_an_open_one() {
     let (server, address, mut told) = start();
     let mut stream = TcpStream::connect(address).await.unwrap();
     // Two in one write, then one that is invited to send its body: an interim response is nobody's.
@@ -74,7 +74,7 @@ async fn each_response_of_a_connection_has_its_own_and_an_open_one_is_told_too()
 }
 
 #[tokio::test]
-async fn a_cut_is_told_with_what_went_out() {
+async fn a_receipt_of_a_cut_has_the_delivered_bytes() {
     let (server, address, mut told) = start();
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"GET /50000000 HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
@@ -88,7 +88,7 @@ async fn a_cut_is_told_with_what_went_out() {
 }
 
 #[tokio::test]
-async fn streams_of_http2_are_told_each_by_itself() {
+async fn each_http2_stream_has_its_own_receipt() {
     let (server, address, mut told) = start();
     let stream = TcpStream::connect(address).await.unwrap();
     let (mut send, connection) = h2::client::handshake(stream).await.unwrap();

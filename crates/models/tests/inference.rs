@@ -86,7 +86,7 @@ fn tiles_make_one_picture() {
 }
 
 #[test]
-fn runs_take_what_they_said_and_give_it_back() {
+fn runs_reserve_the_announced_memory_and_release_it() {
     let models = segmenter(&onnx::red(64));
     let work = Work::new(Budget::new(1 << 30));
     let image = picture(64, 64);
@@ -105,7 +105,7 @@ fn runs_take_what_they_said_and_give_it_back() {
 }
 
 #[test]
-fn nobody_waits_for_a_cancelled_run() {
+fn a_cancelled_run_stops() {
     let cancel = Cancel::new();
     let work = Work { cancel: cancel.clone(), ..work() };
     cancel.cancel();
@@ -118,7 +118,7 @@ fn nobody_waits_for_a_cancelled_run() {
 }
 
 #[test]
-fn what_is_no_number_is_no_mask() {
+fn nan_in_a_mask_is_an_error() {
     let models = segmenter(&onnx::segmenter(8, [1.0, 0.0, 0.0], -0.5, Ending::Root));
     let dark = Raster::new(Layout::Rgb, 8, 8, &work()).unwrap();
     let error = models.segment(&dark, &work()).unwrap_err();
@@ -126,7 +126,7 @@ fn what_is_no_number_is_no_mask() {
 }
 
 #[test]
-fn a_file_that_is_no_such_model_is_refused_by_name() {
+fn a_file_that_is_not_such_a_model_is_refused_by_name() {
     let good = onnx::red(8);
     let three = onnx::enlarger(3, 1.0, [0.0; 3], Axis::Of(8), Axis::Of(8));
     let oblong = onnx::enlarger(2, 1.0, [0.0; 3], Axis::Of(8), Axis::Of(16));

@@ -45,7 +45,7 @@ fn without(what: &[&str]) -> String {
 }
 
 #[test]
-fn a_trace_with_everything_in_it_raises_no_doubt() {
+fn a_complete_trace_has_no_warning() {
     assert_verdict(WHOLE, 0, &[]);
 }
 
@@ -82,7 +82,7 @@ fn a_trace_without_writes_is_not_a_clean_one() {
 }
 
 #[test]
-fn a_server_that_is_asked_nothing_is_no_reason_for_a_warning() {
+fn a_server_without_requests_gives_no_warning() {
     // A probe that connects and closes; that writes are in the trace is to be seen from another one.
     let trace = without(&["read("]).replace("write(9, \"HTTP/1.1", "write(4, \"HTTP/1.1");
     assert_verdict(&trace, 0, &[]);
@@ -100,7 +100,7 @@ fn a_trace_without_ends_is_not_a_clean_one() {
 }
 
 #[test]
-fn empty_strings_are_warned_about() {
+fn empty_strings_give_a_warning() {
     let trace: String = WHOLE
         .lines()
         .map(|line| match line.split_once('"') {
@@ -114,7 +114,7 @@ fn empty_strings_are_warned_about() {
 }
 
 #[test]
-fn buffers_shown_as_addresses_are_warned_about() {
+fn buffers_printed_as_addresses_give_a_warning() {
     let trace = WHOLE.replace(
         "write(9, \"HTTP/1.1 200 OK\\r\\ncontent-length: 2\\r\\n\\r\\nok\", 40)",
         "writev(9, 0x7ffd6e1f3a10, 2)",
@@ -127,14 +127,14 @@ fn buffers_shown_as_addresses_are_warned_about() {
 }
 
 #[test]
-fn a_trace_of_failures_alone_is_warned_about() {
+fn a_trace_of_failures_only_has_a_warning() {
     let eagain = "= -1 EAGAIN (Resource temporarily unavailable)";
     let trace = format!("7 accept4(5, 0x7f00, [110], 0) {eagain}\n7 read(9, 0x7f00, 8192) {eagain}\n");
     assert_verdict(&trace, 2, &["nothing_seen", "only_failures"]);
 }
 
 #[test]
-fn a_trace_of_successes_alone_is_warned_about() {
+fn a_trace_of_successes_only_has_a_warning() {
     let start = "7 execve(\"/usr/bin/server\", [\"server\"], 0x7f00 /* 9 vars */) = 0\n";
     let maps = "7 mmap(NULL, 8192, PROT_READ, MAP_PRIVATE, 3, 0) = 0x7f6ea7081000\n".repeat(60);
     assert_verdict(&format!("{start}{maps}{WHOLE}"), 2, &["only_successes"]);
@@ -143,7 +143,7 @@ fn a_trace_of_successes_alone_is_warned_about() {
 }
 
 #[test]
-fn threads_that_were_not_followed_are_warned_about() {
+fn threads_that_were_not_followed_give_a_warning() {
     let clone = "clone3({flags=CLONE_VM|CLONE_FS|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD, child_tid=0x7f00} => {parent_tid=[12]}, 88) = 12\n";
     assert_verdict(&format!("{clone}epoll_wait(3, [], 1024, 0) = 0\n"), 2, &["nothing_seen", "not_followed"]);
     // The first process answers itself: a warning, and a verdict.
@@ -155,7 +155,7 @@ fn threads_that_were_not_followed_are_warned_about() {
 }
 
 #[test]
-fn a_trace_in_which_nothing_happens_says_so() {
+fn a_trace_without_connections_has_a_warning() {
     assert_verdict("7 epoll_wait(3, [], 1024, 0) = 0\n", 0, &["nothing_seen"]);
     assert_verdict("+++ exited with 0 +++\n", 0, &["nothing_seen"]);
 }
@@ -173,7 +173,7 @@ fn tls_and_http2_are_named() {
 }
 
 #[test]
-fn what_a_cut_trace_shows_outweighs_its_doubts() {
+fn a_cut_in_a_trace_outweighs_its_doubts() {
     let cut = WHOLE.replace("= 40\n", "= 20\n").replace("7 ", "");
     let clone = "clone(child_stack=0x7f00, flags=CLONE_VM|CLONE_FILES) = 12\n";
     assert_verdict(&format!("{clone}{cut}"), 1, &["not_followed"]);

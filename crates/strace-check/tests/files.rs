@@ -70,7 +70,7 @@ fn a_sendfile_that_finds_the_socket_full_counts() {
 }
 
 #[test]
-fn a_count_that_reaches_beyond_the_end_claims_no_more_than_was_left() {
+fn a_sendfile_count_beyond_the_end_of_the_file_is_limited_to_the_rest() {
     // As asyncio does, with the size of the file out of sight.
     let first = "sendfile(5, 3, [0] => [3932160], 5000000) = 3932160\n";
     assert_missing(
@@ -83,7 +83,7 @@ fn a_count_that_reaches_beyond_the_end_claims_no_more_than_was_left() {
 }
 
 #[test]
-fn the_end_of_the_file_is_no_cut() {
+fn the_end_of_a_sent_file_is_not_a_cut() {
     // Asked until nothing comes.
     assert_whole(
         "sendfile(5, 3, [0] => [3932160], 5000000) = 3932160\n\
@@ -107,7 +107,7 @@ fn the_end_of_the_file_is_no_cut() {
 }
 
 #[test]
-fn what_follows_a_file_shows_that_it_was_sent() {
+fn a_later_call_shows_that_a_file_was_sent() {
     let (cuts, summary) = answer(
         "sendfile(5, 3, NULL, 65536) = 3000\n\
          recvfrom(5, \"GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n\", 65536, 0, NULL, NULL) = 27\n\
@@ -118,7 +118,7 @@ fn what_follows_a_file_shows_that_it_was_sent() {
 }
 
 #[test]
-fn a_sendfile_that_cannot_work_on_this_file_counts_for_nothing() {
+fn a_sendfile_that_does_not_support_the_file_is_ignored() {
     assert_unseen(
         "sendfile(5, 3, NULL, 3000) = -1 EINVAL (Invalid argument)\nsendto(5, \"abc\"..., 3000, 0, NULL, 0) = 3000\n",
     );

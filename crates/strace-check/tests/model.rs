@@ -291,7 +291,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn what_the_model_cuts_is_what_the_trace_says(
+    fn the_report_matches_the_model(
         connections in prop::collection::vec(connection(), 1..6),
         style in style(),
         order in prop::collection::vec((0..6_usize, 0..3_u64, any::<bool>()), 40..300),

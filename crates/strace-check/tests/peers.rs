@@ -25,7 +25,7 @@ fn peer(happens: &str) -> Peer {
 }
 
 #[test]
-fn a_hang_up_that_epoll_reports_is_the_peers_doing() {
+fn a_hang_up_reported_by_epoll_is_caused_by_the_peer() {
     for events in ["EPOLLIN|EPOLLOUT|EPOLLERR|EPOLLHUP", "EPOLLHUP", "EPOLLIN|EPOLLHUP|EPOLLRDHUP", "0x201d"]
     {
         for call in ["epoll_wait(4, ", "epoll_pwait(4, "] {
@@ -50,7 +50,7 @@ fn a_hang_up_that_epoll_reports_is_the_peers_doing() {
 }
 
 #[test]
-fn what_epoll_says_of_others_or_of_half_an_end_is_not_a_hang_up() {
+fn epoll_events_of_others_and_half_closes_are_not_hang_ups() {
     for (line, is) in [
         ("epoll_wait(4, [{events=EPOLLHUP, data={u32=3, u64=3}}], 1024, -1) = 1\n", Peer::Waiting),
         ("epoll_wait(9, [{events=EPOLLHUP, data={u32=2, u64=94285}}], 1024, -1) = 1\n", Peer::Waiting),
@@ -67,7 +67,7 @@ fn what_epoll_says_of_others_or_of_half_an_end_is_not_a_hang_up() {
 }
 
 #[test]
-fn a_hang_up_that_poll_reports_is_the_peers_doing() {
+fn a_hang_up_reported_by_poll_is_caused_by_the_peer() {
     for (line, is) in [
         (
             "poll([{fd=7, events=POLLOUT}], 1, 1000) = 1 ([{fd=7, revents=POLLOUT|POLLERR|POLLHUP}])\n",
@@ -82,7 +82,7 @@ fn a_hang_up_that_poll_reports_is_the_peers_doing() {
 }
 
 #[test]
-fn errors_that_only_a_lost_peer_brings_are_the_peers_doing() {
+fn errors_of_a_lost_peer_are_caused_by_the_peer() {
     for line in [
         "read(7, 0x7f00, 8192) = -1 ECONNRESET (Connection reset by peer)\n",
         "read(7, 0x7f00, 8192) = -1 ETIMEDOUT (Connection timed out)\n",
@@ -99,7 +99,7 @@ fn errors_that_only_a_lost_peer_brings_are_the_peers_doing() {
 }
 
 #[test]
-fn a_word_that_another_connection_has_taken_over_is_not_the_first_ones() {
+fn a_reused_epoll_data_word_belongs_to_the_new_connection() {
     // The server uses descriptors as words, and the descriptor is used again.
     let (cuts, _) = read(
         "accept4(3, NULL, NULL, 0) = 7\n\

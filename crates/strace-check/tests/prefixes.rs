@@ -30,7 +30,7 @@ fn assert_cut_behind(before: &str) -> Cut {
 }
 
 #[test]
-fn the_address_and_the_number_of_a_call_are_passed_over() {
+fn the_address_and_the_number_of_a_call_are_skipped() {
     for site in
         ["[00007fb741528f63] ", "[????????????????] ", "[ 288] ", "[   1] ", "[ 288] [00007fb741528f63] "]
     {
@@ -42,7 +42,7 @@ fn the_address_and_the_number_of_a_call_are_passed_over() {
 }
 
 #[test]
-fn the_name_of_a_process_is_passed_over() {
+fn the_name_of_a_process_is_skipped() {
     for name in
         ["<python3>", "<tokio-runtime-w>", "<my server>", "<a\\76b>", "<node> /* 12 in strace's PID NS */"]
     {
@@ -67,7 +67,7 @@ fn constants_are_read_as_numbers_and_with_their_names() {
 }
 
 #[test]
-fn threads_are_told_from_processes_by_the_number_of_their_flags() {
+fn threads_are_recognised_by_numeric_clone_flags() {
     for flags in
         ["flags=0x3d0f00", "flags=0x3d0f00 /* CLONE_VM|CLONE_FS|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD */"]
     {
@@ -99,7 +99,7 @@ fn hexadecimal_descriptors_and_results_are_read() {
 }
 
 #[test]
-fn names_of_arguments_are_passed_over() {
+fn names_of_arguments_are_skipped() {
     let (cuts, _) = read(
         "accept4(sockfd=4, addr=NULL, addrlen=NULL, flags=SOCK_CLOEXEC) = 5\n\
          sendto(sockfd=5, buf=\"HTTP/1.1 200 OK\\r\\n\"..., len=1000, flags=0, dest_addr=NULL, addrlen=0) = 400\n\
@@ -109,7 +109,7 @@ fn names_of_arguments_are_passed_over() {
 }
 
 #[test]
-fn stacks_and_dumps_between_the_lines_are_passed_over() {
+fn stacks_and_dumps_between_the_lines_are_skipped() {
     let (cuts, _) = read(
         "7 accept4(4, NULL, NULL, 0) = 5\n > /usr/lib/libc.so.6(accept4+0x63) [0x10f63]\n\
          7 write(5, \"HTTP/1.1 200 OK\\r\\n\"..., 1000) = 400\n \
@@ -120,7 +120,7 @@ fn stacks_and_dumps_between_the_lines_are_passed_over() {
 
 /// What `strace -f` writes to its standard error: the first process is nameless while it is alone.
 #[test]
-fn a_process_that_gets_its_number_late_stays_the_same() {
+fn a_process_whose_number_appears_late_stays_the_same() {
     let (cuts, summary) = read(
         "accept4(3, NULL, NULL, SOCK_CLOEXEC) = 4\n\
          write(4, \"HTTP/1.1 200 OK\\r\\n\"..., 1000) = 400\n\
@@ -144,7 +144,7 @@ fn a_process_that_gets_its_number_late_stays_the_same() {
 }
 
 #[test]
-fn the_parent_may_return_from_its_fork_under_its_new_number() {
+fn the_return_of_fork_may_have_the_parents_new_number() {
     // As with `-qq`: nobody says who is new. In the middle of a call, the parent can only return from it.
     let (cuts, summary) = read(
         "accept4(3, NULL, NULL, SOCK_CLOEXEC) = 4\n\
@@ -160,7 +160,7 @@ fn the_parent_may_return_from_its_fork_under_its_new_number() {
 }
 
 #[test]
-fn the_process_that_strace_was_attached_to_is_no_child() {
+fn the_process_that_strace_attached_to_is_not_a_child() {
     let (cuts, summary) = read(
         "strace: Process 5440 attached\n\
          accept4(3, NULL, NULL, SOCK_CLOEXEC) = 4\n\

@@ -29,7 +29,7 @@ fn heads_with_bare_line_feeds_end() {
 }
 
 #[test]
-fn a_tunnel_with_its_head_out_of_sight_is_nobodys_answer() {
+fn a_tunnel_without_a_visible_head_is_not_a_response() {
     let summary = nothing_cut(
         "accept(3, NULL, NULL) = 7\nwrite(7, \"HTTP/1.1 101 Switching Protocols\"..., 129) = 129\n\
          write(7, \"\\201\\5hello\"..., 5000) = 300\nshutdown(7, SHUT_WR) = 0\n\
@@ -41,7 +41,7 @@ fn a_tunnel_with_its_head_out_of_sight_is_nobodys_answer() {
 }
 
 #[test]
-fn a_request_that_is_looked_at_twice_is_one_request() {
+fn a_request_read_twice_with_msg_peek_is_one_request() {
     // A server that peeks for the protocol: the HEAD belongs to the first answer alone.
     let (cuts, _) = read(
         "accept(3, NULL, NULL) = 7\n\
@@ -55,7 +55,7 @@ fn a_request_that_is_looked_at_twice_is_one_request() {
 }
 
 #[test]
-fn an_answer_to_a_request_out_of_sight_may_have_no_body() {
+fn a_response_to_an_invisible_request_may_have_no_body() {
     // Two requests in one read, of which strace shows the first: the second may be HEAD.
     let begin = "accept(3, NULL, NULL) = 7\n\
                  recvfrom(7, \"GET / HTTP/1.1\\r\\nHost: a\"..., 8192, 0, NULL, NULL) = 80\n\
@@ -79,7 +79,7 @@ fn other_methods_keep_their_place_in_the_line() {
 }
 
 #[test]
-fn answers_behind_one_with_too_many_bytes_are_still_followed() {
+fn responses_after_one_with_too_many_bytes_are_followed() {
     let (cuts, _) = read(
         "accept(3, NULL, NULL) = 7\n\
          write(7, \"HTTP/1.1 200 OK\\r\\ncontent-length: 2\\r\\n\\r\\nok\\r\\n\", 42) = 42\n\
@@ -89,7 +89,7 @@ fn answers_behind_one_with_too_many_bytes_are_still_followed() {
 }
 
 #[test]
-fn a_program_that_is_started_meanwhile_does_not_keep_the_connection() {
+fn execve_closes_descriptors_marked_close_on_exec() {
     for start in [
         "1 vfork( <unfinished ...>\n2 execve(\"/bin/sleep\", [\"sleep\", \"9\"], 0x7f00 /* 9 vars */) = 0\n1 <... vfork resumed>) = 2\n",
         "1 clone(child_stack=NULL, flags=CLONE_CHILD_CLEARTID|SIGCHLD) = 2\n2 execve(\"/bin/sleep\", [\"sleep\", \"9\"], 0x7f00 /* 9 vars */) = 0\n",
@@ -132,7 +132,7 @@ fn several_messages_in_one_call_are_read() {
 }
 
 #[test]
-fn an_answer_in_one_write_with_its_interim_answer_is_not_lost() {
+fn a_response_in_one_write_with_its_interim_response_is_followed() {
     // The head of the interim answer is longer than what strace shows, and so is all that follows it.
     let hints = r"HTTP/1.1 103 Early Hints\r\nLink: <";
     let begin = "accept(3, NULL, NULL) = 7\n";

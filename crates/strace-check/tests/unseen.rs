@@ -47,7 +47,7 @@ fn connection(answer: &str) -> String {
 const HEAD: &str = r"HTTP/1.1 200 OK\r\nServer: testser";
 
 #[test]
-fn an_answer_taken_as_offered_with_its_promise_out_of_sight_is_not_whole() {
+fn a_fully_accepted_response_without_a_visible_length_is_not_whole() {
     // Content-Length: 1000000, and 300000 bytes of it in writes that are taken in full.
     let answer = format!(
         "sendto(7, \"{HEAD}\"..., 97, 0, NULL, 0) = 97\n{}",
@@ -75,7 +75,7 @@ fn an_answer_taken_as_offered_with_its_promise_out_of_sight_is_not_whole() {
 }
 
 #[test]
-fn a_head_longer_than_what_is_printed_promises_nothing_that_can_be_seen() {
+fn a_head_longer_than_the_printed_part_has_no_visible_length() {
     let head = format!("HTTP/1.1 200 OK\\r\\nset-cookie: {}", "c".repeat(4066));
     assert_told(
         &connection(&format!("write(7, \"{head}\"..., 305000) = 305000\n")),
@@ -86,7 +86,7 @@ fn a_head_longer_than_what_is_printed_promises_nothing_that_can_be_seen() {
 }
 
 #[test]
-fn chunks_that_leave_the_view_do_not_end_in_it() {
+fn chunks_beyond_the_visible_part_have_no_visible_end() {
     let head = r"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
     // The first chunk ends beyond the string; whether a last one follows is not to be seen.
     let body = "7D0\\r\\nabc";
@@ -102,7 +102,7 @@ fn chunks_that_leave_the_view_do_not_end_in_it() {
 }
 
 #[test]
-fn what_the_kernel_refused_and_took_later_is_evidence() {
+fn refused_bytes_that_were_written_later_are_evidence() {
     let begin = format!("write(7, \"{HEAD}\"..., 300097) = 219264\n");
     let full = "write(7, \"xxx\"..., 80833) = -1 EAGAIN (Resource temporarily unavailable)\n";
     let rest = "write(7, \"xxx\"..., 80833) = 80833\n";
@@ -119,7 +119,7 @@ fn what_the_kernel_refused_and_took_later_is_evidence() {
 }
 
 #[test]
-fn what_a_head_says_of_its_body_is_evidence() {
+fn the_body_length_in_a_head_is_evidence() {
     // No body at all.
     let head = r#"write(7, "HTTP/1.1 304 Not Modified\r\nETag: "..., 97) = 97"#;
     assert_told(&connection(&format!("{head}\n")), 0, [0, 1, 0], &[]);
@@ -134,7 +134,7 @@ fn what_a_head_says_of_its_body_is_evidence() {
 }
 
 #[test]
-fn answers_on_a_connection_that_stays_open_are_not_whole_either() {
+fn responses_without_a_length_on_an_open_connection_are_not_whole() {
     let answer = format!("write(7, \"{HEAD}\"..., 5000) = 5000\n");
     let trace = format!("accept4(5, NULL, NULL, SOCK_CLOEXEC) = 7\n{}", answer.repeat(3));
     let told = tell(&trace);
@@ -144,7 +144,7 @@ fn answers_on_a_connection_that_stays_open_are_not_whole_either() {
 }
 
 #[test]
-fn a_correct_server_at_the_default_length_of_strings_gives_no_alarm() {
+fn a_correct_server_traced_with_short_strings_is_no_false_alarm() {
     for trace in [
         include_str!("fixtures/hyper-1.12.0-whole.strace"),
         include_str!("fixtures/hyper-1.12.0-whole-plain.strace"),

@@ -112,7 +112,7 @@ fn all_glyphs() -> Vec<u8> {
 }
 
 #[test]
-fn the_parts_of_this_test_make_usable_fonts() {
+fn the_fonts_built_by_these_tests_are_valid() {
     assert!(drawn(&latin_with(&[]), "Whole", 40.0).is_ok());
     // One lookup, single substitution by a difference of 0.
     let subtable = [words(&[1, 6, 0]), all_glyphs()].concat();
@@ -178,7 +178,7 @@ fn shared_rules_are_counted_each_time() {
 }
 
 #[test]
-fn lookups_that_name_each_other_are_counted() {
+fn lookups_that_call_each_other_are_counted() {
     // Each lookup's rule calls the next one 60 times, and the last the first: 60 to the power of 64.
     let count = 12;
     let mut list = words(&[count]);
@@ -203,7 +203,7 @@ fn lookups_that_name_each_other_are_counted() {
 }
 
 #[test]
-fn substitutions_that_double_again_and_again_are_refused() {
+fn substitutions_that_double_repeatedly_are_refused() {
     // 20 lookups that replace each glyph by two of it.
     let count = 20;
     let glyphs = 300;
@@ -296,7 +296,7 @@ fn compressed_fonts_have_their_sizes_checked_before_they_are_unpacked() {
 }
 
 #[test]
-fn coordinates_far_away_are_no_picture() {
+fn coordinates_far_away_give_no_picture() {
     let far = composites(|_| vec![]);
     let mut all = tables(&far);
     for (tag, table) in &mut all {

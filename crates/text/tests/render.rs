@@ -49,7 +49,7 @@ fn all_font_containers_give_the_same_picture() {
 }
 
 #[test]
-fn what_is_no_font_is_refused() {
+fn a_file_that_is_not_a_font_is_refused() {
     let not = |bytes: &[u8]| render(&Asked { fonts: &[bytes], text: "x", size: 12.0, colour: [0; 4] });
     for bytes in [&b""[..], b"hello", b"\0\x01\0\0", b"wOFF", b"wOF2\0\x01\0\0", b"OTTO\xff\xff\0\0\0\0\0\0"]
     {
@@ -62,7 +62,7 @@ fn drawn(file: &[u8]) -> Result<Raster, Error> {
 }
 
 #[test]
-fn a_cut_font_is_refused_wherever_it_is_cut() {
+fn a_font_cut_at_any_byte_is_refused() {
     for name in ["latin.ttf", "latin.woff", "latin.woff2", "garamond.otf", "arabic.ttf", "colours.ttf"] {
         let whole = font(name);
         // The padding after the last table is nobody's loss.
@@ -142,7 +142,7 @@ fn lines_stack_and_sizes_scale() {
 }
 
 #[test]
-fn a_ligature_is_one_glyph_and_a_mark_stands_over_its_letter() {
+fn a_ligature_is_one_glyph_and_a_mark_is_above_its_letter() {
     // In "ffi" the hooks of the letters melt into each other: there is less ink than in its letters.
     let ink_of = |text: &str| ink(&made(&["garamond.otf"], text, 60.0).unwrap());
     let (together, apart) = (ink_of("ffi"), 2 * ink_of("f") + ink_of("i"));
@@ -169,7 +169,7 @@ fn arabic_joins_and_runs_from_the_right() {
 }
 
 #[test]
-fn a_character_that_one_font_lacks_is_taken_from_the_next() {
+fn a_character_missing_in_one_font_is_taken_from_the_next() {
     let both = made(&["latin.ttf", "arabic.ttf"], "Salam سلام", 40.0).unwrap();
     let latin = made(&["latin.ttf"], "Salam ", 40.0).unwrap();
     let arabic = made(&["arabic.ttf"], "سلام", 40.0).unwrap();
@@ -243,7 +243,7 @@ fn the_golden_text() {
 
 // Letters that touch were darker where they do: the alpha of the colour was laid on glyph by glyph.
 #[test]
-fn a_translucent_text_is_an_opaque_one_seen_through() {
+fn a_translucent_text_is_an_opaque_one_times_alpha() {
     let file = font("arabic.ttf");
     let made = |alpha| {
         render(&Asked { fonts: &[&file], text: "السلام", size: 80.0, colour: [200, 0, 0, alpha] }).unwrap()

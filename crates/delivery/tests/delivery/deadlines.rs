@@ -91,7 +91,7 @@ impl tracing::Subscriber for Log {
 
 // DLV-008, DLV-002
 #[tokio::test(start_paused = true)]
-async fn what_is_not_done_at_the_drain_deadline_is_cut_counted_and_logged() {
+async fn responses_open_at_the_drain_deadline_are_cut_counted_and_logged() {
     let log = Log::default();
     let _guard = tracing::subscriber::set_default(log.clone());
     let mut served = serve(Then::Waits);
@@ -131,7 +131,7 @@ async fn a_connection_without_a_request_ends_at_once_on_a_drain() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_head_that_does_not_end_is_given_up() {
+async fn a_head_without_an_end_times_out() {
     let mut served = serve(Then::Ends);
     served.client.write_all(&GET[..GET.len() - 2]).await.unwrap();
     let began = Instant::now();
@@ -146,7 +146,7 @@ async fn a_head_that_does_not_end_is_given_up() {
 
 /// A byte now and then is no reprieve.
 #[tokio::test(start_paused = true)]
-async fn a_head_that_trickles_is_given_up() {
+async fn a_head_sent_byte_by_byte_times_out() {
     let mut served = serve(Then::Ends);
     let trickle = b"GET / HTTP/1.1\r\nx: ".iter().chain(std::iter::repeat(&b'x'));
     let began = Instant::now();
@@ -187,7 +187,7 @@ async fn a_body_that_fails_is_a_cut_with_that_cause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_that_panics_is_answered_in_its_place() {
+async fn the_response_to_a_handler_that_panics_is_500() {
     let (mut client, server) = tokio::io::duplex(1 << 16);
     let connections = Connections::new(Config::default());
     let stats = connections.stats();

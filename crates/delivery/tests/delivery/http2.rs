@@ -78,7 +78,7 @@ fn length(response: &Response<h2::RecvStream>) -> Option<&str> {
 
 // RFC 9113, 8.1.1: DATA in the answer to HEAD is a malformed response.
 #[tokio::test(start_paused = true)]
-async fn the_answer_to_head_tells_its_length_and_has_no_body() {
+async fn the_response_to_head_has_a_length_and_no_body() {
     let mut client = Client::new(65_535).await;
     let mut response = client.ask(Method::HEAD, "/200/200000").await;
     assert_eq!((response.status(), length(&response)), (StatusCode::OK, Some("200000")));
@@ -98,7 +98,7 @@ async fn the_answer_to_head_tells_its_length_and_has_no_body() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_without_content_have_no_body() {
+async fn responses_without_content_have_no_body() {
     let mut client = Client::new(65_535).await;
     for path in ["/204/5", "/304/5"] {
         let response = client.ask(Method::GET, path).await;
@@ -157,7 +157,7 @@ async fn streams_of_a_dropped_connection_are_cuts() {
 
 // DLV-002: the service's part is done and the connection has all of the body, which is more than the peer's window.
 #[tokio::test(start_paused = true)]
-async fn an_answer_lost_between_the_service_and_the_wire_is_a_cut() {
+async fn a_response_lost_between_the_service_and_the_wire_is_a_cut() {
     let mut client = Client::new(1000).await;
     let response = client.ask(Method::GET, "/200/10000").await;
     let stats = client.stats();
@@ -171,7 +171,7 @@ async fn an_answer_lost_between_the_service_and_the_wire_is_a_cut() {
 
 // A malformed connection is nobody's request.
 #[tokio::test(start_paused = true)]
-async fn a_preface_alone_is_no_request() {
+async fn a_preface_alone_is_not_a_request() {
     let (mut client, server): (DuplexStream, DuplexStream) = tokio::io::duplex(1 << 16);
     let connections = Connections::new(Config::default());
     let stats = connections.stats();
@@ -202,7 +202,7 @@ async fn streams_cut_at_the_drain_deadline_are_counted_before_the_drain_ends() {
 
 // DLV-004: the answer to an upload that goes on was followed by a reset in the same breath, and curl threw it away.
 #[tokio::test(start_paused = true)]
-async fn an_upload_that_goes_on_is_read_for_a_while_after_its_answer() {
+async fn an_upload_that_continues_after_its_response_is_read_for_a_bounded_time() {
     let mut client = Client::new(65_535).await;
     let request = Request::builder().method(Method::POST).uri("http://x/413/5").body(()).unwrap();
     poll_fn(|cx| client.send.poll_ready(cx)).await.unwrap();

@@ -70,7 +70,7 @@ async fn without_a_ledger_a_request_is_open_until_its_body_is_given() {
 
 /// A head that is refused before its end is answered once and counted once, whatever comes after it.
 #[tokio::test(start_paused = true)]
-async fn a_refused_head_is_one_whole_response_and_no_request() {
+async fn a_refused_head_is_one_whole_response_and_not_a_request() {
     let large = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(300_000));
     let twice = format!("{large}{large}");
     let requests = [
@@ -108,7 +108,7 @@ async fn a_refused_head_is_one_whole_response_and_no_request() {
 
 // DLV-003: a client could make false cuts by sending requests behind one whose answer ends the connection.
 #[tokio::test(start_paused = true)]
-async fn requests_that_were_never_begun_are_no_cuts() {
+async fn requests_that_were_not_begun_are_not_cuts() {
     const LAST: &str = "GET /9 HTTP/1.1\r\nhost: x\r\n\r\n";
     let chunked = "POST /9 HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\nno field\r\n\r\n";
     for (sent, whole) in [(format!("GET /9 HTTP/1.0\r\n\r\n{LAST}"), 1), (format!("{chunked}{LAST}"), 1)] {

@@ -138,7 +138,7 @@ async fn a_slow_stream_is_cut() {
 
 // The connection has all of the response, which is more than the peer's window: nothing else would end the wait.
 #[tokio::test(start_paused = true)]
-async fn a_stream_whose_tail_waits_for_its_window_is_cut() {
+async fn a_stream_whose_end_waits_for_flow_control_is_cut() {
     let (client, server) = tokio::io::duplex(1 << 20);
     let connections = Connections::new(Config::default());
     let stats = connections.stats();

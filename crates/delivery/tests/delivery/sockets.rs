@@ -66,7 +66,7 @@ async fn accepted_is_not_received() {
 
 // DLV-002, DLV-006: the peer finished sending, and resets later: the lingering close does not wait for its stall timer.
 #[tokio::test]
-async fn a_reset_after_the_peer_had_finished_ends_the_lingering_close() {
+async fn a_reset_after_the_peers_fin_ends_the_lingering_close() {
     let (server, address, verdicts) = start(|config| {
         let mut linger = Linger::default();
         linger.stall = Duration::from_secs(24 * 3600);

@@ -17,7 +17,7 @@ use crate::support::{Odd, Verdicts};
 
 // DLV-006: the end of TCP without a word in TLS was a failure, and the whole answer was told as cut.
 #[tokio::test]
-async fn a_client_that_half_closes_without_close_notify_has_a_whole_answer() {
+async fn a_client_that_half_closes_without_close_notify_gets_a_whole_response() {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
     let verdicts = Verdicts::default();

@@ -35,7 +35,7 @@ fn verdicts(first: &[u8], answer: &[u8], rest: &[u8]) -> Vec<Verdict> {
 }
 
 #[test]
-fn the_rest_of_a_refused_head_is_no_request() {
+fn bytes_after_a_refused_head_are_not_a_request() {
     let whole = vec![(0, 0, None)];
     assert_eq!(verdicts(b"GET / HTTP/1.1\r\nx: aaa", REFUSAL, b"aaa\r\n\r\n"), whole);
     assert_eq!(verdicts(b"GET /aaa", REFUSAL, b"aaa HTTP/1.1\r\nhost: x\r\n\r\n"), whole);
@@ -47,13 +47,13 @@ fn the_rest_of_a_refused_head_is_no_request() {
 }
 
 #[test]
-fn what_is_pipelined_behind_the_last_answer_is_no_request() {
+fn input_after_the_last_response_is_not_a_request() {
     let two = b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n";
     assert_eq!(verdicts(two, REFUSAL, b"GET / HTTP/1.1\r\n\r\n"), [(0, 0, None)]);
 }
 
 #[test]
-fn what_is_pipelined_behind_another_answer_is_owed_one() {
+fn a_request_pipelined_after_another_is_owed_a_response() {
     let two = b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n";
     let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
     let list = verdicts(two, answer, b"");

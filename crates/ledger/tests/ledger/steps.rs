@@ -97,7 +97,7 @@ fn finishing_waits_for_a_pending_shutdown() {
 }
 
 #[test]
-fn a_shutdown_that_pends_for_too_long_is_a_stall() {
+fn a_shutdown_pending_for_too_long_is_a_stall() {
     let (stream, cued, verdicts, returned) = reclaimed(ANSWER);
     drop(stream);
     let mut finish = pin!(take(&returned).finish(Linger::default(), |time| {

@@ -111,7 +111,7 @@ async fn answered_after_the_peer_finished() -> (TcpStream, Verdicts, Closing<Tcp
 
 /// The same after the peer had finished sending: no read tells of the reset then.
 #[tokio::test]
-async fn finishing_ends_when_a_peer_that_had_finished_resets() {
+async fn finishing_ends_when_a_peer_that_sent_a_fin_resets() {
     let (client, verdicts, closing) = answered_after_the_peer_finished().await;
     let mut linger = Linger::default();
     linger.stall = Duration::from_secs(3600);
@@ -140,7 +140,7 @@ async fn finishing_ends_when_a_peer_that_had_finished_resets() {
 
 /// A peer that has finished sending, and reads slowly, gets all.
 #[tokio::test]
-async fn finishing_waits_for_a_peer_that_had_finished_and_reads() {
+async fn finishing_waits_for_a_peer_that_sent_a_fin_and_reads() {
     let (mut client, verdicts, closing) = answered_after_the_peer_finished().await;
     let (looks, looked) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
     let mut finishing = tokio::spawn({

@@ -267,7 +267,7 @@ proptest! {
     }
 
     #[test]
-    fn what_parses_prints_and_reads_back(text in some_options()) {
+    fn parsed_recipes_print_and_parse_back(text in some_options()) {
         if let Ok(parsed) = parse_options(&text, Dialect::Url, ParseMode::default()) {
             prop_assert_eq!(read_back(&parsed.value, Dialect::Url), Ok(parsed.value));
         }

@@ -57,7 +57,7 @@ fn source_error<T>(error: SourceError) -> Result<T, OptionError> {
 }
 
 #[test]
-fn only_the_exact_prefix_is_this_interface() {
+fn only_the_exact_prefix_is_the_url_interface() {
     // URL-001, URL-002
     for target in [
         "/",
@@ -182,7 +182,7 @@ fn sources_with_impossible_characters_are_refused() {
 }
 
 #[test]
-fn a_missing_source_is_told() {
+fn a_missing_source_is_an_error() {
     for target in [
         "/cdn-cgi/image/w=8",
         "/cdn-cgi/image/w=8/",
@@ -296,7 +296,7 @@ fn colours_may_have_raw_commas_and_plus_signs() {
 
 // `onerror=redirect` beside a refused option was 400.
 #[test]
-fn onerror_counts_beside_a_refused_option() {
+fn onerror_applies_beside_a_refused_option() {
     for text in [
         "onerror=redirect,fit=fill",
         "format=jpg,onerror=redirect",
@@ -396,14 +396,14 @@ fn aliases_are_the_same_options() {
 }
 
 #[test]
-fn the_last_of_two_wins() {
+fn the_last_of_two_equal_options_counts() {
     assert_eq!(transform("w=50,width=60").width, Some(Extent::Pixels(60)));
     assert_eq!(width("width=auto,w=60", &ClientHints::default()), Some(Extent::Pixels(60)));
     assert_eq!(width("w=60,width=auto", &ClientHints::default()), Some(Extent::Pixels(1200)));
 }
 
 #[test]
-fn an_unknown_format_is_told_with_the_known_ones() {
+fn the_error_of_an_unknown_format_lists_the_known_ones() {
     // URL-018
     for unknown in ["jpg", "gif", "rgb", "WEBP", ""] {
         let error = options(&format!("format={unknown}")).unwrap_err();
@@ -415,7 +415,7 @@ fn an_unknown_format_is_told_with_the_known_ones() {
 }
 
 #[test]
-fn a_width_that_is_no_number_is_ignored_with_a_warning() {
+fn a_width_that_is_not_a_number_is_ignored_with_a_warning() {
     // URL-019
     for text in ["width=abc", "height=abc", "width=NaN", "width=inf", "width="] {
         assert!(transform(text).is_identity(), "{text}");
@@ -442,7 +442,7 @@ fn an_unknown_option_is_ignored_with_a_warning() {
 }
 
 #[test]
-fn strict_mode_turns_doubts_into_errors() {
+fn strict_mode_turns_warnings_into_errors() {
     let strict = ParseMode::new(true);
     for text in ["blurr=5,width=50", "width=abc", "width=50,odd"] {
         let parsed = url::parse_with(&format!("/cdn-cgi/image/{text}/a.jpg"), strict).unwrap();
@@ -464,7 +464,7 @@ fn strict_mode_turns_doubts_into_errors() {
 }
 
 #[test]
-fn every_fit_has_its_word() {
+fn every_fit_has_a_keyword() {
     for (word, fit) in [
         ("scale-down", Fit::ScaleDown),
         ("scale-up", Fit::ScaleUp),
@@ -742,7 +742,7 @@ fn format_auto_is_negotiated_by_names_only() {
 }
 
 #[test]
-fn width_auto_takes_the_breakpoint_that_is_wide_enough() {
+fn width_auto_uses_the_smallest_breakpoint_that_is_wide_enough() {
     // URL-180, URL-181, URL-183
     let chosen = |options: &str, viewport| {
         width(
@@ -764,7 +764,7 @@ fn width_auto_takes_the_breakpoint_that_is_wide_enough() {
 }
 
 #[test]
-fn width_auto_without_a_hint_looks_at_the_device() {
+fn width_auto_without_a_hint_depends_on_the_device() {
     // URL-182, URL-184
     let chosen = |options: &str, user_agent| width(options, &ClientHints { user_agent, ..<_>::default() });
     let (iphone, desktop) =
@@ -781,7 +781,7 @@ fn width_auto_without_a_hint_looks_at_the_device() {
 }
 
 #[test]
-fn onerror_is_handed_on() {
+fn onerror_is_passed_on() {
     // URL-170
     assert!(resolve("onerror=redirect", &ClientHints::default()).onerror_redirect);
     assert!(!resolve("width=5", &ClientHints::default()).onerror_redirect);
