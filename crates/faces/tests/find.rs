@@ -1,4 +1,4 @@
-//! The detector on a photograph of a face, on anything else, and within its means.
+//! The detector on a photograph of a face, on other pictures, and within the limits of a request.
 
 #![allow(clippy::unwrap_used)]
 
@@ -26,7 +26,7 @@ fn astronaut() -> (u32, u32, Vec<u8>) {
     (probe.width, probe.height, rgb)
 }
 
-/// Left, top, width, height and score by the authors' own program (libfacedetection 3) on the same picture.
+/// Left, top, width, height and score from the authors' own program (libfacedetection 3) for the same picture.
 #[test]
 fn the_face_matches_the_authors_program() {
     let (w, h, rgb) = astronaut();

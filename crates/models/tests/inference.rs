@@ -1,4 +1,4 @@
-//! Models that were made by hand, so that every pixel of what they say can be computed.
+//! Hand-made models, so that every pixel of their output can be computed.
 
 #![allow(clippy::unwrap_used)]
 
@@ -59,7 +59,7 @@ fn a_mask_is_the_sigmoid_of_the_last_output() {
     }
 }
 
-// Larger and smaller than a tile, of a fixed and of any size, and as high as one row: no seam, no shift.
+// Larger and smaller than a tile, with a fixed and a dynamic size, and one row high: no seam, no shift.
 #[test]
 fn tiles_make_one_picture() {
     let fixed = onnx::enlarger(2, 1.0, [0.0; 3], Axis::Of(8), Axis::Of(12));

@@ -1,4 +1,4 @@
-//! Peers that went away: their answers are cut, and not by the server.
+//! Peers that left: their responses are cut, but not by the server.
 
 use strace_check::{Cut, Options, Peer, Summary, check};
 
@@ -8,7 +8,7 @@ fn read(trace: &str) -> (Vec<Cut>, Summary) {
     (cuts, summary)
 }
 
-/// What is said of the peer when this happens between a short write and the end.
+/// The reported state of the peer with these calls between a short write and the end.
 #[track_caller]
 fn peer(happens: &str) -> Peer {
     let (cuts, summary) = read(&format!(
@@ -33,7 +33,7 @@ fn a_hang_up_reported_by_epoll_is_caused_by_the_peer() {
             assert_eq!(peer(&line), Peer::Gone, "{line}");
         }
     }
-    // Newer versions print the word alone.
+    // Newer versions print only the word.
     let modify = "epoll_ctl(4, EPOLL_CTL_MOD, 7, {events=EPOLLIN, data=0x1234}) = 0\n";
     assert_eq!(
         peer(&format!("{modify}epoll_wait(4, [{{events=EPOLLHUP, data=0x1234}}], 1024, -1) = 1\n")),
@@ -55,7 +55,7 @@ fn epoll_events_of_others_and_half_closes_are_not_hang_ups() {
         ("epoll_wait(4, [{events=EPOLLHUP, data={u32=3, u64=3}}], 1024, -1) = 1\n", Peer::Waiting),
         ("epoll_wait(9, [{events=EPOLLHUP, data={u32=2, u64=94285}}], 1024, -1) = 1\n", Peer::Waiting),
         ("epoll_wait(4, [{events=EPOLLOUT, data={u32=2, u64=94285}}], 1024, -1) = 1\n", Peer::Waiting),
-        // The report on a zero-copy write looks like this.
+        // The notification of a zero-copy write has this form.
         ("epoll_wait(4, [{events=EPOLLERR, data={u32=2, u64=94285}}], 1024, -1) = 1\n", Peer::Waiting),
         (
             "epoll_wait(4, [{events=EPOLLIN|EPOLLRDHUP, data={u32=2, u64=94285}}], 1024, -1) = 1\n",
@@ -100,7 +100,7 @@ fn errors_of_a_lost_peer_are_caused_by_the_peer() {
 
 #[test]
 fn a_reused_epoll_data_word_belongs_to_the_new_connection() {
-    // The server uses descriptors as words, and the descriptor is used again.
+    // The server uses descriptors as data words, and the descriptor is reused.
     let (cuts, _) = read(
         "accept4(3, NULL, NULL, 0) = 7\n\
          epoll_ctl(4, EPOLL_CTL_ADD, 7, {events=EPOLLIN, data={u32=7, u64=7}}) = 0\nclose(7) = 0\n\

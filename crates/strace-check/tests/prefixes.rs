@@ -1,4 +1,4 @@
-//! Options of strace that change how a line looks: whose it is, and what its words are.
+//! Options of strace that change the form of lines: prefixes, and how words are printed.
 
 use strace_check::{Cut, Ending, Options, Summary, check};
 
@@ -8,7 +8,7 @@ fn read(trace: &str) -> (Vec<Cut>, Summary) {
     (cuts, summary)
 }
 
-/// An answer that is cut, with `before` in front of each line.
+/// A cut response, with `before` at the start of each line.
 #[track_caller]
 fn assert_cut_behind(before: &str) -> Cut {
     let trace: String = [
@@ -71,7 +71,7 @@ fn threads_are_recognised_by_numeric_clone_flags() {
     for flags in
         ["flags=0x3d0f00", "flags=0x3d0f00 /* CLONE_VM|CLONE_FS|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD */"]
     {
-        // A thread writes the end of what its parent began: one table, a whole answer.
+        // A thread writes the end of its parent's response: one table, a whole response.
         let (cuts, summary) = read(&format!(
             "1 accept4(4, NULL, NULL, 0) = 5\n\
              1 write(5, \"HTTP/1.1 200 OK\\r\\n\"..., 1000) = 400\n\
@@ -80,7 +80,7 @@ fn threads_are_recognised_by_numeric_clone_flags() {
         ));
         assert_eq!((cuts.len(), summary.whole), (0, 1), "{flags}");
     }
-    // A child of its own: the parent's close is not the end.
+    // A child with its own table: the parent's close is not the end.
     let (cuts, summary) = read(
         "1 accept4(4, NULL, NULL, 0) = 5\n\
          1 clone(child_stack=NULL, flags=0x1200000|17, child_tidptr=0x7f00) = 2\n1 close(5) = 0\n\
@@ -118,7 +118,7 @@ fn stacks_and_dumps_between_the_lines_are_skipped() {
     assert_eq!((cuts.len(), cuts[0].missing), (1, 600));
 }
 
-/// What `strace -f` writes to its standard error: the first process is nameless while it is alone.
+/// The output of `strace -f` on standard error: a single process has no number.
 #[test]
 fn a_process_whose_number_appears_late_stays_the_same() {
     let (cuts, summary) = read(
@@ -145,7 +145,7 @@ fn a_process_whose_number_appears_late_stays_the_same() {
 
 #[test]
 fn the_return_of_fork_may_have_the_parents_new_number() {
-    // As with `-qq`: nobody says who is new. In the middle of a call, the parent can only return from it.
+    // As with `-qq`: new processes are not announced. During a call, the parent can only return from it.
     let (cuts, summary) = read(
         "accept4(3, NULL, NULL, SOCK_CLOEXEC) = 4\n\
          clone(child_stack=NULL, flags=CLONE_CHILD_CLEARTID|SIGCHLD <unfinished ...>\n\

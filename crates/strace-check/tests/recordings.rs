@@ -9,7 +9,7 @@ fn read(trace: &str) -> (Vec<Cut>, Summary) {
     (cuts, summary)
 }
 
-/// The body of 15,000,000 bytes and its head of 126, less the 219,264 bytes that a Unix socket takes at once.
+/// The body of 15,000,000 bytes and its head of 126, minus the 219,264 bytes that a Unix socket accepts at once.
 const MISSING: u64 = 14_780_862;
 
 fn assert_cut(trace: &str) -> Cut {

@@ -1,4 +1,4 @@
-//! What servers do that are not hyper: seen in traces of real ones, and cut down to the lines that matter.
+//! Traces of other servers than hyper, reduced to the relevant lines.
 
 use strace_check::{Cut, Ending, Options, Summary, check};
 
@@ -42,7 +42,7 @@ fn a_tunnel_without_a_visible_head_is_not_a_response() {
 
 #[test]
 fn a_request_read_twice_with_msg_peek_is_one_request() {
-    // A server that peeks for the protocol: the HEAD belongs to the first answer alone.
+    // A server that peeks to detect the protocol: the HEAD belongs to the first response only.
     let (cuts, _) = read(
         "accept(3, NULL, NULL) = 7\n\
          recvfrom(7, \"HEAD / HTTP/1.1\\r\\n\\r\\n\", 8192, MSG_PEEK, NULL, NULL) = 19\n\
@@ -62,7 +62,7 @@ fn a_response_to_an_invisible_request_may_have_no_body() {
                  write(7, \"HTTP/1.1 200 OK\\r\\ncontent-length: 2\\r\\n\\r\\nok\", 40) = 40\n";
     let head = r"HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\n";
     nothing_cut(&format!("{begin}write(7, \"{head}\", 41) = 41\nclose(7) = 0\n"));
-    // With a body begun it has one.
+    // A response with a started body has one.
     let (cuts, _) = read(&format!("{begin}write(7, \"{head}abc\", 44) = 44\nclose(7) = 0\n"));
     assert_eq!(cuts[0].missing, 4997);
 }
@@ -100,7 +100,7 @@ fn execve_closes_descriptors_marked_close_on_exec() {
         ));
         assert_eq!((cuts.len(), summary.open), (1, 0), "{start}");
         assert_eq!((cuts[0].pid, cuts[0].ending), (Some(1), Ending::Close));
-        // Without the mark, the child holds it open.
+        // Without close-on-exec, the child keeps it open.
         let (cuts, summary) = read(&format!(
             "1 accept4(3, NULL, NULL, 0) = 7\n{start}\
              1 write(7, \"HTTP/1.1 200 OK\\r\\n\"..., 1000) = 400\n1 close(7) = 0\n"
@@ -111,7 +111,7 @@ fn execve_closes_descriptors_marked_close_on_exec() {
 
 #[test]
 fn a_connection_from_another_process_is_a_new_one() {
-    // A primary accepts and hands over, as node's cluster does; the number was used for something else before.
+    // A primary accepts and passes the descriptor on, as in node's cluster; its number was used before.
     let (cuts, summary) = read(
         "2 write(9, \"HTTP/1.1 200 OK\\r\\n\"..., 1000) = 1000\n\
          2 recvmsg(4, {msg_name=NULL, msg_namelen=0, msg_iov=[{iov_base=\"{}\", iov_len=65536}], msg_iovlen=1, msg_control=[{cmsg_len=20, cmsg_level=SOL_SOCKET, cmsg_type=SCM_RIGHTS, cmsg_data=[9]}], msg_controllen=24, msg_flags=MSG_CMSG_CLOEXEC}, MSG_CMSG_CLOEXEC) = 2\n\
@@ -133,7 +133,7 @@ fn several_messages_in_one_call_are_read() {
 
 #[test]
 fn a_response_in_one_write_with_its_interim_response_is_followed() {
-    // The head of the interim answer is longer than what strace shows, and so is all that follows it.
+    // The head of the interim response is longer than the printed part, so that nothing after it is visible.
     let hints = r"HTTP/1.1 103 Early Hints\r\nLink: <";
     let begin = "accept(3, NULL, NULL) = 7\n";
     let (cuts, _) = read(&format!(
@@ -143,13 +143,13 @@ fn a_response_in_one_write_with_its_interim_response_is_followed() {
     assert_eq!(cuts.iter().map(|cut| (cut.missing, cut.status)).collect::<Vec<_>>(), [(4_780_906, None)]);
     let summary = nothing_cut(&format!("{begin}write(7, \"{hints}\"..., 5000170) = 5000170\nclose(7) = 0\n"));
     assert_eq!((summary.whole, summary.unseen), (0, 1));
-    // With a buffer of its own.
+    // With a separate buffer.
     let (cuts, _) = read(&format!(
         "{begin}writev(7, [{{iov_base=\"{hints}\"..., iov_len=69}}, {{iov_base=\"HTTP/1.1 200 OK\\r\\nServer: testser\"..., iov_len=1000}}], 2) = 469\n\
          close(7) = 0\n"
     ));
     assert_eq!(cuts.iter().map(|cut| (cut.missing, cut.status)).collect::<Vec<_>>(), [(600, Some(200))]);
-    // In a write of its own it is no answer.
+    // In a separate write it is not a response.
     let alone = format!("{begin}write(7, \"{hints}\"..., 69) = 69\n");
     let summary = nothing_cut(&format!(
         "{alone}write(7, \"HTTP/1.1 200 OK\\r\\nServer: testser\"..., 900) = 900\nclose(7) = 0\n"

@@ -1,4 +1,4 @@
-//! Traces written by hand, one for each thing that real ones contain.
+//! Hand-written traces, one for each feature of real traces.
 
 use std::cell::Cell;
 use std::io::{self, BufReader, Read};
@@ -109,7 +109,7 @@ close(7) = 0
         .collect();
     let cut = one_cut(&without);
     assert_eq!((cut.chunked, cut.promised, cut.exact), (true, None, false));
-    // A terminator that is offered and not taken is the stranded terminator.
+    // A terminator that was written but not accepted is the stranded terminator.
     let cut = one_cut(&whole.replace("= 5\n", "= -1 EAGAIN (Resource temporarily unavailable)\n"));
     assert_eq!((cut.missing, cut.short.map(|short| short.offered)), (5, Some(5)));
 }
@@ -217,9 +217,9 @@ fn tables_per_process_separate_workers_forked_before_the_trace() {
         options
     };
     let (cuts, summary) = read_as(trace, &options(Tables::PerProcess));
-    // The first was refused a part and came back for it; of the second nothing is known.
+    // The first response wrote its refused part later; nothing is known about the second.
     assert_eq!((cuts.len(), summary.whole, summary.unseen), (0, 1, 1));
-    // Read as threads of one process, the first connection's descriptor is given away under it.
+    // If they count as threads of one process, the first connection's descriptor is reused.
     let (cuts, _) = read_as(trace, &options(Tables::Auto));
     assert_eq!((cuts.len(), cuts[0].ending), (1, Ending::Reused));
 }
@@ -354,7 +354,7 @@ fn midnight_passes() {
     assert_eq!(cut.after.map(|after| after.as_micros()), Some(15));
 }
 
-/// Gives one line for each read, and counts them.
+/// Returns one line for each read, and counts the reads.
 struct Pipe<'a> {
     lines: std::str::SplitInclusive<'a, char>,
     given: &'a Cell<usize>,
@@ -388,7 +388,7 @@ fn a_line_that_is_too_long_is_skipped_and_counted() {
         format!("accept(3, NULL, NULL) = 7\n{long}write(7, \"HTTP/1.1 200 OK\", 50) = 15\nclose(7) = 0\n");
     let (cuts, summary) = read_as(&trace, &options);
     assert_eq!((summary.lines, summary.lines_left_out), (4, 1));
-    // Line numbers are the file's.
+    // Line numbers refer to the file.
     assert_eq!(cuts[0].line, 4);
 }
 
@@ -441,7 +441,7 @@ fn the_command_writes_a_table() {
         out.ends_with("\n\n1 cut, 0 whole, 1 under way at the end, on 2 connections in 5 lines\n"),
         "{out}"
     );
-    // Columns stand under their names.
+    // Columns are aligned with their names.
     let mut lines = out.lines();
     let (header, row) = (lines.next().expect("a header"), lines.next().expect("a row"));
     for (name, value) in [("fd", "7"), ("sent", "400"), ("missing", ">=600"), ("ended by", "close")] {
@@ -473,7 +473,7 @@ fn the_command_writes_json_lines() {
     );
 }
 
-/// Takes nothing.
+/// Accepts no bytes.
 struct Full;
 
 impl io::Write for Full {

@@ -1,5 +1,5 @@
-//! What ends a connection before its time, and what is said of it. The clock is paused: the times are those of the
-//! deadlines, and a deadline that is not kept shows as a day.
+//! Deadlines that end a connection, and their causes. The clock is paused: the times are those of the
+//! deadlines, and a missed deadline takes a day.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
@@ -26,7 +26,7 @@ struct Served {
     verdicts: Verdicts,
 }
 
-/// Serves one connection; each request gets ten bytes promised and three given, and what comes `then`.
+/// Serves one connection; each response promises ten bytes, sends three, and continues with `then`.
 fn serve(then: Then) -> Served {
     let (client, server) = tokio::io::duplex(1 << 16);
     let verdicts = Verdicts::default();
@@ -126,7 +126,7 @@ async fn a_connection_without_a_request_ends_at_once_on_a_drain() {
     let began = Instant::now();
     let report = served.connections.shutdown(DAY).await;
     assert_eq!((report.open, report.cut), (0, 0));
-    // Sooner than any other deadline.
+    // Earlier than any other deadline.
     assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
 }
 
@@ -144,7 +144,7 @@ async fn a_head_without_an_end_times_out() {
     assert_eq!((served.stats.requests_total(), served.stats.cut(), served.stats.abandoned()), (0, 0, 0));
 }
 
-/// A byte now and then is no reprieve.
+/// Occasional bytes do not extend the deadline.
 #[tokio::test(start_paused = true)]
 async fn a_head_sent_byte_by_byte_times_out() {
     let mut served = serve(Then::Ends);

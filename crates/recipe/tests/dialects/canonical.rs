@@ -167,7 +167,7 @@ fn negotiated_formats_have_keys_of_their_own() {
     assert_eq!(key("image/webp;q=0.5, */*"), key("text/html,image/webp"));
 }
 
-// The dialects say the same in their own ways.
+// The same recipe in each dialect.
 #[test]
 fn the_key_is_the_same_in_every_dialect() {
     let image = json!({ "width": 80, "fit": "cover", "height": 60, "background": "#f00", "format": "webp", "quality": 85 });

@@ -1,4 +1,4 @@
-//! Steps that cannot be seen are left out; and recipes as canonical text.
+//! Steps without a visible effect are removed; recipes as canonical text.
 
 use recipe::{
     Color, Composite, Draw, Extent, Input, Output, Recipe, Step, TextSource, Transform,

@@ -1,4 +1,4 @@
-//! The URL interface: targets, options, and what is settled with client hints.
+//! The URL interface: targets, options, and client hints.
 
 use recipe::{
     BorderTrim, Color, Extent, Fit, Flip, FormatChoice, Gravity, GravityMode, Length, Metadata, OptionError,
@@ -256,7 +256,7 @@ fn values_are_decoded_after_the_split() {
     assert!(is_invalid("background=reddish", "background"));
 }
 
-// URL-009: tools escape whole option lists. The first was 9401, the second gave the full size.
+// URL-009: tools escape whole option lists. The first form was 9401, the second gave the full size.
 #[test]
 fn escaped_option_lists_mean_the_same() {
     let plain = options("width=80,format=png").unwrap().options;
@@ -266,7 +266,7 @@ fn escaped_option_lists_mean_the_same() {
         assert_eq!(options(text).unwrap().options, plain, "{text}");
         assert_eq!(warnings(text), [""; 0], "{text}");
     }
-    // Without an option's name behind it a comma is part of the value.
+    // A comma without an option's name after it is part of the value.
     assert!(matches!(options("format=png%2Cfoo=1"), Err(OptionError::Format { .. })));
     assert!(
         matches!(options("fit%3Dfill%2Cwidth%3D9"), Err(OptionError::Invalid { option, .. }) if option == "fit")
@@ -449,7 +449,7 @@ fn strict_mode_turns_warnings_into_errors() {
         assert!(matches!(parsed, Err(OptionError::Invalid { .. })), "{text}");
     }
     assert!(url::parse_with("/cdn-cgi/image/width=50,/a.jpg", strict).unwrap().is_ok());
-    // What is refused was not ignored.
+    // A refused option is not reported as ignored.
     for (text, said) in [
         ("blurr=5", "blurr: unknown option"),
         ("width=abc", "width: 'abc' is not a number"),
