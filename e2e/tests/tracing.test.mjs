@@ -25,7 +25,7 @@ const named = (spans, name) => spans.filter((s) => s.name === name);
 const differs = (s) => s.attributes["wholeplate.promised_bytes"] !== s.attributes["wholeplate.delivered_bytes"];
 
 describe("the nested example", { timeout: 120_000 }, () => {
-  let folder, collector, cutter, example, said = {}, log = [];
+  let folder, collector, cutter, example, printed = {}, log = [];
   before(async () => {
     folder = await privateFolder();
     const soft = scene(width, height), noise = randomBytes(width * height);
@@ -35,7 +35,7 @@ describe("the nested example", { timeout: 120_000 }, () => {
     await pipeline(picture(80, 80, () => [0, 160, 255, 255])).png().toFile(join(folder.path, "dot.png"));
     collector = await startCollector();
     const images = join(folder.path, "images.sock");
-    cutter = await startCutter(images, () => said.socket);
+    cutter = await startCutter(images, () => printed.socket);
     example = spawn(process.execPath, [resolve(import.meta.dirname, "../../worker/examples/nested/run.mjs"), folder.path], {
       stdio: ["ignore", "pipe", "pipe"],
       env: { ...process.env, ...environment(collector, { OTEL_SERVICE_NAME: "nested" }), WHOLEPLATE: binary(), WHOLEPLATE_LOG: "json", WORKERD: runtime(), IMAGES_SOCKET: images },
@@ -43,9 +43,9 @@ describe("the nested example", { timeout: 120_000 }, () => {
     createInterface({ input: example.stderr }).on("line", (line) => log.push(line));
     await new Promise((ready, fail) => {
       createInterface({ input: example.stdout }).on("line", (line) => {
-        const [name, said_] = line.split(" ");
-        said[name] = said_;
-        if (said.outer) ready();
+        const [name, value] = line.split(" ");
+        printed[name] = value;
+        if (printed.outer) ready();
       });
       example.once("exit", (how) => fail(new Error(`the example ended: ${how}\n${log.join("\n")}`)));
     });
@@ -71,7 +71,7 @@ describe("the nested example", { timeout: 120_000 }, () => {
 
   test("one trace spans client, outer and inner", async () => {
     const who = client();
-    const answer = await fetch(said.outer, { headers: who.headers });
+    const answer = await fetch(printed.outer, { headers: who.headers });
     const body = await answer.arrayBuffer();
     assert.equal(answer.status, 200);
     assert.equal(answer.headers.get("x-request-id"), who.trace);
@@ -81,7 +81,7 @@ describe("the nested example", { timeout: 120_000 }, () => {
     assert.deepEqual(inner.map((s) => s.name), ["POST /transform"]);
     assert.equal(outer.resource["service.name"], "nested");
     assert.equal(outer.attributes["http.response.status_code"], 200);
-    assert.equal(fetched.attributes["url.full"], `${said.inner}`);
+    assert.equal(fetched.attributes["url.full"], `${printed.inner}`);
     for (const [hop, phases, stages] of [
       [outer, ["queue", "fetch", "probe", "render", "deliver"], ["decode", "resize", "encode"]],
       [inner[0], ["receive", "queue", "probe", "render", "deliver"], ["decode", "draw", "turn", "encode"]],
@@ -103,7 +103,7 @@ describe("the nested example", { timeout: 120_000 }, () => {
   test("a cut in the inner hop is on its deliver span only", async () => {
     const who = client();
     cutter.cutNext(100_000);
-    const answer = await fetch(`${said.outer}?cut`, { headers: who.headers });
+    const answer = await fetch(`${printed.outer}?cut`, { headers: who.headers });
     const body = await answer.arrayBuffer();
     // The source was cut, so it was asked once more: the client has its picture all the same, and whole.
     assert.equal(answer.status, 200, Buffer.from(body.slice(0, 200)).toString());

@@ -20,9 +20,9 @@ function compile(project, workerd) {
       maxBuffer: MAX_COMPILED_BYTES,
     });
     if (done.status !== 0) {
-      const said = (done.stderr?.toString() ?? "").trim().replaceAll(path, project.path).replaceAll(path.split("/").pop(), project.path);
-      const hint = /esbuild/.test(said) ? "\nworkerd bundles the Worker with esbuild: run `npm install --save-dev esbuild` in the project" : "";
-      throw new UserError(`${said || `workerd compile: ${done.error?.message ?? `status ${done.status}`}`}${hint}`);
+      const output = (done.stderr?.toString() ?? "").trim().replaceAll(path, project.path).replaceAll(path.split("/").pop(), project.path);
+      const hint = /esbuild/.test(output) ? "\nworkerd bundles the Worker with esbuild: run `npm install --save-dev esbuild` in the project" : "";
+      throw new UserError(`${output || `workerd compile: ${done.error?.message ?? `status ${done.status}`}`}${hint}`);
     }
     return new Uint8Array(done.stdout);
   } finally {

@@ -96,9 +96,9 @@ export class Program {
   }
 
   failure(result) {
-    const said = this.lines.slice(-5).join("\n  ");
+    const lastLines = this.lines.slice(-5).join("\n  ");
     const how = result?.error ? result.error.message : result ? `ended with ${result.signal ?? `status ${result.code}`}` : "did not become ready";
-    return `${this.name} ${how}${said ? `:\n  ${said}` : ""}`;
+    return `${this.name} ${how}${lastLines ? `:\n  ${lastLines}` : ""}`;
   }
 
   async stop() {

@@ -73,7 +73,7 @@ impl Listener {
         let mode = options.mode.unwrap_or(0o660) & 0o777;
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
-        // The file is created with the mode of the unbound socket: there is no moment in which others may connect.
+        // The file is created with the mode of the unbound socket: so that others can never connect.
         let file = fs::File::from(std::os::fd::OwnedFd::from(socket));
         file.set_permissions(fs::Permissions::from_mode(mode))?;
         let socket = Socket::from(std::os::fd::OwnedFd::from(file));

@@ -98,7 +98,7 @@ impl Server {
         let accepting = std::mem::take(&mut *self.accepting.lock().unwrap_or_else(PoisonError::into_inner));
         let report = self.connections.shutdown(deadline).await;
         for task in accepting {
-            // The task ends by itself when the drain begins; only a panic is an error here.
+            // The task ends when the drain begins; only a panic is an error here.
             if let Err(error) = task.await {
                 tracing::error!(%error, "accept task failed");
             }

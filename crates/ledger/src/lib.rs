@@ -15,7 +15,7 @@
 //! * A cut never looks like a clean end: an early `shutdown` is not passed on, and a TCP connection is reset.
 //!   Unix sockets have no reset; there the peer sees an end of file inside an incomplete body. (It sees
 //!   `ECONNRESET` only if its own input was left unread.) A body that ends *by* the end of the
-//!   connection, as in HTTP/1.0, cannot be told from a cut one on a Unix socket: send a length.
+//!   connection, as in HTTP/1.0, cannot be distinguished from a cut one on a Unix socket: send a length.
 //!
 //! # Does my server lose bytes?
 //!

@@ -105,9 +105,9 @@ mod tests {
             drop(stages.run("resize"));
         }
         let rows = stages.rows();
-        let told: Vec<_> = rows.iter().map(|s| (s.name, s.step, s.runs)).collect();
+        let recorded: Vec<_> = rows.iter().map(|s| (s.name, s.step, s.runs)).collect();
         assert_eq!(
-            told,
+            recorded,
             [("decode", Some(0), 2), ("resize", Some(0), 2), ("decode", Some(1), 1), ("resize", Some(1), 1)]
         );
         assert!(rows.iter().all(|s| s.began <= s.ended && s.busy <= s.ended - s.began));

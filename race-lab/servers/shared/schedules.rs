@@ -270,10 +270,10 @@ fn run(seed: u64) -> Option<Cause> {
     assert!(view.polls <= MOST_POLLS, "seed {seed}: it does not end");
     let (whole, partial) = judge(&view.received, &answers);
     let verdicts = verdicts.0.lock().expect("no holder panics");
-    let said: Vec<u64> =
+    let reported_whole: Vec<u64> =
         verdicts.iter().filter(|verdict| verdict.cause.is_none()).map(|verdict| verdict.number).collect();
     assert_eq!(
-        said,
+        reported_whole,
         (0..whole).collect::<Vec<_>>(),
         "seed {seed}: {whole} responses are whole for the peer: {verdicts:?}"
     );

@@ -1,4 +1,4 @@
-//! The framing of a message body. Payload bytes are skipped by arithmetic and never looked at.
+//! The framing of a message body. Payload bytes are skipped by arithmetic and never read.
 
 use super::lines::Lines;
 use crate::http1::chunk_size;

@@ -1,5 +1,5 @@
 //! The requests of a connection. They are followed because the length of a response depends on the method that it
-//! answers (`HEAD`, `CONNECT`), and because pipelined requests have to be told apart from request bodies.
+//! answers (`HEAD`, `CONNECT`), and because pipelined requests have to be distinguished from request bodies.
 
 use std::collections::VecDeque;
 
