@@ -44,6 +44,15 @@ pub enum JpegMode {
 /// EXIF that is written into a JPEG: the TIFF structure, without "Exif\0\0".
 pub type MetadataOut = Vec<u8>;
 
+/// The size limit of a PNG, above which it is quantised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PaletteBound {
+    /// A larger file is quantised to fewer colours.
+    pub bytes: u64,
+    /// The fewest colours after quantisation, 2–256.
+    pub colours: usize,
+}
+
 /// The settings of an encoder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncodeSpec {
@@ -57,6 +66,8 @@ pub struct EncodeSpec {
     /// PNG: a palette if the image has at most 256 colours (lossless), else true colour. No effect with
     /// `palette`.
     pub palette_if_exact: bool,
+    /// PNG: the size above which the file is quantised. `None`: no limit. Only with `palette_if_exact`.
+    pub palette_bound: Option<PaletteBound>,
     pub subsampling: Subsampling,
     pub exif: Option<MetadataOut>,
 }
@@ -69,6 +80,7 @@ impl Default for EncodeSpec {
             jpeg: JpegMode::Progressive,
             palette: false,
             palette_if_exact: false,
+            palette_bound: None,
             subsampling: Subsampling::S420,
             exif: None,
         }
@@ -139,6 +151,9 @@ pub trait Codec: Sync {
     /// Peak bytes of decoding, without the yielded rows, estimated from the header.
     fn decode_bytes(&self, probe: &Probe, spec: DecodeSpec) -> u64;
 
+    /// CPU time of decoding for each pixel of the file, in nanoseconds: an estimate for admission.
+    fn decode_pixel_ns(&self, spec: DecodeSpec) -> u64;
+
     /// Starts decoding the still image, or the first frame.
     ///
     /// # Errors
@@ -175,6 +190,16 @@ pub trait Codec: Sync {
         0
     }
 
+    /// Whether the format can be encoded.
+    fn encodes(&self) -> bool {
+        false
+    }
+
+    /// CPU time of encoding for each pixel, in nanoseconds: an estimate for admission.
+    fn encode_pixel_ns(&self, _spec: &EncodeSpec) -> u64 {
+        0
+    }
+
     /// Starts encoding. `image.layout` is a result of [`Codec::encoded_layout`].
     ///
     /// # Errors
@@ -185,7 +210,7 @@ pub trait Codec: Sync {
         _spec: &EncodeSpec,
         _work: &'a Work,
     ) -> Result<Box<dyn RowSink + 'a>, Error> {
-        Err(Error::Unsupported(format!("{} cannot be encoded", self.format())))
+        Err(Error::Unsupported(format!("{} images cannot be encoded", self.format())))
     }
 
     /// Starts encoding an animation.

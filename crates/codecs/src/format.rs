@@ -31,6 +31,22 @@ impl Format {
         Self::Bmp,
     ];
 
+    /// All that is known of a format by its name.
+    const fn row(self) -> Row {
+        match self {
+            Self::Jpeg => Row::new("JPEG", "jpg", "image/jpeg"),
+            Self::Png => Row::new("PNG", "png", "image/png"),
+            Self::Gif => Row::new("GIF", "gif", "image/gif"),
+            Self::WebP => Row::new("WebP", "webp", "image/webp"),
+            Self::Avif => Row::new("AVIF", "avif", "image/avif"),
+            Self::Svg => Row::new("SVG", "svg", "image/svg+xml"),
+            Self::Heic => Row::new("HEIC", "heic", "image/heic"),
+            Self::Jxl => Row::new("JPEG XL", "jxl", "image/jxl"),
+            Self::Tiff => Row::new("TIFF", "tiff", "image/tiff"),
+            Self::Bmp => Row::new("BMP", "bmp", "image/bmp"),
+        }
+    }
+
     /// The name in settings.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -50,51 +66,31 @@ impl Format {
 
     #[must_use]
     pub const fn mime(self) -> &'static str {
-        match self {
-            Self::Jpeg => "image/jpeg",
-            Self::Png => "image/png",
-            Self::Gif => "image/gif",
-            Self::WebP => "image/webp",
-            Self::Avif => "image/avif",
-            Self::Svg => "image/svg+xml",
-            Self::Heic => "image/heic",
-            Self::Jxl => "image/jxl",
-            Self::Tiff => "image/tiff",
-            Self::Bmp => "image/bmp",
-        }
+        self.row().mime
     }
 
     /// File name extension without the dot.
     #[must_use]
     pub const fn extension(self) -> &'static str {
-        match self {
-            Self::Jpeg => "jpg",
-            Self::Png => "png",
-            Self::Gif => "gif",
-            Self::WebP => "webp",
-            Self::Avif => "avif",
-            Self::Svg => "svg",
-            Self::Heic => "heic",
-            Self::Jxl => "jxl",
-            Self::Tiff => "tiff",
-            Self::Bmp => "bmp",
-        }
+        self.row().extension
+    }
+}
+
+/// What a format is called.
+struct Row {
+    label: &'static str,
+    extension: &'static str,
+    mime: &'static str,
+}
+
+impl Row {
+    const fn new(label: &'static str, extension: &'static str, mime: &'static str) -> Self {
+        Self { label, extension, mime }
     }
 }
 
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Jpeg => "JPEG",
-            Self::Png => "PNG",
-            Self::Gif => "GIF",
-            Self::WebP => "WebP",
-            Self::Avif => "AVIF",
-            Self::Svg => "SVG",
-            Self::Heic => "HEIC",
-            Self::Jxl => "JPEG XL",
-            Self::Tiff => "TIFF",
-            Self::Bmp => "BMP",
-        })
+        f.write_str(self.row().label)
     }
 }

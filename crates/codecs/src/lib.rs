@@ -24,7 +24,7 @@ pub mod strip;
 
 pub use codec::{
     AnimationSpec, Codec, DecodeSpec, EncodeSpec, Frame, FrameSink, FrameSource, ImageSpec, JpegMode,
-    MetadataOut, codec_for,
+    MetadataOut, PaletteBound, codec_for,
 };
 pub use error::Error;
 pub use format::Format;

@@ -80,6 +80,8 @@ pub struct Probe {
     pub first_of_many: bool,
     /// Few colours: a palette image, for which PNG suits better than JPEG.
     pub palette: bool,
+    /// PNG with a palette: the number of entries that its index depth allows, 2, 4, 16 or 256.
+    pub palette_entries: Option<u16>,
     /// JPEG: planes can be used directly (YCbCr or grey).
     pub subsampling: Option<Subsampling>,
     /// JPEG: progressive files need their coefficients in memory (2 bytes a sample).
@@ -113,6 +115,7 @@ impl Probe {
             animation: None,
             first_of_many: false,
             palette: false,
+            palette_entries: None,
             subsampling: None,
             progressive: false,
             gray: false,

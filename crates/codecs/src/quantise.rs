@@ -5,8 +5,13 @@
 //! Pixels are then mapped with error diffusion (R. Floyd, L. Steinberg 1976, walked in a serpentine) and a
 //! lazily filled table of nearest entries.
 
+use std::collections::HashMap;
+
 use crate::Error;
 use work::{Reservation, Work};
+
+/// Most colours that are counted individually.
+pub const MOST_COUNTED: usize = 1 << 15;
 
 /// The transparency that a palette supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -71,6 +76,36 @@ impl Palette {
         }
         work.check()?;
         Histogram::take(rgba, alpha, work)?.palette(limit, alpha)
+    }
+
+    /// The `limit` most frequent colours of these R G B A pixels: for drawings, whose flat colours do not change. `None`
+    /// if there are more than [`MOST_COUNTED`] colours.
+    ///
+    /// # Errors
+    /// Budget, deadline, cancellation.
+    pub fn most_frequent(
+        rgba: &[u8],
+        limit: usize,
+        alpha: PaletteAlpha,
+        work: &Work,
+    ) -> Result<Option<Self>, Error> {
+        let _held = work.take(MOST_COUNTED * 2 * size_of::<([u8; 4], u64)>())?;
+        let mut counts: HashMap<[u8; 4], u64> = HashMap::new();
+        for block in rgba.as_chunks::<4>().0.chunks(1 << 16) {
+            work.check()?;
+            for run in block.chunk_by(|a, b| a == b) {
+                *counts.entry(normal(run[0], alpha)).or_default() += run.len() as u64;
+                if counts.len() > MOST_COUNTED {
+                    return Ok(None);
+                }
+            }
+        }
+        let mut colours: Vec<_> = counts.into_iter().collect();
+        colours.sort_unstable_by_key(|&(colour, count)| (std::cmp::Reverse(count), colour));
+        colours.truncate(limit);
+        let mut colours: Vec<[u8; 4]> = colours.into_iter().map(|(colour, _)| colour).collect();
+        colours.sort_unstable_by_key(|c| (c[3], *c));
+        Ok(Some(Self { colours, exact: false, alpha }))
     }
 
     /// Makes a palette of given entries (a clear one first, if any).

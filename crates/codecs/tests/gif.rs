@@ -5,7 +5,8 @@ mod support;
 use codecs::{AnimationSpec, EncodeSpec, Error, Format, Frame, ImageSpec, Layout, Raster};
 use proptest::prelude::*;
 use support::{
-    RGB, codec, decode, encode, fixture, frames, furthest, picture, reference, rgba, rms, survives, work,
+    RGB, codec, decode, decoded_elsewhere, encode, fixture, frames, frames_elsewhere, furthest, picture,
+    reference, rgba, rms, survives, work,
 };
 use work::Work;
 
@@ -70,6 +71,13 @@ fn gif_to_webp_to_gif_keeps_frames_delays_and_loops() {
         // Few colours in each frame: nothing is lost on the way.
         assert_eq!(furthest(a.image.data(), b.image.data()), 0, "frame {i}");
     }
+    for file in [&webp, &gif] {
+        let elsewhere = frames_elsewhere(file);
+        assert_eq!(refer(&elsewhere), refer(&first));
+        for (i, (a, b)) in first.iter().zip(&elsewhere).enumerate() {
+            assert_eq!(furthest(a.image.data(), b.image.data()), 0, "frame {i}");
+        }
+    }
 }
 
 /// 0 = forever, 1 = nothing said, n = played n times.
@@ -90,10 +98,12 @@ fn loop_counts_survive() {
 fn rounded_delays_do_not_drift() {
     let image = picture(Layout::Rgba, 4, 4, 0.0);
     let all: Vec<_> = (0..30).map(|_| (&image, 33)).collect();
-    let back = frames(GIF, &animation(GIF, &all, 0, 85)).unwrap();
-    assert_eq!(back.len(), 30, "equal frames stay frames");
-    assert_eq!(back.iter().map(|f| f.delay_ms).sum::<u32>(), 990);
-    assert!(back.iter().all(|f| f.delay_ms == 30 || f.delay_ms == 40));
+    let file = animation(GIF, &all, 0, 85);
+    for back in [frames(GIF, &file).unwrap(), frames_elsewhere(&file)] {
+        assert_eq!(back.len(), 30, "equal frames stay frames");
+        assert_eq!(back.iter().map(|f| f.delay_ms).sum::<u32>(), 990);
+        assert!(back.iter().all(|f| f.delay_ms == 30 || f.delay_ms == 40));
+    }
 }
 
 #[test]
@@ -105,8 +115,11 @@ fn an_animation_of_many_colours_stays_close() {
         image.data_mut().chunks_mut(4).for_each(|p| p[3] = if p[3] >= 128 { 255 } else { 0 });
     }
     let list: Vec<_> = all.iter().map(|f| (f, 40)).collect();
-    let back = frames(GIF, &animation(GIF, &list, 0, 85)).unwrap();
-    for (i, (frame, expected)) in back.iter().zip(&all).enumerate() {
+    let file = animation(GIF, &list, 0, 85);
+    let elsewhere = frames_elsewhere(&file);
+    assert_eq!(elsewhere.len(), all.len());
+    let back = frames(GIF, &file).unwrap();
+    for (i, (frame, expected)) in back.iter().chain(&elsewhere).zip(all.iter().chain(&all)).enumerate() {
         for (p, q) in frame.image.data().chunks(4).zip(expected.data().chunks(4)) {
             assert_eq!(p[3], q[3], "frame {i}: clear stays clear");
         }
@@ -122,12 +135,14 @@ fn a_still_of_few_colours_is_exact_and_of_many_close() {
         if layout == Layout::Rgba {
             image.data_mut().chunks_mut(4).for_each(|p| p[3] = if p[3] >= 128 { 255 } else { 0 });
         }
-        let back = decode(GIF, &encode(GIF, &image, &EncodeSpec::default()).unwrap(), RGB).unwrap();
-        let rms = rms(&rgba(&back), &rgba(&image));
-        if w <= 60 {
-            assert_eq!(rms, 0.0, "{layout:?}");
-        } else {
-            assert!(rms < 9.0, "{layout:?}: {rms}");
+        let file = encode(GIF, &image, &EncodeSpec::default()).unwrap();
+        for back in [rgba(&decode(GIF, &file, RGB).unwrap()), decoded_elsewhere(&file)] {
+            let rms = rms(&back, &rgba(&image));
+            if w <= 60 {
+                assert_eq!(rms, 0.0, "{layout:?}");
+            } else {
+                assert!(rms < 9.0, "{layout:?}: {rms}");
+            }
         }
     }
 }
@@ -337,11 +352,13 @@ proptest! {
             })
             .collect();
         let list: Vec<_> = all.iter().zip(&delays).map(|(r, d)| (r, d * 10)).collect();
-        let back = frames(GIF, &animation(GIF, &list, 0, 85)).unwrap();
-        prop_assert_eq!(back.len(), all.len());
-        for (f, (expected, delay)) in back.iter().zip(list) {
-            prop_assert_eq!(f.image.data(), expected.data());
-            prop_assert_eq!(f.delay_ms, delay);
+        let file = animation(GIF, &list, 0, 85);
+        for back in [frames(GIF, &file).unwrap(), frames_elsewhere(&file)] {
+            prop_assert_eq!(back.len(), all.len());
+            for (f, (expected, delay)) in back.iter().zip(&list) {
+                prop_assert_eq!(f.image.data(), expected.data());
+                prop_assert_eq!(f.delay_ms, *delay);
+            }
         }
     }
 }

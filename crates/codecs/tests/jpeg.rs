@@ -7,7 +7,9 @@ use codecs::{
     Subsampling, codec_for, exif,
 };
 use proptest::prelude::*;
-use still::{PLANAR, RGB, collect, decode, decode_with, encode, picture, rms, work, worst};
+use still::{
+    PLANAR, RGB, collect, decode, decode_with, decoded_elsewhere, encode, picture, rgba, rms, work, worst,
+};
 use work::{Budget, Work};
 
 macro_rules! fixture {
@@ -210,6 +212,13 @@ fn what_is_written_is_read_back() {
                     let difference = rms(a, b);
                     assert!(difference < 4.0, "{layout:?} {width}×{height} {mode:?}: {difference}");
                 }
+                let case = format!("{layout:?} {width}×{height} {mode:?}");
+                let difference = if layout == Layout::Rgb {
+                    rms(&decoded_elsewhere(&file), &rgba(&original))
+                } else {
+                    rms(&reference::jpeg_luma(&file).expect(&case), &original.planes[0])
+                };
+                assert!(difference < 4.0, "{case}, decoded elsewhere: {difference}");
             }
         }
     }
@@ -644,6 +653,7 @@ proptest! {
         for (a, b) in original.planes.iter().zip(&image.planes) {
             prop_assert!(rms(a, b) < 5.0);
         }
+        prop_assert!(rms(&reference::jpeg_luma(&file).unwrap(), &original.planes[0]) < 5.0);
     }
 }
 

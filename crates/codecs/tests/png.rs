@@ -7,7 +7,7 @@ use codecs::{
     codec_for,
 };
 use proptest::prelude::*;
-use still::{Image, PLANAR, RGB, decode, decode_with, encode, picture, rms, work};
+use still::{Image, PLANAR, RGB, decode, decode_with, decoded_elsewhere, encode, picture, rgba, rms, work};
 use work::{Budget, Work};
 
 macro_rules! fixture {
@@ -342,6 +342,7 @@ fn what_is_written_is_read_back_exactly() {
                 let spec = EncodeSpec { fast, ..EncodeSpec::default() };
                 let file = encode(Format::Png, &original, &spec, 3, &work()).unwrap();
                 assert_eq!(decode(&file, PLANAR).unwrap(), original);
+                assert!(decoded_elsewhere(&file) == rgba(&original), "{layout:?} {width}×{height}");
             }
         }
     }
@@ -360,6 +361,7 @@ fn few_colours_make_an_exact_palette_of_few_bits() {
         let file = encode(Format::Png, &image, &spec, 8, &work()).unwrap();
         assert_eq!((file[24], file[25]), (depth, 3));
         assert!(decode(&file, RGB).unwrap() == image, "{colours}");
+        assert!(decoded_elsewhere(&file) == rgba(&image), "{colours}");
     }
 }
 
@@ -392,14 +394,7 @@ fn an_exact_palette_is_used_for_as_long_as_it_holds_all_colours() {
                 let limit = if layout == Layout::Gray { 16 } else { 256 };
                 assert_eq!(file[25] == 3, colours <= limit, "{layout:?} {colours}");
                 let back = decode(&file, RGB).unwrap();
-                let rgba = |image: &Image| -> Vec<[u8; 4]> {
-                    let pixel = |p: &[u8]| match *p {
-                        [y] => [y, y, y, 255],
-                        [r, g, b] => [r, g, b, 255],
-                        _ => [p[0], p[1], p[2], p[3]],
-                    };
-                    image.planes[0].chunks_exact(image.layout.channels(0)).map(pixel).collect()
-                };
+                assert!(decoded_elsewhere(&file) == rgba(&image), "{layout:?} {colours} {rows}");
                 assert!(rgba(&back) == rgba(&image), "{layout:?} {colours} {rows}");
             }
         }
@@ -448,6 +443,7 @@ fn a_palette_is_smaller_and_close_and_quality_counts() {
             .collect();
         let difference = rms(&image.planes[0], &expected);
         assert!(difference < 16.0, "{layout:?}: {difference}");
+        assert!(decoded_elsewhere(&paletted) == rgba(&image), "{layout:?}");
     }
 }
 

@@ -13,7 +13,7 @@ use codecs::{DecodeSpec, EncodeSpec, Format, ImageSpec, Layout, Raster, codec_fo
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use imaging::RenderInput;
 use imaging::analysis::{border, subject};
-use imaging::ops::{compose, gaussian, resample::Resampler, tone};
+use imaging::ops::{compose, effects, gaussian, resample::Resampler};
 use imaging::rect::{Area, Window};
 use recipe::dialect::{ClientHints, url};
 use recipe::{BorderTrim, Composite, Draw, Offsets, Repeat, Transform};
@@ -159,7 +159,7 @@ fn operations(c: &mut Criterion) {
         });
     }
     group.bench_function("four colour effects", |b| {
-        b.iter(|| tone::apply(copied(&image), &colours, &work()).unwrap());
+        b.iter(|| effects::apply(copied(&image), &colours, &work()).unwrap());
     });
     group.bench_function("draw 160×120 as tiles", |b| {
         let (repeat, composite, offsets) = (Repeat::Both, Composite::Over, Offsets::default());

@@ -62,6 +62,12 @@ pub enum ColourEffect {
     Saturation,
 }
 
+// Size.
+
+/// Largest size of a PNG from a PNG with a palette, as a multiple of its source. A larger result is quantised, to at least
+/// as many colours as the source's palette can hold.
+pub const MOST_PALETTE_GROWTH: u64 = 2;
+
 // Quality.
 
 /// The quality words are perceptual targets: a word has the number of [`WORD_QUALITY`] in each format. `false`: the

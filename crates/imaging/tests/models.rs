@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use codecs::{DecodeSpec, EncodeSpec, Format, ImageSpec, Layout, Plane, Raster, codec_for};
+use codecs::{EncodeSpec, Format, ImageSpec, Layout, Plane, Raster, codec_for};
 use imaging::{
     Body, EnlargeModel, Error, Limits, ModelCapabilities, Models, Plan, RenderInput, Rendered, SegmentModel,
 };
@@ -117,16 +117,8 @@ fn render(transform: &Transform, bytes: &[u8], format: FormatChoice, fake: &Fake
 
 fn rgba(done: &Rendered) -> Vec<[u8; 4]> {
     let Body::Bytes(bytes) = &done.body else { panic!("bytes") };
-    let probe = imaging::probe(bytes, &Work::unlimited()).unwrap();
-    let work = work();
-    let spec = DecodeSpec { scale: 1, planar: false };
-    let mut source = codec_for(probe.format).unwrap().decode(bytes, &probe, spec, &work).unwrap();
-    assert_eq!(source.layout(), Layout::Rgba);
-    let mut pixels = vec![];
-    while let Some(rows) = source.next_rows().unwrap() {
-        pixels.extend(rows.planes()[0].data.chunks_exact(4).map(|p| [p[0], p[1], p[2], p[3]]));
-    }
-    pixels
+    assert!(imaging::probe(bytes, &Work::unlimited()).unwrap().alpha);
+    reference::decode(bytes).unwrap().pixels
 }
 
 fn sized(fit: Fit, w: u32, h: u32) -> Transform {

@@ -2,7 +2,7 @@
 
 use codecs::{Layout, Raster};
 use imaging::choices::{BLUR_SIGMA_PER_RADIUS, SHARPEN_SIGMA, SHARPEN_STRENGTH};
-use imaging::ops::tone;
+use imaging::ops::effects;
 use proptest::prelude::*;
 use recipe::Transform;
 use work::{Budget, Work};
@@ -38,7 +38,7 @@ fn picture(layout: Layout, width: u32, height: u32) -> Raster {
 }
 
 fn apply(image: Raster, t: &Transform) -> Raster {
-    tone::apply(image, t, &work()).unwrap()
+    effects::apply(image, t, &work()).unwrap()
 }
 
 fn blurred(image: Raster, radius: f64) -> Raster {
@@ -258,7 +258,8 @@ fn blurring_holds_a_few_rows_only() {
     image.data_mut().fill(3);
     for radius in [7.0, 80.0] {
         let work = Work::new(Budget::new(1 << 28));
-        image = tone::apply(image, &Transform { blur: Some(radius), ..Transform::default() }, &work).unwrap();
+        image =
+            effects::apply(image, &Transform { blur: Some(radius), ..Transform::default() }, &work).unwrap();
         assert!(work.budget.peak() < 500 * 400 * 3 / 4, "{radius}: {}", work.budget.peak());
     }
 }

@@ -153,10 +153,7 @@ fn film(delay_ms: u32) -> Vec<u8> {
 }
 
 fn delays(file: &[u8]) -> Vec<u32> {
-    let work = Work::unlimited();
-    let probe = imaging::probe(file, &work).unwrap();
-    let mut source = codec_for(probe.format).unwrap().decode_frames(file, &probe, &work).unwrap();
-    std::iter::from_fn(|| source.next_frame().unwrap()).map(|frame| frame.delay_ms).collect()
+    reference::frames(file).unwrap().iter().map(|frame| frame.delay_ms).collect()
 }
 
 // Browsers show frames without a delay for 100 ms; a WebP with delays of 0 flickers.

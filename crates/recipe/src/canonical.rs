@@ -1,7 +1,7 @@
 //! The canonical form of a recipe, for cache keys: equal for recipes with the same meaning in any dialect.
 
 use crate::{
-    Fit, FormatChoice, Gravity, Output, Quality, Recipe, Step, Transform, Upscale,
+    Fit, Gravity, Output, Quality, Recipe, Step, Transform, Upscale,
     choices::{DEFAULT_FIT, DEFAULT_QUALITY},
 };
 
@@ -37,22 +37,7 @@ fn remove_defaults(transform: &mut Transform) {
 
 /// An explicit quality allows a palette in PNG, so that the default is removed only if the output is never PNG.
 fn remove_default_quality(output: &mut Output) {
-    let is_never_png = match output.format {
-        FormatChoice::Jpeg
-        | FormatChoice::BaselineJpeg
-        | FormatChoice::WebP
-        | FormatChoice::Avif
-        | FormatChoice::AvifForce => !output.fast,
-        FormatChoice::Standard
-        | FormatChoice::Auto { .. }
-        | FormatChoice::Png
-        | FormatChoice::PngForce
-        | FormatChoice::Gif
-        | FormatChoice::Json
-        | FormatChoice::Svg
-        | FormatChoice::Rgb
-        | FormatChoice::Rgba => false,
-    };
+    let is_never_png = output.format.is_never_png() && !output.fast;
     if is_never_png {
         output.quality.take_if(|quality| *quality == Quality::Number(DEFAULT_QUALITY));
     }

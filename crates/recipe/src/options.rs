@@ -39,18 +39,9 @@ impl Transform {
     /// Whether the step changes nothing.
     #[must_use]
     pub fn is_identity(&self) -> bool {
-        // `dpr`, `fit`, `gravity`, `zoom` and `upscale` have no effect without a dimension.
-        let Self { segment_foreground, trim, flip, rotate, width, height, background, border, .. } = self;
-        let effects = [self.brightness, self.contrast, self.gamma, self.saturation, self.sharpen, self.blur];
-        !segment_foreground
-            && trim.is_none()
-            && flip.is_none()
-            && *rotate == Rotate::None
-            && width.is_none()
-            && height.is_none()
-            && background.is_none()
-            && border.is_none()
-            && effects.iter().all(Option::is_none)
+        // These have no effect without a dimension.
+        let Self { dpr, fit, gravity, zoom, upscale, .. } = self.clone();
+        *self == Self { dpr, fit, gravity, zoom, upscale, ..Self::default() }
     }
 }
 
@@ -297,6 +288,25 @@ pub enum FormatChoice {
     /// 8-bit interleaved pixels without a header (binding only).
     Rgb,
     Rgba,
+}
+
+impl FormatChoice {
+    /// Whether no image becomes a PNG by this choice.
+    #[must_use]
+    pub const fn is_never_png(self) -> bool {
+        match self {
+            Self::Jpeg | Self::BaselineJpeg | Self::WebP | Self::Avif | Self::AvifForce => true,
+            Self::Standard
+            | Self::Auto { .. }
+            | Self::Png
+            | Self::PngForce
+            | Self::Gif
+            | Self::Json
+            | Self::Svg
+            | Self::Rgb
+            | Self::Rgba => false,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -64,6 +64,17 @@ pub(crate) const COMMAND_LINE_FORMATS: &[(&str, FormatChoice)] = &[
     ("rgba", FormatChoice::Rgba),
 ];
 
+/// What the binding's `format` names. A MIME type is exact: the plain names are hints.
+pub(crate) const BINDING_FORMATS: &[(&str, FormatChoice)] = &[
+    ("image/jpeg", FormatChoice::Jpeg),
+    ("image/png", FormatChoice::PngForce),
+    ("image/gif", FormatChoice::Gif),
+    ("image/webp", FormatChoice::WebP),
+    ("image/avif", FormatChoice::AvifForce),
+    ("rgb", FormatChoice::Rgb),
+    ("rgba", FormatChoice::Rgba),
+];
+
 pub(crate) const QUALITY_WORDS: &[(&str, QualityWord)] = &[
     ("high", QualityWord::High),
     ("medium-high", QualityWord::MediumHigh),

@@ -236,7 +236,7 @@ impl BucketTier {
         }
         let permit = reserve.reserve(len).await.ok_or(Error::Memory(len))?;
         let stored = found.bytes().await?;
-        crate::entry_in(stored, permit, *key).await.map(Some)
+        frame::decode_reserved(stored, permit, *key).await.map(Some)
     }
 
     async fn delete(&self, path: &Path) -> Result<(), Error> {

@@ -205,7 +205,7 @@ impl FolderTier {
         }
         let permit = reserve.reserve(len).await.ok_or(Error::Memory(len))?;
         let stored = found.bytes().await?;
-        crate::entry_in(stored, permit, *key).await.map(Some)
+        frame::decode_reserved(stored, permit, *key).await.map(Some)
     }
 }
 

@@ -1,5 +1,7 @@
 //! The stored form of an entry: a fixed header with version, lengths and a digest, then head and body.
 
+use std::any::Any;
+
 use bytes::{Bytes, BytesMut};
 use object_store::PutPayload;
 use sha2::{Digest, Sha256};
@@ -49,6 +51,29 @@ pub(crate) fn decode(key: &Key, stored: &Bytes) -> Result<Entry, Error> {
         return Err(Error::Damaged("the digest does not match"));
     }
     Ok(Entry { head, body })
+}
+
+/// Stored bytes with the memory that was reserved for them.
+struct Reserved {
+    bytes: Bytes,
+    _permit: Box<dyn Any + Send + Sync>,
+}
+
+impl AsRef<[u8]> for Reserved {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Checks stored bytes off the async threads. The permit lives as long as the entry.
+pub(crate) async fn decode_reserved(
+    stored: Bytes,
+    permit: Box<dyn Any + Send + Sync>,
+    key: Key,
+) -> Result<Entry, Error> {
+    let stored = Bytes::from_owner(Reserved { bytes: stored, _permit: permit });
+    let checked = tokio::task::spawn_blocking(move || decode(&key, &stored));
+    checked.await.map_err(object_store::Error::from)?
 }
 
 /// The head of an entry of which only the beginning was read. Its digest is not checked.

@@ -7,8 +7,12 @@ use tokio::sync::Semaphore;
 
 use crate::access::Access;
 use crate::admission::{Client, MemoryPool, MemoryPools, Pool};
+use crate::cache::report::Failure;
+use crate::cache::tiers::{CacheSettings, CacheTiers};
+use crate::cache::{Cache, CacheStatus};
 use crate::config::{Config, Mebibytes};
 use crate::counters::Counters;
+use crate::error::ApiError;
 use crate::health::Health;
 use crate::request::RequestContext;
 use crate::sources::Fetcher;
@@ -23,6 +27,7 @@ pub(crate) struct App {
     pub(crate) pool: Pool,
     /// Memory for the inputs of all requests.
     pub(crate) inputs: MemoryPool,
+    pub(crate) cache: Arc<Cache>,
     /// Places for requests that are passed on: half of the connections (OPS-036).
     pub(crate) passed_on: Arc<Semaphore>,
     /// Disk space for uploads.
@@ -36,11 +41,15 @@ pub(crate) struct App {
 impl App {
     /// # Errors
     /// A message that names the setting that cannot be used.
-    pub(crate) fn new(config: Config, exporter: Option<Exporter>) -> Result<Arc<Self>, String> {
+    pub(crate) async fn new(config: Config, exporter: Option<Exporter>) -> Result<Arc<Self>, String> {
         let size = |setting: Mebibytes| usize::try_from(setting.bytes()).unwrap_or(usize::MAX);
-        let MemoryPools { inputs, pixels } = MemoryPools::of(size(config.memory));
+        let settings = cache_settings(&config);
+        // The cache's memory is part of the whole, not beside it.
+        let MemoryPools { inputs, pixels } = MemoryPools::of(size(config.memory) - settings.memory);
         let access = Access::new(&config)?;
         let spool = MemoryPool::new(size(config.spool));
+        // What is read from the slow tiers counts as input: a request that holds it may still wait for pixels.
+        let cache = Arc::new(Cache::new(CacheTiers::open(&settings, inputs.clone()).await?));
         let fetcher = Fetcher::new(&config, &inputs)?;
         let models = crate::models::load(config.segment_model.as_deref(), &config.upscale_model)?;
         let pool = Pool::new(&config, pixels, models)?;
@@ -52,6 +61,7 @@ impl App {
             fetcher,
             pool,
             inputs,
+            cache,
             passed_on,
             spool,
             health,
@@ -69,4 +79,41 @@ impl App {
             (None, _) => Client::Local,
         }
     }
+
+    /// An error before anything was fetched or looked up.
+    pub(crate) fn failure(&self, error: ApiError) -> Failure {
+        let mut failure = Failure::from(error);
+        if !self.cache.is_enabled() {
+            failure.report.status = CacheStatus::Dynamic;
+        }
+        failure
+    }
 }
+
+/// The least part of `memory` that is left to images: three quarters.
+const CACHE_SHARE: usize = 4;
+
+fn cache_settings(config: &Config) -> CacheSettings {
+    let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
+    let wanted = bytes(config.cache_memory.bytes());
+    let possible = bytes(config.memory.bytes()) / CACHE_SHARE;
+    if config.cache && wanted > possible {
+        tracing::info!(
+            "cache-memory: {} MiB, a quarter of memory, instead of {}",
+            possible >> 20,
+            config.cache_memory
+        );
+    }
+    CacheSettings {
+        enabled: config.cache,
+        memory: if config.cache { wanted.min(possible) } else { 0 },
+        folder: config.cache_dir.clone().filter(|_| config.cache),
+        folder_bytes: config.cache_disk.bytes(),
+        bucket: config.cache_store.clone().filter(|_| config.cache),
+        bucket_timeout: config.cache_store_timeout.duration(),
+        max_entry: bytes(config.max_source.0).max(MAX_RESULT),
+    }
+}
+
+/// Larger entries are not read back from a bucket.
+const MAX_RESULT: usize = 256 << 20;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{Form, Given, RETIRED, Raw, Setting, settings};
+use crate::purge::PurgeArgs;
 
 /// The program's arguments.
 #[derive(Debug, Parser)]
@@ -104,6 +105,11 @@ pub(crate) enum Command {
         #[arg(long, value_name = "SECONDS")]
         expires_in: Option<u64>,
     },
+    /// Make a running server forget sources and their results.
+    #[command(
+        after_help = "Examples:\n  wholeplate purge https://shop.example/a.jpg /uploads/b.jpg\n  wholeplate purge --prefix shop.example/uploads/\n  wholeplate purge --tag product-17 --admin http://10.0.0.5:9090 --token-file /run/secrets/purge"
+    )]
+    Purge(PurgeArgs),
     /// Print a script of completions for a shell.
     #[command(after_help = "Example:\n  wholeplate completions bash > /etc/bash_completion.d/wholeplate")]
     Completions { shell: clap_complete::Shell },
@@ -146,7 +152,11 @@ impl Args for Settings {
         // Retired settings are read, so that their error can say what to use instead.
         let retired =
             RETIRED.iter().map(|(name, _)| Arg::new(*name).long(*name).hide(true).allow_hyphen_values(true));
-        command.arg(file).args(settings().iter().filter_map(flag)).args(retired)
+        command
+            .arg(file)
+            .args(settings().iter().filter_map(flag))
+            .args(settings().iter().filter_map(off_flag))
+            .args(retired)
     }
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {
@@ -219,10 +229,26 @@ fn flag(setting: &Setting) -> Option<Arg> {
     }
 }
 
+/// `--no-NAME` of a switch that is on unless it is turned off.
+fn off_flag(setting: &Setting) -> Option<Arg> {
+    let on = setting.form == Form::Switch && setting.default.as_deref() == Some("true");
+    let name = off_name(setting);
+    let arg =
+        Arg::new(name.clone()).long(name).action(ArgAction::SetTrue).conflicts_with(setting.name.clone());
+    on.then(|| arg.help(format!("The same as --{}=false.", setting.name)).help_heading(setting.group))
+}
+
+fn off_name(setting: &Setting) -> String {
+    format!("no-{}", setting.name)
+}
+
 /// What the flag of a setting was given.
 fn given(setting: &Setting, matches: &ArgMatches) -> Option<(String, Raw)> {
     if setting.form == Form::Table {
         return None;
+    }
+    if matches.try_get_one::<bool>(&off_name(setting)).is_ok_and(|off| off == Some(&true)) {
+        return Some((setting.name.clone(), Raw::Text("false".to_owned())));
     }
     let mut values = matches.get_many::<String>(&setting.name)?.cloned();
     let raw = if setting.form == Form::List {

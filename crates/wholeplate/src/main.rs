@@ -10,6 +10,7 @@ mod admission;
 mod app;
 mod batch;
 mod binding;
+mod cache;
 mod choices;
 mod cli;
 mod config;
@@ -21,6 +22,7 @@ mod health;
 mod metrics;
 mod models;
 mod produce;
+mod purge;
 mod request;
 mod respond;
 mod routes;
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
         Command::Sign { url, sign_key_file, expires_in } => {
             access::sign_url(&url, &sign_key_file, expires_in).and_then(|url| stdout::write(url.as_bytes()))
         }
+        Command::Purge(args) => purge::run(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "wholeplate", &mut script);

@@ -67,5 +67,7 @@ pub(crate) fn text(app: &App, stats: &delivery::Stats) -> String {
         );
     }
     app.counters.write(&mut out);
+    let tiers = app.cache.is_enabled().then(|| app.cache.tiers().stats());
+    app.cache.figures.write(tiers, &mut out);
     out
 }

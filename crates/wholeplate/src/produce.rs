@@ -1,78 +1,519 @@
-//! From a recipe and its inputs to a result: fetch what is missing, then render.
+//! From a recipe and its inputs to a result: the cache, one computation for all who ask, admission, rendering.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
+use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use recipe::{Input, Recipe, Warnings};
+use http::HeaderMap;
+use recipe::dialect::url::SourceRef;
+use recipe::{Input, Recipe, Warning, Warnings};
 
+use crate::access::Turn;
 use crate::admission::{Client, InputData, RenderOutcome};
 use crate::app::App;
+use crate::cache::CacheStatus;
+use crate::cache::freshness::CacheOverride;
+use crate::cache::keys::{self, ENGINE_VERSION, Fingerprint, SourceName};
+use crate::cache::purge::{Stamp, Subject};
+use crate::cache::report::{CacheReport, Failure};
+use crate::cache::results::{Answered, ComputeError, RenderedResult, ResultHead};
+use crate::cache::sources::{self, Resolved, SourceError, SourceQuery, SourceRecord};
 use crate::error::ApiError;
-use crate::sources::SourceRequest;
+use crate::respond::{self, Inherited, Response};
+use crate::sources::{Location, SourceRequest};
 
 /// Overlays and fonts of one request that are fetched at once.
 const FETCHES_AT_ONCE: usize = 6;
+/// How often a request begins again because its source changed under it.
+const ATTEMPTS: usize = 3;
 
-/// A recipe, and what its parser had to warn of.
-#[derive(Debug)]
-pub(crate) struct Task {
+/// A transformation that is wanted.
+#[derive(Debug, Clone)]
+pub(crate) struct Job {
     pub(crate) recipe: Recipe,
-    pub(crate) warnings: Warnings,
+    pub(crate) inputs: JobInputs,
+    /// What a Worker says about caching the source.
+    pub(crate) worker: CacheOverride,
     /// Whom the work is accounted to.
     pub(crate) client: Client,
     /// Where the source is, for metrics.
     pub(crate) host: String,
+    pub(crate) turn: Turn,
 }
 
-impl App {
-    /// Carries out a recipe. `supplied[i]` is input `i`, where the route has it; overlays by URL and fonts are fetched
-    /// here, but only those that can be seen in the result. The outcome has all warnings of the request.
-    pub(crate) async fn produce(
-        &self,
-        task: Task,
-        supplied: &[InputData],
-        request: &SourceRequest,
-    ) -> Result<RenderOutcome, ApiError> {
-        let Task { mut recipe, mut warnings, client, host } = task;
-        recipe.prune();
-        let began = Instant::now();
-        let inputs = self.inputs_of(&recipe, supplied, request).await?;
-        let fetched = began.elapsed();
-        warnings.extend(recipe.warnings());
-        let mut outcome = self.pool.render(recipe, inputs, &client, &request.trace).await?;
-        self.counters.image(&host, outcome.source_type, outcome.rendered.content_type);
-        warnings.extend(outcome.warnings);
-        outcome.warnings = warnings;
-        outcome.fetched = fetched;
-        Ok(outcome)
+/// Where the inputs of a recipe come from that it does not name itself.
+#[derive(Debug, Clone)]
+pub(crate) enum JobInputs {
+    /// Input 0 is a source.
+    Source(SourceRef),
+    /// The inputs came with the request; `keep` says whether results of them are kept.
+    Supplied { inputs: Vec<InputData>, keep: bool },
+}
+
+/// An answer to a job.
+#[derive(Debug)]
+pub(crate) enum Produced {
+    Image {
+        result: RenderedResult,
+        source: SourceHeaders,
+        report: CacheReport,
+    },
+    /// The client has it already.
+    NotModified {
+        source: SourceHeaders,
+        report: CacheReport,
+    },
+}
+
+impl Produced {
+    /// The header of the source's response.
+    pub(crate) fn source_headers(&self) -> &HeaderMap {
+        let (Self::Image { source, .. } | Self::NotModified { source, .. }) = self;
+        &source.headers
+    }
+}
+
+/// What an answer inherits from its source.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SourceHeaders {
+    pub(crate) headers: HeaderMap,
+    /// Time to find or fetch the source.
+    pub(crate) fetched: Duration,
+}
+
+impl From<SourceError> for Failure {
+    fn from(failed: SourceError) -> Self {
+        let report = CacheReport { status: failed.status, age: failed.age, tier: None };
+        Self { error: failed.error, report, headers: failed.headers }
+    }
+}
+
+/// One input, as far as it is known before the result is computed.
+#[derive(Debug, Clone)]
+enum Prepared {
+    Unused,
+    Ready { input: InputData, version: Fingerprint },
+    File { location: Location, name: SourceName, etag: String, version: Fingerprint },
+    Source { query: Box<SourceQuery>, resolved: Box<Resolved> },
+}
+
+impl Prepared {
+    fn version(&self) -> Fingerprint {
+        match self {
+            Self::Unused => [0; 32],
+            Self::Ready { version, .. } | Self::File { version, .. } => *version,
+            Self::Source { resolved, .. } => resolved.version(),
+        }
     }
 
-    /// The bytes of all inputs that can be seen in the result.
-    async fn inputs_of(
-        &self,
-        recipe: &Recipe,
-        supplied: &[InputData],
-        request: &SourceRequest,
-    ) -> Result<Vec<InputData>, ApiError> {
-        let used = recipe.used_images();
-        let fetches = recipe.inputs.iter().enumerate().map(|(i, input)| {
-            let used = used.get(i).copied().unwrap_or(false);
-            let supplied = supplied.get(i).cloned().unwrap_or(InputData::Nothing);
-            async move {
-                Ok::<InputData, ApiError>(match (input, supplied) {
-                    _ if !used => InputData::Nothing,
-                    (Input::Supplied, InputData::Nothing) => {
-                        return Err(ApiError::bad_request(format_args!("image {i} is missing")));
-                    }
-                    (Input::Supplied, supplied) => supplied,
-                    (Input::Url(url), _) => InputData::Bytes(self.fetcher.overlay(url, request).await?),
-                    (Input::Text(text), _) => {
-                        InputData::Bytes(self.fetcher.font(&text.font_url, request).await?)
-                    }
-                })
+    fn status(&self) -> CacheStatus {
+        match self {
+            Self::Source { resolved, .. } => resolved.status,
+            _ => CacheStatus::Hit,
+        }
+    }
+
+    fn is_kept(&self) -> bool {
+        match self {
+            Self::Source { resolved, .. } => resolved.kept,
+            _ => true,
+        }
+    }
+
+    fn is_not_modified(&self) -> bool {
+        matches!(self, Self::Source { resolved, .. } if resolved.not_modified)
+    }
+
+    fn headers(&self) -> HeaderMap {
+        match self {
+            Self::Source { resolved, .. } => resolved.record.headers(),
+            Self::File { etag, .. } => {
+                let mut headers = HeaderMap::new();
+                if let Ok(etag) = etag.parse() {
+                    headers.insert(http::header::ETAG, etag);
+                }
+                headers
             }
-        });
-        let fetches: Vec<_> = fetches.collect();
-        stream::iter(fetches).buffered(FETCHES_AT_ONCE).try_collect().await
+            _ => HeaderMap::new(),
+        }
+    }
+
+    fn record(&self) -> Option<&SourceRecord> {
+        match self {
+            Self::Source { resolved, .. } => Some(&resolved.record),
+            _ => None,
+        }
+    }
+
+    /// The name under which results of it are kept.
+    fn name(&self) -> Option<SourceName> {
+        match self {
+            Self::Source { query, .. } => Some(keys::kept_name(&query.name, &query.worker)),
+            Self::File { name, .. } => Some(name.clone()),
+            _ => None,
+        }
+    }
+
+    fn add_to(&self, subject: &mut Subject) {
+        match self {
+            Self::Source { resolved, .. } => {
+                let other = resolved.record.subject();
+                subject.sources.extend(other.sources.iter().cloned());
+                subject.tags.extend(other.tags.iter().cloned());
+            }
+            Self::File { name, .. } => subject.sources.push(name.clone()),
+            _ => {}
+        }
+    }
+}
+
+/// Carries a job out. `has` says, by the headers of the source, whether the client has the result already.
+pub(crate) async fn produce(
+    app: &Arc<App>,
+    job: &Job,
+    request: &SourceRequest,
+    has: impl Fn(&HeaderMap) -> bool + Send,
+) -> Result<Produced, Failure> {
+    let mut job = job.clone();
+    job.recipe.prune();
+    let dynamic = !app.cache.is_enabled() || matches!(job.inputs, JobInputs::Supplied { keep: false, .. });
+    let mut attempt = 1;
+    loop {
+        let done = attempt_job(app, &job, request, dynamic, &has).await;
+        match done {
+            Err(Attempt::SourceChanged) if attempt < ATTEMPTS => attempt += 1,
+            Err(Attempt::SourceChanged) => {
+                let report = CacheReport::of(shown(CacheStatus::Miss, dynamic));
+                return Err(Failure { error: ApiError::SourceChanged, report, headers: HeaderMap::new() });
+            }
+            Err(Attempt::Failed(mut failure)) => {
+                failure.report.status = shown(failure.report.status, dynamic);
+                app.cache.figures.count_request(failure.report.status, None);
+                return Err(*failure);
+            }
+            Ok(mut produced) => {
+                let (Produced::Image { report, .. } | Produced::NotModified { report, .. }) = &mut produced;
+                report.status = shown(report.status, dynamic);
+                if !report.status.has_age() {
+                    report.age = None;
+                }
+                app.cache.figures.count_request(report.status, report.tier);
+                return Ok(produced);
+            }
+        }
+    }
+}
+
+/// The response to a job. `warnings` are those of the request; `inherit` makes of a source's headers what the response
+/// takes from them.
+pub(crate) async fn response(
+    produced: &Produced,
+    warnings: Warnings,
+    request: &HeaderMap,
+    inherit: impl Fn(&HeaderMap) -> Inherited,
+) -> Response {
+    match produced {
+        Produced::NotModified { source, report } => respond::not_modified(&inherit(&source.headers), *report),
+        Produced::Image { result, source, report } => {
+            let mut response = respond::success(result, *report, warnings, &inherit(&source.headers));
+            respond::add_digest(request, &mut response).await;
+            response
+        }
+    }
+}
+
+fn shown(status: CacheStatus, dynamic: bool) -> CacheStatus {
+    if dynamic { CacheStatus::Dynamic } else { status }
+}
+
+/// Why an attempt brought nothing.
+enum Attempt {
+    Failed(Box<Failure>),
+    SourceChanged,
+}
+
+impl<F: Into<Failure>> From<F> for Attempt {
+    fn from(failure: F) -> Self {
+        Self::Failed(Box::new(failure.into()))
+    }
+}
+
+async fn attempt_job(
+    app: &Arc<App>,
+    job: &Job,
+    request: &SourceRequest,
+    dynamic: bool,
+    has: &(impl Fn(&HeaderMap) -> bool + Send),
+) -> Result<Produced, Attempt> {
+    let stamp = app.cache.purges().stamp();
+    let began = Instant::now();
+    let main = match &job.inputs {
+        JobInputs::Source(source) => {
+            Some(prepare_source(app, source, request, &job.worker, &job.turn).await?)
+        }
+        JobInputs::Supplied { .. } => None,
+    };
+    let source = SourceHeaders {
+        headers: main.as_ref().map(Prepared::headers).unwrap_or_default(),
+        fetched: began.elapsed(),
+    };
+    if let Some(main) = &main
+        && (main.is_not_modified() || has(&source.headers))
+    {
+        let status = if main.is_kept() { main.status() } else { CacheStatus::Bypass };
+        let age = main.record().map(|record| record.freshness.age(SystemTime::now())).or(Some(0));
+        return Ok(Produced::NotModified { source, report: CacheReport { status, age, tier: None } });
+    }
+    let began = Instant::now();
+    let inputs = prepare_all(app, job, main, request, dynamic).await.map_err(|mut failure| {
+        // The source itself was reached, whatever became of its overlays.
+        failure.headers = source.headers.clone();
+        failure
+    })?;
+    let overlays = began.elapsed();
+    let kept = !dynamic && inputs.iter().all(Prepared::is_kept);
+    let versions: Vec<Fingerprint> = inputs.iter().map(Prepared::version).collect();
+    let key = keys::result(
+        inputs.first().and_then(Prepared::name).as_ref(),
+        &versions,
+        &job.recipe.canonical_key(),
+        ENGINE_VERSION,
+    );
+    // The least fresh of the sources counts.
+    let sources = inputs.iter().map(Prepared::status).max().unwrap_or(CacheStatus::Hit);
+    let failed = |error| Failure {
+        error,
+        report: CacheReport::of(CacheStatus::Miss),
+        headers: source.headers.clone(),
+    };
+    let found = if kept { app.cache.results.find(&key).await } else { None };
+    let answered = match found {
+        Some(answered) => answered,
+        None => {
+            job.turn.take().map_err(failed)?;
+            let work = Computation {
+                app: Arc::clone(app),
+                client: job.client.clone(),
+                host: job.host.clone(),
+                recipe: job.recipe.clone(),
+                subject: subject(&inputs),
+                inputs: inputs.clone(),
+                request: request.clone(),
+                stamp,
+                fetched: (source.fetched, overlays),
+            };
+            let computed = if dynamic {
+                work.run().await.map(|result| Answered { result, tier: None })
+            } else {
+                app.cache.results.compute(key, kept, || work.run()).await
+            };
+            match computed {
+                Ok(answered) => answered,
+                Err(ComputeError::SourceChanged) => return Err(Attempt::SourceChanged),
+                Err(ComputeError::Api(error)) => return Err(failed(error).into()),
+            }
+        }
+    };
+    let status = match (answered.tier, sources) {
+        _ if !kept => CacheStatus::Bypass,
+        (None, CacheStatus::Hit | CacheStatus::Revalidated) => CacheStatus::Miss,
+        (_, status) => status,
+    };
+    let main_record = inputs.first().and_then(Prepared::record);
+    let age = match main_record {
+        Some(record) => record.freshness.age(SystemTime::now()),
+        None => seconds_since(answered.result.head.stamp),
+    };
+    let report = CacheReport { status, age: Some(age), tier: answered.tier };
+    Ok(Produced::Image { result: answered.result, source, report })
+}
+
+fn seconds_since(stamp: Stamp) -> u64 {
+    let now = crate::cache::freshness::micros(SystemTime::now());
+    Duration::from_micros(now.saturating_sub(stamp.began)).as_secs()
+}
+
+fn subject(inputs: &[Prepared]) -> Subject {
+    let mut subject = Subject::default();
+    for input in inputs {
+        input.add_to(&mut subject);
+    }
+    subject
+}
+
+/// Finds out which version of a source is to be used.
+async fn prepare_source(
+    app: &Arc<App>,
+    source: &SourceRef,
+    request: &SourceRequest,
+    worker: &CacheOverride,
+    turn: &Turn,
+) -> Result<Prepared, Failure> {
+    let location = app.fetcher.locate(source, request).map_err(|error| app.failure(error))?;
+    let name = match &location {
+        Location::File { path } => {
+            let fetch = request.trace.phase("fetch");
+            let version = app.fetcher.file_version(path).await;
+            fetch.record(version.as_ref().err());
+            drop(fetch);
+            let version = version.map_err(|error| app.failure(error))?;
+            let name = SourceName::relative(request.own_host().as_deref(), path);
+            let fingerprint = keys::fingerprint(version.version.as_bytes());
+            return Ok(Prepared::File { location, name, etag: version.etag, version: fingerprint });
+        }
+        Location::Object { path } | Location::Http { path: Some(path), .. } => {
+            SourceName::relative(request.own_host().as_deref(), path)
+        }
+        Location::Http { url, path: None } => SourceName::absolute(url),
+    };
+    let (fetcher, own_request) = (app.fetcher.clone(), request.clone());
+    let fetch: sources::FetchSource = Arc::new(move |conditions| {
+        let (fetcher, location) = (fetcher.clone(), location.clone());
+        let request = own_request.under(conditions);
+        Box::pin(async move { fetcher.fetch(&location, &request).await })
+    });
+    let query = SourceQuery {
+        name,
+        sent: request.credentials.clone(),
+        worker: worker.clone(),
+        fetch,
+        conditions: request.conditions.clone(),
+        turn: turn.clone(),
+    };
+    let resolved = app.cache.sources.resolve(&query, false).await?;
+    Ok(Prepared::Source { query: Box::new(query), resolved: Box::new(resolved) })
+}
+
+/// All inputs of a job in their order; `main` is input 0 if it is a source.
+async fn prepare_all(
+    app: &Arc<App>,
+    job: &Job,
+    main: Option<Prepared>,
+    request: &SourceRequest,
+    dynamic: bool,
+) -> Result<Vec<Prepared>, Failure> {
+    let used = job.recipe.used_images();
+    // Overlays are other people's images: credentials are for the source alone.
+    let mut others = request.unconditional();
+    others.credentials.clear();
+    let supplied: &[InputData] = match &job.inputs {
+        JobInputs::Supplied { inputs, .. } => inputs,
+        JobInputs::Source(_) => &[],
+    };
+    let others = &others;
+    let wanted = job.recipe.inputs.iter().enumerate().map(|(i, input)| {
+        let used = used.get(i).copied().unwrap_or(false);
+        let main = if i == 0 { main.clone() } else { None };
+        let given = supplied.get(i).cloned().unwrap_or(InputData::Nothing);
+        async move {
+            Ok::<Prepared, Failure>(match (input, given, main) {
+                _ if !used => Prepared::Unused,
+                (Input::Supplied, _, Some(main)) => main,
+                (Input::Supplied, InputData::Nothing, None) => {
+                    return Err(ApiError::bad_request(format_args!("image {i} is missing")).into());
+                }
+                (Input::Supplied, input, None) => {
+                    let version = if dynamic { [0; 32] } else { fingerprint(&input).await? };
+                    Prepared::Ready { input, version }
+                }
+                (Input::Url(url), ..) => {
+                    let source = SourceRef::Absolute(url.clone());
+                    prepare_source(app, &source, others, &CacheOverride::default(), &job.turn).await?
+                }
+                (Input::Text(text), ..) => {
+                    let font = app.fetcher.font(&text.font_url, others).await?;
+                    let version = if dynamic { [0; 32] } else { sources::fingerprint(&font).await };
+                    Prepared::Ready { input: InputData::Bytes(font), version }
+                }
+            })
+        }
+    });
+    let wanted: Vec<_> = wanted.collect();
+    stream::iter(wanted).buffered(FETCHES_AT_ONCE).try_collect().await
+}
+
+/// The digest of a supplied input, off the async threads.
+async fn fingerprint(input: &InputData) -> Result<Fingerprint, ApiError> {
+    let input = input.clone();
+    let hashed = tokio::task::spawn_blocking(move || {
+        let bytes = input.open()?.unwrap_or_default();
+        Ok(keys::fingerprint(&bytes))
+    });
+    hashed.await.unwrap_or_else(|_| Err(ApiError::internal("hashing an input failed")))
+}
+
+/// Everything that a result is computed from. It belongs to all who wait for the result.
+struct Computation {
+    app: Arc<App>,
+    client: Client,
+    host: String,
+    recipe: Recipe,
+    inputs: Vec<Prepared>,
+    subject: Subject,
+    request: SourceRequest,
+    stamp: Stamp,
+    /// Time for the source, and for overlays and fonts.
+    fetched: (Duration, Duration),
+}
+
+impl Computation {
+    async fn run(self) -> Result<RenderedResult, ComputeError> {
+        let began = Instant::now();
+        let inputs: Vec<InputData> =
+            stream::iter(self.inputs.iter().map(|input| self.data(input)).collect::<Vec<_>>())
+                .buffered(FETCHES_AT_ONCE)
+                .try_collect()
+                .await?;
+        let loaded = began.elapsed();
+        let pool = &self.app.pool;
+        let outcome = pool.render(self.recipe.clone(), inputs, &self.client, &self.request.trace).await?;
+        let RenderOutcome { body, rendered, warnings, source_type, queued } = outcome;
+        self.app.counters.image(&self.host, source_type, rendered.content_type);
+        let t = rendered.timings;
+        let timings = format!(
+            "q={} n={}+{} c={}+{} v={ENGINE_VERSION} l={}",
+            queued.as_millis(),
+            (self.fetched.0 + loaded).as_millis(),
+            self.fetched.1.as_millis(),
+            t.decode.as_millis(),
+            t.encode.as_millis(),
+            body.len()
+        );
+        let head = ResultHead {
+            stamp: self.stamp,
+            subject: self.subject,
+            content_type: rendered.content_type.to_owned(),
+            warnings: (&warnings).into_iter().map(|Warning(text)| text.clone()).collect(),
+            timings,
+        };
+        Ok(RenderedResult { head: Arc::new(head), body })
+    }
+
+    /// The bytes of an input, in the version that was prepared.
+    async fn data(&self, input: &Prepared) -> Result<InputData, ComputeError> {
+        match input {
+            Prepared::Unused => Ok(InputData::Nothing),
+            Prepared::Ready { input, .. } => Ok(input.clone()),
+            Prepared::File { location, version, .. } => {
+                let request = self.request.unconditional();
+                let read = self.app.fetcher.fetch(location, &request).await.map_err(ApiError::from)?;
+                let Location::File { path } = location else { return Err(ComputeError::SourceChanged) };
+                let now = self.app.fetcher.file_version(path).await?;
+                let same = keys::fingerprint(now.version.as_bytes()) == *version;
+                let bytes = read.bytes.filter(|_| same);
+                bytes.map(InputData::Bytes).ok_or(ComputeError::SourceChanged)
+            }
+            Prepared::Source { query, resolved } => {
+                if let Some(bytes) = &resolved.bytes {
+                    return Ok(InputData::Bytes(bytes.clone()));
+                }
+                let again = self.app.cache.sources.resolve(query, true).await;
+                let again = again.map_err(|failed| ComputeError::Api(failed.error))?;
+                let bytes: Option<Bytes> =
+                    again.bytes.clone().filter(|_| again.version() == resolved.version());
+                bytes.map(InputData::Bytes).ok_or(ComputeError::SourceChanged)
+            }
+        }
     }
 }

@@ -63,6 +63,14 @@ impl Authority {
         }
     }
 
+    /// As in a URL: the host, and the port if one was given.
+    pub(crate) fn name(&self) -> String {
+        match self.port {
+            Some(port) => format!("{}:{port}", self.host),
+            None => self.host.to_string(),
+        }
+    }
+
     fn with_port(&self, default: u16) -> (&Host<String>, u16) {
         (&self.host, self.port.unwrap_or(default))
     }

@@ -9,12 +9,13 @@ use http::{HeaderValue, Request};
 
 use crate::app::App;
 use crate::config::{Config, Listen};
+use crate::purge::AdminToken;
 use crate::request::RequestContext;
 use crate::respond::{self, Response};
 use crate::routes::{self, admin};
 use crate::sandbox::{self, Calls, Files};
 use crate::signals::StopSignals;
-use crate::sources::Origin;
+use crate::sources::{self, Origin};
 use crate::stdout;
 use crate::telemetry::{self, Exporter, Trace};
 
@@ -33,13 +34,22 @@ pub(crate) fn run(config: Config) -> Result<(), String> {
     if config.no_sandbox {
         tracing::warn!("sandbox: off (no-sandbox)");
     } else {
+        // A folder that does not exist yet cannot be named in the rules.
+        if let Some(folder) = config.cache_dir.as_ref().filter(|_| config.cache) {
+            std::fs::create_dir_all(folder)
+                .map_err(|e| format!("cache-dir: {}: cannot be made: {e}", folder.display()))?;
+        }
         sandbox::restrict_files(&files(&config)).log("limits on files (Landlock)");
     }
     let runtime = tokio::runtime::Runtime::new().map_err(|e| e.to_string())?;
     let exporter = Exporter::from_env(runtime.handle().clone())?;
-    let app = App::new(config, exporter)?;
+    let app = runtime.block_on(App::new(config, exporter))?;
     let served = runtime.block_on(async {
         let config = &app.config;
+        let token = config.admin_token_file.as_deref().map(AdminToken::read).transpose()?.map(Arc::new);
+        if config.cache_store.is_some() && app.cache.is_enabled() {
+            tokio::spawn(Arc::clone(&app.cache).follow_purges(config.purge_interval.duration()));
+        }
         let listeners = listeners(config).await?;
         warn_of_open_blob_header(config, &listeners);
         let mut settings = config.delivery()?;
@@ -55,7 +65,7 @@ pub(crate) fn run(config: Config) -> Result<(), String> {
         let mut stop = StopSignals::new()?;
         let server = Server::start(settings, listeners, service);
         let admin = match &config.admin {
-            Some(address) => Some(admin_server(&app, &server, address.as_str()).await?),
+            Some(address) => Some(admin_server(&app, &server, address.as_str(), token).await?),
             None => None,
         };
         // After the last listener is open: from here on no other can be opened.
@@ -121,8 +131,11 @@ fn files(config: &Config) -> Files {
         .read(origin.map(Origin::credential_folders).unwrap_or_default())
         .read(config.segment_model.iter().chain(&config.upscale_model))
         .read(config.tls_cert.iter().chain(&config.tls_key).chain(&config.sign_key_file))
+        .read(&config.admin_token_file)
+        .read(config.cache_store.iter().flat_map(|_| sources::bucket_token_folders()))
         // Uploads that do not stay in memory.
         .write([std::env::temp_dir()])
+        .write(config.cache_dir.iter().filter(|_| config.cache))
         .sockets(config.unix.iter().map(|path| sandbox::folder_of(path)))
 }
 
@@ -192,14 +205,19 @@ async fn resolve(text: &str) -> std::io::Result<SocketAddr> {
 }
 
 /// Figures and health, on an address of their own.
-async fn admin_server(app: &Arc<App>, server: &Server, address: &str) -> Result<(Server, String), String> {
+async fn admin_server(
+    app: &Arc<App>,
+    server: &Server,
+    address: &str,
+    token: Option<Arc<AdminToken>>,
+) -> Result<(Server, String), String> {
     let wrong = |e: std::io::Error| format!("--admin {address}: {e}");
     let listener = Listener::tcp(resolve(address).await.map_err(wrong)?).map_err(wrong)?;
     let line = format!("admin on {listener}");
     let (app, stats) = (Arc::clone(app), server.stats());
     let service = move |request: Request<delivery::RequestBody>| {
-        let response = admin::respond(&app, &stats, request.uri().path());
-        async move { response }
+        let (app, stats, token) = (Arc::clone(&app), Arc::clone(&stats), token.clone());
+        async move { admin::respond(&app, &stats, token.as_deref(), request).await }
     };
     Ok((Server::start(delivery::Config::default(), vec![listener], service), line))
 }

@@ -91,6 +91,18 @@ impl Codec for AvifCodec {
         bytes * (samples + chroma + alpha) + samples + (4 << 20) + 2 * probe.file_size
     }
 
+    fn decode_pixel_ns(&self, _spec: DecodeSpec) -> u64 {
+        16
+    }
+
+    fn encodes(&self) -> bool {
+        true
+    }
+
+    fn encode_pixel_ns(&self, _spec: &EncodeSpec) -> u64 {
+        350
+    }
+
     fn decode<'a>(
         &self,
         bytes: &'a [u8],

@@ -68,6 +68,10 @@ impl Codec for Bmp {
         self.decoded_layout(probe, spec).bytes(probe.width, probe.height) + row + TABLES
     }
 
+    fn decode_pixel_ns(&self, _spec: DecodeSpec) -> u64 {
+        3
+    }
+
     fn decode<'a>(
         &self,
         bytes: &'a [u8],

@@ -89,6 +89,18 @@ impl Codec for Gif {
         canvas * if probe.animation.is_some() { 3 } else { 2 } + (192 << 10) + u64::from(probe.width) * 3 * 32
     }
 
+    fn decode_pixel_ns(&self, _spec: DecodeSpec) -> u64 {
+        5
+    }
+
+    fn encodes(&self) -> bool {
+        true
+    }
+
+    fn encode_pixel_ns(&self, _spec: &EncodeSpec) -> u64 {
+        100
+    }
+
     fn decode<'a>(
         &self,
         bytes: &'a [u8],

@@ -89,6 +89,10 @@ impl Codec for HeicCodec {
         7 * coded / 2 + 3 * out + 2 * probe.file_size
     }
 
+    fn decode_pixel_ns(&self, _spec: DecodeSpec) -> u64 {
+        30
+    }
+
     fn decode<'a>(
         &self,
         bytes: &'a [u8],

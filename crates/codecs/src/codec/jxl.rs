@@ -197,6 +197,10 @@ impl Codec for Jxl {
         library_bytes(probe).saturating_add(out).saturating_add(4 * PIECE as u64)
     }
 
+    fn decode_pixel_ns(&self, _spec: DecodeSpec) -> u64 {
+        40
+    }
+
     fn decode<'a>(
         &self,
         bytes: &'a [u8],

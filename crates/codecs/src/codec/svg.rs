@@ -62,6 +62,11 @@ impl Codec for Svg {
         0
     }
 
+    fn decode_pixel_ns(&self, _spec: DecodeSpec) -> u64 {
+        // It is sanitised, never decoded.
+        0
+    }
+
     fn decode<'a>(
         &self,
         _bytes: &'a [u8],

@@ -213,6 +213,10 @@ impl Codec for Tiff {
         u64::from(rows) * stored + layout.bytes(probe.width, rows) + TABLES + lists
     }
 
+    fn decode_pixel_ns(&self, _spec: DecodeSpec) -> u64 {
+        3
+    }
+
     fn decode<'a>(
         &self,
         bytes: &'a [u8],

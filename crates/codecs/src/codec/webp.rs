@@ -76,6 +76,19 @@ impl Codec for WebP {
         output + own + u64::from(probe.width) * 100 + (64 << 10)
     }
 
+    fn decode_pixel_ns(&self, _spec: DecodeSpec) -> u64 {
+        10
+    }
+
+    fn encodes(&self) -> bool {
+        true
+    }
+
+    fn encode_pixel_ns(&self, spec: &EncodeSpec) -> u64 {
+        let lossless = spec.quality >= 100;
+        if lossless { 250 } else { 70 }
+    }
+
     fn decode<'a>(
         &self,
         bytes: &'a [u8],

@@ -56,6 +56,21 @@ pub fn decode(bytes: &[u8], spec: DecodeSpec) -> Result<Image, Error> {
     decode_with(bytes, spec, &work()).map(|(_, image)| image)
 }
 
+/// R G B A samples as a decoder sees them that is not ours.
+pub fn decoded_elsewhere(bytes: &[u8]) -> Vec<u8> {
+    reference::decode(bytes).unwrap().pixels.as_flattened().to_vec()
+}
+
+/// Samples of an image without planes as R G B A.
+pub fn rgba(image: &Image) -> Vec<u8> {
+    let pixel = |p: &[u8]| match *p {
+        [y] => [y, y, y, 255],
+        [r, g, b] => [r, g, b, 255],
+        _ => [p[0], p[1], p[2], p[3]],
+    };
+    image.planes[0].chunks_exact(image.layout.channels(0)).flat_map(pixel).collect()
+}
+
 /// Encodes planes that are given whole, in groups of `rows` rows.
 pub fn encode(
     format: Format,

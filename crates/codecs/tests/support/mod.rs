@@ -85,6 +85,22 @@ pub fn frames(format: Format, bytes: &[u8]) -> Result<Vec<Frame>, Error> {
     Ok(all)
 }
 
+/// R G B A pixels as a decoder sees them that is not ours.
+pub fn decoded_elsewhere(bytes: &[u8]) -> Vec<u8> {
+    reference::decode(bytes).unwrap().pixels.as_flattened().to_vec()
+}
+
+/// The frames of an animation as a decoder sees them that is not ours.
+pub fn frames_elsewhere(bytes: &[u8]) -> Vec<Frame> {
+    let raster = |picture: &reference::Picture| {
+        let mut image = Raster::new(Layout::Rgba, picture.width, picture.height, &work()).unwrap();
+        image.data_mut().copy_from_slice(picture.pixels.as_flattened());
+        image
+    };
+    let frames = reference::frames(bytes).unwrap();
+    frames.iter().map(|f| Frame { image: raster(&f.picture), delay_ms: f.delay_ms }).collect()
+}
+
 /// Decodes bytes of any kind within `limit` bytes: errors are welcome, panics and leaks are not.
 pub fn survives(format: Format, bytes: &[u8], limit: usize) {
     let work = Work::new(Budget::new(limit));

@@ -83,10 +83,13 @@ async fn every_fixed_schedule_is_whole_or_told() {
 /// The same with new schedules. The seed is printed, to repeat a failure.
 #[tokio::test(start_paused = true)]
 async fn every_fresh_schedule_is_whole_or_told() {
-    let seed = std::env::var("MODEL_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        u64::from(since.unwrap_or_default().subsec_nanos()) << 24
-    });
+    let seed = match std::env::var("MODEL_SEED") {
+        Ok(seed) => seed.parse().expect("MODEL_SEED is a number"),
+        Err(_) => {
+            let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            u64::from(since.unwrap_or_default().subsec_nanos()) << 24
+        }
+    };
     eprintln!("MODEL_SEED={seed}");
     run_many(seed, 1500).await;
 }

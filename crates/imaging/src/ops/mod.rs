@@ -3,6 +3,7 @@
 pub mod border;
 pub mod compose;
 pub mod crop;
+pub mod effects;
 pub(crate) mod enlarge;
 pub mod flatten;
 pub mod gaussian;
@@ -10,5 +11,5 @@ pub mod mask;
 pub mod resample;
 pub mod text;
 pub mod to_srgb;
-pub mod tone;
+mod tone;
 pub mod turn;

@@ -1,35 +1,23 @@
-//! Colour effects in one pass over the pixels, then sharpening and blurring.
+//! Colour effects in one pass over the pixels.
 
 use codecs::{Layout, Raster};
 use recipe::Transform;
 use work::Work;
 
-use super::gaussian;
 use crate::Error;
-use crate::choices::{self, COLOUR_ORDER, ColourEffect};
+use crate::choices::{COLOUR_ORDER, ColourEffect, GAMMA_BELOW_ONE_LIGHTENS};
 
 /// Samples processed between two checks of the deadline.
 const CHECKED: usize = 1 << 20;
 /// Fractional bits of a saturated value: 255 · 255 still fits 31 bits.
 const POINT: u32 = 12;
 
-/// Applies the colour effects (in the order of [`COLOUR_ORDER`], fused), sharpen, then blur.
-/// A grey image stays grey.
+/// Applies the colour effects in the order of [`COLOUR_ORDER`], in one pass. A grey image stays grey.
 ///
 /// # Errors
-/// Budget, deadline, cancellation.
-pub fn apply(image: Raster, transform: &Transform, work: &Work) -> Result<Raster, Error> {
-    let mut image = image;
-    colour(&mut image, transform, &COLOUR_ORDER, work)?;
-    if let Some(amount) = transform.sharpen {
-        let _sharpen = work.stage("sharpen");
-        gaussian::unsharp(&mut image, choices::SHARPEN_SIGMA, amount * choices::SHARPEN_STRENGTH, work)?;
-    }
-    if let Some(radius) = transform.blur.filter(|radius| *radius >= choices::LEAST_BLUR_RADIUS) {
-        let _blur = work.stage("blur");
-        gaussian::blur(&mut image, radius * choices::BLUR_SIGMA_PER_RADIUS, work)?;
-    }
-    Ok(image)
+/// Deadline, cancellation.
+pub(super) fn apply(image: &mut Raster, transform: &Transform, work: &Work) -> Result<(), Error> {
+    colour(image, transform, &COLOUR_ORDER, work)
 }
 
 /// A curve for each value, then saturation as the distance from the luma (Rec. 601 weights), which is
@@ -48,7 +36,6 @@ fn colour(
     if !bends(before) && saturation.is_none() {
         return Ok(());
     }
-    let _colour = work.stage("colour");
     let curve = curve(transform, before);
     let tables = saturation.map(|s| Tables::new(&curve, s));
     let n = image.layout.channels(0);
@@ -84,7 +71,7 @@ fn curve(transform: &Transform, order: &[ColourEffect]) -> [u8; 256] {
                 (ColourEffect::Brightness, Some(factor)) => v * factor,
                 (ColourEffect::Contrast, Some(factor)) => (v - 0.5) * factor + 0.5,
                 (ColourEffect::Gamma, Some(gamma)) => {
-                    let power = if choices::GAMMA_BELOW_ONE_LIGHTENS { gamma } else { 1.0 / gamma };
+                    let power = if GAMMA_BELOW_ONE_LIGHTENS { gamma } else { 1.0 / gamma };
                     v.clamp(0.0, 1.0).powf(power)
                 }
                 _ => v,

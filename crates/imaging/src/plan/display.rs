@@ -12,6 +12,7 @@ use super::step::{
     Next, PixelSource, Placement, PlannedDraw, PlannedStep, PlannedTransform, Question, Scaling,
 };
 use super::types::{Path, Plan, PlanKind};
+use crate::ops::effects;
 use crate::rect::Area;
 
 impl Display for Plan {
@@ -147,18 +148,8 @@ fn write_scaling(f: &mut Formatter<'_>, name: &str, scaling: &Scaling) -> fmt::R
 }
 
 fn write_effects(f: &mut Formatter<'_>, t: &Transform) -> fmt::Result {
-    let effects = [
-        ("brightness", t.brightness),
-        ("contrast", t.contrast),
-        ("gamma", t.gamma),
-        ("saturation", t.saturation),
-        ("sharpen", t.sharpen),
-        ("blur", t.blur),
-    ];
-    for (name, value) in effects {
-        if let Some(value) = value {
-            writeln!(f, "  {name} {}", Number(value))?;
-        }
+    for (name, value) in effects::of(t).flat_map(|effect| effect.values(t)) {
+        writeln!(f, "  {name} {}", Number(value))?;
     }
     if t.border.is_some() {
         let [top, right, bottom, left] = border_widths(t);

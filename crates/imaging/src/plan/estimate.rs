@@ -15,8 +15,8 @@ use super::subject;
 use crate::Limits;
 use crate::analysis;
 use crate::models::SegmentModel;
-use crate::ops;
 use crate::ops::resample::waiting_rows;
+use crate::ops::{self, effects};
 
 /// Rows that a decoder yields at once, and their conversion to sRGB.
 const DECODED_ROWS: u64 = 128;
@@ -27,8 +27,6 @@ mod rate {
     pub(super) const RESAMPLED_TO: u64 = 4;
     pub(super) const TURNED: u64 = 3;
     pub(super) const COPIED: u64 = 1;
-    pub(super) const COLOURED: u64 = 4;
-    pub(super) const BLURRED: u64 = 12;
     pub(super) const SEARCHED: u64 = 2;
     pub(super) const DRAWN: u64 = 5;
 }
@@ -55,7 +53,7 @@ pub(super) fn decoding(probe: &Probe, first: Option<&PlannedTransform>) -> Decod
     DecodeCost {
         decoder_bytes: decoder + u64::from(probe.width) * 4 * rows,
         bitmap_bytes: 0,
-        cpu_ns: runs * decode_ns(probe, scale),
+        cpu_ns: runs * decode_ns(probe, DecodeSpec { scale, ..spec }),
     }
 }
 
@@ -69,40 +67,16 @@ fn scalings(next: &Next) -> Vec<Scaling> {
 }
 
 /// Nanoseconds of decoding.
-fn decode_ns(probe: &Probe, scale: u32) -> u64 {
+fn decode_ns(probe: &Probe, spec: DecodeSpec) -> u64 {
     let pixels = u64::from(probe.width) * u64::from(probe.height);
-    let per_pixel = match probe.format {
-        Format::Jpeg if scale > 1 => 2,
-        Format::Jpeg => 4,
-        Format::Png => 8,
-        Format::WebP => 10,
-        Format::Avif => 16,
-        Format::Gif => 5,
-        Format::Tiff | Format::Bmp => 3,
-        Format::Jxl => 40,
-        Format::Heic => 30,
-        // Sanitised, never decoded.
-        Format::Svg => 0,
-    };
+    let per_pixel = codec_for(probe.format).map_or(0, |c| c.decode_pixel_ns(spec));
     pixels * per_pixel + probe.file_size * 4
 }
 
 /// Nanoseconds of encoding.
 fn encode_ns(format: Format, spec: &EncodeSpec, (width, height): (u32, u32)) -> u64 {
-    let pixels = u64::from(width) * u64::from(height);
-    let per_pixel = match format {
-        Format::Jpeg if spec.jpeg == codecs::JpegMode::Baseline => 5,
-        Format::Jpeg => 14,
-        Format::Png if spec.palette => 120,
-        Format::Png if spec.fast => 15,
-        Format::Png => 60,
-        Format::WebP if spec.quality >= 100 => 250,
-        Format::WebP => 70,
-        Format::Avif => 350,
-        Format::Gif => 100,
-        _ => 10,
-    };
-    pixels * per_pixel
+    let per_pixel = codec_for(format).map_or(0, |c| c.encode_pixel_ns(spec));
+    u64::from(width) * u64::from(height) * per_pixel
 }
 
 /// The cost of a transform. `before` is the largest size of the image, `result` the largest size of the result.
@@ -135,11 +109,7 @@ pub(super) fn transform(
     if border_question(options).is_some() {
         cpu += source * rate::SEARCHED;
     }
-    let colours = [options.brightness, options.contrast, options.gamma, options.saturation];
-    if colours.iter().any(Option::is_some) {
-        cpu += target * rate::COLOURED;
-    }
-    cpu += [options.sharpen, options.blur].iter().flatten().count() as u64 * target * rate::BLURRED;
+    cpu += effects::of(options).map(|effect| target * effect.pixel_ns).sum::<u64>();
     if step.geometry.pads() || options.border.is_some() || options.background.is_some() {
         cpu += target * rate::COPIED;
     }

@@ -28,9 +28,9 @@ pub(crate) use mapping::decoded_scale;
 pub use output::{Encoding, PlannedOutput};
 pub use planner::plan;
 pub use rows::RowPipeline;
+pub(crate) use step::border_question;
 pub use step::{
     Answers, Crop, Next, PixelSource, Placement, PlannedDraw, PlannedStep, PlannedTransform, Question,
     Scaling,
 };
-pub(crate) use step::{border_question, only_resizes};
 pub use types::{Path, Plan, PlanKind, PlannedDescription};

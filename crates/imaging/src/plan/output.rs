@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use codecs::{Colour, EncodeSpec, Format, JpegMode, Orientation, Probe, Subsampling};
+use codecs::{Colour, EncodeSpec, Format, JpegMode, Orientation, PaletteBound, Probe, Subsampling};
 use recipe::choices::DEFAULT_QUALITY;
 use recipe::{Color, Composite, FormatChoice, Metadata, Output, Quality, Recipe, Step, Warnings};
 
@@ -65,9 +65,17 @@ impl PlannedOutput {
             palette: format == Format::Png && quality.is_some() && number < 100,
             // Lossless: a source with a palette keeps a palette if its pixels still fit one.
             palette_if_exact: format == Format::Png && self.encoding.source.palette,
+            palette_bound: self.palette_bound(),
             subsampling: Subsampling::S420,
             exif,
         }
+    }
+
+    /// The size limit of a PNG from a source with a palette, relative to its source.
+    fn palette_bound(&self) -> Option<PaletteBound> {
+        let source = &self.encoding.source;
+        let colours = usize::from(source.palette_entries?);
+        Some(PaletteBound { bytes: source.file_size.saturating_mul(choices::MOST_PALETTE_GROWTH), colours })
     }
 
     /// The format by opacity, if no format is planned.

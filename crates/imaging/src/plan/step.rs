@@ -11,8 +11,8 @@ use super::mapping::{Mapping, decode_scale};
 use super::subject;
 use super::{cost::StepCost, faces};
 use crate::analysis::subject::SubjectMeasure;
-use crate::choices::LEAST_BLUR_RADIUS;
 use crate::models::SegmentModel;
+use crate::ops::effects;
 use crate::ops::turn::Turn;
 use crate::rect::{Area, Pad, Window};
 use crate::{Error, Limits};
@@ -235,9 +235,5 @@ pub(crate) fn needs_bitmap(transform: &Transform, g: &Geometry, size: (u32, u32)
 
 /// Whether the transform only scales, turns and pads.
 pub(crate) fn only_resizes(transform: &Transform) -> bool {
-    let t = transform;
-    // Smaller radii have no effect.
-    let blur = t.blur.filter(|radius| *radius >= LEAST_BLUR_RADIUS);
-    let effects = [t.brightness, t.contrast, t.gamma, t.saturation, t.sharpen, blur];
-    effects.iter().all(Option::is_none) && t.border.is_none()
+    effects::of(transform).next().is_none() && transform.border.is_none()
 }

@@ -7,10 +7,9 @@ use work::Work;
 use super::scale::{EncodedImage, from_bitmap, from_file, of_bitmap};
 use crate::analysis;
 use crate::models::Models;
-use crate::ops::{border, crop, flatten, mask, tone};
+use crate::ops::{border, crop, effects, flatten, mask};
 use crate::plan::{
     Answers, Next, Placement, PlannedTransform, Question, Scaling, border_question, border_widths,
-    only_resizes,
 };
 use crate::{Error, Limits};
 
@@ -169,9 +168,7 @@ fn after_resize(
         }
         image = flatten::pad(&image, pad, options.background.unwrap_or(Color::WHITE), work)?;
     }
-    if !only_resizes(options) {
-        image = tone::apply(image, options, work)?;
-    }
+    image = effects::apply(image, options, work)?;
     if let Some(frame) = options.border {
         let _border = work.stage("border");
         image = border::add(image, border_widths(options), frame.color, work)?;

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     Draw, FormatChoice, Input, OptionError, Output, Recipe, Step, TextSource, Warnings,
     choices::{MAX_DRAW_DEPTH, MAX_IMAGES, MAX_JSON_BYTES, MAX_STEPS},
+    words,
 };
 
 /// The parts of a request, besides the image bytes.
@@ -61,17 +62,8 @@ impl BindingRequest<'_> {
     }
 
     fn read_output(&self) -> Result<Parsed<Output>, OptionError> {
-        let format = match self.output_format {
-            Some("image/jpeg") => FormatChoice::Jpeg,
-            // A MIME type is exact: the plain names are hints.
-            Some("image/png") => FormatChoice::PngForce,
-            Some("image/gif") => FormatChoice::Gif,
-            Some("image/webp") => FormatChoice::WebP,
-            Some("image/avif") => FormatChoice::AvifForce,
-            Some("rgb") => FormatChoice::Rgb,
-            Some("rgba") => FormatChoice::Rgba,
-            _ => return Err(OptionError::OutputFormat),
-        };
+        let named = |(name, _): &&(&str, FormatChoice)| self.output_format == Some(*name);
+        let (_, format) = *words::BINDING_FORMATS.iter().find(named).ok_or(OptionError::OutputFormat)?;
         let mut reader = OptionReader::new(Dialect::BindingOutput, ParseMode::default());
         let options =
             [("quality", self.output_quality), ("background", self.background), ("anim", self.anim)];

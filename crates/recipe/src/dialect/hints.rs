@@ -41,13 +41,11 @@ impl RequestOptions {
         let mut output = self.output.clone();
         let mut varies_on = vec!["accept"];
         if self.auto_width {
-            varies_on.push("sec-ch-viewport-width");
+            // Both, whichever decided: `vary` is for requests that may say something else (CAC-006).
+            varies_on.extend(["sec-ch-viewport-width", "user-agent"]);
             let width = match hints.viewport() {
                 Some(viewport) => self.breakpoint(viewport),
-                None => {
-                    varies_on.push("user-agent");
-                    self.width_by_device(hints.user_agent.unwrap_or_default())
-                }
+                None => self.width_by_device(hints.user_agent.unwrap_or_default()),
             };
             transform.width = Some(Extent::Pixels(width));
         }

@@ -505,10 +505,11 @@ fn write_format(o: &RequestOptions) -> Option<String> {
     let mut text = match o.output.format {
         FormatChoice::Standard => return None,
         FormatChoice::Auto { .. } => "auto".to_owned(),
-        more @ (FormatChoice::AvifForce | FormatChoice::Gif | FormatChoice::Rgb | FormatChoice::Rgba) => {
-            word_of(COMMAND_LINE_FORMATS, &more).to_owned()
+        named => {
+            let all = FORMATS.iter().chain(COMMAND_LINE_FORMATS);
+            let (word, _) = all.copied().find(|(_, format)| *format == named)?;
+            word.to_owned()
         }
-        named => word_of(FORMATS, &named).to_owned(),
     };
     if let FormatChoice::Auto { avif, webp } = o.output.format {
         text.push_str(if avif { ";avif" } else { "" });

@@ -760,7 +760,8 @@ fn width_auto_uses_the_smallest_breakpoint_that_is_wide_enough() {
     assert!(is_invalid("width=auto,wbreakpoints=320;x", "wbreakpoints"));
     assert!(is_invalid("width=auto,wbreakpoints=0", "wbreakpoints"));
     let hinted = ClientHints { viewport_width: Some("500"), ..<_>::default() };
-    assert_eq!(resolve("width=auto", &hinted).varies_on, ["accept", "sec-ch-viewport-width"]);
+    // CAC-006
+    assert_eq!(resolve("width=auto", &hinted).varies_on, ["accept", "sec-ch-viewport-width", "user-agent"]);
 }
 
 #[test]

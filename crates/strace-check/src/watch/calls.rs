@@ -1,7 +1,7 @@
 //! The effect of each call on the connections.
 
 use super::connection::Connection;
-use super::offer::{READS, WRITES, visible_input, is_hidden, offered, passed};
+use super::offer::{READS, WRITES, is_hidden, offered, passed, visible_input};
 use super::processes::shares_descriptors;
 use super::{Now, Table, Watch};
 use crate::line::Outcome;

@@ -12,7 +12,7 @@ mod ready;
 use std::collections::{HashMap, HashSet};
 
 use crate::evidence::Evidence;
-use crate::line::{Line, Outcome, Event, attached, broken_off, call};
+use crate::line::{Event, Line, Outcome, attached, broken_off, call};
 use crate::report::{Cut, Summary};
 use crate::value::{Descriptor, Value};
 use crate::{Error, Tables};

@@ -5,6 +5,7 @@ mod signature;
 
 use std::borrow::Cow;
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use delivery::Peer;
@@ -27,7 +28,7 @@ pub(crate) struct Access {
     keys: SigningKeys,
     /// Sorted.
     widths: Vec<u32>,
-    rate: Option<RateLimit>,
+    rate: Option<Arc<RateLimit>>,
 }
 
 impl Access {
@@ -57,7 +58,7 @@ impl Access {
             signing,
             keys: keys.unwrap_or_default(),
             widths,
-            rate: config.rate_limit.map(|rate| RateLimit::new(rate.per_second())),
+            rate: config.rate_limit.map(|rate| Arc::new(RateLimit::new(rate.per_second()))),
         })
     }
 
@@ -87,16 +88,46 @@ impl Access {
         }
     }
 
-    /// Takes one request for new work from its client's rate. Clients of the Unix socket are the operator's own.
+    /// The turn of a request. Clients of the Unix socket are the operator's own.
+    pub(crate) fn turn(&self, request: &RequestContext) -> Turn {
+        let (Some(rate), Peer::Tcp(address)) = (&self.rate, &request.client) else { return Turn::free() };
+        let limited =
+            Limited { rate: Arc::clone(rate), client: address.ip().to_string(), taken: OnceLock::new() };
+        Turn(Some(Arc::new(limited)))
+    }
+}
+
+/// The right of one request to new work, which counts against the rate of its client once, when it is first needed. What is
+/// kept costs nothing. Clones are the turn of the same request.
+#[derive(Debug, Clone)]
+pub(crate) struct Turn(Option<Arc<Limited>>);
+
+#[derive(Debug)]
+struct Limited {
+    rate: Arc<RateLimit>,
+    client: String,
+    taken: OnceLock<Result<(), ApiError>>,
+}
+
+impl Turn {
+    /// The turn of a request that is not limited.
+    pub(crate) fn free() -> Self {
+        Self(None)
+    }
+
+    /// Call this before a source is fetched or a result computed.
     ///
     /// # Errors
     /// [`ApiError::RateLimited`].
-    pub(crate) fn admit(&self, request: &RequestContext) -> Result<(), ApiError> {
-        let (Some(rate), Peer::Tcp(address)) = (&self.rate, &request.client) else { return Ok(()) };
-        rate.take(&address.ip().to_string(), Instant::now()).map_err(|wait| {
-            let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
-            ApiError::RateLimited { seconds }
-        })
+    pub(crate) fn take(&self) -> Result<(), ApiError> {
+        let Some(Limited { rate, client, taken }) = self.0.as_deref() else { return Ok(()) };
+        let taken = taken.get_or_init(|| {
+            rate.take(client, Instant::now()).map_err(|wait| {
+                let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
+                ApiError::RateLimited { seconds }
+            })
+        });
+        taken.clone()
     }
 }
 

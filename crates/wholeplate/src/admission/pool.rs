@@ -48,8 +48,6 @@ pub(crate) struct RenderOutcome {
     pub(crate) source_type: &'static str,
     /// Time that the request waited for workers and memory.
     pub(crate) queued: Duration,
-    /// Time spent on fetching overlays and fonts.
-    pub(crate) fetched: Duration,
 }
 
 /// Figures of the pool since its start.
@@ -302,7 +300,7 @@ impl Pool {
             let mut warnings = plan.warnings;
             warnings.extend(std::mem::take(&mut rendered.warnings));
             let source_type = estimate.source_format().mime();
-            Ok(RenderOutcome { body, rendered, warnings, source_type, queued, fetched: Duration::ZERO })
+            Ok(RenderOutcome { body, rendered, warnings, source_type, queued })
         })
         .await
     }

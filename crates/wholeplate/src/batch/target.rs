@@ -8,6 +8,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use codecs::codec_for;
 use imaging::Format;
 use recipe::FormatChoice;
 
@@ -86,14 +87,8 @@ impl Target {
         if extension_of(path)? == "json" {
             return Some("json");
         }
-        match Format::from_name(&extension_of(path)?)? {
-            Format::Jpeg => Some("jpeg"),
-            Format::Png => Some("png"),
-            Format::WebP => Some("webp"),
-            Format::Avif => Some("avif"),
-            Format::Gif => Some("gif"),
-            _ => None,
-        }
+        let format = Format::from_name(&extension_of(path)?)?;
+        codec_for(format).filter(|codec| codec.encodes()).map(|_| format.name())
     }
 
     /// What is to be told about a file whose name says another format than it holds.
@@ -127,7 +122,7 @@ impl Target {
                 let mut name = stem(input);
                 name.push(".");
                 name.push(match format {
-                    Some(format) => extension(format),
+                    Some(format) => format.extension(),
                     None if json => "json",
                     None => "raw",
                 });
@@ -142,18 +137,6 @@ fn stem(input: &Input) -> OsString {
     match input {
         Input::Stdin => "stdin".into(),
         Input::File(path) => path.file_stem().unwrap_or_default().to_owned(),
-    }
-}
-
-fn extension(format: Format) -> &'static str {
-    match format {
-        Format::Jpeg => "jpg",
-        Format::Png => "png",
-        Format::WebP => "webp",
-        Format::Avif => "avif",
-        Format::Gif => "gif",
-        Format::Svg => "svg",
-        _ => "img",
     }
 }
 

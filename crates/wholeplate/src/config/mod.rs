@@ -47,6 +47,12 @@ impl Config {
     /// A message that names the setting and what is wrong with its value.
     fn check_together(&self) -> Result<(), String> {
         self.inputs()?;
+        if self.cache && self.cache_memory > self.memory {
+            return Err(format!(
+                "cache-memory: {} is more than memory has ({})",
+                self.cache_memory, self.memory
+            ));
+        }
         match (&self.tls_cert, &self.tls_key) {
             (Some(_), None) => Err("tls-cert: its key is missing; set tls-key too".to_owned()),
             (None, Some(_)) => Err("tls-key: its certificate is missing; set tls-cert too".to_owned()),

@@ -62,6 +62,27 @@ settings! {
         /// CORS headers of responses: off, source (those of the source), or * (every page may read them).
         cors: Cors = "source", "MODE";
     }
+    "Cache" {
+        /// Keep sources and results for as long as their origins allow. See docs/caching.md.
+        cache: bool = true, "BOOL";
+        /// Memory of the cache, a part of `memory`; a number without a unit counts MiB.
+        cache_memory: Mebibytes = 64, "SIZE" in Mebibytes::new(1)..=Mebibytes::new(1 << 22);
+        /// Folder of the cache, so that it outlives a restart. It belongs to one process.
+        cache_dir: Option<PathBuf>, "DIR";
+        /// Size of the cache in its folder; a number without a unit counts MiB.
+        cache_disk: Mebibytes = 4096, "SIZE" in Mebibytes::new(8)..=Mebibytes::new(1 << 30);
+        /// Bucket that nodes share: s3://bucket/prefix, gs://bucket/prefix or az://container/prefix. Credentials come
+        /// from the usual environment variables of the provider.
+        cache_store: Option<String>, "URL";
+        /// Time after which a read from the bucket counts as a miss.
+        cache_store_timeout: Time = "500ms", "TIME" in Time::MILLISECOND..=Time::HOUR;
+        /// How soon nodes that share a bucket follow each other's purges.
+        purge_interval: Time = "5s", "TIME" in Time::MILLISECOND..=Time::HOUR;
+        /// Keep results of the Images binding.
+        cache_binding: bool = true, "BOOL";
+        /// File with the bearer token of the purge API; without it, only connections from loopback may purge.
+        admin_token_file: Option<PathBuf>, "FILE";
+    }
     "Images" {
         /// Refuse unknown options instead of warning about them.
         strict: bool = false, "BOOL";

@@ -1,16 +1,16 @@
 //! Responses with an image, or without one that the client has already.
 
-use std::time::Duration;
-
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
-use recipe::Warning;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use recipe::{Warning, Warnings};
 
 use super::body::ResponseBody;
 use super::lifetime::{Lifetime, cache_control};
-use super::response::{Response, plain};
-use super::tag::ENGINE_VERSION;
-use crate::admission::RenderOutcome;
+use super::response::{Response, error};
+use super::tag::{etag, is_current};
+use crate::cache::report::{CacheReport, Failure};
+use crate::cache::results::RenderedResult;
+use crate::cache::tier_word;
 use crate::fields::value;
 
 /// Response headers of every image, as documented.
@@ -23,34 +23,56 @@ const RESTRICTIVE: &str = "cache-control is too restrictive";
 #[derive(Debug, Default)]
 pub(crate) struct Inherited {
     /// The result's own entity tag.
-    pub(crate) etag: Option<String>,
-    pub(crate) lifetime: Lifetime,
-    pub(crate) last_modified: Option<String>,
-    pub(crate) vary: String,
-    /// Time to fetch the source.
-    pub(crate) fetched: Duration,
+    etag: Option<String>,
+    lifetime: Lifetime,
+    last_modified: Option<String>,
+    vary: String,
 }
 
-/// An image or its description.
-pub(crate) fn success(outcome: RenderOutcome, inherited: &Inherited) -> Response {
-    let RenderOutcome { body, rendered, queued, mut warnings, fetched, .. } = outcome;
-    let t = rendered.timings;
-    let resized = format!(
-        "internal=ok/m q={} n={}+{} c={}+{} v={ENGINE_VERSION} l={}",
-        queued.as_millis(),
-        inherited.fetched.as_millis(),
-        fetched.as_millis(),
-        t.decode.as_millis(),
-        t.encode.as_millis(),
-        body.len()
-    );
-    let mut response = plain(StatusCode::OK, rendered.content_type, body);
+impl Inherited {
+    /// `options` is what the result depends on besides the source; `vary` the request headers that it depends on.
+    pub(crate) fn of<T: AsRef<str>>(source: &HeaderMap, options: &str, varies_on: &[T]) -> Self {
+        let vary: Vec<&str> = varies_on.iter().map(AsRef::as_ref).collect();
+        let text = |name: HeaderName| source.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
+        Self {
+            etag: etag(text(header::ETAG).as_deref(), options),
+            lifetime: Lifetime::of(source),
+            last_modified: text(header::LAST_MODIFIED),
+            vary: vary.join(", "),
+        }
+    }
+
+    /// Whether a conditional request names this result (RFC 9110, section 13.2.2).
+    pub(crate) fn is_named_by(&self, request: &HeaderMap) -> bool {
+        is_current(request, self.etag.as_deref(), self.last_modified.as_deref())
+    }
+}
+
+/// A result without the headers of the URL interface.
+pub(crate) fn bare(result: &RenderedResult) -> Response {
+    let mut response = Response::new(ResponseBody::Whole(result.body.clone()));
+    response.headers_mut().insert(header::CONTENT_TYPE, value(&result.head.content_type));
+    response
+}
+
+/// An image or its description. `warnings` are those of the request.
+pub(crate) fn success(
+    result: &RenderedResult,
+    report: CacheReport,
+    mut warnings: Warnings,
+    inherited: &Inherited,
+) -> Response {
+    let how = report.tier.map_or_else(|| "ok/m".to_owned(), |tier| format!("{}/h", tier_word(tier)));
+    let mut response = bare(result);
     let headers = response.headers_mut();
-    headers.insert("cf-resized", value(&resized));
+    headers.insert("cf-resized", value(&format!("internal={how} {}", result.head.timings)));
     headers.insert("content-security-policy", HeaderValue::from_static(CSP));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let (lifetime, restrictive) = cache_control(&inherited.lifetime);
     headers.insert(header::CACHE_CONTROL, value(&lifetime));
+    for text in &result.head.warnings {
+        warnings.push(text.as_str());
+    }
     if restrictive {
         warnings.push(RESTRICTIVE);
     }
@@ -58,6 +80,22 @@ pub(crate) fn success(outcome: RenderOutcome, inherited: &Inherited) -> Response
         warn(headers, warning);
     }
     inherit(headers, inherited);
+    cache_headers(headers, report);
+    response
+}
+
+/// `cf-cache-status` and `age`.
+pub(crate) fn cache_headers(headers: &mut HeaderMap, report: CacheReport) {
+    headers.insert("cf-cache-status", HeaderValue::from_static(report.status.as_str()));
+    if let Some(age) = report.age.filter(|_| report.status.has_age()) {
+        headers.insert(header::AGE, HeaderValue::from(age));
+    }
+}
+
+/// An error with what the cache did for it.
+pub(crate) fn failure(failure: &Failure) -> Response {
+    let mut response = error(&failure.error);
+    cache_headers(response.headers_mut(), failure.report);
     response
 }
 
@@ -81,12 +119,13 @@ fn inherit(headers: &mut HeaderMap, inherited: &Inherited) {
     }
 }
 
-pub(crate) fn not_modified(inherited: &Inherited) -> Response {
+pub(crate) fn not_modified(inherited: &Inherited, report: CacheReport) -> Response {
     let mut response = Response::new(ResponseBody::Whole(Bytes::new()));
     *response.status_mut() = StatusCode::NOT_MODIFIED;
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, value(&cache_control(&inherited.lifetime).0));
     headers.insert("cf-resized", HeaderValue::from_static("internal=ok/-"));
     inherit(headers, inherited);
+    cache_headers(headers, report);
     response
 }

@@ -3,8 +3,7 @@
 use http::{HeaderMap, HeaderValue, header};
 use sha2::{Digest, Sha256};
 
-/// Version of the engine: results of different versions have different tags.
-pub(super) const ENGINE_VERSION: &str = "2026.11.0";
+use crate::cache::keys::ENGINE_VERSION;
 
 /// The entity tag of a result: an opaque part for the options, then the source's own tag.
 pub(crate) fn etag(source: Option<&str>, options: &str) -> Option<String> {

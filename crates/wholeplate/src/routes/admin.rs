@@ -1,17 +1,26 @@
-//! Metrics and health, for the operator.
+//! Metrics, health and purges, for the operator.
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{Request, StatusCode};
 
 use crate::app::App;
 use crate::metrics;
+use crate::purge::{self, AdminToken};
 use crate::respond::{self, Response};
 
 /// The description of these routes.
 const OPENAPI: &str = include_str!("../../../../docs/openapi.json");
 
-pub(crate) fn respond(app: &App, stats: &delivery::Stats, path: &str) -> Response {
-    match path {
+pub(crate) async fn respond<B>(
+    app: &App,
+    stats: &delivery::Stats,
+    token: Option<&AdminToken>,
+    request: Request<B>,
+) -> Response
+where
+    B: http_body::Body<Data = Bytes> + Send + Unpin,
+{
+    match request.uri().path() {
         "/livez" | "/healthz" => respond::plain(StatusCode::OK, "text/plain; charset=utf-8", "ok\n".into()),
         "/readyz" => {
             let readiness = app.health.readiness(&app.pool);
@@ -24,6 +33,7 @@ pub(crate) fn respond(app: &App, stats: &delivery::Stats, path: &str) -> Respons
             respond::plain(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text.into())
         }
         "/openapi.json" => respond::plain(StatusCode::OK, "application/json", OPENAPI.into()),
+        path if purge::is_purge(path) => purge::answer(&app.cache, token, request).await,
         _ => {
             let text =
                 Bytes::from_static(b"Not found. /metrics, /livez, /readyz and /openapi.json are here.\n");

@@ -1,23 +1,28 @@
 //! The Workers Images binding: `POST /info` and `POST /transform`, multipart in, image out.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
 use http_body::Body;
 use recipe::dialect::binding::{BindingInput, BindingRequest};
 use serde::Serialize;
 
+use crate::access::Turn;
 use crate::admission::{Client, InputData};
 use crate::app::App;
 use crate::binding::{Form, FormInput};
+use crate::cache::freshness::CacheOverride;
+use crate::cache::report::Failure;
 use crate::error::ApiError;
-use crate::produce::Task;
+use crate::produce::{Job, JobInputs, Produced, produce};
 use crate::request::RequestContext;
 use crate::respond::{self, Response};
 use crate::sources::SourceRequest;
 use crate::telemetry::Trace;
 
 /// Answers a request of the binding. What it leaves of the request unread, the delivery layer reads.
-pub(super) async fn respond<B>(app: &App, request: &RequestContext, body: B) -> Response
+pub(super) async fn respond<B>(app: &Arc<App>, request: &RequestContext, body: B) -> Response
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::error::Error + Send + Sync + 'static,
@@ -35,16 +40,22 @@ where
     let form = Form::read(app, content_type, body).await;
     drop(receive);
     let done = match form {
-        Ok(form) if is_info => info(app, form, &app.client(request), trace).await,
+        Ok(form) if is_info => {
+            info(app, form, &app.client(request), trace).await.map_err(|error| app.failure(error))
+        }
         Ok(form) => transform(app, form, app.client(request), &SourceRequest::new(request).anonymous()).await,
-        Err(error) => Err(error),
+        Err(error) => Err(app.failure(error)),
     };
     match done {
         Ok(mut response) => {
             respond::add_digest(&request.headers, &mut response).await;
             response
         }
-        Err(cause) => error(&cause),
+        Err(failure) => {
+            let mut response = error(&failure.error);
+            respond::cache_headers(response.headers_mut(), failure.report);
+            response
+        }
     }
 }
 
@@ -90,11 +101,11 @@ async fn info(app: &App, form: Form, client: &Client, trace: &Trace) -> Result<R
 }
 
 async fn transform(
-    app: &App,
+    app: &Arc<App>,
     form: Form,
     client: Client,
     request: &SourceRequest,
-) -> Result<Response, ApiError> {
+) -> Result<Response, Failure> {
     let parsed = {
         let inputs = form.inputs.iter().map(|input| match input {
             FormInput::Image(_) => BindingInput::Image,
@@ -108,7 +119,7 @@ async fn transform(
             background: form.background.as_deref(),
             anim: form.anim.as_deref(),
         };
-        call.parse()?
+        call.parse().map_err(|error| app.failure(error.into()))?
     };
     let supplied: Vec<InputData> = form
         .inputs
@@ -118,11 +129,26 @@ async fn transform(
             FormInput::Text(_) => InputData::Nothing,
         })
         .collect();
-    let task = Task { recipe: parsed.value, warnings: parsed.warnings, client, host: "upload".to_owned() };
-    let outcome = app.produce(task, &supplied, request).await?;
-    let mut response = respond::plain(StatusCode::OK, outcome.rendered.content_type, outcome.body);
-    for warning in &outcome.warnings {
+    let job = Job {
+        recipe: parsed.value,
+        inputs: JobInputs::Supplied { inputs: supplied, keep: app.config.cache_binding },
+        worker: CacheOverride::default(),
+        client,
+        host: "upload".to_owned(),
+        turn: Turn::free(),
+    };
+    let mut warnings = parsed.warnings;
+    warnings.extend(job.recipe.warnings());
+    let Produced::Image { result, report, .. } = produce(app, &job, request, |_| false).await? else {
+        return Err(ApiError::internal("a result of the binding is never conditional").into());
+    };
+    for text in &result.head.warnings {
+        warnings.push(text.as_str());
+    }
+    let mut response = respond::bare(&result);
+    for warning in &warnings {
         respond::warn(response.headers_mut(), warning);
     }
+    respond::cache_headers(response.headers_mut(), report);
     Ok(response)
 }

@@ -1,28 +1,41 @@
 //! `cf.image` subrequests: a Workers runtime proxies a fetch with `request.cf` in a header, and the response is the
 //! fetched image, transformed. Off unless configured, since only a runtime may set that header.
 
+use std::sync::Arc;
+
 use http::HeaderMap;
 use recipe::dialect::ParseMode;
 use recipe::dialect::cf_image::{self, CfImage};
 
 use super::passthrough;
 use super::url::{host_of, wrong_method};
-use crate::admission::InputData;
+use crate::access::Turn;
 use crate::app::App;
+use crate::cache::freshness::CacheOverride;
+use crate::cache::report::Failure;
+use crate::cache::worker;
 use crate::error::ApiError;
-use crate::produce::Task;
+use crate::produce::{Job, JobInputs, produce, response};
 use crate::request::{ListenerKind, RequestContext};
-use crate::respond::{self, Response};
+use crate::respond::{self, Inherited, Response};
 use crate::sources::{SourceRequest, shared_headers};
 
 /// What a runtime's subrequest is to get.
 pub(super) enum Subrequest {
     /// The image behind its URL, transformed.
-    Image(Box<CfImage>),
+    Image(Box<WantedImage>),
     /// Whatever is behind its URL.
     Plain,
     /// The same, for a request that a transformation made already.
     Direct,
+}
+
+/// An image, and what the Worker says about caching its source.
+pub(super) struct WantedImage {
+    image: CfImage,
+    worker: CacheOverride,
+    /// For cache options that cannot be used.
+    warnings: Vec<String>,
 }
 
 /// Looks whether a request is a runtime's subrequest; `None` if it is for one of the other routes.
@@ -48,7 +61,10 @@ fn read(app: &App, blob: &[u8], request: &RequestContext) -> Result<Subrequest, 
         return Ok(Subrequest::Plain);
     };
     match request.turns() {
-        0 => Ok(Subrequest::Image(Box::new(image))),
+        0 => {
+            let (worker, warnings) = worker::parse(blob);
+            Ok(Subrequest::Image(Box::new(WantedImage { image, worker, warnings })))
+        }
         // A Worker that is asked by a transformation has to go to the origin directly, and is sent there: so does the
         // outbound Worker of Miniflare, which leaves `cf` in place. Coming back once more it is a loop.
         1 => Ok(Subrequest::Direct),
@@ -57,43 +73,56 @@ fn read(app: &App, blob: &[u8], request: &RequestContext) -> Result<Subrequest, 
 }
 
 /// Fetches and transforms.
-pub(super) async fn respond(app: &App, request: &RequestContext, image: CfImage) -> Response {
+pub(super) async fn respond(app: &Arc<App>, request: &RequestContext, image: WantedImage) -> Response {
     request.trace.route(&request.method, "cf.image");
     if !request.is_read() {
         return wrong_method();
     }
     let mut source_headers = HeaderMap::new();
     let done = transform(app, request, image, &mut source_headers).await;
-    let mut response = done.unwrap_or_else(|error| respond::error(&error));
+    let mut response = done.unwrap_or_else(|failure| {
+        let response = respond::failure(&failure);
+        source_headers = failure.headers;
+        response
+    });
     app.config.cors.add(response.headers_mut(), &source_headers);
     response
 }
 
 async fn transform(
-    app: &App,
+    app: &Arc<App>,
     request: &RequestContext,
-    image: CfImage,
+    wanted: WantedImage,
     source_headers: &mut HeaderMap,
-) -> Result<Response, ApiError> {
-    let url = passthrough::target(&app.config, request)?;
-    let source = recipe::dialect::url::parse_source(&url).map_err(recipe::OptionError::Source)?;
+) -> Result<Response, Failure> {
+    let WantedImage { image, worker, warnings: ignored } = wanted;
+    let url = passthrough::target(&app.config, request).map_err(|error| app.failure(error))?;
+    let source = recipe::dialect::url::parse_source(&url).map_err(recipe::OptionError::Source);
+    let source = source.map_err(|error| app.failure(error.into()))?;
     let mut source_request = SourceRequest::new(request).without_own_host();
     if image.origin_auth {
         source_request.credentials = shared_headers(&request.headers);
     }
-    let host = host_of(&source);
+    let mut warnings = image.warnings;
+    warnings.extend(image.recipe.warnings());
+    for text in ignored {
+        warnings.push(text);
+    }
     let options = image.recipe.to_string();
     source_request.conditions = respond::source_conditions(&request.headers, &options);
-    let fetched = super::fetch::source(app, &source, &source_request, source_headers).await?;
-    // Overlays are other people's images: credentials are for the source alone.
-    source_request.credentials.clear();
-    let inherited = fetched.inherited(&options, &image.varies_on);
-    let Some(bytes) = fetched.bytes_unless_current(&request.headers, &inherited) else {
-        return Ok(respond::not_modified(&inherited));
+    let inherit = |source: &HeaderMap| Inherited::of(source, &options, &image.varies_on);
+    let host = host_of(&source);
+    let job = Job {
+        recipe: image.recipe,
+        inputs: JobInputs::Source(source),
+        worker,
+        client: app.client(request),
+        host,
+        turn: Turn::free(),
     };
-    let task = Task { recipe: image.recipe, warnings: image.warnings, client: app.client(request), host };
-    let outcome = app.produce(task, &[InputData::Bytes(bytes)], &source_request).await?;
-    let mut response = respond::success(outcome, &inherited);
-    respond::add_digest(&request.headers, &mut response).await;
-    Ok(response)
+    let headers = &request.headers;
+    let has = |source: &HeaderMap| inherit(source).is_named_by(headers);
+    let produced = produce(app, &job, &source_request, has).await?;
+    source_headers.clone_from(produced.source_headers());
+    Ok(response(&produced, warnings, headers, inherit).await)
 }

@@ -3,10 +3,11 @@
 pub(crate) mod admin;
 mod binding;
 mod cf_image;
-mod fetch;
 mod original;
 mod passthrough;
 mod url;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -23,7 +24,7 @@ use crate::respond::{self, Response};
 const MOST_TIMES_PASSED_ON: usize = 4;
 
 /// Answers one request.
-pub(crate) async fn dispatch<B>(app: &App, request: RequestContext, body: B) -> Response
+pub(crate) async fn dispatch<B>(app: &Arc<App>, request: RequestContext, body: B) -> Response
 where
     B: Body<Data = Bytes> + Send + Sync + Unpin + 'static,
     B::Error: std::error::Error + Send + Sync + 'static,
@@ -37,7 +38,7 @@ where
 }
 
 /// The response, and the name of the route that made it.
-async fn routed<B>(app: &App, request: RequestContext, body: B) -> (&'static str, Response)
+async fn routed<B>(app: &Arc<App>, request: RequestContext, body: B) -> (&'static str, Response)
 where
     B: Body<Data = Bytes> + Send + Sync + Unpin + 'static,
     B::Error: std::error::Error + Send + Sync + 'static,

@@ -1,22 +1,24 @@
 //! The URL interface: `/cdn-cgi/image/<options>/<source>`.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, header};
 use recipe::dialect::url::{PREFIX, SourceRef, UrlRequest, onerror_source, parse_with};
 use url::Url;
 
-use super::fetch;
-use crate::admission::InputData;
 use crate::app::App;
+use crate::cache::freshness::CacheOverride;
+use crate::cache::report::Failure;
 use crate::choices::ONERROR_SUBDOMAINS;
 use crate::error::ApiError;
 use crate::fields::value;
-use crate::produce::Task;
+use crate::produce::{Job, JobInputs, produce, response};
 use crate::request::RequestContext;
-use crate::respond::{self, Response};
+use crate::respond::{self, Inherited, Response};
 use crate::sources::SourceRequest;
 
 /// Answers a request for a transformation URL; `None` if it is for something else.
-pub(super) async fn respond(app: &App, request: &RequestContext) -> Option<Response> {
+pub(super) async fn respond(app: &Arc<App>, request: &RequestContext) -> Option<Response> {
     if !request.target().starts_with(PREFIX) {
         return None;
     }
@@ -25,25 +27,27 @@ pub(super) async fn respond(app: &App, request: &RequestContext) -> Option<Respo
         return Some(wrong_method());
     }
     if request.turns() > 0 {
-        return Some(respond::error(&ApiError::TransformationLoop));
+        return Some(respond::failure(&app.failure(ApiError::TransformationLoop)));
     }
     // Nothing is parsed, fetched or redirected to for a request that may not be made.
     let target = match app.access.verified(request.target()) {
         Ok(target) => target,
-        Err(error) => return Some(respond::error(&error)),
+        Err(error) => return Some(respond::failure(&app.failure(error))),
     };
     let parsed = parse_with(&target, app.access.parse_mode())?;
     let mut source_headers = HeaderMap::new();
     let mut response = match parsed {
         Ok(parsed) => match transform(app, request, &parsed, &mut source_headers).await {
             Ok(response) => response,
-            Err(error) => {
+            Err(failure) => {
                 let wanted = request.with_hints(|hints| parsed.resolve(hints)).onerror_redirect;
-                on_error(app, request, Some(&parsed.source).filter(|_| wanted), &error)
+                let response = on_error(app, request, Some(&parsed.source).filter(|_| wanted), &failure);
+                source_headers = failure.headers;
+                response
             }
         },
         // A refused option is a fatal error like any other.
-        Err(error) => on_error(app, request, onerror_source(&target).as_ref(), &error.into()),
+        Err(error) => on_error(app, request, onerror_source(&target).as_ref(), &app.failure(error.into())),
     };
     app.config.cors.add(response.headers_mut(), &source_headers);
     Some(response)
@@ -56,32 +60,32 @@ pub(super) fn wrong_method() -> Response {
 }
 
 async fn transform(
-    app: &App,
+    app: &Arc<App>,
     request: &RequestContext,
     parsed: &UrlRequest,
     source_headers: &mut HeaderMap,
-) -> Result<Response, ApiError> {
-    app.access.admit(request)?;
+) -> Result<Response, Failure> {
     let mut resolved = request.with_hints(|hints| parsed.resolve(hints));
     app.access.limit_width(&mut resolved);
+    let mut warnings = resolved.warnings;
+    warnings.extend(resolved.recipe.warnings());
     let options = resolved.recipe.to_string();
-    let mut source_request = SourceRequest::new(request);
-    source_request.conditions = respond::source_conditions(&request.headers, &options);
-    let fetched = fetch::source(app, &parsed.source, &source_request, source_headers).await?;
-    let inherited = fetched.inherited(&options, &resolved.varies_on);
-    let Some(bytes) = fetched.bytes_unless_current(&request.headers, &inherited) else {
-        return Ok(respond::not_modified(&inherited));
-    };
-    let task = Task {
+    let inherit = |source: &HeaderMap| Inherited::of(source, &options, &resolved.varies_on);
+    let job = Job {
         recipe: resolved.recipe,
-        warnings: resolved.warnings,
+        inputs: JobInputs::Source(parsed.source.clone()),
+        worker: CacheOverride::default(),
         client: app.client(request),
         host: host_of(&parsed.source),
+        turn: app.access.turn(request),
     };
-    let outcome = app.produce(task, &[InputData::Bytes(bytes)], &source_request).await?;
-    let mut response = respond::success(outcome, &inherited);
-    respond::add_digest(&request.headers, &mut response).await;
-    Ok(response)
+    let headers = &request.headers;
+    let mut source_request = SourceRequest::new(request);
+    source_request.conditions = respond::source_conditions(headers, &options);
+    let has = |source: &HeaderMap| inherit(source).is_named_by(headers);
+    let produced = produce(app, &job, &source_request, has).await?;
+    source_headers.clone_from(produced.source_headers());
+    Ok(response(&produced, warnings, headers, inherit).await)
 }
 
 /// The host of a source, for metrics.
@@ -91,7 +95,8 @@ pub(super) fn host_of(source: &SourceRef) -> String {
 }
 
 /// The error, or with `onerror=redirect` a redirect to the untransformed source, if that is on the same zone.
-fn on_error(app: &App, request: &RequestContext, source: Option<&SourceRef>, error: &ApiError) -> Response {
+fn on_error(app: &App, request: &RequestContext, source: Option<&SourceRef>, failure: &Failure) -> Response {
+    let error = &failure.error;
     let location = match source {
         None => None,
         Some(SourceRef::Relative(path)) => app.fetcher.public_location(path),
@@ -107,8 +112,9 @@ fn on_error(app: &App, request: &RequestContext, source: Option<&SourceRef>, err
         Some(location) => {
             let mut response = respond::redirect(&location);
             response.headers_mut().insert("cf-resized", value(&format!("err={}", error.number())));
+            respond::cache_headers(response.headers_mut(), failure.report);
             response
         }
-        None => respond::error(error),
+        None => respond::failure(failure),
     }
 }

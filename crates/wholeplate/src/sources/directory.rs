@@ -2,6 +2,7 @@
 //! they are being changed.
 
 use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
@@ -25,6 +26,8 @@ pub(super) struct OpenFile {
     pub(super) size: u64,
     /// An entity tag, from size and time of change.
     pub(super) etag: String,
+    /// Tells the file from another of the same name, size and time.
+    pub(super) inode: u64,
 }
 
 impl Directory {
@@ -58,7 +61,8 @@ impl Directory {
             Ok(after) => format!("{:x}", after.as_nanos()),
             Err(before) => format!("-{:x}", before.duration().as_nanos()),
         };
-        Some(OpenFile { file, size: meta.len(), etag: format!("\"{:x}-{changed}\"", meta.len()) })
+        let etag = format!("\"{:x}-{changed}\"", meta.len());
+        Some(OpenFile { file, size: meta.len(), etag, inode: meta.ino() })
     }
 
     fn open_beneath(&self, relative: &Path) -> Option<File> {

@@ -1,15 +1,17 @@
 //! Why a fetch failed, and what is known of the response that failed it.
 
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 
 use crate::error::ApiError;
 
 /// A fetch that failed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct FetchError {
     pub(crate) error: ApiError,
     /// The header of the response, if there was one. Boxed: it is large, and errors are moved often.
     pub(crate) headers: Box<HeaderMap>,
+    /// The status, if the source answered with an error.
+    pub(crate) status: Option<StatusCode>,
     /// Whether another attempt may succeed.
     pub(super) again: bool,
 }
@@ -17,7 +19,20 @@ pub(crate) struct FetchError {
 impl FetchError {
     /// A failure of the connection: another attempt may succeed.
     pub(super) fn again(error: ApiError) -> Self {
-        Self { error, headers: Box::default(), again: true }
+        Self { again: true, ..Self::from(error) }
+    }
+
+    /// The source answered with an error.
+    pub(super) fn answered(status: StatusCode) -> Self {
+        Self { status: Some(status), ..Self::from(status_error(status)) }
+    }
+
+    /// Whether a stale response may take its place (RFC 5861, section 4): the origin failed or could not be asked.
+    pub(crate) fn is_outage(&self) -> bool {
+        match self.status {
+            Some(status) => matches!(status.as_u16(), 500 | 502 | 503 | 504),
+            None => self.error.status().is_server_error(),
+        }
     }
 
     pub(super) fn with(self, headers: &HeaderMap) -> Self {
@@ -27,12 +42,22 @@ impl FetchError {
 
 impl From<ApiError> for FetchError {
     fn from(error: ApiError) -> Self {
-        Self { error, headers: Box::default(), again: false }
+        Self { error, headers: Box::default(), status: None, again: false }
     }
 }
 
 impl From<FetchError> for ApiError {
     fn from(error: FetchError) -> Self {
         error.error
+    }
+}
+
+/// The meaning of a source's status, other than success.
+pub(crate) fn status_error(status: StatusCode) -> ApiError {
+    match status.as_u16() {
+        400 => ApiError::SourceBadRequest,
+        404 => ApiError::SourceNotFound,
+        code @ 401..=499 => ApiError::SourceRefused { answered: code },
+        code => ApiError::SourceFailed { answered: code },
     }
 }

@@ -13,7 +13,7 @@ use super::directory::{Directory, OpenFile};
 use super::failure::FetchError;
 use super::fonts::{FontCache, MAX_FONT};
 use super::forward::Download;
-use super::http::{Ask, Http};
+use super::http::{Ask, Fetched, Http};
 use super::origin::{Origin, join, parse_url};
 use super::policy::FetchPolicy;
 use super::request::SourceRequest;
@@ -21,44 +21,35 @@ use super::reserve::reserve;
 use crate::admission::MemoryPool;
 use crate::config::Config;
 use crate::error::ApiError;
+use crate::fields::value;
 use crate::respond::{self, BoxError, Lifetime};
 
-/// What a response inherits from its source.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct SourceHead {
-    /// The source's entity tag as it stands in a header, quotes and weakness included.
-    pub(crate) etag: Option<String>,
-    pub(crate) lifetime: Lifetime,
-    pub(crate) last_modified: Option<String>,
-    /// The header of the source's response; empty for files.
-    pub(crate) headers: HeaderMap,
+/// Where a source is.
+#[derive(Debug, Clone)]
+pub(crate) enum Location {
+    /// In the origin directory.
+    File { path: String },
+    /// In the origin bucket.
+    Object { path: String },
+    Http {
+        url: Url,
+        /// The path of a relative source.
+        path: Option<String>,
+    },
 }
 
-impl SourceHead {
-    fn new(headers: HeaderMap) -> Self {
-        let text = |name| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
-        Self {
-            etag: text(header::ETAG),
-            lifetime: Lifetime::of(&headers),
-            last_modified: text(header::LAST_MODIFIED),
-            headers,
-        }
-    }
+/// What tells one state of a file from another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FileVersion {
+    /// As it stands in a header.
+    pub(crate) etag: String,
+    /// Path, size, time of change and inode.
+    pub(crate) version: String,
 }
 
-/// A whole source.
-#[derive(Debug)]
-pub(crate) struct Source {
-    pub(crate) head: SourceHead,
-    /// Holds its memory until the last clone is gone. `None`: not modified, by the conditions of the request.
-    pub(crate) bytes: Option<Bytes>,
-}
-
-impl Source {
-    /// The bytes of a source that was asked for without conditions.
-    fn into_bytes(self) -> Result<Bytes, ApiError> {
-        self.bytes.ok_or(ApiError::SourceFailed { answered: 304 })
-    }
+/// The bytes of a source that was asked for without conditions.
+fn whole(fetched: Fetched) -> Result<Bytes, ApiError> {
+    fetched.bytes.ok_or(ApiError::SourceFailed { answered: 304 })
 }
 
 /// Fetches sources. Cheap to clone.
@@ -90,29 +81,66 @@ impl Fetcher {
         })
     }
 
-    /// The source of a transformation.
-    pub(crate) async fn source(
-        &self,
-        source: &SourceRef,
-        request: &SourceRequest,
-    ) -> Result<Source, FetchError> {
+    /// Where a source is, if it may be fetched.
+    pub(crate) fn locate(&self, source: &SourceRef, request: &SourceRequest) -> Result<Location, ApiError> {
         match source {
-            SourceRef::Relative(path) => self.relative(path, request).await,
+            SourceRef::Relative(path) => self.locate_relative(path),
             SourceRef::Absolute(text) => {
                 let url = parse_url(text)?;
                 if request.is_own_host(&url) && self.origin.is_some() {
-                    return self.relative(&url[Position::BeforePath..Position::AfterQuery], request).await;
+                    return self.locate_relative(&url[Position::BeforePath..Position::AfterQuery]);
                 }
                 self.http.policy.permit(&url)?;
-                self.get(&url, request, self.max_source).await
+                Ok(Location::Http { url, path: None })
             }
         }
     }
 
-    /// An image to be drawn on another, by absolute URL.
-    pub(crate) async fn overlay(&self, text: &str, request: &SourceRequest) -> Result<Bytes, ApiError> {
-        let source = SourceRef::Absolute(text.to_owned());
-        self.source(&source, &request.unconditional()).await?.into_bytes()
+    fn locate_relative(&self, path: &str) -> Result<Location, ApiError> {
+        let path = path.to_owned();
+        match &self.origin {
+            None => Err(ApiError::NoOrigin),
+            Some(Origin::Directory(_)) => Ok(Location::File { path }),
+            Some(Origin::Bucket(_)) => Ok(Location::Object { path }),
+            Some(Origin::Http(base)) => Ok(Location::Http { url: join(base, &path)?, path: Some(path) }),
+        }
+    }
+
+    /// What a file of the origin directory is now, without reading it.
+    pub(crate) async fn file_version(&self, path: &str) -> Result<FileVersion, ApiError> {
+        let Some(Origin::Directory(directory)) = &self.origin else { return Err(ApiError::NoOrigin) };
+        let (directory, path) = (directory.clone(), path.to_owned());
+        let found = tokio::task::spawn_blocking(move || {
+            let OpenFile { etag, inode, .. } = directory.open(&path)?;
+            Some(FileVersion { version: format!("{path} {etag} {inode}"), etag })
+        });
+        found.await.map_err(ApiError::internal)?.ok_or(ApiError::SourceNotFound)
+    }
+
+    /// Fetches a source that was located, under the conditions of the request.
+    pub(crate) async fn fetch(
+        &self,
+        location: &Location,
+        request: &SourceRequest,
+    ) -> Result<Fetched, FetchError> {
+        match (location, &self.origin) {
+            (Location::Http { url, .. }, _) => self.get(url, request, self.max_source).await,
+            (Location::Object { path }, Some(Origin::Bucket(bucket))) => {
+                let fetch = request.trace.client_phase("fetch");
+                let tags = request.conditions.get(header::IF_NONE_MATCH);
+                let done =
+                    bucket.get(path, tags, self.max_source, &self.http.policy.deadlines, &self.memory).await;
+                fetch.record(done.as_ref().err().map(|e| &e.error));
+                done.map(|(bytes, headers)| Fetched { bytes, headers })
+            }
+            (Location::File { path }, Some(Origin::Directory(directory))) => {
+                let fetch = request.trace.phase("fetch");
+                let done = self.file(directory, path, &request.conditions).await;
+                fetch.record(done.as_ref().err());
+                Ok(done?)
+            }
+            _ => Err(ApiError::NoOrigin.into()),
+        }
     }
 
     /// Where a client finds a relative source untransformed, if anywhere.
@@ -143,14 +171,14 @@ impl Fetcher {
     async fn fetch_font(&self, text: &str, request: &SourceRequest) -> Result<(Bytes, Lifetime), ApiError> {
         let url = parse_url(text)?;
         let local = matches!(self.origin, Some(Origin::Directory(_) | Origin::Bucket(_)));
-        let source = if request.is_own_host(&url) && local {
-            let path = &url[Position::BeforePath..Position::AfterQuery];
-            self.relative(path, &request.unconditional()).await?
+        let fetched = if request.is_own_host(&url) && local {
+            let place = self.locate_relative(&url[Position::BeforePath..Position::AfterQuery])?;
+            self.fetch(&place, &request.unconditional()).await?
         } else {
             self.get(&url, &request.anonymous(), MAX_FONT).await?
         };
-        let lifetime = source.head.lifetime.clone();
-        Ok((source.into_bytes()?, lifetime))
+        let lifetime = Lifetime::of(&fetched.headers);
+        Ok((whole(fetched)?, lifetime))
     }
 
     /// Sends a request on as it is. `request` is what it says of itself.
@@ -176,28 +204,7 @@ impl Fetcher {
         done
     }
 
-    async fn relative(&self, path: &str, request: &SourceRequest) -> Result<Source, FetchError> {
-        match &self.origin {
-            None => Err(ApiError::NoOrigin.into()),
-            Some(Origin::Http(base)) => self.get(&join(base, path)?, request, self.max_source).await,
-            Some(Origin::Bucket(bucket)) => {
-                let fetch = request.trace.client_phase("fetch");
-                let tags = request.conditions.get(header::IF_NONE_MATCH);
-                let done =
-                    bucket.get(path, tags, self.max_source, &self.http.policy.deadlines, &self.memory).await;
-                fetch.record(done.as_ref().err().map(|e| &e.error));
-                done.map(|(bytes, headers)| Source { head: SourceHead::new(headers), bytes })
-            }
-            Some(Origin::Directory(directory)) => {
-                let fetch = request.trace.phase("fetch");
-                let done = self.file(directory, path, &request.conditions).await;
-                fetch.record(done.as_ref().err());
-                Ok(done?)
-            }
-        }
-    }
-
-    async fn get(&self, url: &Url, request: &SourceRequest, limit: u64) -> Result<Source, FetchError> {
+    async fn get(&self, url: &Url, request: &SourceRequest, limit: u64) -> Result<Fetched, FetchError> {
         let mut headers = request.context.clone();
         headers.extend(request.conditions.clone());
         let fetch = request.trace.client_phase("fetch");
@@ -207,7 +214,7 @@ impl Fetcher {
         let ask = Ask { via: request.via.clone(), credentials: request.credentials.clone(), headers, limit };
         let done = self.http.get(url, &ask).await;
         fetch.record(done.as_ref().err().map(|e| &e.error));
-        done.map(|fetched| Source { head: SourceHead::new(fetched.headers), bytes: fetched.bytes })
+        done
     }
 
     async fn file(
@@ -215,14 +222,14 @@ impl Fetcher {
         directory: &Directory,
         path: &str,
         conditions: &HeaderMap,
-    ) -> Result<Source, ApiError> {
+    ) -> Result<Fetched, ApiError> {
         let (directory, path) = (directory.clone(), path.to_owned());
         let found = tokio::task::spawn_blocking(move || directory.open(&path)).await;
-        let OpenFile { file, size, etag } =
+        let OpenFile { file, size, etag, .. } =
             found.map_err(ApiError::internal)?.ok_or(ApiError::SourceNotFound)?;
-        let head = SourceHead { etag: Some(etag.clone()), ..SourceHead::default() };
+        let headers = HeaderMap::from_iter([(header::ETAG, value(&etag))]);
         if respond::none_match(conditions, Some(&etag)) {
-            return Ok(Source { head, bytes: None });
+            return Ok(Fetched { headers, bytes: None });
         }
         let limit = self.max_source;
         if size > limit {
@@ -238,7 +245,7 @@ impl Fetcher {
             if bytes.len() as u64 != size {
                 return Err(ApiError::SourceChanged);
             }
-            Ok(Source { head, bytes: Some(held.into_bytes(bytes)) })
+            Ok(Fetched { headers, bytes: Some(held.into_bytes(bytes)) })
         });
         read.await.map_err(ApiError::internal)?
     }

@@ -43,11 +43,12 @@ const SHARED_HEADERS: [&str; 9] = [
 ];
 
 /// What was fetched.
-#[derive(Debug)]
-pub(super) struct Fetched {
+#[derive(Debug, Clone)]
+pub(crate) struct Fetched {
     /// Holds its memory until the last clone is gone. `None`: not modified, by the conditions of the request.
-    pub(super) bytes: Option<Bytes>,
-    pub(super) headers: HeaderMap,
+    pub(crate) bytes: Option<Bytes>,
+    /// The header of the response. Files have an entity tag only.
+    pub(crate) headers: HeaderMap,
 }
 
 /// How one fetch differs from another.
@@ -136,8 +137,7 @@ impl Http {
             }
             if !status.is_redirection() || status == StatusCode::NOT_MODIFIED {
                 let headers = response.headers().clone();
-                let usable = check_status(status, &headers).map_err(FetchError::from);
-                usable.map_err(|error| error.with(&headers))?;
+                check_status(status, &headers).map_err(|error| error.with(&headers))?;
                 let done = self.body(response, ask.limit).await;
                 return done.map_err(|error| error.with(&headers));
             }
@@ -223,17 +223,13 @@ fn is_conditional(headers: &HeaderMap) -> bool {
     headers.contains_key(header::IF_NONE_MATCH) || headers.contains_key(header::IF_MODIFIED_SINCE)
 }
 
-/// The meaning of a source's status.
-fn check_status(status: StatusCode, headers: &HeaderMap) -> Result<(), ApiError> {
-    let code = status.as_u16();
-    Err(match code {
-        206 if !is_whole(headers) => ApiError::SourcePartial,
-        200..=299 => return Ok(()),
-        400 => ApiError::SourceBadRequest,
-        404 => ApiError::SourceNotFound,
-        401..=499 => ApiError::SourceRefused { answered: code },
-        _ => ApiError::SourceFailed { answered: code },
-    })
+/// Refuses what is no whole representation.
+fn check_status(status: StatusCode, headers: &HeaderMap) -> Result<(), FetchError> {
+    match status.as_u16() {
+        206 if !is_whole(headers) => Err(ApiError::SourcePartial.into()),
+        200..=299 => Ok(()),
+        _ => Err(FetchError::answered(status)),
+    }
 }
 
 /// Whether `Content-Range` covers the whole representation.

@@ -18,8 +18,14 @@ mod request;
 mod reserve;
 mod resolve;
 
-pub(crate) use self::fetcher::{Fetcher, Source, SourceHead};
-pub(crate) use self::http::shared_headers;
+pub(crate) use self::failure::{FetchError, status_error};
+pub(crate) use self::fetcher::{Fetcher, Location};
+pub(crate) use self::http::{Fetched, shared_headers};
 pub(crate) use self::origin::Origin;
 pub(crate) use self::pattern::Pattern;
 pub(crate) use self::request::SourceRequest;
+
+/// Folders with the tokens of buckets, which are read again when they expire.
+pub(crate) fn bucket_token_folders() -> Vec<std::path::PathBuf> {
+    bucket::Bucket::token_folders()
+}

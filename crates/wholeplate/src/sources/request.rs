@@ -47,14 +47,24 @@ impl SourceRequest {
         Self { own: None, ..self }
     }
 
-    /// The same request for a source that the client does not have.
-    pub(super) fn unconditional(&self) -> Self {
-        Self { conditions: HeaderMap::new(), ..self.clone() }
+    /// The same request for a source that is not to be sent under these conditions.
+    pub(crate) fn under(&self, conditions: HeaderMap) -> Self {
+        Self { conditions, ..self.clone() }
+    }
+
+    /// The same request for a source that nobody has.
+    pub(crate) fn unconditional(&self) -> Self {
+        self.under(HeaderMap::new())
     }
 
     /// The same request without what it says of its client.
     pub(crate) fn anonymous(&self) -> Self {
         Self { context: self.context.clone(), trace: self.trace.clone(), ..Self::default() }
+    }
+
+    /// The host that the request was made to, with its port if one was given.
+    pub(crate) fn own_host(&self) -> Option<String> {
+        self.own.as_ref().map(Authority::name)
     }
 
     /// Whether `url` is on the host that the request was made to.

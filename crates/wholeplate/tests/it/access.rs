@@ -120,13 +120,18 @@ fn widths_move_to_allowed_ones() {
 #[test]
 fn a_client_above_its_rate_gets_429() {
     let s = Server::start(&[("flag.png", flag())], &["--rate-limit", "0.01"]);
-    let target = "/cdn-cgi/image/width=40/flag.png";
+    let target = |width: u32| format!("/cdn-cgi/image/width={width}/flag.png");
     // Ten seconds' worth are less than one request, and one may always come.
-    let replies: Vec<_> = (0..2).map(|_| s.get(target)).collect();
+    let replies = [40, 41].map(|width| s.get(&target(width)));
     assert_eq!(replies[0].status, 200);
     assert_eq!(replies[1].error(), (429, 9422));
     let wait: u32 = replies[1].header("retry-after").unwrap().parse().unwrap();
     assert!((1..=101).contains(&wait), "{wait}");
+    // What is kept is no new work.
+    for _ in 0..3 {
+        let kept = s.get(&target(40));
+        assert_eq!((kept.status, kept.header("cf-cache-status")), (200, Some("HIT")));
+    }
     // The refused ones cost nothing, and other paths are not concerned.
     assert_ne!(s.get("/other").status, 429);
 }

@@ -9,6 +9,8 @@ use crate::support::{BOUNDARY, Reply, Server};
 
 /// Far above what a pause may cost, and below the deadlines of requests that may still come.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a client waits for an answer before it sends the next piece.
+const PAUSE: Duration = Duration::from_millis(50);
 
 fn head(method: &str, content_type: &str) -> String {
     format!(
@@ -55,18 +57,17 @@ fn a_client_that_pauses_gets_the_answer_that_is_due() {
 fn an_upload_without_end_is_answered() {
     let server = Server::start_bare(&["--max-input", "1000", "--binding-on-tcp"]);
     let mut stream = TcpStream::connect(&server.address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let form = format!("multipart/form-data; boundary={BOUNDARY}");
     stream.write_all((head("POST", &form) + &part("image", &"x".repeat(2000))).as_bytes()).unwrap();
-    let mut writes = stream.try_clone().unwrap();
-    let writer = std::thread::spawn(move || {
-        while writes.write_all(chunk("more").as_bytes()).is_ok() {
-            std::thread::sleep(Duration::from_millis(50));
-        }
+    // A piece whenever the answer has not come for a while.
+    stream.set_read_timeout(Some(PAUSE)).unwrap();
+    let came = (0..PATIENCE.as_millis() / PAUSE.as_millis()).any(|_| {
+        stream.write_all(chunk("more").as_bytes()).unwrap();
+        stream.peek(&mut [0; 1]).is_ok_and(|n| n > 0)
     });
+    assert!(came, "no answer within {PATIENCE:?}");
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     assert_eq!(Reply::read(&mut stream, false).error(), (413, 9413));
-    drop(stream.shutdown(std::net::Shutdown::Both));
-    writer.join().unwrap();
 }
 
 // What is not decided yet is waited for as long as the operator says, and no longer.

@@ -209,10 +209,10 @@ fn a_source_that_trickles_is_given_up() {
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             std::thread::spawn(move || {
+                // A byte whenever the client has been silent for a while, until it leaves.
+                stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
                 let _ = stream.write_all(b"HTTP/1.1 200 X\r\ncontent-length: 99000000\r\n\r\n");
-                while stream.write_all(&[0]).is_ok() {
-                    std::thread::sleep(Duration::from_millis(20));
-                }
+                while stream.write_all(&[0]).is_ok() && !matches!(stream.read(&mut [0; 1024]), Ok(0)) {}
             });
         }
     });

@@ -19,7 +19,8 @@ const ASKING: [(&str, &str); 1] = [("want-server-timing", "?1")];
 
 #[test]
 fn an_answer_tells_its_phases_to_those_who_ask() {
-    let s = Server::start(&[("photo.jpg", photo(400, 300, Format::Jpeg)), ("flag.png", flag())], &[]);
+    let pictures = [("photo.jpg", photo(400, 300, Format::Jpeg)), ("flag.png", flag())];
+    let s = Server::start(&pictures, &["--no-cache"]);
     let quiet = s.image("width=100", "photo.jpg");
     assert_eq!(quiet.header("server-timing"), None);
     let asked = |target: &str| s.get_with(target, &ASKING);

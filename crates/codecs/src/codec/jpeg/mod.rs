@@ -8,6 +8,7 @@ mod frame;
 mod header;
 mod scans;
 
+use crate::JpegMode;
 use crate::{
     Codec, DecodeSpec, EncodeSpec, Error, Format, ImageSpec, Layout, Probe, RowSink, RowSource, Subsampling,
 };
@@ -54,6 +55,21 @@ impl Codec for Jpeg {
     /// Nearly the same at all scales: the strips are small.
     fn decode_bytes(&self, probe: &Probe, _spec: DecodeSpec) -> u64 {
         decode::estimate(probe)
+    }
+
+    fn decode_pixel_ns(&self, spec: DecodeSpec) -> u64 {
+        if spec.scale > 1 { 2 } else { 4 }
+    }
+
+    fn encodes(&self) -> bool {
+        true
+    }
+
+    fn encode_pixel_ns(&self, spec: &EncodeSpec) -> u64 {
+        match spec.jpeg {
+            JpegMode::Baseline => 5,
+            JpegMode::Progressive => 14,
+        }
     }
 
     fn decode<'a>(

@@ -7,8 +7,8 @@ use std::rc::Rc;
 use png::{BitDepth, ColorType, Compression, Encoder, EncodingError, Filter, StreamWriter};
 
 use super::exact::ExactPalette;
-use crate::quantise::{PaletteAlpha, quantise};
-use crate::{EncodeSpec, Error, Format, ImageSpec, Layout, Raster, RowSink, Rows};
+use crate::quantise::{Mapper, Palette, PaletteAlpha, quantise};
+use crate::{EncodeSpec, Error, Format, ImageSpec, Layout, PaletteBound, Raster, RowSink, Rows};
 use work::{Reservation, Work};
 
 fn failed(reason: impl Into<String>) -> Error {
@@ -24,8 +24,11 @@ pub(super) fn estimate(image: ImageSpec, spec: &EncodeSpec) -> u64 {
         pixels * 6 + (8 << 20) + working
     } else {
         let indices = if spec.palette_if_exact { pixels } else { 0 };
+        // Pixels that may have to be quantised are kept, and the quantiser needs its tables.
+        let bounded = spec.palette_if_exact && spec.palette_bound.is_some();
+        let kept = if bounded { pixels * 8 + (8 << 20) } else { 0 };
         // Noise does not compress.
-        pixels * image.layout.channels(0) as u64 * 3 / 2 + indices + working
+        pixels * image.layout.channels(0) as u64 * 3 / 2 + indices + kept + working
     }
 }
 
@@ -49,6 +52,11 @@ impl File {
     /// The reason of a failed write.
     fn reason(&self, error: &EncodingError) -> Error {
         self.0.borrow_mut().refused.take().unwrap_or_else(|| failed(error.to_string()))
+    }
+
+    /// Bytes so far.
+    fn len(&self) -> u64 {
+        self.0.borrow().bytes.len() as u64
     }
 
     fn take(&self) -> Vec<u8> {
@@ -97,7 +105,7 @@ pub(super) fn start<'a>(
             colours: (16 + usize::from(spec.quality) * 240 / 90).min(256),
         }
     } else if spec.palette_if_exact {
-        Target::Exact(ExactPalette::new(image, work)?)
+        Target::Exact(ExactPalette::new(image, work)?, spec.palette_bound)
     } else {
         Target::Stream(true_colour(&file, image, spec.fast)?)
     };
@@ -132,7 +140,12 @@ type Stream = StreamWriter<'static, File>;
 enum Target {
     Stream(Box<Stream>),
     /// A palette, as long as it contains all colours.
-    Exact(ExactPalette),
+    Exact(ExactPalette, Option<PaletteBound>),
+    /// True colour if the file stays small enough, else quantised.
+    Bounded {
+        bitmap: Raster,
+        bound: PaletteBound,
+    },
     /// A palette, chosen when all pixels have been pushed.
     Palette {
         bitmap: Raster,
@@ -167,14 +180,21 @@ impl RowSink for PngSink<'_> {
             return Err(failed("rows out of order"));
         }
         let mut data = part.data;
-        if let Target::Exact(exact) = &mut self.target {
+        if let Target::Exact(exact, bound) = &mut self.target {
             while let Some((row, rest)) = data.split_at_checked(stride) {
                 if !exact.push(row)? {
                     break;
                 }
                 data = rest;
             }
-            if !data.is_empty() {
+            if let (false, Some(bound)) = (data.is_empty(), *bound) {
+                // Too many colours: the size in true colour is known at the end.
+                let mut bitmap =
+                    Raster::new(self.image.layout, self.image.width, self.image.height, self.work)?;
+                let rows = bitmap.data_mut().chunks_exact_mut(stride);
+                rows.zip(exact.rows()).for_each(|(to, from)| to.copy_from_slice(&from));
+                self.target = Target::Bounded { bitmap, bound };
+            } else if !data.is_empty() {
                 // Too many colours: all rows so far are written in true colour.
                 let mut writer = true_colour(&self.file, self.image, self.fast)?;
                 for row in exact.rows() {
@@ -184,7 +204,11 @@ impl RowSink for PngSink<'_> {
             }
         }
         match &mut self.target {
-            Target::Exact(_) => {}
+            Target::Exact(..) => {}
+            Target::Bounded { bitmap, .. } => {
+                let at = (part.first as usize + part.count as usize) * stride - data.len();
+                bitmap.data_mut()[at..at + data.len()].copy_from_slice(data);
+            }
             Target::Stream(writer) => {
                 // In pieces, with a check of the deadline in between.
                 for piece in data.chunks(stride * (1 + (1 << 18) / stride)) {
@@ -196,12 +220,7 @@ impl RowSink for PngSink<'_> {
                 for (i, row) in part.data.chunks_exact(stride).enumerate() {
                     let out = bitmap.planes[0].row_mut(part.first + i as u32);
                     for (from, to) in row.chunks_exact(channels).zip(out.as_chunks_mut::<4>().0) {
-                        *to = match *from {
-                            [y] => [y, y, y, 255],
-                            [r, g, b] => [r, g, b, 255],
-                            [r, g, b, a] => [r, g, b, a],
-                            _ => [0; 4],
-                        };
+                        *to = rgba(from);
                     }
                 }
             }
@@ -217,9 +236,28 @@ impl RowSink for PngSink<'_> {
         }
         match target {
             Target::Stream(writer) => writer.finish().map_err(|e| file.reason(&e))?,
-            Target::Exact(exact) => {
+            Target::Exact(exact, bound) => {
                 let (palette, indices, _held) = exact.into_indexed();
                 write_indexed(&file, image, &palette, &indices, fast, work)?;
+                if let Some(bound) = bound.filter(|b| file.len() > b.bytes && palette.len() > b.colours) {
+                    let _held = work.take(indices.len() * 4)?;
+                    let rgba: Vec<u8> = indices.iter().flat_map(|&i| palette[usize::from(i)]).collect();
+                    write_quantised(&file, image, &rgba, bound, fast, work)?;
+                }
+            }
+            Target::Bounded { bitmap, bound } => {
+                let mut writer = true_colour(&file, image, fast)?;
+                for piece in bitmap.data().chunks(1 << 18) {
+                    work.check()?;
+                    writer.write_all(piece).map_err(|e| file.reason(&EncodingError::IoError(e)))?;
+                }
+                writer.finish().map_err(|e| file.reason(&e))?;
+                if file.len() > bound.bytes {
+                    let channels = image.layout.channels(0);
+                    let _held = work.take(image.width as usize * image.height as usize * 4)?;
+                    let rgba: Vec<u8> = bitmap.data().chunks_exact(channels).flat_map(rgba).collect();
+                    write_quantised(&file, image, &rgba, bound, fast, work)?;
+                }
             }
             Target::Palette { bitmap, colours } => {
                 let indexed = quantise(
@@ -237,6 +275,49 @@ impl RowSink for PngSink<'_> {
         }
         Ok(file.take())
     }
+}
+
+/// The R G B A of a pixel of one, three or four channels.
+fn rgba(pixel: &[u8]) -> [u8; 4] {
+    match *pixel {
+        [y] => [y, y, y, 255],
+        [r, g, b] => [r, g, b, 255],
+        [r, g, b, a] => [r, g, b, a],
+        _ => [0; 4],
+    }
+}
+
+/// Gives up colours until the file is within its bound, or has the fewest colours. Nothing is dithered: flat areas stay
+/// flat, and small.
+fn write_quantised(
+    file: &File,
+    image: ImageSpec,
+    rgba: &[u8],
+    bound: PaletteBound,
+    fast: bool,
+    work: &Work,
+) -> Result<(), Error> {
+    let pixels = image.width as usize * image.height as usize;
+    let _held = work.take(pixels)?;
+    let mut indices = vec![0; pixels];
+    for colours in [256, 16, 4, 2].into_iter().filter(|colours| *colours >= bound.colours) {
+        let frequent = match colours {
+            256 => None,
+            _ => Palette::most_frequent(rgba, colours, PaletteAlpha::Full, work)?,
+        };
+        let palette = match frequent {
+            Some(palette) => palette,
+            None => Palette::choose(rgba, colours, PaletteAlpha::Full, work)?,
+        };
+        let mut mapper = Mapper::new(palette, work)?;
+        mapper.map(rgba, image.width, 0.0, &mut indices, work)?;
+        drop(file.take());
+        write_indexed(file, image, &mapper.palette.colours, &indices, fast, work)?;
+        if file.len() <= bound.bytes {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Writes indices with as few bits as the palette allows.

@@ -381,6 +381,7 @@ impl Header<'_> {
         probe.alpha = self.alpha();
         probe.first_of_many = self.animated;
         probe.palette = self.kind == Kind::Palette;
+        probe.palette_entries = probe.palette.then(|| 1 << self.depth.min(8));
         probe.gray = self.kind == Kind::Gray && !probe.alpha;
         probe.whole_bitmap = self.interlaced;
         probe.orientation = self.orientation;

@@ -39,6 +39,22 @@ impl Codec for Png {
         decode::needed(probe.width, probe.height, raw, self.decoded_layout(probe, spec), probe.whole_bitmap)
     }
 
+    fn decode_pixel_ns(&self, _spec: DecodeSpec) -> u64 {
+        8
+    }
+
+    fn encodes(&self) -> bool {
+        true
+    }
+
+    fn encode_pixel_ns(&self, spec: &EncodeSpec) -> u64 {
+        match spec {
+            EncodeSpec { palette: true, .. } => 120,
+            EncodeSpec { fast: true, .. } => 15,
+            _ => 60,
+        }
+    }
+
     fn decode<'a>(
         &self,
         bytes: &'a [u8],

@@ -9,20 +9,24 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use codecs::{DecodeSpec, EncodeSpec, Format, ImageSpec, Layout, Raster, codec_for};
+use reference::Error::NoDecoder;
 use work::{Budget, Work};
 
 /// A running `wholeplate serve`; ended when dropped.
 pub struct Server {
     child: Child,
     pub address: String,
-    admin: Option<String>,
     /// Its standard error output.
     log: std::fs::File,
     pub socket: PathBuf,
     /// What sources resolve against, if `start` made it.
     pub pictures: tempfile::TempDir,
+    /// Address of the admin server, with `--admin`.
+    pub admin: Option<String>,
+    kept: Vec<tempfile::TempDir>,
 }
 
 impl Drop for Server {
@@ -80,7 +84,7 @@ impl Server {
             }
             unix |= line.starts_with("listening on unix:");
         }
-        Self { child, address: address.unwrap(), admin, log, socket, pictures }
+        Self { child, address: address.unwrap(), admin, log, socket, pictures, kept: Vec::new() }
     }
 
     /// What it has logged.
@@ -95,6 +99,18 @@ impl Server {
     /// The address of the admin server.
     pub fn admin(&self) -> &str {
         self.admin.as_deref().expect("--admin")
+    }
+
+    /// Kills it at once; gives its pictures, for another one.
+    pub fn end(mut self) -> tempfile::TempDir {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        std::mem::replace(&mut self.pictures, tempfile::tempdir().unwrap())
+    }
+
+    /// Keeps a folder as long as the server.
+    pub fn also_keep(&mut self, folder: tempfile::TempDir) {
+        self.kept.push(folder);
     }
 
     pub fn pid(&self) -> u32 {
@@ -112,9 +128,36 @@ impl Server {
         self.child.wait().unwrap()
     }
 
-    /// How it has ended, if it has.
-    pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
-        self.child.try_wait().unwrap()
+    /// Waits for its end, and kills it if that takes longer than a minute.
+    pub fn wait_a_minute(&mut self) -> Option<std::process::ExitStatus> {
+        let pid = self.pid().to_string();
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| tell.send(self.wait()));
+            let ended = told.recv_timeout(Duration::from_secs(60)).ok();
+            if ended.is_none() {
+                let _ = Command::new("kill").args(["-KILL", &pid]).status();
+            }
+            ended
+        })
+    }
+
+    /// A figure of `/metrics`, for example `input_memory_bytes`. The server has `--admin`.
+    pub fn figure(&self, name: &str) -> u64 {
+        let mut stream = TcpStream::connect(self.admin()).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        let text = Reply::read(&mut stream, false).text();
+        let value = text.lines().find_map(|line| line.strip_prefix(&format!("wholeplate_{name} ")));
+        value.unwrap_or_else(|| panic!("no figure {name}: {text}")).parse().unwrap()
+    }
+
+    /// Waits until a figure is what is expected; gives up after a minute.
+    pub fn wait_for_figure(&self, name: &str, expected: impl Fn(u64) -> bool) {
+        let asked = Instant::now();
+        while !expected(self.figure(name)) {
+            assert!(asked.elapsed() < Duration::from_secs(60), "{name} is {}", self.figure(name));
+            std::thread::yield_now();
+        }
     }
 
     pub fn get(&self, target: &str) -> Reply {
@@ -263,7 +306,11 @@ impl Reply {
 
     pub fn size(&self) -> (u32, u32) {
         assert_eq!(self.status, 200, "{}", self.text());
-        imaging::probe(&self.body, &Work::unlimited()).unwrap().oriented_size()
+        match reference::size(&self.body) {
+            Ok(size) => size,
+            Err(NoDecoder) => imaging::probe(&self.body, &Work::unlimited()).unwrap().oriented_size(),
+            Err(error) => panic!("{error}"),
+        }
     }
 
     pub fn pixels(&self) -> Pixels {
@@ -288,8 +335,24 @@ pub struct Pixels {
 }
 
 impl Pixels {
+    /// Decodes a picture, or the first frame of an animation, by a library that the program does not use.
     pub fn decode(bytes: &[u8]) -> Self {
+        match reference::decode(bytes) {
+            Ok(picture) => picture.into(),
+            Err(NoDecoder) => Self::decode_avif(bytes),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Decodes every frame of a GIF or WebP, by a library that the program does not use.
+    pub fn frames(bytes: &[u8]) -> Vec<Self> {
+        reference::frames(bytes).unwrap().into_iter().map(|frame| frame.picture.into()).collect()
+    }
+
+    /// Decodes by our own decoder: there is no small one that is independent of it. `e2e` decodes AVIF by sharp.
+    fn decode_avif(bytes: &[u8]) -> Self {
         let probe = imaging::probe(bytes, &Work::unlimited()).unwrap();
+        assert_eq!(probe.format, Format::Avif);
         let work = work();
         let spec = DecodeSpec { scale: 1, planar: false };
         let mut source = codec_for(probe.format).unwrap().decode(bytes, &probe, spec, &work).unwrap();
@@ -312,6 +375,12 @@ impl Pixels {
     /// Whether the pixel is within `tolerance` of a colour.
     pub fn is(&self, x: u32, y: u32, rgb: [u8; 3], tolerance: u8) -> bool {
         self.at(x, y).iter().zip(rgb).all(|(a, b)| a.abs_diff(b) <= tolerance)
+    }
+}
+
+impl From<reference::Picture> for Pixels {
+    fn from(picture: reference::Picture) -> Self {
+        Self { width: picture.width, height: picture.height, rgba: picture.pixels }
     }
 }
 
@@ -362,6 +431,15 @@ pub fn solid(width: u32, height: u32, rgba: [u8; 4]) -> Vec<u8> {
     encode(&raster(width, height, |_, _| rgba), Format::Png)
 }
 
+/// Pixels that do not compress.
+pub fn noise(width: u32, height: u32) -> Raster {
+    raster(width, height, |x, y| {
+        let mixed = (x.wrapping_mul(0x9E37_79B1) ^ y.wrapping_mul(0x85EB_CA77)).wrapping_mul(0xC2B2_AE3D);
+        let [a, b, c, _] = (mixed ^ mixed >> 15).to_le_bytes();
+        [a, b, c, 255]
+    })
+}
+
 /// A smooth photograph stand-in.
 pub fn photo(width: u32, height: u32, format: Format) -> Vec<u8> {
     let image = raster(width, height, |x, y| {
@@ -388,4 +466,18 @@ pub fn animation(width: u32, height: u32, frames: u32) -> Vec<u8> {
 pub fn demo(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../demo").join(name);
     std::fs::read(path).unwrap()
+}
+
+/// `cf-cache-status`
+pub fn cache_status(reply: &Reply) -> &str {
+    reply.header("cf-cache-status").unwrap_or("none")
+}
+
+/// A figure of `/metrics`, with its labels; 0 if it is not there.
+pub fn cache_figure(server: &Server, name: &str) -> f64 {
+    let mut stream = TcpStream::connect(server.admin.as_deref().unwrap()).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
+    let text = Reply::read(&mut stream, false).text();
+    let lines = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.rsplit_once(' '));
+    lines.filter(|(other, _)| *other == name).map(|(_, value)| value.parse::<f64>().unwrap()).sum()
 }

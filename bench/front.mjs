@@ -1,0 +1,166 @@
+// Measures what clients that leave, and origins and readers that crawl, cost a service and its other clients.
+// usage: node bench/front.mjs --program target/release/wholeplate --input FILE [--scenario resets|crawl] [--seconds N]
+//   --input    a file that is costly to probe, for `resets`
+// Everything runs on loopback and ends by itself.
+import { spawn, execFileSync } from "node:child_process";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer, get, request } from "node:http";
+import { connect as connectHttp2 } from "node:http2";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { setTimeout as pause } from "node:timers/promises";
+import { parseArgs } from "node:util";
+import { deflateSync } from "node:zlib";
+
+const { values: options } = parseArgs({ options: {
+  program: { type: "string" }, input: { type: "string" }, scenario: { type: "string", default: "all" }, seconds: { type: "string", default: "70" },
+} });
+const TICKS = Number(execFileSync("getconf", ["CLK_TCK"]));
+const CLIENTS = 200, RESET_AFTER_MS = 50;
+const ORIGINS = 8, ANNOUNCED = 99_000_000, READERS = 20;
+
+const folder = await mkdtemp(join(tmpdir(), "front-"));
+const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
+
+/** A PNG of one colour with a little noise, by hand: no dependency. */
+function png(width, height) {
+  const crcTable = Array.from({ length: 256 }, (_, n) => { for (let k = 0; k < 8; k++) n = n & 1 ? 0xedb88320 ^ (n >>> 1) : n >>> 1; return n >>> 0; });
+  const crc = (data) => { let c = 0xffffffff; for (const b of data) c = crcTable[(c ^ b) & 255] ^ (c >>> 8); return (c ^ 0xffffffff) >>> 0; };
+  const chunk = (name, data) => {
+    const body = Buffer.concat([Buffer.from(name), data]), head = Buffer.alloc(4), tail = Buffer.alloc(4);
+    head.writeUInt32BE(data.length); tail.writeUInt32BE(crc(body));
+    return Buffer.concat([head, body, tail]);
+  };
+  const rows = Buffer.alloc((width * 3 + 1) * height);
+  for (let i = 0, seed = 1; i < rows.length; i++) { seed = (seed * 1103515245 + 12345) & 0x7fffffff; rows[i] = i % (width * 3 + 1) === 0 ? 0 : (seed >> 16) & 255; }
+  const header = Buffer.alloc(13);
+  header.writeUInt32BE(width, 0); header.writeUInt32BE(height, 4); header[8] = 8; header[9] = 2;
+  return Buffer.concat([Buffer.from([137, 80, 78, 71, 13, 10, 26, 10]), chunk("IHDR", header), chunk("IDAT", deflateSync(rows, { level: 1 })), chunk("IEND", Buffer.alloc(0))]);
+}
+
+async function start(...args) {
+  const child = spawn(options.program, ["serve", "--listen", "127.0.0.1:0", ...args], { stdio: ["ignore", "pipe", "ignore"] });
+  const url = await new Promise((ready, fail) => {
+    createInterface({ input: child.stdout }).on("line", (line) => { const m = line.match(/listening on (http:\/\/\S+)/); if (m) ready(m[1]); });
+    child.once("exit", (code) => fail(new Error(`the service ended: ${code}`)));
+  });
+  const status = async (name) => Number((await readFile(`/proc/${child.pid}/status`, "utf8")).match(new RegExp(`${name}:\\s+(\\d+)`))[1]) / 1024;
+  return {
+    url, port: Number(new URL(url).port),
+    cpu: async () => { const f = (await readFile(`/proc/${child.pid}/stat`, "utf8")).replace(/^.*\) /, "").split(" "); return (Number(f[11]) + Number(f[12])) / TICKS; },
+    rss: () => status("VmRSS"), peak: () => status("VmHWM"),
+    close: () => new Promise((done) => { child.once("exit", done); child.kill("SIGTERM"); setTimeout(() => child.kill("SIGKILL"), 40_000).unref(); }),
+  };
+}
+
+function timed(url) {
+  const began = performance.now();
+  return new Promise((done) => {
+    get(url, { agent: false }, (answer) => { answer.resume(); answer.on("end", () => done({ status: answer.statusCode, ms: performance.now() - began })); answer.on("error", (e) => done({ status: String(e), ms: 0 })); }).on("error", (e) => done({ status: String(e), ms: 0 }));
+  });
+}
+
+const good = (service, n) => `${service.url}/cdn-cgi/image/width=100,format=jpeg/good.png?n=${n}`;
+
+async function usual(service) {
+  const times = [];
+  for (let i = 0; i < 9; i++) times.push((await timed(good(service, `usual-${i}`))).ms);
+  return median(times);
+}
+
+/** 200 clients ask for work on a costly file and reset their connection after 50 ms. */
+async function resets() {
+  const costly = await readFile(options.input);
+  await writeFile(join(folder, "costly"), costly);
+  await writeFile(join(folder, "good.png"), png(640, 480));
+  const socket = join(folder, "images.sock");
+  const service = await start("--origin", folder, "--unix", socket, "--no-cache", "--memory", "512");
+  const form = Buffer.concat([
+    Buffer.from('--b\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'), costly, Buffer.from("\r\n--b--\r\n"),
+  ]);
+  const overTcp = (n) => new Promise((done) => {
+    const stream = connect(service.port, "127.0.0.1", () => stream.write(`GET /cdn-cgi/image/format=json/costly?n=${n} HTTP/1.1\r\nHost: a\r\n\r\n`));
+    stream.on("error", () => {}); stream.resume();
+    setTimeout(() => { stream.resetAndDestroy(); done(); }, RESET_AFTER_MS);
+  });
+  const overHttp2 = (n) => new Promise((done) => {
+    const session = connectHttp2(service.url);
+    session.on("error", () => {});
+    const stream = session.request({ ":path": `/cdn-cgi/image/format=json/costly?n=${n}` });
+    stream.on("error", () => {}); stream.resume();
+    setTimeout(() => { stream.close(8); session.destroy(); done(); }, RESET_AFTER_MS);
+  });
+  const overSocket = () => new Promise((done) => {
+    const stream = request({ socketPath: socket, method: "POST", path: "/info", headers: { "content-type": "multipart/form-data; boundary=b", "content-length": form.length } });
+    stream.on("error", () => {}); stream.on("response", (r) => { r.on("error", () => {}); r.resume(); });
+    stream.end(form);
+    setTimeout(() => { stream.destroy(); done(); }, RESET_AFTER_MS);
+  });
+  const alone = await usual(service);
+  const before = performance.now();
+  const whole = await timed(`${service.url}/cdn-cgi/image/format=json/costly?n=alone`);
+  console.log(`costly file: ${costly.length} bytes, ${whole.status} after ${(performance.now() - before).toFixed(0)} ms; a good request takes ${alone.toFixed(1)} ms`);
+  for (const [name, ask] of [["TCP", overTcp], ["HTTP/2", overHttp2], ["Unix socket", overSocket]]) {
+    const cpu = await service.cpu();
+    const all = Array.from({ length: CLIENTS }, (_, n) => ask(`${name[0]}${n}`));
+    await pause(RESET_AFTER_MS / 2);
+    const between = await timed(good(service, name));
+    await Promise.all(all);
+    await pause(2000);
+    const settled = await service.cpu();
+    await pause(1000);
+    const idle = (await service.cpu()) - settled;
+    console.log(`${name}: ${CLIENTS} resets cost ${(settled - cpu).toFixed(2)} s of CPU; 2 s later ${(idle * 100).toFixed(0)} % of a core; a good request in between: ${between.status} after ${between.ms.toFixed(0)} ms`);
+  }
+  console.log(`peak RSS ${(await service.peak()).toFixed(0)} MiB`);
+  await service.close();
+}
+
+/** Eight origins announce 99 MB and crawl; twenty clients read one byte a second. */
+async function crawl() {
+  await writeFile(join(folder, "good.png"), png(640, 480));
+  await writeFile(join(folder, "large.png"), png(2400, 1800));
+  const origin = createServer((_, answer) => {
+    answer.writeHead(200, { "content-type": "image/jpeg", "content-length": ANNOUNCED });
+    answer.write(Buffer.alloc(64_000));
+    const drip = setInterval(() => answer.write(Buffer.alloc(1000)), 1000);
+    answer.on("close", () => clearInterval(drip)); answer.on("error", () => {});
+  });
+  await new Promise((up) => origin.listen(0, "127.0.0.1", up));
+  const service = await start("--origin", folder, "--memory", "256", "--no-cache", "--allow-origin", "*", "--allow-private-network");
+  const alone = await usual(service);
+  const rss = await service.rss();
+  const slow = Array.from({ length: ORIGINS }, (_, n) => timed(`${service.url}/cdn-cgi/image/width=10/http://127.0.0.1:${origin.address().port}/${n}.jpg`));
+  const readers = Array.from({ length: READERS }, (_, n) => {
+    const stream = connect(service.port, "127.0.0.1", () => stream.write(`GET /cdn-cgi/image/width=2000,format=png/large.png?n=${n} HTTP/1.1\r\nHost: a\r\n\r\n`));
+    stream.on("error", () => {}); stream.pause();
+    const timer = setInterval(() => stream.read(1), 1000);
+    return () => { clearInterval(timer); stream.destroy(); };
+  });
+  const times = [], answers = {};
+  const end = performance.now() + Number(options.seconds) * 1000;
+  while (performance.now() < end) {
+    const one = await timed(good(service, times.length));
+    answers[one.status] = (answers[one.status] ?? 0) + 1;
+    if (one.status === 200) times.push(one.ms);
+    await pause(500);
+  }
+  const held = await service.rss();
+  const ended = await Promise.race([Promise.all(slow), pause(60_000, "still open")]);
+  console.log(`good requests: ${JSON.stringify(answers)}, median ${median(times).toFixed(0)} ms, longest ${Math.max(...times).toFixed(0)} ms (alone ${alone.toFixed(0)} ms)`);
+  console.log(`crawling origins: ${JSON.stringify(ended.map?.((a) => `${a.status} after ${(a.ms / 1000).toFixed(0)} s`) ?? ended)}`);
+  for (const leave of readers) leave();
+  await pause(5000);
+  console.log(`RSS before ${rss.toFixed(0)}, under load ${held.toFixed(0)}, after ${(await service.rss()).toFixed(0)}, peak ${(await service.peak()).toFixed(0)} MiB of --memory 256`);
+  await service.close();
+  origin.closeAllConnections(); origin.close();
+}
+
+try {
+  if (["all", "resets"].includes(options.scenario)) await resets();
+  if (["all", "crawl"].includes(options.scenario)) await crawl();
+} finally {
+  await rm(folder, { recursive: true, force: true });
+}

@@ -1,0 +1,650 @@
+//! Purges: which entries a purge makes unusable, at once on this node and soon on the others.
+//!
+//! A purge is a marker with a time. Every entry is stamped with the time at which its computation began; an entry that
+//! began before a matching marker is unusable wherever it is found, and is removed in the background. Other nodes read
+//! markers from the shared store. Their clocks may differ by [`CLOCK_TOLERANCE`], so that entries of other nodes count
+//! as older by that much: the price of a purge is a minute in which nodes do not share what it names. For its own
+//! entries, a node goes by the time at which it learned of the purge.
+
+use std::collections::HashSet;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use store::Bucket;
+use url::Url;
+
+use super::freshness::micros;
+use super::keys::{SourceName, normal_host, normal_target};
+
+/// Entries of one purge.
+pub(crate) const MAX_TARGETS: usize = 100;
+/// How far the clocks of two nodes may be apart.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
+/// Entries are not used when they are older, so that markers need not be kept longer.
+pub(crate) const MAX_ENTRY_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
+/// More markers are replaced by one that names everything.
+const MAX_MARKERS: usize = 10_000;
+/// The folder of markers in the bucket, and the file of markers in the cache folder.
+const MARKER_FOLDER: &str = "purges";
+const MARKER_FILE: &str = "purges.jsonl";
+const MAX_MARKER_BYTES: u64 = 1 << 20;
+const MAX_MARKER_FILE: u64 = 64 << 20;
+/// Markers that are read from the bucket in one round.
+const MARKERS_AT_ONCE: usize = 1000;
+
+/// What a purge names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Target {
+    Everything,
+    /// A URL, and the relative source behind it.
+    Url {
+        scheme: String,
+        host: String,
+        target: String,
+    },
+    /// A relative source of any host.
+    Path(String),
+    /// A host and the beginning of a path.
+    Prefix {
+        host: String,
+        path: String,
+    },
+    Host(String),
+    Tag(String),
+}
+
+impl Target {
+    /// A URL or a path that begins with `/`.
+    pub(crate) fn file(text: &str) -> Result<Self, String> {
+        if text.starts_with('/') && !text.starts_with("//") {
+            return Ok(Self::Path(normal_target(text)));
+        }
+        let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        let url =
+            url.ok_or_else(|| format!("'{text}' is neither an http(s) URL nor a path that begins with '/'"))?;
+        let name = SourceName::absolute(&url);
+        Ok(Self::Url { scheme: url.scheme().to_owned(), host: name.host, target: name.target })
+    }
+
+    /// `host/path`, with or without a scheme in front.
+    pub(crate) fn prefix(text: &str) -> Result<Self, String> {
+        let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+        Ok(Self::Prefix { host: valid_host(host, text)?, path: format!("/{path}") })
+    }
+
+    pub(crate) fn host(text: &str) -> Result<Self, String> {
+        if text.contains('/') {
+            return Err(format!("'{text}' is not a host"));
+        }
+        Ok(Self::Host(valid_host(text, text)?))
+    }
+
+    pub(crate) fn tag(text: &str) -> Result<Self, String> {
+        let tag = text.trim();
+        if tag.is_empty() || tag.contains(',') {
+            return Err(format!("'{text}' is not a tag: expected text without commas"));
+        }
+        Ok(Self::Tag(tag.to_owned()))
+    }
+
+    fn names(&self, source: &SourceName) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Url { scheme, host, target } => {
+                let same_scheme = source.scheme.as_ref().is_none_or(|other| other == scheme);
+                same_scheme && *host == source.host && *target == source.target
+            }
+            Self::Path(target) => source.is_relative() && *target == source.target,
+            Self::Prefix { host, path } => *host == source.host && source.target.starts_with(path),
+            Self::Host(host) => *host == source.host,
+            Self::Tag(_) => false,
+        }
+    }
+
+    /// Whether it names one of an entry's sources or tags.
+    fn matches(&self, subject: &Subject) -> bool {
+        match self {
+            Self::Everything => true,
+            // Tags are compared without regard to case, as the vendor does.
+            Self::Tag(tag) => subject.tags.iter().any(|other| other.eq_ignore_ascii_case(tag)),
+            _ => subject.sources.iter().any(|source| self.names(source)),
+        }
+    }
+}
+
+fn valid_host(host: &str, text: &str) -> Result<String, String> {
+    let usable = !host.is_empty() && !host.contains(['?', '#', '@', ' ', '*']);
+    if usable { Ok(normal_host(host)) } else { Err(format!("'{text}' does not begin with a host")) }
+}
+
+/// The body of a purge request: exactly one kind.
+#[derive(Debug, Deserialize)]
+struct PurgeBody {
+    files: Option<Vec<FileEntry>>,
+    prefixes: Option<Vec<String>>,
+    hosts: Option<Vec<String>>,
+    tags: Option<Vec<String>>,
+    purge_everything: Option<bool>,
+}
+
+/// The vendor also takes objects with a URL and the headers of a cache key; the headers do not matter here.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum FileEntry {
+    Url(String),
+    Object { url: String },
+}
+
+/// Reads the body of a purge request.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn parse(body: &[u8]) -> Result<Vec<Target>, String> {
+    let body: PurgeBody =
+        serde_json::from_slice(body).map_err(|e| format!("the body is not a purge request: {e}"))?;
+    let kinds = [
+        body.files.is_some(),
+        body.prefixes.is_some(),
+        body.hosts.is_some(),
+        body.tags.is_some(),
+        body.purge_everything.is_some(),
+    ];
+    if kinds.iter().filter(|there| **there).count() != 1 {
+        return Err("expected exactly one of files, prefixes, hosts, tags and purge_everything".to_owned());
+    }
+    if let Some(everything) = body.purge_everything {
+        let targets = everything.then(|| vec![Target::Everything]);
+        return targets.ok_or_else(|| "purge_everything is false: nothing to purge".to_owned());
+    }
+    let files = body.files.unwrap_or_default().into_iter().map(|entry| match entry {
+        FileEntry::Url(url) | FileEntry::Object { url } => Target::file(&url),
+    });
+    let prefixes = body.prefixes.unwrap_or_default();
+    let hosts = body.hosts.unwrap_or_default();
+    let tags = body.tags.unwrap_or_default();
+    let targets: Vec<Target> = files
+        .chain(prefixes.iter().map(|text| Target::prefix(text)))
+        .chain(hosts.iter().map(|text| Target::host(text)))
+        .chain(tags.iter().map(|text| Target::tag(text)))
+        .collect::<Result<_, _>>()?;
+    match targets.len() {
+        0 => Err("nothing to purge: the list is empty".to_owned()),
+        1..=MAX_TARGETS => Ok(targets),
+        n => Err(format!("{n} entries, and at most {MAX_TARGETS} are possible at once")),
+    }
+}
+
+/// What an entry was made of, as purges name it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Subject {
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub(crate) sources: Vec<SourceName>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub(crate) tags: Vec<String>,
+}
+
+/// When and by whom an entry was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Stamp {
+    pub(crate) node: u64,
+    /// Microseconds since 1970, when the computation began.
+    pub(crate) began: u64,
+}
+
+/// One purge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Marker {
+    node: u64,
+    /// Microseconds since 1970.
+    time: u64,
+    targets: Vec<Target>,
+    /// When this node learned of it, by this node's clock, if the purge was another's.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    learned: Option<u64>,
+}
+
+impl Marker {
+    fn name(&self) -> String {
+        format!("{:020}-{:016x}.json", self.time, self.node)
+    }
+
+    /// Whether the purge may have followed the beginning of an entry with this stamp; `own` is this node.
+    fn may_follow(&self, stamp: Stamp, own: u64) -> bool {
+        let latest = match self.learned {
+            Some(learned) if stamp.node == own => learned,
+            _ if stamp.node == self.node => self.time,
+            _ => self.time.saturating_add(micros_of(CLOCK_TOLERANCE)),
+        };
+        stamp.began <= latest
+    }
+
+    /// No entry that began later is concerned.
+    fn reach(&self) -> u64 {
+        self.time.saturating_add(micros_of(CLOCK_TOLERANCE)).max(self.learned.unwrap_or(0))
+    }
+}
+
+fn micros_of(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// All purges that can still matter.
+#[derive(Debug)]
+pub(crate) struct Purges {
+    node: u64,
+    /// The last time given out, so that this node's clock never goes back.
+    clock: AtomicU64,
+    markers: RwLock<Markers>,
+    file: Option<PathBuf>,
+    bucket: Option<Bucket>,
+}
+
+#[derive(Debug, Default)]
+struct Markers {
+    /// By reach.
+    list: Vec<Marker>,
+    seen: HashSet<String>,
+    /// The markers of the bucket are known.
+    shared_known: bool,
+}
+
+impl Purges {
+    /// Reads the markers of the cache folder.
+    ///
+    /// # Errors
+    /// A message that names the file.
+    pub(crate) fn open(folder: Option<PathBuf>, bucket: Option<Bucket>) -> Result<Self, String> {
+        let now = micros(SystemTime::now());
+        let mut markers = Markers { shared_known: bucket.is_none(), ..Markers::default() };
+        let mut node = random();
+        let mut file = None;
+        if let Some(folder) = folder {
+            let path = folder.join("node");
+            match std::fs::read_to_string(&path)
+                .ok()
+                .and_then(|text| u64::from_str_radix(text.trim(), 16).ok())
+            {
+                Some(known) => node = known,
+                None => std::fs::write(&path, format!("{node:016x}\n"))
+                    .map_err(|e| format!("cache-dir: {}: {e}", path.display()))?,
+            }
+            let path = folder.join(MARKER_FILE);
+            let length = std::fs::metadata(&path).map_or(0, |meta| meta.len());
+            if length > MAX_MARKER_FILE {
+                // Too many to be told apart: everything that is older is purged.
+                markers.add(Marker { node, time: now, targets: vec![Target::Everything], learned: None });
+            } else {
+                let text = std::fs::read_to_string(&path).unwrap_or_default();
+                // A line that was cut by a crash belongs to a purge that was not confirmed.
+                for marker in text.lines().filter_map(|line| serde_json::from_str(line).ok()) {
+                    markers.add(marker);
+                }
+            }
+            file = Some(path);
+        }
+        markers.forget_old(now);
+        let own_time = |m: &Marker| m.learned.or((m.node == node).then_some(m.time));
+        let newest = markers.list.iter().filter_map(own_time).max().unwrap_or(0);
+        let purges = Self {
+            node,
+            clock: AtomicU64::new(newest.max(now)),
+            markers: RwLock::new(markers),
+            file,
+            bucket,
+        };
+        purges.rewrite_file();
+        Ok(purges)
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Markers> {
+        self.markers.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Markers> {
+        self.markers.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A time after all times given before.
+    fn tick(&self) -> u64 {
+        let now = micros(SystemTime::now());
+        let before = self.clock.fetch_max(now, Ordering::AcqRel);
+        if now > before { now } else { self.clock.fetch_add(1, Ordering::AcqRel) + 1 }
+    }
+
+    /// The stamp of a computation that begins now.
+    pub(crate) fn stamp(&self) -> Stamp {
+        Stamp { node: self.node, began: self.tick() }
+    }
+
+    /// Whether an entry may be used: no purge that names it may have followed its beginning.
+    pub(crate) fn allow(&self, stamp: Stamp, subject: &Subject) -> bool {
+        let markers = self.read();
+        if stamp.node != self.node && !markers.shared_known {
+            return false;
+        }
+        let oldest = micros(SystemTime::now()).saturating_sub(micros_of(MAX_ENTRY_AGE));
+        if stamp.began < oldest {
+            return false;
+        }
+        let newer = markers.list.iter().rev().take_while(|m| m.reach() >= stamp.began);
+        let mut following = newer.filter(|m| m.may_follow(stamp, self.node));
+        !following.any(|m| m.targets.iter().any(|t| t.matches(subject)))
+    }
+
+    /// Makes a purge count on this node from now on.
+    pub(crate) fn mark(&self, targets: Vec<Target>) -> Marker {
+        // Under the lock: what is stamped later sees the marker.
+        let mut markers = self.write();
+        let marker = Marker { node: self.node, time: self.tick(), targets, learned: None };
+        markers.add(marker.clone());
+        marker
+    }
+
+    /// Makes a purge count after a restart and on the other nodes, too.
+    ///
+    /// # Errors
+    /// Where the purge could not be written.
+    pub(crate) async fn publish(&self, marker: &Marker) -> Result<(), String> {
+        let line = serde_json::to_string(marker).map_err(|e| e.to_string())?;
+        if let Some(file) = self.file.clone() {
+            let line = line.clone();
+            let written = tokio::task::spawn_blocking(move || append(&file, &line)).await;
+            written
+                .map_err(|e| e.to_string())?
+                .map_err(|e| format!("the purge could not be written: {e}"))?;
+        }
+        if let Some(bucket) = &self.bucket {
+            let name = format!("{MARKER_FOLDER}/{}", marker.name());
+            let written = bucket.write(&name, Bytes::from(line)).await;
+            written.map_err(|e| format!("the purge did not reach the shared store: {e}"))?;
+        }
+        Ok(())
+    }
+
+    /// Reads the purges of other nodes. Returns whether there were new ones.
+    ///
+    /// # Errors
+    /// What could not be read.
+    pub(crate) async fn poll(&self) -> Result<bool, store::Error> {
+        let Some(bucket) = &self.bucket else { return Ok(false) };
+        let now = micros(SystemTime::now());
+        let oldest = now.saturating_sub(micros_of(MAX_ENTRY_AGE + CLOCK_TOLERANCE));
+        // Clocks differ: what came late may have an earlier name.
+        let after = match self.read().shared_known {
+            true => now.saturating_sub(2 * micros_of(CLOCK_TOLERANCE)).max(oldest),
+            false => oldest,
+        };
+        let mut after = format!("{after:020}");
+        let mut news = false;
+        loop {
+            let names = bucket.list(MARKER_FOLDER, &after, MARKERS_AT_ONCE).await?;
+            for name in &names {
+                if self.read().seen.contains(name) {
+                    continue;
+                }
+                let bytes = bucket.read(&format!("{MARKER_FOLDER}/{name}"), MAX_MARKER_BYTES).await?;
+                let Some(bytes) = bytes else { continue };
+                // A marker that cannot be read names everything: rather a miss than a stale hit.
+                let marker = serde_json::from_slice(&bytes).unwrap_or_else(|_| Marker {
+                    node: 0,
+                    time: name.get(..20).and_then(|t| t.parse().ok()).unwrap_or(now),
+                    targets: vec![Target::Everything],
+                    learned: None,
+                });
+                news |= self.learn(name, marker);
+            }
+            match names.into_iter().last() {
+                Some(last) => after = last,
+                None => break,
+            }
+        }
+        let mut markers = self.write();
+        markers.shared_known = true;
+        markers.forget_old(now);
+        drop(markers);
+        if news {
+            self.rewrite_file();
+        }
+        Ok(news)
+    }
+
+    /// Adds a marker that was found in the bucket. Returns whether it is another's.
+    fn learn(&self, name: &str, marker: Marker) -> bool {
+        let mut markers = self.write();
+        markers.seen.insert(name.to_owned());
+        if marker.node == self.node {
+            return false;
+        }
+        markers.add(Marker { learned: Some(self.tick()), ..marker });
+        true
+    }
+
+    /// Writes the file anew with the markers that still matter. A failure leaves the old file, which says more.
+    fn rewrite_file(&self) {
+        let Some(file) = &self.file else { return };
+        let lines: Vec<String> =
+            self.read().list.iter().filter_map(|marker| serde_json::to_string(marker).ok()).collect();
+        let staged = file.with_extension("new");
+        let text = lines.iter().fold(String::new(), |text, line| text + line + "\n");
+        let written = std::fs::write(&staged, text).and_then(|()| std::fs::rename(&staged, file));
+        if let Err(e) = written {
+            tracing::warn!("cache: {}: {e}", file.display());
+        }
+    }
+}
+
+fn random() -> u64 {
+    let mut bytes = [0; 8];
+    // Without randomness the time tells nodes apart.
+    if getrandom::fill(&mut bytes).is_err() {
+        return micros(SystemTime::now());
+    }
+    u64::from_le_bytes(bytes)
+}
+
+fn append(file: &std::path::Path, line: &str) -> std::io::Result<()> {
+    let mut file = std::fs::File::options().create(true).append(true).open(file)?;
+    file.write_all(format!("{line}\n").as_bytes())?;
+    file.sync_data()
+}
+
+impl Markers {
+    fn add(&mut self, marker: Marker) {
+        let at = self.list.partition_point(|other| other.reach() <= marker.reach());
+        self.list.insert(at, marker);
+        if self.list.len() > MAX_MARKERS {
+            let older: Vec<Marker> = self.list.drain(..MAX_MARKERS / 2).collect();
+            if let Some(last) = older.last() {
+                let time = older.iter().map(|m| m.time).max().unwrap_or(0);
+                let learned = Some(last.reach());
+                self.list.insert(0, Marker { node: 0, time, targets: vec![Target::Everything], learned });
+            }
+        }
+    }
+
+    /// No entry is old enough for these any more.
+    fn forget_old(&mut self, now: u64) {
+        let oldest = now.saturating_sub(micros_of(MAX_ENTRY_AGE + CLOCK_TOLERANCE));
+        self.list.retain(|marker| marker.reach() >= oldest);
+        let oldest = format!("{oldest:020}");
+        self.seen.retain(|name| *name >= oldest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use url::Url;
+
+    use super::{Marker, Markers, Purges, Stamp, Subject, Target, parse};
+    use crate::cache::keys::SourceName;
+
+    fn absolute(url: &str) -> SourceName {
+        SourceName::absolute(&Url::parse(url).unwrap())
+    }
+
+    fn relative(host: &str, target: &str) -> SourceName {
+        SourceName::relative(Some(host), target)
+    }
+
+    fn of(source: SourceName) -> Subject {
+        Subject { sources: vec![source], tags: vec!["product-17".to_owned()] }
+    }
+
+    fn of_tag(tag: &str) -> Subject {
+        Subject { sources: vec![], tags: vec![tag.to_owned()] }
+    }
+
+    // CAC-042
+    #[test]
+    fn targets_name_sources() {
+        let cases: [(Result<Target, String>, SourceName, bool); 22] = [
+            (Target::file("https://shop.example/a.jpg"), absolute("https://shop.example/a.jpg"), true),
+            (Target::file("https://SHOP.example:443/a.jpg"), absolute("https://shop.example/a.jpg"), true),
+            (Target::file("https://shop.example/a.jpg"), absolute("http://shop.example/a.jpg"), false),
+            (Target::file("https://shop.example/a.jpg"), absolute("https://shop.example/a.jpg?v=2"), false),
+            (
+                Target::file("https://shop.example/a.jpg?v=2"),
+                absolute("https://shop.example/a.jpg?v=2"),
+                true,
+            ),
+            (Target::file("https://shop.example/a.jpg"), relative("shop.example", "/a.jpg"), true),
+            (Target::file("https://other.example/a.jpg"), relative("shop.example", "/a.jpg"), false),
+            (Target::file("/uploads/b.jpg"), relative("shop.example", "/uploads/b.jpg"), true),
+            (Target::file("/uploads/b.jpg"), relative("other.example", "/uploads/b.jpg"), true),
+            (Target::file("/uploads/b.jpg"), absolute("https://shop.example/uploads/b.jpg"), false),
+            (Target::file("/uploads/b%20c.jpg"), relative("a", "/uploads/b c.jpg"), true),
+            (Target::prefix("shop.example/uploads/"), absolute("https://shop.example/uploads/x"), true),
+            (Target::prefix("shop.example/uploads/"), relative("shop.example", "/uploads/x"), true),
+            (Target::prefix("shop.example/uploads/"), absolute("https://shop.example/upload"), false),
+            (Target::prefix("https://shop.example"), absolute("http://shop.example/x"), true),
+            (Target::prefix("shop.example/u"), absolute("https://shop.example.evil/u"), false),
+            (Target::host("shop.example"), absolute("https://shop.example/x"), true),
+            (Target::host("Shop.Example:80"), relative("shop.example", "/x"), true),
+            (Target::host("shop.example"), absolute("http://shop.example:8080/x"), false),
+            (Target::host("shop.example:8080"), absolute("http://shop.example:8080/x"), true),
+            (Target::tag("PRODUCT-17"), relative("a", "/x"), true),
+            (Target::tag("product-1"), relative("a", "/x"), false),
+        ];
+        for (target, source, expected) in cases {
+            let target = target.unwrap();
+            assert_eq!(target.matches(&of(source.clone())), expected, "{target:?} and {source:?}");
+        }
+        assert!(Target::Everything.matches(&Subject::default()));
+    }
+
+    // CAC-043
+    #[test]
+    fn a_request_has_one_kind_and_at_most_a_hundred_entries() {
+        assert_eq!(parse(br#"{"purge_everything":true}"#).unwrap(), [Target::Everything]);
+        assert_eq!(parse(br#"{"files":["/a",{"url":"/b","headers":{}}]}"#).unwrap().len(), 2);
+        let many = |n: usize| format!(r#"{{"tags":{:?}}}"#, vec!["t"; n]);
+        assert_eq!(parse(many(100).as_bytes()).unwrap().len(), 100);
+        for bad in [
+            "",
+            "{}",
+            "[]",
+            r#"{"files":[]}"#,
+            r#"{"files":["a.jpg"]}"#,
+            r#"{"files":["ftp://host/a"]}"#,
+            r#"{"files":["//host/a"]}"#,
+            r#"{"files":["/a"],"tags":["b"]}"#,
+            r#"{"hosts":["a/b"]}"#,
+            r#"{"hosts":[""]}"#,
+            r#"{"prefixes":["/x"]}"#,
+            r#"{"tags":["a,b"]}"#,
+            r#"{"tags":"a"}"#,
+            r#"{"purge_everything":false}"#,
+            r#"{"purge_everything":1}"#,
+            &many(101),
+        ] {
+            assert!(parse(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    // CAC-040, CAC-041
+    #[tokio::test]
+    async fn what_began_before_a_purge_is_unusable_and_what_began_after_it_is_not() {
+        let purges = Purges::open(None, None).unwrap();
+        let subject = of(relative("a", "/x"));
+        let before = purges.stamp();
+        assert!(purges.allow(before, &subject));
+        let marker = purges.mark(vec![Target::file("/x").unwrap()]);
+        purges.publish(&marker).await.unwrap();
+        let after = purges.stamp();
+        assert!(!purges.allow(before, &subject));
+        assert!(purges.allow(after, &subject));
+        assert!(purges.allow(before, &of(relative("a", "/y"))));
+    }
+
+    // CAC-052
+    #[test]
+    fn clocks_may_differ_by_a_minute() {
+        let targets = vec![Target::Everything];
+        let marker = Marker { node: 1, time: 100_000_000, targets, learned: None };
+        let by = |node, began| Stamp { node, began };
+        assert!(marker.may_follow(by(1, 100_000_000), 1) && !marker.may_follow(by(1, 100_000_001), 1));
+        assert!(marker.may_follow(by(2, 160_000_000), 1) && !marker.may_follow(by(2, 160_000_001), 1));
+        // On the node that learns of it, whose clock may be behind or ahead.
+        for learned in [50_000_000, 300_000_000] {
+            let marker = Marker { learned: Some(learned), ..marker.clone() };
+            assert!(marker.may_follow(by(2, learned), 2) && !marker.may_follow(by(2, learned + 1), 2));
+            assert!(marker.may_follow(by(1, 100_000_000), 2) && !marker.may_follow(by(1, 100_000_001), 2));
+            assert!(marker.may_follow(by(3, 160_000_000), 2) && !marker.may_follow(by(3, 160_000_001), 2));
+            assert!(marker.reach() >= learned && marker.reach() >= 160_000_000);
+        }
+    }
+
+    // CAC-044: what a node makes after it learned of another's purge is used at once.
+    #[test]
+    fn a_node_goes_by_the_time_at_which_it_learned_of_a_purge() {
+        let purges = Purges::open(None, None).unwrap();
+        let (subject, before) = (of(relative("a", "/x")), purges.stamp());
+        let targets = vec![Target::tag("product-17").unwrap()];
+        let marker =
+            Marker { node: purges.node ^ 1, time: before.began + 30_000_000, targets, learned: None };
+        assert!(purges.learn("1.json", marker));
+        assert!(!purges.allow(before, &subject));
+        assert!(purges.allow(purges.stamp(), &subject));
+        assert!(purges.allow(before, &of_tag("other")));
+    }
+
+    // CAC-032, CAC-040: a purge outlives the process, a torn line does not hurt.
+    #[tokio::test]
+    async fn purges_are_known_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Purges::open(Some(folder.path().to_owned()), None).unwrap();
+        let purges = open();
+        let (subject, before) = (of(relative("a", "/x")), purges.stamp());
+        let marker = purges.mark(vec![Target::file("/x").unwrap()]);
+        purges.publish(&marker).await.unwrap();
+        let after = purges.stamp();
+        drop(purges);
+        let file = folder.path().join("purges.jsonl");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, format!("{text}{}", &text[..20])).unwrap();
+        let purges = open();
+        assert!(!purges.allow(before, &subject));
+        assert!(purges.allow(after, &subject));
+    }
+
+    // Bounded: many purges become one of everything.
+    #[test]
+    fn too_many_markers_become_one() {
+        let mut markers = Markers::default();
+        for time in 0..25_000 {
+            markers.add(Marker { node: 1, time, targets: vec![Target::Tag("t".to_owned())], learned: None });
+            assert!(markers.list.len() <= super::MAX_MARKERS);
+        }
+        assert_eq!(markers.list[0].targets, [Target::Everything]);
+        assert!(markers.list.is_sorted_by_key(|m| m.time));
+        markers.forget_old(super::micros_of(super::MAX_ENTRY_AGE) * 2);
+        assert!(markers.list.is_empty());
+    }
+}

@@ -1,0 +1,136 @@
+//! Results: computed once for all who ask, kept with what their headers need.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use store::{Key, Tier};
+
+use super::figures::CacheFigures;
+use super::purge::{Stamp, Subject};
+use super::single_flight::Flights;
+use super::tiers::{CacheTiers, Stamped};
+use crate::error::ApiError;
+
+/// What is kept of a result besides its bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ResultHead {
+    pub(crate) stamp: Stamp,
+    pub(crate) subject: Subject,
+    pub(crate) content_type: String,
+    /// Warnings of the plan and of the rendering.
+    pub(crate) warnings: Vec<String>,
+    /// `cf-resized` without its first word.
+    pub(crate) timings: String,
+}
+
+impl Stamped for ResultHead {
+    fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    fn subject(&self) -> &Subject {
+        &self.subject
+    }
+}
+
+/// A finished result.
+#[derive(Debug, Clone)]
+pub(crate) struct RenderedResult {
+    pub(crate) head: Arc<ResultHead>,
+    pub(crate) body: Bytes,
+}
+
+/// A result and where it came from.
+#[derive(Debug, Clone)]
+pub(crate) struct Answered {
+    pub(crate) result: RenderedResult,
+    /// `None` if it was computed.
+    pub(crate) tier: Option<Tier>,
+}
+
+/// Why a result could not be computed.
+#[derive(Debug, Clone)]
+pub(crate) enum ComputeError {
+    Api(ApiError),
+    /// The source is no longer the one that the result was to be of. Another attempt takes the new one.
+    SourceChanged,
+}
+
+impl From<ApiError> for ComputeError {
+    fn from(error: ApiError) -> Self {
+        Self::Api(error)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct ResultFlights(Flights<Key, Result<RenderedResult, ComputeError>>);
+
+impl ResultFlights {
+    pub(crate) fn forget_all(&self) {
+        self.0.forget_all();
+    }
+}
+
+/// Finds and keeps results. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Results {
+    tiers: Arc<CacheTiers>,
+    flights: Arc<ResultFlights>,
+    figures: Arc<CacheFigures>,
+}
+
+impl Results {
+    pub(crate) fn new(
+        tiers: Arc<CacheTiers>,
+        flights: Arc<ResultFlights>,
+        figures: Arc<CacheFigures>,
+    ) -> Self {
+        Self { tiers, flights, figures }
+    }
+
+    pub(crate) async fn find(&self, key: &Key) -> Option<Answered> {
+        let found = self.tiers.get(key).await?;
+        let head: ResultHead = serde_json::from_slice(&found.entry.head).ok()?;
+        let result = RenderedResult { head: Arc::new(head), body: found.entry.body };
+        Some(Answered { result, tier: Some(found.tier) })
+    }
+
+    /// Computes a result, once for all who ask for it now. It is kept if it is whole, `keep` says so and no purge has
+    /// named it since `stamp`.
+    ///
+    /// # Errors
+    /// Those of the computation; the next who asks tries anew.
+    pub(crate) async fn compute<F>(
+        &self,
+        key: Key,
+        keep: bool,
+        make: impl FnOnce() -> F,
+    ) -> Result<Answered, ComputeError>
+    where
+        F: Future<Output = Result<RenderedResult, ComputeError>> + Send + 'static,
+    {
+        let tiers = Arc::clone(&self.tiers);
+        let flight = self.flights.0.run(key, || {
+            let work = make();
+            async move {
+                // Another flight may have landed since the caller looked.
+                if let Some(entry) = tiers.get_now(&key).filter(|_| keep)
+                    && let Ok(head) = serde_json::from_slice::<ResultHead>(&entry.head)
+                {
+                    return Ok(RenderedResult { head: Arc::new(head), body: entry.body });
+                }
+                let result = work.await?;
+                if keep && tiers.keeps(result.body.len()) {
+                    tiers.put(key, &*result.head, &result.body);
+                }
+                Ok(result)
+            }
+        });
+        let (outcome, joined) = flight.await;
+        if joined {
+            self.figures.count_shared();
+        }
+        Ok(Answered { result: outcome?, tier: None })
+    }
+}

@@ -1,0 +1,207 @@
+//! The tiers of the cache: opened from the settings, swept after purges.
+
+use std::any::Any;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use store::{BucketTier, Entry, FolderTier, Found, Key, Reserve, TierOptions, Tiers};
+
+use super::purge::{Purges, Stamp, Subject};
+use crate::admission::MemoryPool;
+
+/// Bytes that may wait to be written to each slow tier.
+const MAX_WAITING: usize = 64 << 20;
+/// How long an entry that is read from a slow tier may wait for memory.
+const MEMORY_WAIT: Duration = Duration::from_millis(200);
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
+
+/// What the settings say about the cache.
+#[derive(Debug, Clone)]
+pub(crate) struct CacheSettings {
+    pub(crate) enabled: bool,
+    pub(crate) memory: usize,
+    pub(crate) folder: Option<PathBuf>,
+    pub(crate) folder_bytes: u64,
+    pub(crate) bucket: Option<String>,
+    pub(crate) bucket_timeout: Duration,
+    /// The largest entry that is read back: no larger one was ever stored.
+    pub(crate) max_entry: usize,
+}
+
+/// The head that every entry of the cache begins with.
+pub(crate) trait Stamped {
+    fn stamp(&self) -> Stamp;
+    fn subject(&self) -> &Subject;
+}
+
+/// Memory, folder and bucket with the purges that rule them.
+#[derive(Debug)]
+pub(crate) struct CacheTiers {
+    enabled: bool,
+    tiers: Arc<Tiers>,
+    pub(crate) purges: Arc<Purges>,
+    reads: ReadMemory,
+    has_folder: bool,
+    sweep: Arc<Sweep>,
+    last_warning: Mutex<Option<Instant>>,
+}
+
+/// One sweep at a time, and at most one that waits.
+#[derive(Debug, Default)]
+struct Sweep {
+    turn: tokio::sync::Mutex<()>,
+    waiting: AtomicBool,
+}
+
+/// Entries that are read take their memory from that of inputs, which nobody waits for while holding pixels.
+#[derive(Debug)]
+struct ReadMemory(MemoryPool);
+
+#[async_trait]
+impl Reserve for ReadMemory {
+    async fn reserve(&self, bytes: usize) -> Option<Box<dyn Any + Send + Sync>> {
+        let permit = self.0.take(bytes, MEMORY_WAIT).await.ok()?;
+        Some(Box::new(permit))
+    }
+}
+
+/// The part of a head that purges look at.
+#[derive(serde::Deserialize)]
+struct StampedHead {
+    stamp: Stamp,
+    #[serde(default)]
+    subject: Subject,
+}
+
+fn allowed(purges: &Purges, head: &[u8]) -> bool {
+    serde_json::from_slice::<StampedHead>(head).is_ok_and(|head| purges.allow(head.stamp, &head.subject))
+}
+
+impl CacheTiers {
+    /// Opens the tiers. Call it inside a tokio runtime.
+    ///
+    /// # Errors
+    /// A message that names the setting that cannot be used.
+    pub(crate) async fn open(settings: &CacheSettings, memory: MemoryPool) -> Result<Self, String> {
+        let folder = match &settings.folder {
+            Some(path) => {
+                let opened = FolderTier::open(path, settings.folder_bytes);
+                Some(opened.map_err(|e| format!("cache-dir: {e}"))?)
+            }
+            None => None,
+        };
+        let bucket = match &settings.bucket {
+            Some(url) => Some(store::open_bucket(url).map_err(|e| format!("cache-store: {e}"))?),
+            None => None,
+        };
+        let purges = Purges::open(settings.folder.clone(), bucket.clone())?;
+        if bucket.is_some() {
+            // Without the purges of others nothing of theirs is used; the first round need not wait for its turn.
+            let first = tokio::time::timeout(2 * settings.bucket_timeout, purges.poll()).await;
+            if !matches!(first, Ok(Ok(_))) {
+                tracing::warn!("cache-store: purges of other nodes could not be read yet");
+            }
+        }
+        let tiers = Tiers::start(TierOptions {
+            memory: settings.memory,
+            folder,
+            bucket: bucket
+                .map(|bucket| BucketTier::new(&bucket, settings.bucket_timeout, settings.max_entry)),
+            max_waiting: MAX_WAITING,
+        });
+        Ok(Self {
+            enabled: settings.enabled,
+            tiers: Arc::new(tiers),
+            purges: Arc::new(purges),
+            reads: ReadMemory(memory),
+            has_folder: settings.folder.is_some(),
+            sweep: Arc::default(),
+            last_warning: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
+    /// An entry in memory, without waiting.
+    pub(crate) fn get_now(&self, key: &Key) -> Option<Entry> {
+        self.tiers.get_now(key, &|head| allowed(&self.purges, head))
+    }
+
+    pub(crate) async fn get(&self, key: &Key) -> Option<Found> {
+        self.tiers.get(key, &|head| allowed(&self.purges, head), &self.reads).await
+    }
+
+    /// Stores an entry, unless a purge has named it since it began; such a purge removes it later, too.
+    pub(crate) fn put(&self, key: Key, head: &(impl serde::Serialize + Stamped), body: &bytes::Bytes) {
+        let Ok(json) = serde_json::to_vec(head) else { return };
+        if json.len() > Entry::MAX_HEAD {
+            return;
+        }
+        let (purges, stamp, subject) = (Arc::clone(&self.purges), head.stamp(), head.subject().clone());
+        let still = move || purges.allow(stamp, &subject);
+        self.tiers.put(key, &Entry { head: json.into(), body: body.clone() }, Arc::new(still));
+    }
+
+    /// Whether anything of this size is kept.
+    pub(crate) fn keeps(&self, bytes: usize) -> bool {
+        self.tiers.keeps(bytes)
+    }
+
+    pub(crate) fn stats(&self) -> &Tiers {
+        &self.tiers
+    }
+
+    pub(crate) fn sweep_memory(&self) {
+        self.tiers.retain_in_memory(&|head| allowed(&self.purges, head));
+    }
+
+    /// Removes what was purged from every slow tier, in the background.
+    pub(crate) fn sweep_all(&self) {
+        self.start_sweep(true);
+    }
+
+    /// The same for this node's folder: the node that was asked to purge sweeps the bucket.
+    pub(crate) fn sweep_folder(&self) {
+        if self.has_folder {
+            self.start_sweep(false);
+        }
+    }
+
+    fn start_sweep(&self, with_bucket: bool) {
+        // A sweep that waits for its turn will see this purge as well.
+        if with_bucket && self.sweep.waiting.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (tiers, purges, sweep) =
+            (Arc::clone(&self.tiers), Arc::clone(&self.purges), Arc::clone(&self.sweep));
+        tokio::spawn(async move {
+            let _turn = sweep.turn.lock().await;
+            if with_bucket {
+                sweep.waiting.store(false, Ordering::Release);
+            }
+            let accept = |head: &[u8]| allowed(&purges, head);
+            let done = match with_bucket {
+                true => tiers.retain_in_slow_tiers(&accept).await,
+                false => tiers.retain_in_folder(&accept).await,
+            };
+            if let Err(e) = done {
+                tracing::warn!("cache: purged entries could not all be removed, they stay unused: {e}");
+            }
+        });
+    }
+
+    /// One warning a minute.
+    pub(crate) fn warn_of_purges(&self, error: &store::Error) {
+        let mut last = self.last_warning.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if last.is_none_or(|last| last.elapsed() >= WARNING_INTERVAL) {
+            *last = Some(Instant::now());
+            tracing::warn!("cache-store: purges of other nodes cannot be read: {error}");
+        }
+    }
+}

@@ -1,0 +1,732 @@
+//! The result cache over HTTP: hits, keys, freshness, single flight.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::support::origin::{Act, Asked, Origin, answer};
+use crate::support::{Reply, Server, cache_figure, cache_status as status, encode, noise, photo, solid};
+
+fn png(shade: u8) -> Vec<u8> {
+    solid(64, 48, [shade, 40, 90, 255])
+}
+
+/// A server whose origin answers so.
+fn with_origin(respond: impl Fn(&Asked) -> Act + Send + Sync + 'static, flags: &[&str]) -> (Server, Origin) {
+    let origin = Origin::start(respond);
+    let server = Server::start_bare(&[&["--origin", &origin.url("")], flags].concat());
+    (server, origin)
+}
+
+fn steady(headers: &'static [(&'static str, &'static str)]) -> impl Fn(&Asked) -> Act + Send + Sync {
+    move |_| answer(200, headers, &png(200))
+}
+
+/// A server that takes `request.cf` on its Unix socket.
+fn for_workers() -> Server {
+    Server::start_bare(&["--cf-blob-header", "cf-blob", "--allow-origin", "*", "--allow-private-network"])
+}
+
+/// A `cf.image` subrequest with this `request.cf` and these headers.
+fn subrequest(server: &Server, url: &str, cf: &str, headers: &[&str]) -> Reply {
+    let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let (line, host, blob) =
+        (format!("GET /{path} HTTP/1.1"), format!("host: {host}"), format!("cf-blob: {cf}"));
+    server.unix(&[&[line.as_str(), &host, "x-forwarded-proto: http", &blob], headers].concat())
+}
+
+// CAC-001, CAC-002
+#[test]
+fn the_second_request_is_a_hit_and_does_not_reach_the_origin() {
+    let (server, origin) = with_origin(steady(&[("etag", "\"v1\""), ("cache-control", "max-age=7200")]), &[]);
+    let first = server.image("width=32", "a.png");
+    assert_eq!((first.status, status(&first), first.header("age")), (200, "MISS", None));
+    assert!(first.header("cf-resized").unwrap().starts_with("internal=ok/m "));
+    let second = server.image("width=32", "a.png");
+    assert_eq!((second.status, status(&second)), (200, "HIT"));
+    assert_eq!(second.body, first.body);
+    assert!(second.header("age").unwrap().parse::<u64>().unwrap() < 100);
+    assert!(second.header("cf-resized").unwrap().starts_with("internal=ram/"));
+    for name in ["content-type", "etag", "cache-control", "vary", "content-security-policy", "warning"] {
+        assert_eq!(second.all(name), first.all(name), "{name}");
+    }
+    assert_eq!(origin.asked().len(), 1);
+}
+
+// CAC-002
+#[test]
+fn without_a_cache_every_answer_is_computed() {
+    let (server, origin) = with_origin(steady(&[("etag", "\"v1\"")]), &["--no-cache"]);
+    for n in 1..=3 {
+        let reply = server.image("width=32", "a.png");
+        assert_eq!((reply.status, status(&reply), reply.header("age")), (200, "DYNAMIC", None));
+        assert!(reply.header("cf-resized").unwrap().starts_with("internal=ok/m "));
+        assert_eq!(origin.asked().len(), n);
+    }
+    assert_eq!(status(&server.image("width=nothing", "a.png")), "DYNAMIC");
+}
+
+// CAC-003
+#[test]
+fn spellings_of_one_recipe_share_an_entry() {
+    let (server, origin) = with_origin(steady(&[]), &[]);
+    let first = server.image("width=32,height=16,fit=cover,background=red", "a.png");
+    assert_eq!(status(&first), "MISS");
+    for spelling in [
+        "height=16,fit=cover,width=32,background=red",
+        "w=32,h=16,fit=cover,background=red",
+        "width=32.0,height=16,fit=cover,background=%23ff0000",
+        "width=32,height=16,fit=cover,background=%23F00",
+        "width=32,height=16,fit=cover,background=red,gravity=center",
+    ] {
+        let reply = server.image(spelling, "a.png");
+        assert_eq!((status(&reply), &reply.body), ("HIT", &first.body), "{spelling}");
+    }
+    assert_eq!(origin.asked().len(), 1);
+}
+
+// CAC-004
+#[test]
+fn another_option_is_another_entry() {
+    let (server, origin) = with_origin(steady(&[]), &[]);
+    let options = [
+        "width=32",
+        "width=33",
+        "height=32",
+        "width=32,height=32,fit=cover",
+        "width=32,height=32,fit=pad",
+        "width=32,height=32,fit=pad,background=red",
+        "width=32,quality=50",
+        "width=32,format=webp",
+        "width=32,format=jpeg",
+        "width=32,rotate=90",
+        "width=32,blur=5",
+        "width=32,sharpen=2",
+        "width=32,brightness=1.2",
+        "width=32,contrast=1.2",
+        "width=32,gamma=1.2",
+        "width=24,dpr=2",
+        "width=32,flip=h",
+        "width=32,height=32,fit=cover,gravity=left",
+        "width=32,format=json",
+    ];
+    for option in options {
+        let reply = server.image(option, "a.png");
+        assert_eq!((reply.status, status(&reply)), (200, "MISS"), "{option}: {}", reply.text());
+    }
+    for option in options {
+        assert_eq!(status(&server.image(option, "a.png")), "HIT", "{option}");
+    }
+    assert_eq!(origin.asked().len(), 1, "one source serves them all");
+    assert_eq!(status(&server.image("width=32", "a.png?v=2")), "MISS", "a query is part of a source's name");
+}
+
+// CAC-005
+#[test]
+fn each_kind_of_client_has_an_entry_of_its_own() {
+    let (server, _origin) = with_origin(|_| answer(200, &[], &photo(96, 64, codecs::Format::Jpeg)), &[]);
+    let ask = |accept: &str| {
+        let reply = server.get_with("/cdn-cgi/image/width=48,format=auto/a.jpg", &[("accept", accept)]);
+        assert!(reply.header("vary").unwrap().to_ascii_lowercase().contains("accept"));
+        (status(&reply).to_owned(), reply.header("content-type").unwrap().to_owned())
+    };
+    let clients =
+        [("image/avif,image/webp", "image/avif"), ("image/webp", "image/webp"), ("image/*", "image/jpeg")];
+    for expected in ["MISS", "HIT"] {
+        for (accept, kind) in clients {
+            assert_eq!(ask(accept), (expected.to_owned(), kind.to_owned()), "{accept}");
+        }
+    }
+}
+
+// CAC-006
+#[test]
+fn an_automatic_width_shares_the_entry_of_the_width_that_it_resolves_to() {
+    let (server, _origin) = with_origin(|_| answer(200, &[], &photo(640, 64, codecs::Format::Jpeg)), &[]);
+    let auto = || server.get_with("/cdn-cgi/image/width=auto/a.jpg", &[("sec-ch-viewport-width", "320")]);
+    let vary = |reply: &Reply| reply.header("vary").unwrap_or_default().to_ascii_lowercase();
+    let first = auto();
+    assert_eq!(status(&first), "MISS");
+    let explicit = server.image(&format!("width={}", first.size().0), "a.jpg");
+    assert_eq!((status(&explicit), &explicit.body), ("HIT", &first.body));
+    assert!(vary(&first).contains("sec-ch-viewport-width") && vary(&first).contains("user-agent"));
+    assert!(!vary(&explicit).contains("sec-ch-viewport-width"));
+    let again = auto();
+    assert_eq!((status(&again), vary(&again)), ("HIT", vary(&first)));
+}
+
+// CAC-007
+#[test]
+fn head_is_answered_from_the_entry_of_get() {
+    let (server, origin) = with_origin(steady(&[("etag", "\"v1\"")]), &[]);
+    let get = server.image("width=32", "a.png");
+    let head = server.request("HEAD", "/cdn-cgi/image/width=32/a.png", &[]);
+    assert_eq!((head.status, status(&head)), (200, "HIT"));
+    for name in ["content-type", "content-length", "etag", "cache-control"] {
+        assert_eq!(head.header(name), get.header(name), "{name}");
+    }
+    assert_eq!(origin.asked().len(), 1);
+}
+
+// CAC-008
+#[test]
+fn a_conditional_request_on_a_hit_is_answered_without_computing() {
+    let (server, origin) = with_origin(steady(&[("etag", "\"v1\"")]), &[]);
+    let etag = server.image("width=32", "a.png").header("etag").unwrap().to_owned();
+    let target = "/cdn-cgi/image/width=32/a.png";
+    for value in [etag.clone(), format!("\"other\", {etag}"), "*".to_owned()] {
+        let reply = server.get_with(target, &[("if-none-match", &value)]);
+        assert_eq!((reply.status, status(&reply)), (304, "HIT"), "{value}");
+        assert_eq!(reply.header("etag"), Some(etag.as_str()));
+    }
+    assert_eq!(server.get_with(target, &[("if-none-match", "\"other\"")]).status, 200);
+    let other = server.get_with("/cdn-cgi/image/width=33/a.png", &[("if-none-match", &etag)]);
+    assert_eq!(other.status, 200, "the tag of another result");
+    assert_eq!(origin.asked().len(), 1);
+}
+
+// CAC-008
+#[test]
+fn a_date_is_enough_where_the_source_has_only_a_date() {
+    let modified = "Thu, 26 Nov 2026 10:00:00 GMT";
+    let (server, _origin) = with_origin(steady(&[("last-modified", "Thu, 26 Nov 2026 10:00:00 GMT")]), &[]);
+    let ask = |since: &str| {
+        server.get_with("/cdn-cgi/image/width=32/a.png", &[("if-modified-since", since)]).status
+    };
+    assert_eq!(ask("Thu, 26 Nov 2026 09:59:59 GMT"), 200);
+    assert_eq!(ask(modified), 304);
+    assert_eq!(ask("Fri, 27 Nov 2026 10:00:00 GMT"), 304);
+    assert_eq!(ask("not a date"), 200);
+    // Where both are there, the tag of a client counts before its date (RFC 9110, section 13.2.2).
+    let both = &[("last-modified", "Thu, 26 Nov 2026 10:00:00 GMT"), ("etag", "\"v1\"")];
+    let (server, _origin) = with_origin(steady(both), &[]);
+    let target = "/cdn-cgi/image/width=32/a.png";
+    let other = [("if-none-match", "\"other\""), ("if-modified-since", modified)];
+    assert_eq!(server.get_with(target, &other).status, 200);
+    assert_eq!(server.get_with(target, &other[1..]).status, 304);
+}
+
+// CAC-009
+#[test]
+fn a_client_cannot_bypass_or_stretch_the_shared_cache() {
+    let insists = &[("cache-control", "max-age=0, must-revalidate"), ("etag", "\"v1\"")];
+    let (server, origin) = with_origin(steady(insists), &[]);
+    let target = "/cdn-cgi/image/width=32/a.png";
+    assert_eq!(status(&server.get(target)), "MISS");
+    let stretched = server.get_with(target, &[("cache-control", "max-stale=1000000")]);
+    assert_eq!(status(&stretched), "EXPIRED", "stale sources are asked, whatever the client accepts");
+    assert_eq!(origin.asked().len(), 2);
+    let (server, origin) = with_origin(steady(&[]), &[]);
+    assert_eq!(status(&server.get(target)), "MISS");
+    for (name, value) in [
+        ("cache-control", "no-cache"),
+        ("cache-control", "max-age=0"),
+        ("cache-control", "no-store"),
+        ("pragma", "no-cache"),
+    ] {
+        assert_eq!(status(&server.get_with(target, &[(name, value)])), "HIT", "{name}: {value}");
+    }
+    assert_eq!(origin.asked().len(), 1);
+}
+
+// CAC-010: less than an hour is an hour, unless the source insists.
+#[test]
+fn a_short_lifetime_is_an_hour() {
+    let (server, origin) = with_origin(steady(&[("cache-control", "max-age=0")]), &[]);
+    assert_eq!(status(&server.image("width=32", "a.png")), "MISS");
+    assert_eq!(status(&server.image("width=32", "a.png")), "HIT");
+    assert_eq!(origin.asked().len(), 1);
+}
+
+// CAC-011
+#[test]
+fn what_may_not_be_stored_is_not() {
+    for control in ["no-store", "private", "max-age=7200, no-store"] {
+        let respond = move |_: &Asked| answer(200, &[("cache-control", control)], &png(200));
+        let (server, origin) = with_origin(respond, &[]);
+        for n in 1..=2 {
+            let reply = server.image("width=32", "a.png");
+            assert_eq!(
+                (reply.status, status(&reply), reply.header("age")),
+                (200, "BYPASS", None),
+                "{control}"
+            );
+            assert_eq!(origin.asked().len(), n, "{control}");
+        }
+    }
+}
+
+// CAC-011, CAC-012
+#[test]
+fn a_source_that_insists_is_revalidated_each_time_and_nothing_is_computed() {
+    let respond = |asked: &Asked| match asked.header("if-none-match") {
+        Some("\"v1\"") => answer(304, &[("etag", "\"v1\""), ("cache-control", "no-cache")], &[]),
+        _ => answer(200, &[("etag", "\"v1\""), ("cache-control", "no-cache")], &png(200)),
+    };
+    let (server, origin) = with_origin(respond, &[]);
+    let first = server.image("width=32", "a.png");
+    assert_eq!(status(&first), "MISS");
+    for n in 2..=4 {
+        let reply = server.image("width=32", "a.png");
+        assert_eq!((status(&reply), &reply.body), ("REVALIDATED", &first.body));
+        assert!(reply.header("cf-resized").unwrap().starts_with("internal=ram/"));
+        assert!(reply.header("age").is_some());
+        assert_eq!(origin.asked().len(), n);
+        assert_eq!(origin.asked()[n - 1].header("if-none-match"), Some("\"v1\""));
+    }
+}
+
+// CAC-012: the date is used where there is no tag.
+#[test]
+fn a_stale_source_is_asked_by_its_date() {
+    let date = "Thu, 26 Nov 2026 10:00:00 GMT";
+    let respond = move |asked: &Asked| match asked.header("if-modified-since") {
+        Some(since) if since == date => answer(304, &[("cache-control", "no-cache")], &[]),
+        _ => answer(200, &[("last-modified", date), ("cache-control", "no-cache")], &png(200)),
+    };
+    let (server, _origin) = with_origin(respond, &[]);
+    assert_eq!(status(&server.image("width=32", "a.png")), "MISS");
+    assert_eq!(status(&server.image("width=32", "a.png")), "REVALIDATED");
+}
+
+// CAC-012: a new source makes all results of the old one unusable.
+#[test]
+fn a_changed_source_replaces_all_its_results() {
+    let version = Arc::new(AtomicUsize::new(1));
+    let now = Arc::clone(&version);
+    let respond = move |asked: &Asked| {
+        let version = now.load(Ordering::Relaxed);
+        let etag = format!("\"v{version}\"");
+        let headers = [("etag", etag.as_str()), ("cache-control", "max-age=0, must-revalidate")];
+        if asked.header("if-none-match") == Some(&etag) {
+            return answer(304, &headers, &[]);
+        }
+        answer(200, &headers, &png(100 + 50 * version as u8))
+    };
+    let (server, _origin) = with_origin(respond, &[]);
+    let old = [server.image("width=32", "a.png"), server.image("width=16", "a.png")];
+    version.store(2, Ordering::Relaxed);
+    let new = server.image("width=32", "a.png");
+    assert_eq!(status(&new), "EXPIRED");
+    assert!(new.header("age").is_some());
+    assert_ne!(new.body, old[0].body);
+    let other = server.image("width=16", "a.png");
+    assert_ne!(other.body, old[1].body, "{}", status(&other));
+    assert!(other.pixels().is(8, 6, [200, 40, 90], 3));
+}
+
+// CAC-012, URL-148
+#[test]
+fn one_revalidation_serves_all_results_of_a_source() {
+    let respond = |asked: &Asked| match asked.header("if-none-match") {
+        Some(_) => answer(304, &[("etag", "\"v1\""), ("cache-control", "max-age=7200")], &[]),
+        None => {
+            answer(200, &[("etag", "\"v1\""), ("cache-control", "max-age=0, must-revalidate")], &png(200))
+        }
+    };
+    let (server, origin) = with_origin(respond, &[]);
+    let first = server.image("width=32", "a.png");
+    assert_eq!(status(&first), "MISS");
+    // Stale at once: confirmed for this result, and with it for the other.
+    assert_eq!(status(&server.image("width=16", "a.png")), "MISS");
+    assert_eq!(origin.asked().len(), 2);
+    for (width, expected) in [(32, "HIT"), (16, "HIT"), (8, "MISS"), (8, "HIT")] {
+        let reply = server.image(&format!("width={width}"), "a.png");
+        assert_eq!(status(&reply), expected, "{width}");
+        assert!(width != 32 || reply.body == first.body);
+    }
+    assert_eq!(origin.asked().len(), 2);
+}
+
+// CAC-013
+#[test]
+fn a_source_that_changes_while_its_result_is_fresh_does_not_matter() {
+    let count = AtomicUsize::new(0);
+    let respond = move |_: &Asked| answer(200, &[], &png(count.fetch_add(50, Ordering::Relaxed) as u8));
+    let (server, origin) = with_origin(respond, &[]);
+    let first = server.image("width=32", "a.png");
+    assert_eq!(server.image("width=32", "a.png").body, first.body);
+    assert_eq!(origin.asked().len(), 1);
+}
+
+// CAC-014. A TTL of 0 makes a source stale at once, so that no clock is waited for.
+#[test]
+fn a_stale_source_is_served_only_as_far_as_it_allows() {
+    let good = |control: &str| answer(200, &[("cache-control", control)], &png(200));
+    let act = Arc::new(Mutex::new(good("")));
+    let now = Arc::clone(&act);
+    let origin = Origin::start(move |_| now.lock().unwrap().clone());
+    let server = for_workers();
+    let ask =
+        |path: &str| subrequest(&server, &origin.url(path), r#"{"image":{"width":32},"cacheTtl":0}"#, &[]);
+    for (path, control, expected) in [
+        ("/a.png", "stale-if-error=600", (200, "STALE")),
+        ("/b.png", "max-age=5", (502, "MISS")),
+        ("/c.png", "stale-if-error=600, must-revalidate", (502, "MISS")),
+    ] {
+        *act.lock().unwrap() = good(control);
+        assert_eq!(status(&ask(path)), "MISS", "{control}");
+        *act.lock().unwrap() = answer(503, &[], b"");
+        let reply = ask(path);
+        assert_eq!((reply.status, status(&reply)), expected, "{control}: {}", reply.text());
+    }
+    // A connection that breaks is an outage, a 404 is an answer.
+    *act.lock().unwrap() = good("stale-if-error=600");
+    assert_eq!(status(&ask("/d.png")), "MISS");
+    *act.lock().unwrap() = Act::Close(Vec::new());
+    assert_eq!(status(&ask("/d.png")), "STALE");
+    *act.lock().unwrap() = answer(404, &[], b"");
+    assert_eq!(ask("/d.png").status, 404);
+}
+
+// CAC-014
+#[test]
+fn while_it_is_revalidated_a_stale_source_is_served() {
+    let control = &[("cache-control", "stale-while-revalidate=600")];
+    let act = Arc::new(Mutex::new(answer(200, control, &png(100))));
+    let now = Arc::clone(&act);
+    let origin = Origin::start(move |_| now.lock().unwrap().clone());
+    let server = for_workers();
+    let url = origin.url("/a.png");
+    let ask = || subrequest(&server, &url, r#"{"image":{"width":32},"cacheTtl":0}"#, &[]);
+    let old = ask();
+    assert_eq!(status(&old), "MISS");
+    *act.lock().unwrap() = answer(200, control, &png(200));
+    let stale = ask();
+    assert_eq!((status(&stale), &stale.body), ("UPDATING", &old.body));
+    // The refresh in the background brings the new one; every request until then is answered with the old one.
+    let began = std::time::Instant::now();
+    while ask().body == old.body {
+        assert!(began.elapsed().as_secs() < 60, "the refresh never ended");
+        std::thread::yield_now();
+    }
+}
+
+// CAC-015
+#[test]
+fn an_error_of_the_origin_is_kept_for_ten_seconds_and_an_outage_is_not() {
+    for (code, kept) in [(404, true), (410, true), (403, false), (500, false), (503, false), (429, false)] {
+        let respond = move |_: &Asked| answer(code, &[("cache-control", "max-age=86400")], b"");
+        let (server, origin) = with_origin(respond, &[]);
+        let first = server.image("width=32", "a.png");
+        assert_eq!((status(&first), first.header("age")), ("MISS", None), "{code}");
+        let second = server.image("width=32", "a.png");
+        assert_eq!((second.status, second.text()), (first.status, first.text()), "{code}");
+        assert_eq!(status(&second), if kept { "HIT" } else { "MISS" }, "{code}");
+        assert_eq!(second.header("age").is_some(), kept, "{code}");
+        assert_eq!(origin.asked().len(), if kept { 1 } else { 2 }, "{code}");
+    }
+}
+
+// CAC-016
+#[test]
+fn what_failed_is_never_kept() {
+    let cut = |_: &Asked| {
+        let mut bytes = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 100000\r\n\r\n".to_vec();
+        bytes.extend_from_slice(&png(200));
+        Act::Close(bytes)
+    };
+    let (server, origin) = with_origin(cut, &[]);
+    for n in 1..=2 {
+        let reply = server.image("width=32", "a.png");
+        assert_eq!((reply.status, status(&reply)), (502, "MISS"));
+        assert_eq!(origin.asked().len(), 2 * n, "a cut source is asked for once more");
+    }
+    // The source is kept, its refusal is not.
+    let (server, _origin) = with_origin(|_| answer(200, &[], b"no image at all"), &[]);
+    for _ in 0..2 {
+        let reply = server.image("width=32", "a.png");
+        assert_eq!((reply.status, status(&reply)), (415, "MISS"));
+    }
+    assert_eq!(status(&server.image("width=wide", "a.png")), "MISS");
+}
+
+// CAC-017
+#[test]
+fn a_changed_file_is_a_new_source_at_once() {
+    let server = Server::start(&[("a.png", png(100))], &[]);
+    assert_eq!(status(&server.image("width=32", "a.png")), "MISS");
+    let hit = server.image("width=32", "a.png");
+    assert_eq!(status(&hit), "HIT");
+    assert!(hit.header("age").is_some());
+    // Replaced as files should be: by renaming.
+    let next = server.pictures.path().join("next");
+    std::fs::write(&next, png(200)).unwrap();
+    std::fs::rename(&next, server.pictures.path().join("a.png")).unwrap();
+    let second = server.image("width=32", "a.png");
+    assert_eq!(status(&second), "MISS");
+    assert!(second.pixels().is(8, 6, [200, 40, 90], 3));
+    std::fs::remove_file(server.pictures.path().join("a.png")).unwrap();
+    assert_eq!(server.image("width=32", "a.png").status, 404);
+}
+
+// CAC-018
+#[test]
+fn a_worker_says_how_long_its_sources_are_kept() {
+    let origin = Origin::start(|_| answer(200, &[("cache-control", "no-store")], &png(200)));
+    let server = for_workers();
+    let ask = |path: &str, cf: &str| subrequest(&server, &origin.url(path), cf, &[]);
+    let twice = |path: &str, cf: &str| {
+        assert_eq!(ask(path, cf).status, 200, "{cf}");
+        status(&ask(path, cf)).to_owned()
+    };
+    assert_eq!(twice("/a.png", r#"{"image":{"width":32}}"#), "BYPASS");
+    assert_eq!(twice("/b.png", r#"{"image":{"width":32},"cacheTtl":60}"#), "HIT");
+    assert_eq!(twice("/c.png", r#"{"image":{"width":32},"cacheTtlByStatus":{"200-299":60}}"#), "HIT");
+    assert_eq!(twice("/d.png", r#"{"image":{"width":32},"cacheTtl":-1}"#), "BYPASS");
+    assert_eq!(
+        twice("/e.png", r#"{"image":{"width":32},"cacheTtl":60,"cacheControl":"no-store"}"#),
+        "BYPASS"
+    );
+    assert_eq!(twice("/f.png", r#"{"image":{"width":32},"cacheTtl":60,"unknown":[]}"#), "HIT");
+    let keyed = r#"{"image":{"width":32},"cacheTtl":60,"cacheKey":"same"}"#;
+    assert_eq!(status(&ask("/g.png?session=1", keyed)), "MISS");
+    assert_eq!(status(&ask("/g.png?session=2", keyed)), "HIT");
+    // What one Worker's TTL allows is not for requests that did not say so.
+    assert_eq!(status(&ask("/b.png", r#"{"image":{"width":32}}"#)), "BYPASS");
+    let bad = ask("/h.png", r#"{"image":{"width":32},"cacheTtl":"long"}"#);
+    assert!(bad.all("warning").iter().any(|w| w.contains("cacheTtl is ignored")), "{:?}", bad.all("warning"));
+}
+
+// CAC-019
+#[test]
+fn a_source_that_varies_is_for_equal_requests_only() {
+    let respond = |asked: &Asked| {
+        let shade = if asked.header("cookie") == Some("a=1") { 100 } else { 200 };
+        answer(200, &[("vary", "cookie"), ("cache-control", "public, max-age=7200")], &png(shade))
+    };
+    let origin = Origin::start(respond);
+    let server = for_workers();
+    let ask = |cookie: &str| {
+        let cf = r#"{"image":{"width":32,"origin-auth":"share-publicly"}}"#;
+        subrequest(&server, &origin.url("/a.png"), cf, &[&format!("cookie: {cookie}")])
+    };
+    let (one, two) = (ask("a=1"), ask("a=2"));
+    assert_ne!(one.body, two.body);
+    for (cookie, first) in [("a=1", one), ("a=2", two)] {
+        let again = ask(cookie);
+        assert_eq!((status(&again), &again.body), ("HIT", &first.body), "{cookie}");
+    }
+    let (server, origin) = with_origin(steady(&[("vary", "*")]), &[]);
+    for n in 1..=2 {
+        assert_eq!(status(&server.image("width=32", "a.png")), "BYPASS");
+        assert_eq!(origin.asked().len(), n);
+    }
+}
+
+/// Keeps an origin from answering until it is opened.
+#[derive(Clone, Default)]
+struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+impl Gate {
+    fn wait(&self) {
+        let mut open = self.0.0.lock().unwrap();
+        while !*open {
+            open = self.0.1.wait(open).unwrap();
+        }
+    }
+
+    fn open(&self) {
+        *self.0.0.lock().unwrap() = true;
+        self.0.1.notify_all();
+    }
+}
+
+/// Sends requests at once and gives the replies.
+fn at_once(server: &Server, targets: &[String]) -> Vec<Reply> {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = targets.iter().map(|target| scope.spawn(|| server.get(target))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
+// CAC-020, CAC-070
+#[test]
+fn a_hundred_identical_requests_are_one_fetch_and_one_computation() {
+    let gate = Gate::default();
+    let wait = gate.clone();
+    let respond = move |_: &Asked| {
+        wait.wait();
+        answer(200, &[], &photo(800, 600, codecs::Format::Jpeg))
+    };
+    let (server, origin) = with_origin(respond, &["--admin", "127.0.0.1:0"]);
+    let targets = vec!["/cdn-cgi/image/width=400/a.jpg".to_owned(); 100];
+    let replies = std::thread::scope(|scope| {
+        let all = scope.spawn(|| at_once(&server, &targets));
+        while origin.asked().is_empty() {
+            std::thread::yield_now();
+        }
+        gate.open();
+        all.join().unwrap()
+    });
+    assert!(replies.iter().all(|reply| reply.status == 200 && reply.body == replies[0].body));
+    assert_eq!(origin.asked().len(), 1);
+    let figure = |name: &str| cache_figure(&server, name);
+    assert_eq!(figure("wholeplate_images_made_total"), 1.0);
+    assert!(figure("wholeplate_cache_shared_total") >= 1.0);
+    let answered = |labels: &str| figure(&format!("wholeplate_cache_requests_total{{{labels}}}"));
+    let joined_or_hit =
+        answered("status=\"miss\",tier=\"none\"") + answered("status=\"hit\",tier=\"memory\"");
+    assert_eq!(joined_or_hit + answered("status=\"miss\",tier=\"memory\""), 100.0);
+    assert!(figure("wholeplate_cache_entries{tier=\"memory\"}") >= 2.0);
+    assert!(figure("wholeplate_cache_bytes{tier=\"memory\"}") > 1000.0);
+    for name in ["evictions_total", "damaged_total", "errors_total"] {
+        assert_eq!(figure(&format!("wholeplate_cache_{name}{{tier=\"memory\"}}")), 0.0, "{name}");
+    }
+}
+
+const WAITED_FOR: &str = "/cdn-cgi/image/width=32/a.png";
+
+/// A client that does not read its response yet. On a Unix socket, its drop is a close, and so it leaves; on TCP, a FIN
+/// might be a half-close (DLV-006).
+fn waiting(server: &Server) -> UnixStream {
+    let mut client = UnixStream::connect(&server.socket).unwrap();
+    let request = format!("GET {WAITED_FOR} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+    client.write_all(request.as_bytes()).unwrap();
+    client
+}
+
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_secs(60), "{what}");
+        std::thread::yield_now();
+    }
+}
+
+// CAC-021
+#[test]
+fn the_client_that_began_may_leave() {
+    let gate = Gate::default();
+    let wait = gate.clone();
+    let respond = move |_: &Asked| {
+        wait.wait();
+        answer(200, &[], &png(200))
+    };
+    let (server, origin) = with_origin(respond, &["--admin", "127.0.0.1:0"]);
+    let open = || cache_figure(&server, "wholeplate_requests_open");
+    let leaver = waiting(&server);
+    until("the first request does not arrive", || !origin.asked().is_empty());
+    let mut stayer = waiting(&server);
+    until("the second request does not arrive", || open() == 2.0);
+    drop(leaver);
+    until("nobody left", || open() == 1.0);
+    gate.open();
+    assert_eq!(Reply::read(&mut stayer, false).status, 200);
+    assert_eq!(status(&server.get_with(WAITED_FOR, &[("host", "a")])), "HIT");
+}
+
+// CAC-021
+#[test]
+fn when_all_leave_the_work_stops() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    let server = Server::start_bare(&["--origin", &origin]);
+    let clients = [waiting(&server), waiting(&server)];
+    let (mut fetch, _) = listener.accept().unwrap();
+    fetch.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let mut request = [0; 11];
+    fetch.read_exact(&mut request).unwrap();
+    assert_eq!(&request, b"GET /a.png ");
+    drop(clients);
+    // Ends when the connection of the fetch is closed.
+    fetch.read_to_end(&mut Vec::new()).unwrap();
+}
+
+// CAC-022
+#[test]
+fn a_hundred_recipes_of_one_source_are_one_fetch() {
+    let (server, origin) = with_origin(|_| answer(200, &[], &photo(300, 200, codecs::Format::Jpeg)), &[]);
+    let targets: Vec<String> = (1..=100).map(|n| format!("/cdn-cgi/image/width={n}/a.jpg")).collect();
+    assert!(at_once(&server, &targets).iter().all(|reply| reply.status == 200));
+    assert_eq!(origin.asked().len(), 1);
+}
+
+// CAC-023
+#[test]
+fn a_failure_is_not_kept_for_those_who_come_later() {
+    let count = AtomicUsize::new(0);
+    let respond = move |_: &Asked| match count.fetch_add(1, Ordering::Relaxed) {
+        0 => answer(500, &[], b""),
+        _ => answer(200, &[], &png(200)),
+    };
+    let (server, _origin) = with_origin(respond, &[]);
+    assert_eq!(server.image("width=32", "a.png").status, 502);
+    assert_eq!(server.image("width=32", "a.png").status, 200);
+}
+
+// CAC-037
+#[test]
+fn a_result_above_half_of_the_memory_is_not_kept_without_a_folder() {
+    let picture = encode(&noise(700, 700), codecs::Format::Png);
+    let server = Server::start(&[("a.png", picture)], &["--cache-memory", "1"]);
+    for _ in 0..2 {
+        let reply = server.image("width=650,format=png", "a.png");
+        assert_eq!((reply.status, status(&reply)), (200, "MISS"));
+        assert!(reply.body.len() > 512 << 10);
+    }
+    let small = || server.image("width=20", "a.png");
+    assert_eq!((status(&small()), status(&small())), ("MISS", "HIT"));
+}
+
+// CAC-036: a hit goes through the ledger as any response does. Results enter the cache as whole buffers only.
+#[test]
+fn a_hit_has_a_verdict_too() {
+    // More than the buffers of a Unix socket hold.
+    let server = Server::start(
+        &[("a.png", encode(&noise(1200, 1000), codecs::Format::Png))],
+        &["--admin", "127.0.0.1:0"],
+    );
+    let target = "/cdn-cgi/image/width=1100,format=png/a.png";
+    let whole = || cache_figure(&server, "wholeplate_responses_whole_total");
+    let cut = || {
+        let causes = ["peer_reset", "peer_closed"];
+        causes
+            .map(|cause| {
+                cache_figure(&server, &format!("wholeplate_responses_cut_total{{cause=\"{cause}\"}}"))
+            })
+            .iter()
+            .sum::<f64>()
+    };
+    let first = server.get_with(target, &[("host", "a")]);
+    assert!(first.body.len() > 2 << 20, "{}", first.body.len());
+    let second = server.get_with(target, &[("host", "a")]);
+    assert_eq!((status(&second), &second.body), ("HIT", &first.body));
+    until("two whole responses", || whole() == 2.0);
+    assert_eq!(cut(), 0.0);
+    let mut leaver = UnixStream::connect(&server.socket).unwrap();
+    leaver.write_all(format!("GET {target} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes()).unwrap();
+    leaver.read_exact(&mut [0; 1000]).unwrap();
+    drop(leaver);
+    until("a cut response", || cut() == 1.0);
+    let third = server.get_with(target, &[("host", "a")]);
+    assert_eq!((status(&third), &third.body), ("HIT", &first.body));
+    until("three whole responses", || whole() == 3.0);
+}
+
+// CAC-070
+#[test]
+fn every_figure_of_the_cache_is_there() {
+    let (server, _origin) = with_origin(steady(&[]), &["--admin", "127.0.0.1:0"]);
+    server.image("width=32", "a.png");
+    server.image("width=32", "a.png");
+    let mut stream = std::net::TcpStream::connect(server.admin()).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
+    let text = Reply::read(&mut stream, false).text();
+    for line in [
+        "wholeplate_cache_requests_total{status=\"miss\",tier=\"none\"} 1",
+        "wholeplate_cache_requests_total{status=\"hit\",tier=\"memory\"} 1",
+        // The source's record and bytes, and the result.
+        "wholeplate_cache_entries{tier=\"memory\"} 3",
+        "wholeplate_cache_evictions_total{tier=\"memory\"} 0",
+        "wholeplate_cache_damaged_total{tier=\"memory\"} 0",
+        "wholeplate_cache_errors_total{tier=\"memory\"} 0",
+        "wholeplate_cache_shared_total 0",
+    ] {
+        assert!(text.lines().any(|other| other == line), "{line}\n{text}");
+    }
+    assert!(text.contains("wholeplate_cache_bytes{tier=\"memory\"} "));
+}

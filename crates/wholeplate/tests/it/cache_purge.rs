@@ -1,0 +1,233 @@
+//! Purging: what it names, who may, from the command line.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+
+use crate::support::origin::{Act, Asked, Origin, answer};
+use crate::support::{Reply, Server, cache_status as status, solid};
+
+fn picture(shade: usize) -> Vec<u8> {
+    solid(40, 30, [shade as u8, 40, 90, 255])
+}
+
+/// An origin whose pictures change with every request.
+fn changing() -> Origin {
+    let count = AtomicUsize::new(0);
+    Origin::start(move |asked: &Asked| {
+        let tag = if asked.target.contains("tagged") { "product-17, summer" } else { "other" };
+        answer(200, &[("cache-tag", tag)], &picture(10 * count.fetch_add(1, Ordering::Relaxed)))
+    })
+}
+
+fn serve(origin: &Origin, flags: &[&str]) -> Server {
+    let own = [
+        "--origin",
+        &origin.url(""),
+        "--admin",
+        "127.0.0.1:0",
+        "--allow-origin",
+        "*",
+        "--allow-private-network",
+    ];
+    Server::start_bare(&[&own, flags].concat())
+}
+
+fn purge_with(server: &Server, body: &str, headers: &[&str]) -> Reply {
+    let mut stream = TcpStream::connect(server.admin.as_deref().unwrap()).unwrap();
+    let length = format!("content-length: {}", body.len());
+    let mut lines =
+        vec!["POST /client/v4/zones/any/purge_cache HTTP/1.1", "host: admin", "connection: close", &length];
+    lines.extend(headers);
+    stream.write_all(format!("{}\r\n\r\n{body}", lines.join("\r\n")).as_bytes()).unwrap();
+    Reply::read(&mut stream, false)
+}
+
+fn purge(server: &Server, body: &str) {
+    let reply = purge_with(server, body, &[]);
+    assert_eq!(reply.status, 200, "{body}: {}", reply.text());
+    assert!(reply.text().contains("\"success\":true") && reply.text().contains("\"id\""), "{}", reply.text());
+}
+
+// CAC-040, CAC-042
+#[test]
+fn a_purge_names_sources_and_nothing_else() {
+    let origin = changing();
+    let server = serve(&origin, &[]);
+    let host = &origin.address;
+    let ask = |source: &str| {
+        server.get_with(&format!("/cdn-cgi/image/width=20/{source}"), &[("host", "shop.example")])
+    };
+    let sources = [
+        "uploads/a.png".to_owned(),
+        "tagged/b.png".to_owned(),
+        format!("http://{host}/uploads/a.png"),
+        "uploads/a.png?v=2".to_owned(),
+    ];
+    let cases: [(String, [bool; 4]); 11] = [
+        (r#"{"files":["/uploads/a.png"]}"#.to_owned(), [true, false, false, false]),
+        (r#"{"files":["https://shop.example/uploads/a.png"]}"#.to_owned(), [true, false, false, false]),
+        (r#"{"files":["https://other.example/uploads/a.png"]}"#.to_owned(), [false; 4]),
+        (format!(r#"{{"files":["http://{host}/uploads/a.png"]}}"#), [false, false, true, false]),
+        (r#"{"files":["/uploads/a.png?v=2"]}"#.to_owned(), [false, false, false, true]),
+        (r#"{"prefixes":["shop.example/uploads/"]}"#.to_owned(), [true, false, false, true]),
+        (format!(r#"{{"prefixes":["{host}/uploads"]}}"#), [false, false, true, false]),
+        (r#"{"hosts":["shop.example"]}"#.to_owned(), [true, true, false, true]),
+        (format!(r#"{{"hosts":["{host}"]}}"#), [false, false, true, false]),
+        (r#"{"tags":["Summer"]}"#.to_owned(), [false, true, false, false]),
+        (r#"{"purge_everything":true}"#.to_owned(), [true; 4]),
+    ];
+    for (body, gone) in cases {
+        let before: Vec<Reply> = sources.iter().map(|source| ask(source)).collect();
+        purge(&server, &body);
+        for ((source, before), gone) in sources.iter().zip(before).zip(gone) {
+            let after = ask(source);
+            assert_eq!(status(&after), if gone { "MISS" } else { "HIT" }, "{body}: {source}");
+            assert_eq!(after.body != before.body, gone, "{body}: {source}");
+            assert!(after.header("cache-tag").is_none(), "tags are not for visitors");
+        }
+    }
+    purge(&server, r#"{"files":["/never/asked.png"]}"#);
+}
+
+// CAC-018, CAC-042: tags that a Worker gave.
+#[test]
+fn a_purge_names_the_tags_of_a_worker() {
+    let origin = changing();
+    let server = serve(&origin, &["--cf-blob-header", "cf-blob"]);
+    let host = format!("host: {}", origin.address);
+    let ask = |cf: &str| {
+        let blob = format!("cf-blob: {cf}");
+        server.unix(&["GET /a.png HTTP/1.1", &host, "x-forwarded-proto: http", &blob])
+    };
+    let tagged = r#"{"image":{"width":20},"cacheTags":["spring","product-18"]}"#;
+    let plain = r#"{"image":{"width":20}}"#;
+    let (before, other) = (ask(tagged), ask(plain));
+    assert_eq!((before.status, status(&before), other.status), (200, "MISS", 200));
+    purge(&server, r#"{"tags":["product-18"]}"#);
+    let after = ask(tagged);
+    assert_eq!(status(&after), "MISS");
+    assert_ne!(after.body, before.body);
+    let again = ask(plain);
+    assert_eq!((status(&again), &again.body), ("HIT", &other.body));
+}
+
+/// An origin that answers its first request only when it is told to.
+fn held() -> (Origin, Arc<(Mutex<bool>, Condvar)>) {
+    let gate = Arc::new((Mutex::new(false), Condvar::new()));
+    let (wait, count) = (Arc::clone(&gate), AtomicUsize::new(0));
+    let origin = Origin::start(move |_: &Asked| -> Act {
+        let n = count.fetch_add(1, Ordering::Relaxed);
+        if n == 0 {
+            let mut open = wait.0.lock().unwrap();
+            while !*open {
+                open = wait.1.wait(open).unwrap();
+            }
+        }
+        answer(200, &[], &picture(50 + 100 * n))
+    });
+    (origin, gate)
+}
+
+// CAC-040, CAC-041
+#[test]
+fn what_began_before_a_purge_is_answered_but_neither_joined_nor_stored() {
+    let (origin, gate) = held();
+    let server = serve(&origin, &[]);
+    let target = "/cdn-cgi/image/width=20/a.png";
+    std::thread::scope(|scope| {
+        let before = scope.spawn(|| server.get_with(target, &[("host", "a")]));
+        while origin.asked().is_empty() {
+            std::thread::yield_now();
+        }
+        purge(&server, r#"{"files":["/a.png"]}"#);
+        // The first fetch is still held: this one makes its own.
+        let after = server.get_with(target, &[("host", "a")]);
+        assert_eq!((after.status, status(&after), origin.asked().len()), (200, "MISS", 2));
+        *gate.0.lock().unwrap() = true;
+        gate.1.notify_all();
+        let before = before.join().unwrap();
+        assert_eq!(before.status, 200);
+        assert_ne!(before.body, after.body);
+        let now = server.get_with(target, &[("host", "a")]);
+        assert_eq!((status(&now), &now.body), ("HIT", &after.body));
+    });
+}
+
+// CAC-043
+#[test]
+fn only_who_may_purges() {
+    let origin = changing();
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(secret.path(), "right-token\n").unwrap();
+    let server = serve(&origin, &["--admin-token-file", secret.path().to_str().unwrap()]);
+    let first = server.image("width=20", "a.png");
+    let everything = r#"{"purge_everything":true}"#;
+    let cases: [(&[&str], u16); 4] = [
+        (&[], 401),
+        (&["authorization: Bearer "], 401),
+        (&["authorization: Basic right-token"], 401),
+        (&["authorization: Bearer wrong-token"], 403),
+    ];
+    for (headers, expected) in cases {
+        let reply = purge_with(&server, everything, headers);
+        assert_eq!(reply.status, expected, "{headers:?}");
+        assert!(reply.text().contains("\"success\":false") && !reply.text().contains("right-token"));
+    }
+    assert_eq!(server.image("width=20", "a.png").body, first.body, "nothing was purged");
+    assert_eq!(purge_with(&server, everything, &["authorization: Bearer right-token"]).status, 200);
+    assert_ne!(server.image("width=20", "a.png").body, first.body);
+
+    let open = serve(&origin, &[]);
+    for forwarded in ["x-forwarded-for: 10.0.0.1", "forwarded: for=10.0.0.1"] {
+        assert_eq!(purge_with(&open, everything, &[forwarded]).status, 403);
+    }
+    let many = format!(r#"{{"tags":{:?}}}"#, vec!["t"; 101]);
+    for bad in ["", "{}", r#"{"files":[]}"#, r#"{"files":["/a"],"hosts":["b"]}"#, &many] {
+        assert_eq!(purge_with(&open, bad, &[]).status, 400, "{bad}");
+    }
+    let mut stream = TcpStream::connect(open.admin.as_deref().unwrap()).unwrap();
+    stream
+        .write_all(b"GET /client/v4/zones/a/purge_cache HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+        .unwrap();
+    assert_eq!(Reply::read(&mut stream, false).status, 405);
+}
+
+// CAC-042, CAC-043: the same from the command line.
+#[test]
+fn the_command_purges_a_running_server() {
+    let origin = changing();
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(secret.path(), "right-token").unwrap();
+    let token = secret.path().to_str().unwrap();
+    let server = serve(&origin, &["--admin-token-file", token]);
+    let admin = format!("http://{}", server.admin.as_deref().unwrap());
+    let run = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_wholeplate"))
+            .args(["purge", "--admin", &admin])
+            .args(arguments)
+            .env_remove("WHOLEPLATE_ADMIN_TOKEN_FILE")
+            .output()
+            .unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    for arguments in [
+        &["/a.png"][..],
+        &["--host", "shop.example"],
+        &["--prefix", "shop.example/"],
+        &["--tag", "other"],
+        &["--everything"],
+    ] {
+        let ask = || server.get_with("/cdn-cgi/image/width=20/a.png", &[("host", "shop.example")]).body;
+        let before = ask();
+        assert_eq!(run(&[arguments, &["--token-file", token]].concat()), (true, String::new()));
+        assert_ne!(ask(), before, "{arguments:?}");
+    }
+    let (done, message) = run(&["--everything"]);
+    assert!(!done && message.contains("401"), "{message}");
+    let (done, message) = run(&["not-a-source", "--token-file", token]);
+    assert!(!done && message.contains("not-a-source"), "{message}");
+    assert!(!run(&[]).0 && !run(&["--everything", "/a.png"]).0);
+}

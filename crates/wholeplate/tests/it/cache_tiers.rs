@@ -1,0 +1,355 @@
+//! The cache in a folder: restarts, damage, full and vanished disks.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::support::{Reply, Server, cache_figure, cache_status as status, encode, noise, photo};
+
+fn pictures() -> Vec<(&'static str, Vec<u8>)> {
+    vec![("a.jpg", photo(400, 300, codecs::Format::Jpeg))]
+}
+
+fn start(folder: &Path, flags: &[&str]) -> Server {
+    let settings = ["--cache-dir", folder.to_str().unwrap(), "--admin", "127.0.0.1:0"];
+    Server::start(&pictures(), &[&settings, flags].concat())
+}
+
+/// Keeps the pictures of a server for the next one: the name of a source in a folder contains its path.
+fn restart(server: Server, folder: &Path, flags: &[&str]) -> Server {
+    let origin = server.pictures.path().to_str().unwrap().to_owned();
+    let kept = server.end();
+    let settings = ["--cache-dir", folder.to_str().unwrap(), "--admin", "127.0.0.1:0", "--origin", &origin];
+    let mut next = Server::start_bare(&[&settings, flags].concat());
+    next.also_keep(kept);
+    next
+}
+
+fn ask(server: &Server, width: u32) -> Reply {
+    // One host for all servers: the host is part of a relative source's name.
+    server.get_with(&format!("/cdn-cgi/image/width={width}/a.jpg"), &[("host", "shop.example")])
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    let mut folders = vec![folder.join("blobs")];
+    while let Some(folder) = folders.pop() {
+        for file in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            if file.file_type().unwrap().is_dir() {
+                folders.push(file.path());
+            } else if !file.file_name().to_string_lossy().contains('#') {
+                all.push(file.path());
+            }
+        }
+    }
+    all
+}
+
+/// Waits until the folder has so many entries: they are written behind the answer.
+fn wait_for_entries(folder: &Path, count: usize) {
+    let began = std::time::Instant::now();
+    while entries(folder).len() < count {
+        assert!(began.elapsed().as_secs() < 60, "{} of {count} entries", entries(folder).len());
+        std::thread::yield_now();
+    }
+}
+
+// CAC-032: SIGKILL leaves no time to write anything.
+#[test]
+fn entries_outlive_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path(), &[]);
+    let first: Vec<Reply> = (1..=10).map(|n| ask(&server, n * 30)).collect();
+    wait_for_entries(folder.path(), 10);
+    let server = restart(server, folder.path(), &[]);
+    for (n, first) in first.iter().enumerate() {
+        let reply = ask(&server, (n as u32 + 1) * 30);
+        assert_eq!((status(&reply), &reply.body), ("HIT", &first.body));
+        assert!(reply.header("cf-resized").unwrap().starts_with("internal=disk/"), "{n}");
+    }
+    let again = ask(&server, 30);
+    assert!(again.header("cf-resized").unwrap().starts_with("internal=ram/"));
+}
+
+/// Rounds of the test below; CACHE_TEST_KILLS changes it.
+const KILLS: u64 = 5;
+
+// CAC-032: at any moment, under load. Every later hit is what is computed anew.
+#[test]
+fn a_kill_at_any_moment_leaves_no_wrong_entry() {
+    let folder = tempfile::tempdir().unwrap();
+    let rounds = std::env::var("CACHE_TEST_KILLS").map_or(KILLS, |n| n.parse().unwrap());
+    let plain = Server::start(&pictures(), &["--no-cache"]);
+    let origin = plain.pictures.path().to_str().unwrap().to_owned();
+    let settings = ["--cache-dir", folder.path().to_str().unwrap(), "--admin", "127.0.0.1:0"];
+    let start =
+        || Server::start_bare(&[&settings[..], &["--cache-memory", "1", "--origin", &origin]].concat());
+    let widths = 100..140;
+    let expected: Vec<Vec<u8>> = widths.clone().map(|width| ask(&plain, width).body).collect();
+    let mut hits = 0;
+    for round in 0..rounds {
+        let server = start();
+        let pid = server.pid().to_string();
+        std::thread::scope(|scope| {
+            for first in [0, 20] {
+                let (server, expected, widths) = (&server, &expected, widths.clone());
+                scope.spawn(move || {
+                    for n in (0..expected.len()).map(|n| (n + first) % expected.len()) {
+                        let target = format!("/cdn-cgi/image/width={}/a.jpg", widths.start + n as u32);
+                        // The server may be gone by now.
+                        let Some(body) = try_ask(server, &target) else { return };
+                        assert_eq!(body, expected[n], "{target}");
+                    }
+                });
+            }
+            // Neither the same moment in each round nor one that depends on this machine's speed alone.
+            std::thread::sleep(std::time::Duration::from_millis(round * 37 % 150));
+            assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
+        });
+        drop(server);
+        let server = start();
+        for (width, expected) in widths.clone().zip(&expected) {
+            let reply = ask(&server, width);
+            assert_eq!(&reply.body, expected, "{width} in round {round}, {}", status(&reply));
+            hits += usize::from(status(&reply) == "HIT");
+        }
+        assert_eq!(cache_figure(&server, "wholeplate_cache_damaged_total{tier=\"disk\"}"), 0.0);
+    }
+    assert!(hits > 0);
+}
+
+/// The body of a response, if it came whole.
+fn try_ask(server: &Server, target: &str) -> Option<Vec<u8>> {
+    let mut stream = TcpStream::connect(&server.address).ok()?;
+    let request = format!("GET {target} HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).ok()?;
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+    let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
+    let length =
+        head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok())?;
+    let body = bytes.split_off(end);
+    (body.len() == length).then_some(body)
+}
+
+// CAC-037
+#[test]
+fn a_large_result_goes_to_the_folder_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = ["--cache-dir", folder.path().to_str().unwrap(), "--cache-memory", "1"];
+    let server = Server::start(&[("a.png", encode(&noise(700, 700), codecs::Format::Png))], &settings);
+    let ask = || server.image("width=650,format=png", "a.png");
+    let first = ask();
+    assert!(first.body.len() > 512 << 10);
+    wait_for_entries(folder.path(), 1);
+    for _ in 0..2 {
+        let reply = ask();
+        assert_eq!((status(&reply), &reply.body), ("HIT", &first.body));
+        assert!(reply.header("cf-resized").unwrap().starts_with("internal=disk/"));
+    }
+}
+
+// CAC-030: with the cache full, and more asked for than it holds.
+#[test]
+fn a_full_cache_stays_inside_memory() {
+    let server = Server::start(
+        &[("a.png", encode(&noise(600, 500), codecs::Format::Png))],
+        &["--memory", "256", "--cache-memory", "48", "--admin", "127.0.0.1:0"],
+    );
+    // A hundred results of about 800 kB.
+    for round in 0..2 {
+        for width in 450..550 {
+            assert_eq!(server.image(&format!("width={width},format=png"), "a.png").status, 200, "{round}");
+        }
+    }
+    let full = cache_figure(&server, "wholeplate_cache_bytes{tier=\"memory\"}");
+    assert!(full > f64::from(30 << 20) && full <= f64::from(48 << 20), "{full}");
+    assert!(cache_figure(&server, "wholeplate_cache_evictions_total{tier=\"memory\"}") > 0.0);
+    let text = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    let peak = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(peak <= 256 * 1024 * 115 / 100, "{peak} kB");
+}
+
+// CAC-033
+#[test]
+fn damaged_entries_are_counted_and_made_anew() {
+    let damage: [fn(&Path); 4] = [
+        |file| {
+            let mut bytes = std::fs::read(file).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            std::fs::write(file, bytes).unwrap();
+        },
+        |file| {
+            let bytes = std::fs::read(file).unwrap();
+            std::fs::write(file, &bytes[..bytes.len() - 7]).unwrap();
+        },
+        |file| std::fs::write(file, b"").unwrap(),
+        |file| {
+            let mut bytes = std::fs::read(file).unwrap();
+            bytes[7] = 99;
+            std::fs::write(file, bytes).unwrap();
+        },
+    ];
+    for damage in damage {
+        let folder = tempfile::tempdir().unwrap();
+        let server = start(folder.path(), &[]);
+        let first = ask(&server, 100);
+        wait_for_entries(folder.path(), 1);
+        let server = restart(server, folder.path(), &[]);
+        entries(folder.path()).iter().for_each(|file| damage(file));
+        let reply = ask(&server, 100);
+        assert_eq!((reply.status, status(&reply), &reply.body), (200, "MISS", &first.body));
+        assert_eq!(cache_figure(&server, "wholeplate_cache_damaged_total{tier=\"disk\"}"), 1.0);
+        wait_for_entries(folder.path(), 1);
+    }
+}
+
+// CAC-034
+#[test]
+fn a_removed_folder_costs_hits_not_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path(), &["--cache-memory", "1"]);
+    let first = ask(&server, 100);
+    wait_for_entries(folder.path(), 1);
+    std::fs::remove_dir_all(folder.path()).unwrap();
+    for n in 0..20 {
+        let reply = ask(&server, 100 + n);
+        assert_eq!(reply.status, 200);
+        assert!(n > 0 || reply.body == first.body);
+    }
+}
+
+/// A tmpfs on a folder, unmounted when dropped. `None` where mounting is not permitted.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn new(folder: &Path, options: &str) -> Option<Self> {
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(folder).stderr(Stdio::null());
+        let done = mount.status().is_ok_and(|status| status.success());
+        if !done {
+            eprintln!("skipped: mounting is not permitted here");
+        }
+        done.then(|| Self(folder.to_owned()))
+    }
+
+    /// The same folder once more, read-only, on top of it: open files do not prevent that.
+    fn read_only(folder: &Path) -> Option<Self> {
+        let run = |arguments: &[&str], folders: &[&Path]| {
+            let mut mount = Command::new("mount");
+            mount.args(arguments).args(folders).stderr(Stdio::null());
+            mount.status().is_ok_and(|status| status.success())
+        };
+        if !run(&["--bind"], &[folder, folder]) {
+            eprintln!("skipped: mounting is not permitted here");
+            return None;
+        }
+        let mounted = Self(folder.to_owned());
+        assert!(run(&["-o", "remount,bind,ro"], &[folder]));
+        Some(mounted)
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+// CAC-034: answers, a counter, and one warning within this minute.
+#[test]
+fn a_folder_that_becomes_read_only_is_counted_and_warned_of_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path(), &["--cache-memory", "1"]);
+    let first = ask(&server, 100);
+    wait_for_entries(folder.path(), 1);
+    let Some(_mounted) = Mounted::read_only(folder.path()) else { return };
+    assert_eq!(ask(&server, 100).body, first.body);
+    let errors = || cache_figure(&server, "wholeplate_cache_errors_total{tier=\"disk\"}");
+    for n in 1..20 {
+        assert_eq!(ask(&server, 100 + n).status, 200);
+    }
+    let began = std::time::Instant::now();
+    while errors() < 10.0 {
+        assert!(began.elapsed().as_secs() < 60, "{}", errors());
+        std::thread::yield_now();
+    }
+    let log = server.log();
+    assert_eq!(log.matches("cache: ").count(), 1, "{log}");
+    drop(server);
+}
+
+// CAC-034, and CAC-030 for a folder that is smaller than its setting.
+#[test]
+fn a_full_disk_costs_hits_not_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(_mounted) = Mounted::new(folder.path(), "size=256k") else { return };
+    let server = start(folder.path(), &["--cache-memory", "1", "--cache-disk", "8"]);
+    let plain = Server::start(&pictures(), &["--no-cache"]);
+    for round in 0..2 {
+        for n in 0..80 {
+            let reply = ask(&server, 200 + n);
+            assert_eq!(reply.status, 200);
+            if round == 1 && n % 10 == 0 {
+                assert_eq!(reply.body, ask(&plain, 200 + n).body, "{n}");
+            }
+        }
+    }
+    assert!(cache_figure(&server, "wholeplate_cache_errors_total{tier=\"disk\"}") > 0.0);
+    drop(server);
+}
+
+// CAC-030
+#[test]
+fn the_folder_stays_inside_its_size() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path(), &["--cache-memory", "1", "--cache-disk", "8"]);
+    for n in 0..120 {
+        assert_eq!(server.get(&format!("/cdn-cgi/image/width={},format=png/a.jpg", 280 + n)).status, 200);
+        let bytes: u64 =
+            entries(folder.path()).iter().filter_map(|file| file.metadata().ok()).map(|m| m.len()).sum();
+        assert!(bytes <= (8 << 20) + (1 << 20), "{bytes}");
+    }
+}
+
+fn refused(flags: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_wholeplate"))
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .args(flags)
+        .stdout(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(!output.status.success(), "{flags:?}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+// CAC-035
+#[test]
+fn a_second_process_on_a_folder_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let _server = start(folder.path(), &[]);
+    let message = refused(&["--cache-dir", folder.path().to_str().unwrap()]);
+    assert!(message.contains("cache-dir") && message.contains(folder.path().to_str().unwrap()), "{message}");
+}
+
+#[test]
+fn a_bad_setting_is_refused_by_its_name() {
+    let cases: [(&[&str], &str); 8] = [
+        (&["--cache-dir", "/proc/nowhere"], "cache-dir"),
+        (&["--cache-memory", "0"], "cache-memory"),
+        (&["--cache-memory", "4096", "--memory", "2048"], "cache-memory"),
+        (&["--cache-disk", "7"], "cache-disk"),
+        (&["--cache-store", "ftp://x"], "cache-store"),
+        (&["--cache-store-timeout", "soon"], "cache-store-timeout"),
+        (&["--purge-interval", "-1"], "purge-interval"),
+        (&["--admin-token-file", "/nowhere/token"], "admin-token-file"),
+    ];
+    for (flags, name) in cases {
+        let message = refused(flags);
+        assert!(message.contains(name), "{flags:?}: {message}");
+    }
+}
