@@ -17,7 +17,7 @@ const seconds = Number(given.seconds), runs = Number(given.runs), concurrency = 
 const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
 const ticks = Number(execFileSync("getconf", ["CLK_TCK"]));
 
-/** Starts a server that prints where it listens. */
+/** Starts a server that prints its address. */
 async function start(command, args) {
   const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
   child.stderr.resume();
@@ -39,7 +39,7 @@ async function start(command, args) {
 }
 
 function fetchOne(server, path, keep = false) {
-  // No two requests have the same address: neither a cache nor coalescing is what is measured.
+  // Every request has a URL of its own, so that neither a cache nor coalescing is measured.
   return new Promise((done, fail) => {
     get(`${server.url}${path}?n=${server.count++}`, { agent: server.agent }, (answer) => {
       const pieces = [];
@@ -59,7 +59,7 @@ async function run(server, path) {
   return { rate: done / ((performance.now() - began) / 1000), cpu: ((await server.cpu()) - cpu) / done * 1000 };
 }
 
-/** SSIMULACRA2 of an output against the source, scaled without loss. */
+/** SSIMULACRA2 of an output against the losslessly scaled source. */
 async function score(row, name, output) {
   const source = join(folder, row.file);
   const flat = (image) => image.flatten({ background: "#fff" }).removeAlpha().toColourspace("srgb").png({ compressionLevel: 1 });

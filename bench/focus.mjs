@@ -1,4 +1,4 @@
-// What gravity=auto costs above a plain cover: medians of requests to a server of its own, in turns.
+// The cost of gravity=auto compared with a plain cover: medians of alternating requests to a separate server.
 // usage: node bench/focus.mjs --program target/release/wholeplate --picture 12mp.jpg [--runs 40]
 import { spawn } from "node:child_process";
 import { once } from "node:events";

@@ -1,4 +1,4 @@
-// Makes the benchmark's pictures into a folder outside version control.
+// Makes the benchmark's pictures in a folder outside version control.
 //
 // Base: BENCH_PHOTO, or ../shared/images/photo6.jpg beside this repository if it is there, or the demo's lake. The large ones are the
 // base mirrored at its own pixel density, so that detail per pixel is a real photograph's, plus light grain from a seeded generator.
@@ -31,7 +31,7 @@ async function tiled(base, width, height, ox, oy) {
   return sharp(out, { raw: { width, height, channels: 3 } });
 }
 
-/** Makes what is missing; gives the folder. */
+/** Makes missing pictures; returns the folder. */
 export async function inputs(folder) {
   await mkdir(folder, { recursive: true });
   const file = (name) => join(folder, name);

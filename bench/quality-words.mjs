@@ -1,7 +1,7 @@
-// Finds the number that each quality word has to be in each format. See bench/quality-words for how to start it.
+// Finds the number of each quality word in each format. See bench/quality-words for how to start it.
 //
-// The JPEG at the emulator's number is the anchor. Each photograph is reduced to each width, stored without loss, and encoded from there; the score
-// (SSIMULACRA2) is that of the encoded picture against the stored one. A photograph counts once: with the mean of its scores at all widths. A setting's
+// The reference is the JPEG at the emulator's number. Each photograph is reduced to each width, stored losslessly, and encoded; the score
+// (SSIMULACRA2) compares the encoded picture with the stored one. A photograph counts once: with the mean of its scores at all widths. A setting's
 // score is the median of all photographs', and a word gets the number whose score is nearest to its JPEG's.
 import { execFile } from "node:child_process";
 import { mkdir, readdir, rm, stat, writeFile } from "node:fs/promises";
@@ -15,9 +15,9 @@ const { values: given } = parseArgs({ options: {
 } });
 const ANCHORS = { low: 35, "medium-low": 50, "medium-high": 70, high: 90 };
 const FORMATS = ["webp", "avif"];
-/** 100 is lossless in WebP: no word asks for that. */
+/** 100 is lossless in WebP, which no word requests. */
 const HIGHEST = 99;
-/** Files of a lossy format have errors of their own, which a reduction by this has to hide. */
+/** Reduction that hides the artefacts of lossy sources. */
 const REDUCED = 1.5;
 
 const run = promisify(execFile);
@@ -29,7 +29,7 @@ const quantile = (list, part) => {
 };
 const median = (list) => quantile(list, 0.5);
 
-/** Runs `work` over `items`, so many at once. */
+/** Runs `work` over `items`, with a limit on concurrency. */
 async function all(items, work) {
   const left = items.map((item, index) => [item, index]), done = [];
   const worker = async () => { for (let next; (next = left.shift());) done[next[1]] = await work(...next); };
@@ -44,7 +44,7 @@ async function references() {
     const file = join(given.photographs, name);
     const { width } = JSON.parse((await run(given.program, ["info", file])).stdout);
     const most = /\.png$/i.test(name) ? width : width / REDUCED;
-    // A small lossless picture is taken as large as it is.
+    // A small lossless picture keeps its size.
     const widths = new Set(given.widths.split(",").map(Number).map((w) => (most === width ? Math.min(w, width) : w)).filter((w) => w <= most));
     const files = [...widths].map((w) => [w, join(given.folder, `${name}-${w}.png`)]);
     for (const [w, to] of files) await transform(file, to, `width=${w},fit=scale-down,format=png`);
@@ -87,7 +87,7 @@ async function nearest(format, wanted) {
     if ((await measure(format, middle)).score < wanted) low = middle + 1; else high = middle;
   }
   let best = low;
-  // A median need not rise with every step: the neighbours are looked at too.
+  // A median need not rise with every step: the neighbours are checked too.
   for (let quality = Math.max(1, low - 3); quality <= Math.min(HIGHEST, low + 2); quality++) {
     const off = async (q) => Math.abs((await measure(format, q)).score - wanted);
     if ((await off(quality)) < (await off(best))) best = quality;
@@ -98,7 +98,7 @@ async function nearest(format, wanted) {
 const began = performance.now();
 await mkdir(given.folder, { recursive: true });
 const photographs = await references();
-if (!photographs.length) throw new Error("no photographs that are large enough");
+if (!photographs.length) throw new Error("no photograph is large enough");
 const count = photographs.reduce((sum, { files }) => sum + files.length, 0);
 console.log(`${photographs.length} photographs, ${count} samples at widths up to ${given.widths}: ${photographs.map(({ name }) => name).join(", ")}\n`);
 

@@ -1,4 +1,4 @@
-// The comparison's rows: the same work said in both languages. Matched: size, kernel (Lanczos 3 in both), chroma 4:2:0, progressive or not, quality number
+// The comparison's rows: the same work for both programs. Matched: size, kernel (Lanczos 3 in both), chroma 4:2:0, progressive or not, quality number
 // (for AVIF the scales differ: the numbers are chosen for like scores), and the encoder's effort where both have one (libwebp's method 2, the fastest of libaom).
 export const rows = [
   { name: "2.7 MP JPEG → 400 JPEG", file: "photo27.jpg", options: "width=400,format=jpeg,quality=80",

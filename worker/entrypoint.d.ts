@@ -2,7 +2,7 @@ import { WorkerEntrypoint } from "cloudflare:workers";
 
 /** The bindings that the entry-point Worker needs. */
 export interface Env {
-  /** A service that leads to the socket of `wholeplate serve --unix`. */
+  /** A service connected to the socket of `wholeplate serve --unix`. */
   WHOLEPLATE: { fetch(request: Request): Promise<Response> };
 }
 
@@ -16,8 +16,8 @@ export interface HostedImageHandle {
 }
 
 /**
- * Forwards `/info` and `/transform` untouched to Wholeplate, and takes the RPC calls of `env.IMAGES.hosted`, which reject
- * with an error whose `code` is 9523 and whose message names what is missing.
+ * Forwards `/info` and `/transform` unchanged to Wholeplate, and handles the RPC calls of `env.IMAGES.hosted`, which reject
+ * with an error whose `code` is 9523 and whose message names the missing feature.
  */
 export class ServiceEntrypoint extends WorkerEntrypoint<Env> {
   fetch(request: Request): Response | Promise<Response>;

@@ -1,10 +1,10 @@
-// The Worker that stands between `env.IMAGES` and Wholeplate when more than HTTP is needed.
+// The Worker between `env.IMAGES` and Wholeplate, for calls that are not HTTP.
 //
-// The runtime's IMAGES wrapper speaks HTTP for info() and input()...output(), and RPC for hosted.*. RPC does not go
-// over plain HTTP, so a Worker has to take it. This one forwards the HTTP calls untouched and answers the RPC calls.
+// The runtime's IMAGES wrapper uses HTTP for info() and input()...output(), and RPC for hosted.*. Plain HTTP cannot carry
+// RPC, so that a Worker has to handle it. This one forwards the HTTP calls unchanged and handles the RPC calls.
 import { RpcTarget, WorkerEntrypoint } from "cloudflare:workers";
 
-/** What the binding's service answers to; anything else is a mistake in the configuration. */
+/** The paths of the binding's service; any other is a mistake in the configuration. */
 const forwarded = new Set(["/info", "/transform"]);
 
 /** An error that reaches the calling Worker with its own numeric `code`. */
@@ -15,7 +15,7 @@ function missing(call) {
   return error;
 }
 
-/** The handle that hosted.image(id) gives; making one sends nothing. */
+/** The handle that hosted.image(id) returns; creating it sends no request. */
 class HostedImage extends RpcTarget {
   #id;
   constructor(id) {
@@ -31,7 +31,7 @@ class HostedImage extends RpcTarget {
 }
 
 /**
- * Needs one binding, `WHOLEPLATE`: a service that leads to the socket of `wholeplate serve --unix`.
+ * Needs one binding, `WHOLEPLATE`: a service connected to the socket of `wholeplate serve --unix`.
  */
 export class ServiceEntrypoint extends WorkerEntrypoint {
   async fetch(request) {
@@ -43,7 +43,7 @@ export class ServiceEntrypoint extends WorkerEntrypoint {
     try {
       return await this.env.WHOLEPLATE.fetch(request);
     } catch (error) {
-      // The runtime says "internal error" of a socket that nobody listens on; the reference is for its own log.
+      // For a socket without a listener the runtime reports "internal error", with a reference to its own log.
       console.error(`Wholeplate: ${error.message}`);
       return new Response("ERROR 9523: the images service cannot be reached: is `wholeplate serve` running, at the address that " +
         "the configuration names?\n", { status: 502, headers: { "cf-images-binding": "err=9523", "content-type": "text/plain" } });

@@ -1,4 +1,4 @@
-// A Worker to see that everything is in place: GET says how; POST an image to get it back as a small WebP.
+// A Worker to test the setup: GET prints help; POST an image to get it back as a small WebP.
 export default {
   async fetch(request, env) {
     if (request.method !== "POST") {

@@ -1,6 +1,6 @@
 /** Options of a binding that Wholeplate serves. */
 export interface WholeplateOptions {
-  /** Where Wholeplate listens: `unix:/path/of.sock`, `unix-abstract:name` or `host:port`. */
+  /** Wholeplate's address: `unix:/path/of.sock`, `unix-abstract:name` or `host:port`. */
   address: string;
 }
 

@@ -1,5 +1,5 @@
-// A Miniflare plugin, for `wrangler dev` and for Miniflare itself: a binding that looks and behaves like `env.IMAGES` and is
-// served by a running Wholeplate, instead of by the emulation that is built into Miniflare.
+// A Miniflare plugin, for `wrangler dev` and for Miniflare itself: a binding with the interface of `env.IMAGES` that is
+// served by a running Wholeplate, instead of Miniflare's own emulation.
 //
 // In wrangler.jsonc:
 //   "unsafe": { "bindings": [{ "name": "IMAGES", "type": "images", "dev": {
@@ -14,7 +14,7 @@ const addresses = /^(unix:.+|unix-abstract:.+|(\[[0-9a-f:]+\]|[^\s:/]+):\d+)$/i;
 
 /**
  * The bindings that this plugin provides. Miniflare 4 gives a plugin the list of its bindings, Miniflare 5 all options of the
- * Worker, where they stand among the others.
+ * Worker, which include the bindings.
  */
 function ours(given) {
   const bindings = Array.isArray(given)
@@ -31,7 +31,7 @@ function ours(given) {
   return bindings;
 }
 
-// Miniflare 4 asks for a zod schema; these are the parts of one that it calls.
+// Miniflare 4 expects a zod schema; these are the methods that it calls.
 const schema = {
   parse(value) {
     ours(value ?? []);
@@ -65,7 +65,7 @@ export const plugins = {
       }));
     },
 
-    // The binding lives in the runtime; `getPlatformProxy()` and `getBindings()` reach it through Miniflare's proxy only.
+    // The binding exists in the runtime only; `getPlatformProxy()` and `getBindings()` need Miniflare's proxy.
     getNodeBindings() {
       return {};
     },

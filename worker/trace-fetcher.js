@@ -1,11 +1,11 @@
-// Goes between the runtime's IMAGES wrapper and Wholeplate, in the Worker's own isolate, so that the binding's requests carry the trace
-// context of the request that they are made for. The wrapper sends no headers of its own.
+// A fetcher between the runtime's IMAGES wrapper and Wholeplate, in the Worker's own isolate. It adds the trace context of the
+// incoming request to the binding's requests, because the wrapper sends no headers.
 let contexts;
 
 /** `store` is an AsyncLocalStorage whose values are requests' `traceparent` headers. */
 export const follow = (store) => { contexts = store; };
 
-/** What the wrapper takes for its service. */
+/** The service of the wrapper. */
 export default (env) => ({
   fetch(url, init) {
     const traceparent = contexts?.getStore();

@@ -1,2 +1,2 @@
-// The part of the tracing extension that a Worker sees, as "wholeplate:trace".
+// The public part of the tracing extension, imported by Workers as "wholeplate:trace".
 export { follow } from "wholeplate:trace-fetcher";

@@ -1,9 +1,9 @@
-# A ready configuration: a Worker with env.IMAGES, served by Wholeplate.
+# A complete configuration: a Worker with env.IMAGES, served by Wholeplate.
 #
 #   wholeplate serve --unix /run/wholeplate/wholeplate.sock --origin ./pictures &
 #   workerd serve workerd.capnp
 #
-# To use it for a Worker of yours: put its file in place of hello.js, below. The socket's place can also be given on the
+# To use it for your own Worker, replace hello.js below. The path of the socket can also be given on the
 # command line: workerd serve workerd.capnp --external-addr wholeplate=unix:/another/place.sock
 using Workerd = import "/workerd/workerd.capnp";
 
@@ -16,7 +16,7 @@ const config :Workerd.Config = (
   sockets = [(name = "http", address = "127.0.0.1:8080", http = (), service = "main")],
 );
 
-# Your Worker. The binding's name is yours to choose.
+# Your Worker. The binding may have any name.
 const app :Workerd.Worker = (
   modules = [(name = "app", esModule = embed "hello.js")],
   compatibilityDate = "2026-11-01",
@@ -27,8 +27,8 @@ const app :Workerd.Worker = (
   ],
 );
 
-# Forwards info() and output() to Wholeplate, and takes the calls of env.IMAGES.hosted. A Worker that uses no hosted images can
-# do without: let "fetcher" above be the service "wholeplate".
+# Forwards info() and output() to Wholeplate, and handles the calls of env.IMAGES.hosted. A Worker without hosted images does
+# not need it: set "fetcher" above to the service "wholeplate".
 const entrypoint :Workerd.Worker = (
   modules = [(name = "entrypoint", esModule = embed "entrypoint.js")],
   compatibilityDate = "2026-11-01",

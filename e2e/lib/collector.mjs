@@ -1,4 +1,4 @@
-// A collector of spans: OTLP over HTTP, JSON read and protobuf kept as it came.
+// A collector of spans: OTLP over HTTP; JSON is parsed, protobuf is kept as bytes.
 import { createServer } from "node:http";
 import { gunzipSync } from "node:zlib";
 
@@ -29,7 +29,7 @@ export async function startCollector() {
   return {
     url: `http://127.0.0.1:${server.address().port}`,
     requests,
-    /** Resolves with the spans of a trace as soon as `enough` says so of them. */
+    /** Resolves with the spans of a trace as soon as `enough(spans)` is true. */
     trace(id, enough) {
       return new Promise((done) => {
         const look = () => {

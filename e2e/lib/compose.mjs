@@ -1,4 +1,4 @@
-// Layers composed by hand: Porter and Duff's operators on floats, for comparison with what the service does.
+// A reference implementation of Porter and Duff's operators on floats, for comparison with the service.
 
 /** Result of one pixel: overlay `f` on base `b`, both premultiplied [r, g, b, a] in 0..1. */
 const operators = {
@@ -16,7 +16,7 @@ const premultiplied = (p, x, y, opacity = 1) => {
   return [p.data[i] / 255 * a, p.data[i + 1] / 255 * a, p.data[i + 2] / 255 * a, a];
 };
 
-/** Paints `overlay` at (left, top) of `base`; only the overlay's rectangle, as far as it lies inside, changes. */
+/** Paints `overlay` at (left, top) of `base`; only the part of the overlay's rectangle inside the base changes. */
 export function compose(base, overlay, left, top, { composite = "over", opacity = 1 } = {}) {
   const data = Buffer.from(base.data);
   for (let y = Math.max(0, top); y < Math.min(base.height, top + overlay.height); y++) {

@@ -1,8 +1,8 @@
-// A Unix socket that leads to another one, and breaks off in the middle of an answer when it is told to.
+// A proxy between two Unix sockets that can disconnect in the middle of a response.
 import { rm } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 
-/** `target` gives the other socket's path when a connection comes. */
+/** `target()` returns the other socket's path for each connection. */
 export async function startCutter(path, target) {
   let next;
   const open = new Set();
@@ -29,7 +29,7 @@ export async function startCutter(path, target) {
   });
   await new Promise((done, fail) => server.once("error", fail).listen(path, done));
   return {
-    /** The next answer is broken off once so many bytes of it have come. */
+    /** Cuts the next response after this many bytes. */
     cutNext(bytes) { next = bytes; },
     async close() {
       for (const socket of open) socket.destroy();

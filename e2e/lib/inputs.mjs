@@ -1,4 +1,4 @@
-// Test pictures, computed at test time: nothing binary stands in the repository.
+// Test pictures, computed at test time, so that the repository needs no binary files.
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import sharp from "sharp";
@@ -26,7 +26,7 @@ const encoders = {
   "gif.gif": (p) => p.removeAlpha().gif(),
 };
 
-/** Writes the scene in every input format into a folder; gives the names. */
+/** Writes the scene in every input format into a folder; returns the names. */
 export async function writeScenes(folder, width = 320, height = 200) {
   const base = scene(width, height);
   for (const [name, encode] of Object.entries(encoders)) {

@@ -1,9 +1,9 @@
-// One unchanged Worker in Miniflare: on the emulation that Miniflare brings, or on Wholeplate through this project's plugin.
+// One unchanged Worker in Miniflare: with Miniflare's own emulation, or with Wholeplate through this project's plugin.
 import { createRequire } from "node:module";
 import { resolve } from "node:path";
 
 const require = createRequire(import.meta.url);
-/** The releases under test: the stable one, and the one that wrangler brings, with a runtime that knows text(). */
+/** The releases under test: the stable one, and that of wrangler, whose runtime supports text(). */
 const releases = {
   stable: { path: require.resolve("miniflare"), compatibilityDate: "2026-07-01" },
   wrangler: { path: createRequire(require.resolve("wrangler")).resolve("miniflare"), compatibilityDate: "2026-11-01" },

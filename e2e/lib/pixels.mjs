@@ -1,4 +1,4 @@
-// Pixels as the independent decoder (libvips through sharp) sees them, and how far two pictures are apart.
+// Decoding with an independent decoder (libvips through sharp), and the difference of two pictures.
 import assert from "node:assert/strict";
 import sharp from "sharp";
 
@@ -19,7 +19,7 @@ export function at(picture, x, y) {
   return [...picture.data.subarray(i, i + 4)];
 }
 
-/** A picture computed pixel by pixel: `paint(x, y)` gives [r, g, b] or [r, g, b, a]. */
+/** A picture computed pixel by pixel: `paint(x, y)` returns [r, g, b] or [r, g, b, a]. */
 export function picture(width, height, paint) {
   const data = Buffer.alloc(width * height * 4, 255);
   for (let y = 0, i = 0; y < height; y++) {

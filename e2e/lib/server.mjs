@@ -1,4 +1,4 @@
-// Starts the program under test on private doors, and ends exactly the process it started.
+// Starts the program under test on private sockets, and ends exactly the process it started.
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
@@ -19,15 +19,15 @@ export function binary() {
   throw new Error("no wholeplate binary: run `cargo build -p wholeplate`, or set E2E_WHOLEPLATE");
 }
 
-/** A private folder, gone when `close` is called. */
+/** A private folder, removed by `close`. */
 export async function privateFolder() {
   const path = await mkdtemp(join(tmpdir(), "wholeplate-e2e-"));
   return { path, close: () => rm(path, { recursive: true, force: true }) };
 }
 
 /**
- * Starts `wholeplate serve`. `unix: true` adds a Unix socket in a private folder. Resolves when every door that was
- * asked for has said that it listens.
+ * Starts `wholeplate serve`. `unix: true` adds a Unix socket in a private folder. Resolves when all listeners
+ * have been reported.
  */
 export async function startWholeplate({ origin, unix = false, args = [], env = {} } = {}) {
   const folder = await privateFolder();
@@ -35,7 +35,7 @@ export async function startWholeplate({ origin, unix = false, args = [], env = {
   const argv = ["serve", "--listen", "127.0.0.1:0", ...args];
   if (origin) argv.push("--origin", String(origin));
   if (unix) argv.push("--unix", socket);
-  // The environment is configuration too: only what a test gives on purpose.
+  // The environment is configuration too: only variables set by the test are passed.
   const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("WHOLEPLATE_")));
   const child = spawn(binary(), argv, { stdio: ["ignore", "pipe", "pipe"], env: { ...clean, ...env } });
   const log = [];

@@ -1,4 +1,4 @@
-// The binding's wire protocol spoken by hand, byte for byte as the Workers runtime speaks it: chunked multipart over a
+// The binding's wire protocol, byte for byte as the Workers runtime sends it: chunked multipart over a
 // Unix socket, lower-case part headers, no types.
 import { request } from "node:http";
 
@@ -13,7 +13,7 @@ export function part(name, value) {
 /** A whole body of parts: `[[name, value], ...]`. */
 export const body = (parts) => Buffer.concat([...parts.map(([n, v]) => part(n, v)), Buffer.from(`--${boundary}--\r\n`)]);
 
-/** Posts to the binding door; `chunks` are written one by one, so that each is an HTTP chunk of its own. */
+/** Posts to the binding route; `chunks` are written one by one, so that each is a separate HTTP chunk. */
 export function post(socketPath, path, chunks, { agent, headers = {} } = {}) {
   return new Promise((done, fail) => {
     const out = request({ socketPath, path, method: "POST", agent, headers: {

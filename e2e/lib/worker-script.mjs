@@ -1,5 +1,5 @@
 // The Worker of the binding's tests. It knows nothing of Wholeplate: each request carries a recipe and its images, the Worker makes
-// the calls of env.IMAGES that the recipe says, and the error, if any, comes back as data.
+// the recipe's calls of env.IMAGES and returns the error, if any, as data.
 import { body as multipart, boundary } from "./wire.mjs";
 
 /** Plain JavaScript for the real runtime. */
@@ -57,7 +57,7 @@ export default {
 };
 `;
 
-/** Asks the Worker; gives `{ status, type, body }`, or `{ error }` with what was thrown. */
+/** Sends a request to the Worker; returns `{ status, type, body }`, or `{ error }` with the thrown error. */
 export async function ask(worker, recipe, images = {}) {
   const answer = await fetch(worker.url, {
     method: "POST",

@@ -7,8 +7,8 @@ import { createInterface } from "node:readline";
 import { privateFolder } from "./server.mjs";
 
 /**
- * The runtime's binary. On Linux the platform's package itself is a dependency, at the version under test; elsewhere it is the one
- * that Miniflare brings.
+ * The runtime's binary. On Linux the platform's package itself is a dependency, at the version under test; elsewhere it is that
+ * of Miniflare.
  */
 export function runtime() {
   const { arch, platform } = process;
@@ -18,7 +18,7 @@ export function runtime() {
 
 /**
  * Runs `workerd serve` on a configuration file; resolves when all of `sockets` listen, with their ports.
- * `external` gives addresses of external services by name.
+ * `external` maps names of external services to addresses.
  */
 export async function startWorkerd(config, { sockets = ["http"], external = {} } = {}) {
   const args = ["serve", config, "--control-fd=3", ...sockets.map((s) => `--socket-addr=${s}=127.0.0.1:0`),
@@ -52,7 +52,7 @@ export async function startWorkerd(config, { sockets = ["http"], external = {} }
   };
 }
 
-/** Runs one Worker (a module's text) with `env.IMAGES`, either straight on Wholeplate or through the entry-point Worker. */
+/** Runs one Worker (a module's text) with `env.IMAGES`, either directly with Wholeplate or through the entry-point Worker. */
 export async function startWorker(script, { server, entrypoint = false, bindings = "", services = "" }) {
   const folder = await privateFolder();
   const inner = entrypoint ? '(name = "images", entrypoint = "ServiceEntrypoint")' : '"wholeplate"';

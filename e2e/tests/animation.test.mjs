@@ -39,13 +39,13 @@ test("a GIF of 24 frames becomes an animated WebP of 200 pixels, and a GIF again
   await assertFrames(gif.body, 12, "and back");
 });
 
-test("an animated WebP stays one, and becomes a GIF without a format", async () => {
+test("an animated WebP stays animated, also as a GIF", async () => {
   await assertFrames((await get(server, "width=200,format=webp", "24.webp")).body, 8, "WebP to WebP");
   await assertFrames((await get(server, "width=200", "24.webp")).body, 12, "WebP to GIF");
 });
 
 // URL-114
-test("anim=false leaves the first frame", async () => {
+test("anim=false keeps the first frame only", async () => {
   for (const name of ["24.gif", "24.webp"]) {
     const { body } = await get(server, "width=200,anim=false,format=webp", name);
     assert.equal((await timing(body)).pages, 1);
@@ -53,7 +53,7 @@ test("anim=false leaves the first frame", async () => {
   }
 });
 
-test("frames that keep, clear or restore what lies below them come out as libvips plays them", async () => {
+test("every kind of frame disposal is decoded as in libvips", async () => {
   const planet = await readFile(join(import.meta.dirname, "../../demo/planet.gif"));
   await write(folder.path, "planet.gif", planet);
   const { body } = await get(server, "format=webp,quality=100", "planet.gif");

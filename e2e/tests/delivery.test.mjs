@@ -16,7 +16,7 @@ let server;
 before(async () => { server = await startWholeplate({ unix: true, args: ["--memory", String(budget)] }); });
 after(async () => { await server?.close(); });
 
-/** Reads an answer in small sips, with pauses; gives its status, promised length, and what arrived. */
+/** Reads a response in small pieces, with pauses; returns its status, promised length, and received bytes. */
 function sip(form, expected) {
   return new Promise((done, fail) => {
     const out = request({ socketPath: server.socket, path: "/transform", method: "POST", agent: false, headers: { "content-type": `multipart/form-data; boundary=${boundary}` } }, async (answer) => {
@@ -44,7 +44,7 @@ test(`${clients} outputs of ${side * side * 4 / 1e6} MB at once, read slowly`, {
   const form = body([["image", png], ["transforms", "[]"], ["output_format", "rgba"]]);
   let busy = 0;
   const results = await Promise.all(Array.from({ length: clients }, async () => {
-    // A full service says so at once (503 and Retry-After); a client that was told so asks again.
+    // A full service responds at once (503 and Retry-After); the client then retries.
     for (let tries = 0; tries < 200; tries++) {
       const result = await sip(form, p.data);
       if (result.status !== 503) return result;
@@ -61,11 +61,11 @@ test(`${clients} outputs of ${side * side * 4 / 1e6} MB at once, read slowly`, {
     assert.ok(same, "every byte as computed");
   }
   const peak = await peakMemoryOf(server.pid);
-  console.log(`${clients} × ${(p.data.length / 1e6).toFixed(0)} MB whole, ${busy} times told to come back; peak memory of the service ${(peak / 2 ** 20).toFixed(0)} MiB, configured ${budget} MiB`);
+  console.log(`${clients} × ${(p.data.length / 1e6).toFixed(0)} MB whole, ${busy} retries after 503; peak memory of the service ${(peak / 2 ** 20).toFixed(0)} MiB, configured ${budget} MiB`);
   assert.ok(peak < budget * 2 ** 20, "peak memory is below what is configured");
 });
 
-test("a client that goes away in the middle of its answer does not disturb the others", async () => {
+test("a client that leaves during its response does not affect others", async () => {
   const p = picture(side, side, (x, y) => [x & 255, y & 255, 7, 255]);
   const form = body([["image", await pipeline(p).png().toBuffer()], ["transforms", "[]"], ["output_format", "rgba"]]);
   const leave = () => new Promise((done) => {

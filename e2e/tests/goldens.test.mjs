@@ -31,7 +31,7 @@ before(async () => {
 });
 after(async () => { await server?.close(); await folder?.close(); });
 
-/** GIF is no output of the URL door: it is asked for through the binding's. */
+/** GIF is not an output of the URL interface: it is requested through the binding. */
 async function ask(operation, format, input) {
   if (format === "gif") {
     const { status, headers, body } = await transform(server, await readFile(join(folder.path, input)), [operation.step], "image/gif");
@@ -46,7 +46,7 @@ async function reference(operation, source) {
   return { data: made.data, width: made.info.width, height: made.info.height };
 }
 
-/** The picture as an output without alpha shows it: over white. */
+/** The picture in an output without alpha: over white. */
 const onWhite = async (p) => ({ ...p, data: await pipeline(p).flatten({ background: "#fff" }).ensureAlpha().raw().toBuffer() });
 
 describe("goldens against libvips", () => {
@@ -76,12 +76,12 @@ describe("goldens against libvips", () => {
     });
   }
 
-  test("Pillow and libvips see the same pixels in every output", async () => {
+  test("Pillow and libvips decode every output to the same pixels", async () => {
     for (const format of Object.keys(outputs)) {
       const { body } = await ask(operations["plain resize"], format, "png.png");
       const path = join(folder.path, `pillow.${format}`);
       await writeFile(path, body);
-      // Chroma upsampling and the YCbCr matrix's rounding are each decoder's own.
+      // Chroma upsampling and the rounding of the YCbCr matrix differ between decoders.
       assertClose(pillow(path), await decode(body), { mean: 1.5, max: 24 }, `Pillow against libvips, ${format}`);
     }
   });

@@ -1,4 +1,4 @@
-// Inputs with a difficulty of their own: EXIF orientation, CMYK, Display P3, 16 bits a channel; and inputs that are bad.
+// Difficult inputs: EXIF orientation, CMYK, Display P3, 16 bits a channel; and malformed inputs.
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -23,9 +23,9 @@ const demo = (name) => readFile(join(import.meta.dirname, "../../demo", name));
 describe("orientation", () => {
   // URL-075: the pixels come out upright without any option, for all eight values of the tag.
   for (let orientation = 1; orientation <= 8; orientation++) {
-    test(`EXIF orientation ${orientation} is baked in`, async () => {
+    test(`EXIF orientation ${orientation} is applied to the pixels`, async () => {
       const upright = scene(120, 80);
-      // How the stored pixels must lie for a viewer to turn them upright: the inverse of what the tag asks for.
+      // The stored pixels of an image that is upright with the tag: the inverse of the tag's operation.
       const stored = {
         1: (p) => p, 2: (p) => p.flop(), 3: (p) => p.rotate(180), 4: (p) => p.flip(),
         5: async (p) => pipelineOf(await p.rotate(90).raw().toBuffer({ resolveWithObject: true })).flop(),
@@ -41,12 +41,12 @@ describe("orientation", () => {
       const plain = await get(server, "format=png", `turned${orientation}.jpg`);
       assertClose(await decode(plain.body), upright, { mean: 2.5, max: 60 }, "as it is");
 
-      // The step after orientation sees upright axes.
+      // Later steps use the upright axes.
       const small = await get(server, "width=60,format=png", `turned${orientation}.jpg`);
       const expected = await pipeline(upright).resize(60, 40, { fit: "fill", kernel: "lanczos3" }).raw().toBuffer();
       assertClose(await decode(small.body), { data: expected, width: 60, height: 40 }, { mean: 3, max: 80 }, "resized");
 
-      // URL-076: kept metadata does not turn it a second time.
+      // URL-076: kept metadata does not rotate the image again.
       const kept = await get(server, "width=60,metadata=keep,format=jpeg", `turned${orientation}.jpg`);
       assert.ok([undefined, 1].includes((await sharp(kept.body).metadata()).orientation));
 
@@ -59,7 +59,7 @@ describe("orientation", () => {
 const pipelineOf = ({ data, info }) => sharp(data, { raw: { width: info.width, height: info.height, channels: info.channels } });
 
 describe("colours", () => {
-  test("a CMYK JPEG comes out with the colours that Pillow sees", async () => {
+  test("a CMYK JPEG has the same colours as in Pillow", async () => {
     const source = await demo("citrus-cmyk.jpg");
     assert.equal((await sharp(source).metadata()).space, "cmyk");
     await put("cmyk.jpg", source);
@@ -158,7 +158,7 @@ describe("bad inputs", () => {
     };
   });
 
-  test("each gets its number, and the next request works", async () => {
+  test("each is refused with its error number, and the next request succeeds", async () => {
     const good = await get(server, "width=32,format=png", "good.png");
     assert.equal(good.status, 200);
     for (const [name, [bytes, codes]] of Object.entries(bad)) {
@@ -166,7 +166,7 @@ describe("bad inputs", () => {
       await put(file, bytes);
       for (const options of ["width=32", "width=32,format=webp", "format=json"]) {
         const what = `${name}, ${options}`;
-        // The answer comes at once: no decoder starts on these. The bound is generous, a hang is what it catches.
+        // No decoder starts on these files. The generous bound only catches a hang.
         const answer = await get(server, options, file, { signal: AbortSignal.timeout(5000) });
         if (options === "format=json" && answer.status === 200 && /JPEG|rows/.test(name)) continue; // the header is whole
         assert.ok(answer.status >= 400, `${what}: ${answer.status}`);
@@ -180,7 +180,7 @@ describe("bad inputs", () => {
     assert.ok(!(await server.peakMemory() > 300e6), "peak memory stays far below what the headers claim");
   });
 
-  test("many bad requests at once leave the server whole", async () => {
+  test("the server survives many concurrent bad requests", async () => {
     const names = Object.keys(bad).map((n) => `bad-${n.replace(/\W+/g, "-")}`);
     const answers = await Promise.all(Array.from({ length: 60 }, (_, i) => get(server, `width=${20 + i}`, names[i % names.length])));
     assert.ok(answers.every((a) => a.status >= 400));

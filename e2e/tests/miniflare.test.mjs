@@ -28,17 +28,17 @@ const both = async (recipe, given = images) => Promise.all([ask(ours, recipe, gi
 const steps = (list, format = "image/png") => ({ canvas: { image: "it", steps: list }, output: { format } });
 
 describe("in Miniflare", () => {
-  test("info says the same on both", async () => {
+  test("info is the same on both", async () => {
     const [a, b] = await both({ info: "it" });
     assert.deepEqual(JSON.parse(a.body), JSON.parse(b.body));
   });
-  test("what the emulation can do, both do alike", async () => {
+  test("both do the same where the emulation supports it", async () => {
     for (const step of [{ width: 50 }, { width: 50, height: 50, fit: "cover" }, { rotate: 90 }, { width: 100, height: 100, fit: "pad", background: "#00ff00" }, { width: 60, height: 60, fit: "squeeze" }]) {
       const [a, b] = await both(steps([step]));
       assertClose(await decode(a.body), await decode(b.body), { mean: 1.5, max: 60 }, JSON.stringify(step));
     }
   });
-  test("what it drops without a word is there with Wholeplate", async () => {
+  test("operations that the emulation ignores work with Wholeplate", async () => {
     const plain = scene(200, 100);
     const draw = await both(steps([{ draw: { image: "dot" }, with: { left: 5, top: 5 } }]));
     assertPixel(await decode(draw[0].body), 20, 20, [255, 0, 0], 1);
@@ -47,13 +47,13 @@ describe("in Miniflare", () => {
     assert.ok(difference(await decode(blur[0].body), plain).mean > 1);
     assertClose(await decode(blur[1].body), plain, { mean: 0, max: 0 }, "theirs, without the blur");
   });
-  test("animated GIF: theirs refuses, ours keeps the frames", async () => {
+  test("animated GIF: the emulation refuses it, Wholeplate keeps the frames", async () => {
     const it = await animation("gif", { width: 80, height: 60, delays: [50, 60, 70], colour: (i) => [80 * i, 0, 0] });
     const [a, b] = await both(steps([{ width: 40 }], "image/gif"), { it });
     assert.deepEqual((await timing(a.body)).delay, [50, 60, 70]);
     assert.equal(b.error.code, 9520);
   });
-  test("an address that is none is refused with the binding's name", async () => {
+  test("an invalid address is refused with the binding's name", async () => {
     const bad = startMiniflare(script, { socket: "" });
     await assert.rejects(bad.ready, /IMAGES/);
     await bad.close().catch(() => {});

@@ -1,4 +1,4 @@
-// The real Workers runtime with Wholeplate for its way out: cf.image is done, every other fetch comes through as it is.
+// The real Workers runtime with Wholeplate as its outbound service: cf.image is applied, every other fetch passes unchanged.
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { writeFile } from "node:fs/promises";
@@ -9,7 +9,7 @@ import { decode, pipeline } from "../lib/pixels.mjs";
 import { privateFolder, startWholeplate } from "../lib/server.mjs";
 import { startWorkerd } from "../lib/workerd.mjs";
 
-// Does the fetch that it is asked for in JSON, and tells what came of it.
+// Makes the fetch described in JSON, and returns its result.
 const script = `export default { async fetch(request) {
   const { url, init } = await request.json();
   try {
@@ -69,38 +69,38 @@ after(async () => {
 for (const name of ["host", "proxy"]) {
   const ask = async (path, init) => {
     const answer = await fetch(runtimes[name].urls.http, { method: "POST", body: JSON.stringify({ url: at + path, init }) });
-    const told = await answer.json();
-    return { ...told, headers: new Headers(told.headers), body: Buffer.from(told.body ?? []) };
+    const fetched = await answer.json();
+    return { ...fetched, headers: new Headers(fetched.headers), body: Buffer.from(fetched.body ?? []) };
   };
   describe(`style = ${name}`, () => {
-    test("cf.image is done", async () => {
-      const told = await ask("/it.png", { cf: { image: { width: 50, format: "png" } } });
-      assert.match(told.headers.get("cf-resized"), /^internal=ok/);
-      const { width, height } = await decode(told.body);
+    test("cf.image is applied", async () => {
+      const fetched = await ask("/it.png", { cf: { image: { width: 50, format: "png" } } });
+      assert.match(fetched.headers.get("cf-resized"), /^internal=ok/);
+      const { width, height } = await decode(fetched.body);
       assert.deepEqual([width, height], [50, 25]);
       assert.match(seen.headers.via, /image-resizing/);
     });
-    test("without cf.image a fetch comes through as it is", async () => {
+    test("without cf.image a fetch passes unchanged", async () => {
       for (const cf of [undefined, { cacheTtl: 5 }, { image: {} }]) {
-        const told = await ask("/teapot", { method: "PUT", body: "sugar", headers: { "x-mine": "1", authorization: "Bearer x" }, ...(cf && { cf }) });
-        assert.deepEqual([told.status, told.body.toString(), told.headers.get("x-origin")], [418, "short and stout", "1"]);
-        assert.equal(told.headers.get("cf-resized"), null);
+        const fetched = await ask("/teapot", { method: "PUT", body: "sugar", headers: { "x-mine": "1", authorization: "Bearer x" }, ...(cf && { cf }) });
+        assert.deepEqual([fetched.status, fetched.body.toString(), fetched.headers.get("x-origin")], [418, "short and stout", "1"]);
+        assert.equal(fetched.headers.get("cf-resized"), null);
         assert.deepEqual([seen.method, seen.body, seen.headers["x-mine"], seen.headers.authorization], ["PUT", "sugar", "1", "Bearer x"]);
         for (const absent of ["cf-blob", "x-forwarded-proto", "via"]) assert.equal(seen.headers[absent], undefined, absent);
       }
     });
     test("the runtime follows redirects", async () => {
-      const told = await ask("/away");
-      assert.deepEqual([told.status, told.redirected], [200, true]);
+      const fetched = await ask("/away");
+      assert.deepEqual([fetched.status, fetched.redirected], [200, true]);
     });
-    test("what the origin cuts is an error in the Worker", async () => {
-      const told = await ask("/cut");
-      assert.ok(told.error, JSON.stringify(told));
+    test("a response cut by the origin is an error in the Worker", async () => {
+      const fetched = await ask("/cut");
+      assert.ok(fetched.error, JSON.stringify(fetched));
     });
-    test("what is not allowed is refused", async () => {
+    test("a source that is not allowed is refused", async () => {
       const answer = await fetch(runtimes[name].urls.http, { method: "POST", body: JSON.stringify({ url: "http://other.example/" }) });
-      const told = await answer.json();
-      assert.equal(told.status, 403);
+      const fetched = await answer.json();
+      assert.equal(fetched.status, 403);
     });
   });
 }

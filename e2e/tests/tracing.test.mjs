@@ -25,7 +25,7 @@ const named = (spans, name) => spans.filter((s) => s.name === name);
 const differs = (s) => s.attributes["wholeplate.promised_bytes"] !== s.attributes["wholeplate.delivered_bytes"];
 
 describe("the nested example", { timeout: 120_000 }, () => {
-  let folder, collector, cutter, example, said = {}, log = [];
+  let folder, collector, cutter, example, printed = {}, log = [];
   before(async () => {
     folder = await privateFolder();
     const soft = scene(width, height), noise = randomBytes(width * height);
@@ -35,7 +35,7 @@ describe("the nested example", { timeout: 120_000 }, () => {
     await pipeline(picture(80, 80, () => [0, 160, 255, 255])).png().toFile(join(folder.path, "dot.png"));
     collector = await startCollector();
     const images = join(folder.path, "images.sock");
-    cutter = await startCutter(images, () => said.socket);
+    cutter = await startCutter(images, () => printed.socket);
     example = spawn(process.execPath, [resolve(import.meta.dirname, "../../worker/examples/nested/run.mjs"), folder.path], {
       stdio: ["ignore", "pipe", "pipe"],
       env: { ...process.env, ...environment(collector, { OTEL_SERVICE_NAME: "nested" }), WHOLEPLATE: binary(), WHOLEPLATE_LOG: "json", WORKERD: runtime(), IMAGES_SOCKET: images },
@@ -43,9 +43,9 @@ describe("the nested example", { timeout: 120_000 }, () => {
     createInterface({ input: example.stderr }).on("line", (line) => log.push(line));
     await new Promise((ready, fail) => {
       createInterface({ input: example.stdout }).on("line", (line) => {
-        const [name, said_] = line.split(" ");
-        said[name] = said_;
-        if (said.outer) ready();
+        const [name, value] = line.split(" ");
+        printed[name] = value;
+        if (printed.outer) ready();
       });
       example.once("exit", (how) => fail(new Error(`the example ended: ${how}\n${log.join("\n")}`)));
     });
@@ -71,7 +71,7 @@ describe("the nested example", { timeout: 120_000 }, () => {
 
   test("one trace spans client, outer and inner", async () => {
     const who = client();
-    const answer = await fetch(said.outer, { headers: who.headers });
+    const answer = await fetch(printed.outer, { headers: who.headers });
     const body = await answer.arrayBuffer();
     assert.equal(answer.status, 200);
     assert.equal(answer.headers.get("x-request-id"), who.trace);
@@ -81,7 +81,7 @@ describe("the nested example", { timeout: 120_000 }, () => {
     assert.deepEqual(inner.map((s) => s.name), ["POST /transform"]);
     assert.equal(outer.resource["service.name"], "nested");
     assert.equal(outer.attributes["http.response.status_code"], 200);
-    assert.equal(fetched.attributes["url.full"], `${said.inner}`);
+    assert.equal(fetched.attributes["url.full"], `${printed.inner}`);
     for (const [hop, phases, stages] of [
       [outer, ["queue", "fetch", "probe", "render", "deliver"], ["decode", "resize", "encode"]],
       [inner[0], ["receive", "queue", "probe", "render", "deliver"], ["decode", "draw", "turn", "encode"]],
@@ -100,10 +100,10 @@ describe("the nested example", { timeout: 120_000 }, () => {
     assert.equal(named(below(spans, outer), "deliver")[0].attributes["wholeplate.delivered_bytes"], body.byteLength);
   });
 
-  test("a cut in the inner hop shows on its deliver span and on no other", async () => {
+  test("a cut in the inner hop is on its deliver span only", async () => {
     const who = client();
     cutter.cutNext(100_000);
-    const answer = await fetch(`${said.outer}?cut`, { headers: who.headers });
+    const answer = await fetch(`${printed.outer}?cut`, { headers: who.headers });
     const body = await answer.arrayBuffer();
     // The source was cut, so it was asked once more: the client has its picture all the same, and whole.
     assert.equal(answer.status, 200, Buffer.from(body.slice(0, 200)).toString());
@@ -118,7 +118,7 @@ describe("the nested example", { timeout: 120_000 }, () => {
     assert.ok(promised > 1_000_000 && sent < promised, `${sent} of ${promised}`);
     assert.equal(cause, "peer_reset");
     assert.equal(cut[0].status.code, 2);
-    // The ledger's line tells the same, under the trace's id.
+    // The log line of the cut has the trace id.
     const lines = log.filter((l) => l.startsWith("{")).map((l) => JSON.parse(l).fields).filter((f) => f.message === "response cut");
     assert.deepEqual(lines.map((f) => [f.id, f.cause, f.promised, f.written]), [[who.trace, cause, promised, sent]]);
   });
@@ -133,7 +133,7 @@ describe("a service by itself", { timeout: 60_000 }, () => {
   });
   after(async () => { await collector?.close(); await folder?.close(); });
 
-  test("on TCP a span ends although its connection stays open, and an error is told", async () => {
+  test("on TCP a span ends although its connection stays open, and has the error", async () => {
     const server = await startWholeplate({ origin: folder.path, env: environment(collector) });
     try {
       const whole = await fetch(`${server.http}/cdn-cgi/image/width=20/a.png`);
@@ -152,18 +152,18 @@ describe("a service by itself", { timeout: 60_000 }, () => {
     }
   });
 
-  test("a client that did not want to be traced is not", async () => {
+  test("a client that opted out is not traced", async () => {
     const server = await startWholeplate({ origin: folder.path, env: environment(collector) });
     const [quiet, loud] = [client(), client()];
     await (await fetch(`${server.http}/cdn-cgi/image/width=20/a.png`, { headers: { traceparent: quiet.headers.traceparent.replace(/01$/, "00") } })).arrayBuffer();
     await (await fetch(`${server.http}/cdn-cgi/image/width=20/a.png`, { headers: loud.headers })).arrayBuffer();
-    // At its end the service sends what is left.
+    // At shutdown the service sends the remaining spans.
     await server.close();
     assert.ok((await collector.trace(loud.trace, (s) => s.length > 0)).length > 0);
     assert.equal((await collector.trace(quiet.trace, () => true)).length, 0);
   });
 
-  test("the last spans are sent when the service stops, as protobuf and compressed if that is wanted", async () => {
+  test("the last spans are sent when the service stops, as protobuf and compressed if configured", async () => {
     const server = await startWholeplate({ origin: folder.path, env: environment(collector, {
       OTEL_EXPORTER_OTLP_PROTOCOL: "http/protobuf", OTEL_EXPORTER_OTLP_COMPRESSION: "gzip", OTEL_BSP_SCHEDULE_DELAY: "600000" }) });
     await (await fetch(`${server.http}/cdn-cgi/image/width=20/a.png`)).arrayBuffer();
@@ -174,7 +174,7 @@ describe("a service by itself", { timeout: 60_000 }, () => {
     for (const text of ["wholeplate.delivered_bytes", "GET /cdn-cgi/image"]) assert.ok(sent[0].body.includes(text), text);
   });
 
-  test("a collector that is away disturbs nobody", async () => {
+  test("requests work without a reachable collector", async () => {
     const server = await startWholeplate({ origin: folder.path, env: environment({ url: "http://127.0.0.1:1" }) });
     const answer = await fetch(`${server.http}/cdn-cgi/image/width=20/a.png`);
     await answer.arrayBuffer();

@@ -1,4 +1,4 @@
-// The binding's wire protocol, byte by byte: what the runtime sends and what a mangled request gets.
+// The binding's wire protocol, byte by byte: requests of the runtime, and malformed requests.
 import assert from "node:assert/strict";
 import { Agent, request } from "node:http";
 import { connect } from "node:net";
@@ -49,7 +49,7 @@ test("a delimiter may be split across chunks at every byte (BND-006)", async () 
 });
 
 test("image data that looks like delimiters is not cut short (BND-007)", async () => {
-  // A raw PNG chunk that holds line ends, hyphens and nearly a delimiter, before the end of the file.
+  // A raw PNG chunk with line ends, hyphens and nearly a delimiter, before the end of the file.
   const like = Buffer.from(`\r\n--\r\n--${boundary.slice(0, -1)}\r\n--\r\n-----------------------\r\n`);
   const image = Buffer.concat([small, like]);
   const answer = await post(server.socket, "/info", body([["image", image]]), { agent });
@@ -66,7 +66,7 @@ test("a body without its closing delimiter is an error (BND-008, DLV-005)", asyn
   }
 });
 
-test("transforms that are absent, no JSON, or no array (BND-032)", async () => {
+test("transforms that are missing, not JSON, or not an array (BND-032)", async () => {
   const ask = (fields) => post(server.socket, "/transform", body([["image", small], ...fields, ["output_format", "image/png"]]));
   for (const text of ["{", "null", "{}", "7", '"x"', "[7]", '[{"width":"wide"}]']) {
     const answer = await ask([["transforms", text]]);
@@ -76,7 +76,7 @@ test("transforms that are absent, no JSON, or no array (BND-032)", async () => {
   assertError(await ask([]), [9401, 9432, 9523], "absent");
 });
 
-test("missing and doubled parts", async () => {
+test("missing and duplicate parts", async () => {
   assertError(await post(server.socket, "/transform", body([["transforms", "[]"], ["output_format", "image/png"]])), [9412, 9432, 9523], "no image");
   assertError(await post(server.socket, "/transform", body([["image", small], ["transforms", "[]"]])), [9432], "no output_format"); // BND-051
   assertError(await post(server.socket, "/transform", body([["image", small], ["image", small], ["transforms", "[]"], ["output_format", "image/png"]])), [9401, 9432, 9523], "two images");
@@ -116,12 +116,12 @@ test("concurrent requests do not mix their parts (BND-063)", async () => {
   });
 });
 
-test("the binding is not answered on TCP unless it was asked for", async () => {
+test("the binding is not served on TCP by default", async () => {
   const answer = await fetch(`${server.http}/info`, { method: "POST", headers: { "content-type": `multipart/form-data; boundary=${boundary}` }, body: body([["image", small]]) });
   assert.ok(answer.status >= 400 && answer.status < 500, String(answer.status));
 });
 
-test("a client that hangs up in the middle of its request leaves the server whole", async () => {
+test("the server survives a client that hangs up during its request", async () => {
   const whole = smallest();
   for (let i = 0; i < 20; i++) {
     await new Promise((done) => {
@@ -137,7 +137,7 @@ test("a client that hangs up in the middle of its request leaves the server whol
 });
 
 // DLV-006
-test("a client that half-closes after its request still gets the whole answer", async () => {
+test("a client that half-closes after its request still gets the whole response", async () => {
   const image = await pipeline(scene(1200, 900)).png({ compressionLevel: 1 }).toBuffer();
   const form = body([["image", image], ["transforms", "[]"], ["output_format", "rgba"]]);
   const answer = await new Promise((done, fail) => {
@@ -155,7 +155,7 @@ test("a client that half-closes after its request still gets the whole answer", 
   assert.equal(answer.length - head - 4, 1200 * 900 * 4);
 });
 
-// BND-064: what the first part already shows to be wrong is answered without the rest hanging the client.
+// BND-064: an error in the first part is sent before the rest of the request has arrived.
 test("an early error while only the first part has arrived does not hang the client", async () => {
   const answer = await new Promise((done, fail) => {
     const out = request({ socketPath: server.socket, path: "/transform", method: "POST", headers: { "content-type": `multipart/form-data; boundary=${boundary}`, "transfer-encoding": "chunked" } }, (a) => {

@@ -1,5 +1,5 @@
 #![no_main]
-//! What is kept of EXIF does not turn the picture again.
+//! Kept EXIF does not rotate the image again.
 
 use codecs::{Orientation, exif};
 

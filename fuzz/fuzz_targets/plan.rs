@@ -1,5 +1,5 @@
 #![no_main]
-//! Any recipe over any pictures: planning is arithmetic, and must hold for all of them.
+//! Any recipe with any image headers: planning is arithmetic and must not fail in unexpected ways.
 
 use arbitrary::Arbitrary;
 use codecs::{Animation, Format, Orientation, Probe, Subsampling};

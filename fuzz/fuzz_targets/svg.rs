@@ -1,5 +1,5 @@
 #![no_main]
-//! What the sanitiser lets through is a drawing that it lets through unchanged, and holds nothing that acts.
+//! The sanitiser's output is free of scripts and is accepted by the sanitiser again.
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let work = fuzz::work();

@@ -1,4 +1,4 @@
-//! What the fuzz targets share: limits of memory, time and pixels, under which a slow or hungry input is a finding.
+//! The shared limits of the fuzz targets: memory, time and pixels. An input that exceeds them is a finding.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use work::{Budget, Work};
 
 /// Bytes that one input may reserve.
 const BUDGET: usize = 96 << 20;
-/// Larger pictures are probed and not decoded: they would only be slow.
+/// Larger pictures are probed but not decoded, because that would only be slow.
 const MAX_PIXELS: u64 = 1 << 20;
 /// Frames of an animation that are decoded.
 const MAX_FRAMES: u32 = 50;
@@ -16,15 +16,15 @@ const MAX_FRAMES: u32 = 50;
 /// CPU time that one step may take, with sanitizers and checks.
 const MAX_CPU: Duration = Duration::from_secs(3);
 
-/// The limits of one step. The deadline and libFuzzer's own timeout end what hangs; [`measured`] finds what is slow, also
-/// where the machine is busy.
+/// The limits of one step. The deadline and libFuzzer's own timeout end a hang; [`measured`] finds slow steps, also
+/// on a busy machine.
 pub fn work() -> Work {
     let mut work = Work::new(Budget::new(BUDGET));
     work.deadline = Some(Instant::now() + Duration::from_secs(60));
     work
 }
 
-/// Runs `step`, which must not take long.
+/// Runs `step` and checks its CPU time.
 pub fn measured<T>(what: &str, step: impl FnOnce() -> T) -> T {
     let start = ThreadTime::now();
     let result = step();
@@ -33,15 +33,15 @@ pub fn measured<T>(what: &str, step: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Probes and decodes `bytes` in every way that `format` offers.
+/// Probes and decodes `bytes` in every mode that `format` supports.
 pub fn decode(format: Format, bytes: &[u8]) {
     let Some(codec) = codec_for(format) else { panic!("{format} is not built") };
     let work = work();
     let Ok(probe) = measured("probing", || codec.probe(bytes, &work)) else {
-        assert_eq!(work.budget.used(), 0, "a probe that failed keeps nothing");
+        assert_eq!(work.budget.used(), 0, "a failed probe releases its memory");
         return;
     };
-    assert!(probe.width > 0 && probe.height > 0 || format == Format::Svg, "a size of nothing");
+    assert!(probe.width > 0 && probe.height > 0 || format == Format::Svg, "a size of zero");
     if format == Format::Svg || u64::from(probe.width) * u64::from(probe.height) > MAX_PIXELS {
         return;
     }
@@ -59,7 +59,7 @@ pub fn decode(format: Format, bytes: &[u8]) {
 fn still(codec: &dyn Codec, bytes: &[u8], probe: &Probe, spec: DecodeSpec) {
     let work = work();
     rows(codec, bytes, probe, spec, &work);
-    assert_eq!(work.budget.used(), 0, "all memory is given back");
+    assert_eq!(work.budget.used(), 0, "all memory is released");
     let (peak, announced) = (work.budget.peak() as u64, codec.decode_bytes(probe, spec));
     assert!(peak <= announced, "{peak} bytes were held, {announced} announced");
 }
@@ -85,7 +85,7 @@ fn rows(codec: &dyn Codec, bytes: &[u8], probe: &Probe, spec: DecodeSpec, work: 
             }
         }
     }
-    assert!(next.iter().zip(&sizes).all(|(n, size)| *n == size.1), "all rows came");
+    assert!(next.iter().zip(&sizes).all(|(n, size)| *n == size.1), "all rows were decoded");
 }
 
 fn frames(codec: &dyn Codec, bytes: &[u8], probe: &Probe) {

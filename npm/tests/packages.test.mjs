@@ -1,4 +1,4 @@
-// The npm packages, installed from their tarballs into an empty folder, and the programs that people run with them.
+// The npm packages, installed from their tarballs into an empty folder, and their programs.
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { mkdir, mkdtemp, readdir, rm, writeFile, copyFile } from "node:fs/promises";
@@ -25,7 +25,7 @@ async function freePort() {
   return port;
 }
 
-/** A program that is ready at the first line that `ready` matches, or at once; all its output is kept. */
+/** Starts a program, which is ready at the first line that matches `ready`, or at once; keeps all its output. */
 async function started(command, args, cwd, ready, env = {}) {
   const child = spawn(command, args, { cwd, env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"], detached: true });
   const lines = [];
@@ -45,7 +45,7 @@ async function started(command, args, cwd, ready, env = {}) {
     lines,
     exited,
     async stop(signal = "SIGINT") {
-      // As the terminal does on Ctrl-C: to the whole group.
+      // To the whole process group, as a terminal does on Ctrl-C.
       process.kill(-child.pid, signal);
       return exited;
     },
@@ -140,7 +140,7 @@ test("wholeplate-worker serve runs a project with its bindings behind one addres
   await writeFile(join(site, "src/index.js"), WORKER);
   await writeFile(join(site, ".dev.vars"), "SECRET='two words'\n");
   await writeFile(join(site, "wrangler.jsonc"), `{
-    // What workerd's own reader does not know: images, observability, env.
+    // Fields that workerd itself does not support: images, observability, env.
     "name": "shop", "main": "src/index.js", "compatibility_date": "2026-11-01",
     "images": { "binding": "IMAGES" },
     "observability": { "enabled": true },
@@ -170,7 +170,7 @@ test("wholeplate-worker serve runs a project with its bindings behind one addres
   assert.deepEqual([subrequest.format, subrequest.width], ["png", 50]);
   const zone = await picture(at("/cdn-cgi/image/width=40,format=png/lake.jpg"));
   assert.deepEqual([zone.format, zone.width], ["png", 40]);
-  // A visitor's CF-Blob is obeyed nowhere.
+  // A visitor's CF-Blob has no effect on any route.
   const forged = { headers: { "cf-blob": '{"image":{"width":7,"format":"png"}}' } };
   const visited = await picture(at("/cdn-cgi/image/width=40,format=png/lake.jpg"), forged);
   assert.equal(visited.width, 40);
@@ -179,7 +179,7 @@ test("wholeplate-worker serve runs a project with its bindings behind one addres
   assert.equal((await served.stop()).code, 0);
 });
 
-test("wholeplate-worker names what it cannot run, and leaves nothing behind", async () => {
+test("wholeplate-worker names unsupported bindings, and leaves no processes or files", async () => {
   const fails = async (...args) => {
     try {
       await run("npx", ["wholeplate-worker", ...args], { cwd: site });
@@ -190,7 +190,7 @@ test("wholeplate-worker names what it cannot run, and leaves nothing behind", as
     return assert.fail(`${args.join(" ")} did not fail`);
   };
   assert.match(await fails("serve", "--env", "broken"), /'r2_buckets' cannot be run on workerd/);
-  assert.match(await fails("serve", "--env", "none"), /no environment 'none' \(there is: broken\)/);
+  assert.match(await fails("serve", "--env", "none"), /no environment 'none' \(available: broken\)/);
   assert.match(await fails("serve", "missing.jsonc"), /missing\.jsonc: there is no such file/);
   const taken = createServer();
   await new Promise((listening) => taken.listen(0, "127.0.0.1", listening));

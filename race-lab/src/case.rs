@@ -1,4 +1,4 @@
-//! The rows of the table: what the client does, what it orders, and what has been published about it.
+//! The rows of the table: the client's actions, the requested response, and the published result.
 
 use std::time::Duration;
 
@@ -12,34 +12,34 @@ pub enum Transport {
 /// Who ends a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closing {
-    /// hyper; the ledger looks on.
+    /// hyper; the ledger watches.
     Server,
-    /// The ledger takes the stream back and closes it in good order: a lingering close.
+    /// The ledger takes the stream back and closes it gracefully: a lingering close.
     Ledger,
 }
 
-/// When the last chunk of the request, `0\r\n\r\n`, goes out.
+/// When the last chunk of the request, `0\r\n\r\n`, is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LastChunk {
     /// In one write with the rest of the body.
     Together,
-    /// In the next write, soon: a race with the server's reading.
+    /// In the next write, without a delay: a race with the server's reading.
     Separate,
     /// In a later write.
     Late(Duration),
-    /// This long after the head of the answer is there: the server has answered without it, on any machine and under any
-    /// load.
+    /// This long after the head of the response has arrived: the server has responded without it, on any machine and under
+    /// any load.
     AfterHead(Duration),
 }
 
-/// What the client does in one conversation.
+/// The client's actions in one exchange.
 #[derive(Clone, Copy, Debug)]
 pub struct Script {
     pub last_chunk: LastChunk,
     pub request_says_close: bool,
-    /// Shuts the writing side down after the request.
+    /// Shuts down the writing side after the request.
     pub half_closes: bool,
-    /// How long the client waits between the head and the body of the answer.
+    /// How long the client waits between the head and the body of the response.
     pub stall: Duration,
     /// How long the client waits before each read of the body, of 256 KiB at most.
     pub pace: Duration,
@@ -48,24 +48,24 @@ pub struct Script {
 /// How a row is run.
 #[derive(Clone, Copy, Debug)]
 pub enum Runner {
-    /// One connection for each answer, by the hand-written client.
+    /// One connection for each response, by the hand-written client.
     Connections { script: Script, runs: usize, at_once: usize },
-    /// Keep-alive connections that ask again and again for small chunked answers.
+    /// Keep-alive connections that repeatedly request small chunked responses.
     Stream { connections: usize, seconds: u64 },
-    /// The Workers runtime asks.
+    /// The Workers runtime is the client.
     Workerd { runs: usize },
 }
 
-/// How many of the answers are expected to be cut.
+/// The expected number of cut responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
     Never,
     Always,
     /// At least one.
     Some,
-    /// A race, which each side wins at times: at least one, and not all.
+    /// A race that each side wins sometimes: at least one, and not all.
     Race,
-    /// So rare that a short run may see none.
+    /// So rare that a short run may have none.
     Rarely,
 }
 
@@ -79,8 +79,8 @@ pub struct Case {
     pub half_close: bool,
     /// Who ends the connection.
     pub closing: Closing,
-    /// The path of the request (`servers/shared/order.rs`).
-    pub order: &'static str,
+    /// The path of the request (`servers/shared/response_spec.rs`).
+    pub target: &'static str,
     pub runner: Runner,
     /// By the index of the version in [`VERSIONS`].
     pub expected: [Expected; 5],
@@ -97,9 +97,9 @@ const PLAIN: Script = Script {
     stall: STALL,
     pace: Duration::ZERO,
 };
-/// Over TCP: the last chunk is late for certain, and the reader is slower than the server, so that the server's kernel still
-/// holds some of the answer when the server closes. A reader as fast as the server makes a toss of that: what is under way
-/// when the connection is reset may be all of the rest.
+/// Over TCP: the last chunk is always late, and the reader is slower than the server, so that the server's kernel still
+/// has part of the response queued when the server closes. With a reader as fast as the server the result would be random:
+/// the bytes in flight at the reset may be the whole rest.
 const UNREAD: Script = Script {
     last_chunk: LastChunk::AfterHead(Duration::from_millis(5)),
     pace: Duration::from_millis(2),
@@ -121,7 +121,7 @@ pub const CASES: [Case; 14] = [
         transport: Transport::Unix,
         half_close: false,
         closing: Closing::Server,
-        order: "/drain/keep/held/15000000",
+        target: "/drain/keep/held/15000000",
         runner: connections(PLAIN, 25),
         expected: [Expected::Never; 5],
     },
@@ -131,7 +131,7 @@ pub const CASES: [Case; 14] = [
         transport: Transport::Unix,
         half_close: false,
         closing: Closing::Server,
-        order: "/drain/close/held/15000000",
+        target: "/drain/close/held/15000000",
         runner: connections(Script { request_says_close: true, ..PLAIN }, 25),
         expected: [Expected::Never; 5],
     },
@@ -141,7 +141,7 @@ pub const CASES: [Case; 14] = [
         transport: Transport::Unix,
         half_close: false,
         closing: Closing::Server,
-        order: "/boundary/keep/held/15000000",
+        target: "/boundary/keep/held/15000000",
         runner: connections(PLAIN, 25),
         expected: [Expected::Never; 5],
     },
@@ -151,7 +151,7 @@ pub const CASES: [Case; 14] = [
         transport: Transport::Unix,
         half_close: false,
         closing: Closing::Server,
-        order: "/boundary/keep/held/15000000",
+        target: "/boundary/keep/held/15000000",
         runner: connections(Script { last_chunk: LastChunk::Late(Duration::from_millis(5)), ..PLAIN }, 25),
         expected: UNFIXED_ALWAYS,
     },
@@ -161,7 +161,7 @@ pub const CASES: [Case; 14] = [
         transport: Transport::Unix,
         half_close: false,
         closing: Closing::Server,
-        order: "/boundary/keep/held/15000000",
+        target: "/boundary/keep/held/15000000",
         runner: connections(Script { last_chunk: LastChunk::Separate, ..PLAIN }, 100),
         expected: [Expected::Race, Expected::Race, Expected::Race, Expected::Never, Expected::Never],
     },
@@ -171,7 +171,7 @@ pub const CASES: [Case; 14] = [
         transport: Transport::Unix,
         half_close: false,
         closing: Closing::Server,
-        order: "/boundary/close/held/15000000",
+        target: "/boundary/close/held/15000000",
         runner: connections(PLAIN, 25),
         expected: UNFIXED_ALWAYS,
     },
@@ -181,7 +181,7 @@ pub const CASES: [Case; 14] = [
         transport: Transport::Unix,
         half_close: false,
         closing: Closing::Server,
-        order: "/boundary/keep/held/15000000",
+        target: "/boundary/keep/held/15000000",
         runner: connections(Script { request_says_close: true, ..PLAIN }, 25),
         expected: UNFIXED_ALWAYS,
     },
@@ -191,7 +191,7 @@ pub const CASES: [Case; 14] = [
         transport: Transport::Unix,
         half_close: false,
         closing: Closing::Server,
-        order: "/boundary/close/held/400000",
+        target: "/boundary/close/held/400000",
         runner: Runner::Connections {
             script: Script { stall: Duration::ZERO, ..PLAIN },
             runs: 200,
@@ -205,7 +205,7 @@ pub const CASES: [Case; 14] = [
         transport: Transport::Unix,
         half_close: false,
         closing: Closing::Server,
-        order: "/drain/keep/held/15000000",
+        target: "/drain/keep/held/15000000",
         runner: connections(Script { half_closes: true, ..PLAIN }, 25),
         expected: [Expected::Always; 5],
     },
@@ -215,7 +215,7 @@ pub const CASES: [Case; 14] = [
         transport: Transport::Unix,
         half_close: true,
         closing: Closing::Server,
-        order: "/drain/keep/held/15000000",
+        target: "/drain/keep/held/15000000",
         runner: connections(Script { half_closes: true, ..PLAIN }, 25),
         expected: [Expected::Never; 5],
     },
@@ -225,7 +225,7 @@ pub const CASES: [Case; 14] = [
         transport: Transport::Unix,
         half_close: false,
         closing: Closing::Server,
-        order: "/boundary/close/held/15000000",
+        target: "/boundary/close/held/15000000",
         runner: Runner::Workerd { runs: 25 },
         expected: UNFIXED_ALWAYS,
     },
@@ -235,7 +235,7 @@ pub const CASES: [Case; 14] = [
         transport: Transport::Unix,
         half_close: false,
         closing: Closing::Server,
-        order: "/drain/keep/fed/18",
+        target: "/drain/keep/fed/18",
         runner: Runner::Stream { connections: 6, seconds: 10 },
         expected: [Expected::Rarely, Expected::Never, Expected::Rarely, Expected::Rarely, Expected::Never],
     },
@@ -245,7 +245,7 @@ pub const CASES: [Case; 14] = [
         transport: Transport::Tcp,
         half_close: false,
         closing: Closing::Server,
-        order: "/boundary/keep/held/15000000",
+        target: "/boundary/keep/held/15000000",
         runner: connections(UNREAD, 25),
         expected: [Expected::Always; 5],
     },
@@ -255,7 +255,7 @@ pub const CASES: [Case; 14] = [
         transport: Transport::Tcp,
         half_close: false,
         closing: Closing::Ledger,
-        order: "/boundary/keep/held/15000000",
+        target: "/boundary/keep/held/15000000",
         runner: connections(UNREAD, 25),
         expected: UNFIXED_ALWAYS,
     },
@@ -265,7 +265,7 @@ impl Case {
     /// Fewer runs, enough to see the pattern.
     pub fn quick(mut self) -> Self {
         match &mut self.runner {
-            // The race needs its hundred runs to show.
+            // The race needs a hundred runs.
             Runner::Connections { runs, .. } if self.letter != 'E' => *runs = runs.div_ceil(5),
             Runner::Connections { .. } => {}
             Runner::Stream { seconds, .. } => *seconds = 2,
@@ -280,7 +280,7 @@ impl Case {
 }
 
 impl Expected {
-    /// Whether `cut` of `runs` is what has been published.
+    /// Whether `cut` of `runs` matches the published result.
     pub fn met_by(self, cut: usize, runs: usize) -> bool {
         match self {
             Self::Never => cut == 0,

@@ -1,5 +1,5 @@
-//! The client, by hand on plain sockets: it decides when each byte of the request goes out and when each byte of the
-//! answer is read, and it counts what really arrived.
+//! The client, by hand on plain sockets: it controls when each byte of the request is sent and when each byte of the
+//! response is read, and counts the received bytes.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -9,18 +9,18 @@ use std::time::Duration;
 
 use crate::case::{LastChunk, Script};
 
-/// Silence for longer than this ends a conversation: the rest is not coming.
+/// Silence for longer than this ends an exchange.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 /// Between the last data and a last chunk of its own, every second connection waits for 0 to `PAUSES - 1` of these, in turn.
-/// Without a pause it depends on the machine and its load alone whether the server is back for more before the last chunk
-/// is there, and some machines never show the race. At once the client mostly wins; after some tens of microseconds, which
-/// is the least that a sleep takes, the server mostly does.
+/// Without a pause it depends on the machine and its load whether the server reads again before the last chunk
+/// arrives, and some machines never show the race. Without a pause the client mostly wins; after some tens of microseconds,
+/// the shortest possible sleep, the server mostly wins.
 const PAUSE: Duration = Duration::from_micros(10);
 const PAUSES: usize = 25;
-/// Heads of answers are far below this.
+/// Heads of responses are far below this.
 const MOST_HEAD: usize = 16 << 10;
 
-/// Where the server listens.
+/// The server's address.
 #[derive(Clone, Debug)]
 pub enum Address {
     Unix(std::path::PathBuf),
@@ -83,12 +83,12 @@ impl Write for Socket {
     }
 }
 
-/// How an answer ended, seen from the client.
+/// How a response ended for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// The last promised byte, or the terminator, was there.
+    /// The last promised byte, or the terminator, was received.
     Complete,
-    /// A tidy end of the stream, too early.
+    /// A clean end of the stream, too early.
     EndOfStream,
     Reset,
     Silence,
@@ -105,19 +105,19 @@ impl Ending {
     }
 }
 
-/// What arrived of one answer.
+/// The received part of one response.
 #[derive(Clone, Copy, Debug)]
-pub struct Arrived {
-    /// The `Content-Length`; none for a chunked answer, or when not even the head arrived.
+pub struct Outcome {
+    /// The `Content-Length`; none for a chunked response, or when not even the head arrived.
     pub promised: Option<u64>,
     /// Body bytes, framing not counted.
     pub received: u64,
     pub ending: Ending,
-    /// Each body byte was the expected one.
+    /// Whether each body byte was the expected one.
     pub intact: bool,
 }
 
-impl Arrived {
+impl Outcome {
     pub fn is_whole(&self) -> bool {
         self.ending == Ending::Complete && self.intact
     }
@@ -131,12 +131,12 @@ fn form() -> Vec<u8> {
     form
 }
 
-/// The request up to, and without, its last chunk.
-fn request(order: &str, id: &str, says_close: bool) -> Vec<u8> {
+/// The request without its last chunk.
+fn request(target: &str, id: &str, says_close: bool) -> Vec<u8> {
     let close = if says_close { "connection: close\r\n" } else { "" };
     let form = form();
     let mut request = format!(
-        "POST {order} HTTP/1.1\r\nhost: lab\r\nx-lab-id: {id}\r\n{close}\
+        "POST {target} HTTP/1.1\r\nhost: lab\r\nx-lab-id: {id}\r\n{close}\
          content-type: multipart/form-data; boundary=plate\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n",
         form.len()
     )
@@ -146,23 +146,23 @@ fn request(order: &str, id: &str, says_close: bool) -> Vec<u8> {
     request
 }
 
-/// Sends one request as the script says and reads its answer to the end. `expected` is the body of a whole answer; `turn`
+/// Sends one request as the script says and reads its response to the end. `expected` is the body of a whole response; `turn`
 /// counts the connections of a row.
 ///
 /// # Errors
-/// When the conversation could not even begin: nothing is known about the answer then.
-pub fn converse(
+/// If the exchange could not begin: nothing is known about the response then.
+pub fn exchange(
     address: &Address,
-    order: &str,
+    target: &str,
     id: &str,
     turn: usize,
     script: &Script,
     expected: &[u8],
-) -> io::Result<Arrived> {
+) -> io::Result<Outcome> {
     let mut socket = Socket::connect(address, PATIENCE)?;
-    let mut request = request(order, id, script.request_says_close);
+    let mut request = request(target, id, script.request_says_close);
     const END: &[u8] = b"0\r\n\r\n";
-    // A write that fails uses the socket's error up: the reads that follow end as if all were in order.
+    // A failed write consumes the socket's error: later reads then see a clean end of file.
     let mut refused = false;
     match script.last_chunk {
         LastChunk::Together => {
@@ -174,7 +174,7 @@ pub fn converse(
             if turn % 2 == 1 {
                 sleep(PAUSE * (turn / 2 % PAUSES) as u32);
             }
-            // The server may have given up already, which is what the row is about.
+            // The server may have closed already, which is the subject of the row.
             refused = socket.write_all(END).is_err();
         }
         LastChunk::Late(late) => {
@@ -189,25 +189,25 @@ pub fn converse(
     }
     let mut answers = Answers::new(socket);
     answers.pace = script.pace;
-    let (mut arrived, _) = answers.next(expected, |socket| {
+    let (mut outcome, _) = answers.next(expected, |socket| {
         if let LastChunk::AfterHead(late) = script.last_chunk {
             sleep(late);
             refused = socket.write_all(END).is_err();
         }
         sleep(script.stall);
     });
-    if refused && arrived.ending == Ending::EndOfStream {
-        arrived.ending = Ending::Reset;
+    if refused && outcome.ending == Ending::EndOfStream {
+        outcome.ending = Ending::Reset;
     }
-    Ok(arrived)
+    Ok(outcome)
 }
 
-/// Reads answers, one after the other, from a socket.
+/// Reads responses, one after the other, from a socket.
 #[derive(Debug)]
 pub struct Answers {
     socket: Socket,
     buffer: Vec<u8>,
-    /// Bytes of the buffer that hold something.
+    /// Used bytes of the buffer.
     filled: usize,
     /// The wait before each read of a body with a `Content-Length`.
     pace: Duration,
@@ -218,15 +218,15 @@ impl Answers {
         Self { socket, buffer: vec![0; 256 << 10], filled: 0, pace: Duration::ZERO }
     }
 
-    /// Asks for one more small answer on the same connection.
-    pub fn ask(&mut self, order: &str, id: &str) -> io::Result<()> {
+    /// Requests one more small response on the same connection.
+    pub fn request(&mut self, target: &str, id: &str) -> io::Result<()> {
         self.socket
-            .write_all(format!("GET {order} HTTP/1.1\r\nhost: lab\r\nx-lab-id: {id}\r\n\r\n").as_bytes())
+            .write_all(format!("GET {target} HTTP/1.1\r\nhost: lab\r\nx-lab-id: {id}\r\n\r\n").as_bytes())
     }
 
-    /// The next answer, and whether the connection can carry another. `behind_head` is called when the head is there.
-    pub fn next(&mut self, expected: &[u8], behind_head: impl FnOnce(&mut Socket)) -> (Arrived, bool) {
-        let mut arrived = Arrived { promised: None, received: 0, ending: Ending::Complete, intact: true };
+    /// The next response, and whether the connection can carry another. `behind_head` is called when the head has arrived.
+    pub fn next(&mut self, expected: &[u8], behind_head: impl FnOnce(&mut Socket)) -> (Outcome, bool) {
+        let mut outcome = Outcome { promised: None, received: 0, ending: Ending::Complete, intact: true };
         let head = loop {
             let start = &self.buffer[..self.filled];
             if let Some(end) = start.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -234,7 +234,7 @@ impl Answers {
             }
             match self.fill(MOST_HEAD) {
                 Ok(()) => {}
-                Err(ending) => return (Arrived { ending, ..arrived }, false),
+                Err(ending) => return (Outcome { ending, ..outcome }, false),
             }
         };
         let text = String::from_utf8_lossy(&self.buffer[..head]).to_ascii_lowercase();
@@ -244,21 +244,21 @@ impl Answers {
         behind_head(&mut self.socket);
         let ending = match length {
             Some(length) if !chunked => {
-                arrived.promised = Some(length);
-                self.counted(length, &mut arrived, expected)
+                outcome.promised = Some(length);
+                self.counted(length, &mut outcome, expected)
             }
-            _ => self.chunks(&mut arrived, expected),
+            _ => self.chunks(&mut outcome, expected),
         };
-        arrived.ending = ending.err().unwrap_or(Ending::Complete);
-        arrived.intact &= arrived.ending != Ending::Complete || arrived.received == expected.len() as u64;
-        (arrived, arrived.ending == Ending::Complete)
+        outcome.ending = ending.err().unwrap_or(Ending::Complete);
+        outcome.intact &= outcome.ending != Ending::Complete || outcome.received == expected.len() as u64;
+        (outcome, outcome.ending == Ending::Complete)
     }
 
-    fn counted(&mut self, length: u64, arrived: &mut Arrived, expected: &[u8]) -> Result<(), Ending> {
+    fn counted(&mut self, length: u64, outcome: &mut Outcome, expected: &[u8]) -> Result<(), Ending> {
         loop {
-            let here = (self.filled as u64).min(length - arrived.received) as usize;
-            self.take_body(here, arrived, expected);
-            if arrived.received == length {
+            let here = (self.filled as u64).min(length - outcome.received) as usize;
+            self.take_body(here, outcome, expected);
+            if outcome.received == length {
                 return Ok(());
             }
             sleep(self.pace);
@@ -266,7 +266,7 @@ impl Answers {
         }
     }
 
-    fn chunks(&mut self, arrived: &mut Arrived, expected: &[u8]) -> Result<(), Ending> {
+    fn chunks(&mut self, outcome: &mut Outcome, expected: &[u8]) -> Result<(), Ending> {
         loop {
             let line = loop {
                 if let Some(end) = self.buffer[..self.filled].windows(2).position(|pair| pair == b"\r\n") {
@@ -276,15 +276,15 @@ impl Answers {
             };
             let size = String::from_utf8_lossy(&self.buffer[..line]).into_owned();
             let Ok(size) = usize::from_str_radix(size.trim(), 16) else {
-                arrived.intact = false;
+                outcome.intact = false;
                 return Err(Ending::EndOfStream);
             };
-            // Chunks here are small: the data and its line end are waited for together.
+            // Chunks are small here: wait for the data and its line end together.
             while self.filled < line + 2 + size + 2 {
                 self.fill(MOST_HEAD)?;
             }
             self.consume(line + 2);
-            self.take_body(size, arrived, expected);
+            self.take_body(size, outcome, expected);
             self.consume(2);
             if size == 0 {
                 return Ok(());
@@ -292,10 +292,10 @@ impl Answers {
         }
     }
 
-    fn take_body(&mut self, bytes: usize, arrived: &mut Arrived, expected: &[u8]) {
-        let from = arrived.received as usize;
-        arrived.intact &= expected.get(from..from + bytes) == Some(&self.buffer[..bytes]);
-        arrived.received += bytes as u64;
+    fn take_body(&mut self, bytes: usize, outcome: &mut Outcome, expected: &[u8]) {
+        let from = outcome.received as usize;
+        outcome.intact &= expected.get(from..from + bytes) == Some(&self.buffer[..bytes]);
+        outcome.received += bytes as u64;
         self.consume(bytes);
     }
 
@@ -304,7 +304,7 @@ impl Answers {
         self.filled -= bytes;
     }
 
-    /// Reads more behind what is there; a buffer filled to `most` without success counts as nonsense.
+    /// Reads more into the buffer; a buffer filled to `most` is an error.
     fn fill(&mut self, most: usize) -> Result<(), Ending> {
         let room = self.buffer.len().min(most);
         if self.filled >= room {

@@ -1,5 +1,5 @@
-//! The bug that cuts the tail of a response, reproducible: unfixed and fixed versions of hyper, clients that stall, and
-//! what arrived, with the ledger's verdict beside it.
+//! Reproduces the bug that cuts the end of a response: unfixed and fixed versions of hyper, clients that stall, and the
+//! received bytes compared with the ledger's verdict.
 
 mod case;
 mod client;
@@ -25,8 +25,8 @@ fn main() -> ExitCode {
             print!("{}", options::HELP);
             return ExitCode::SUCCESS;
         }
-        Err(complaint) => {
-            eprintln!("race-lab: {complaint}");
+        Err(error) => {
+            eprintln!("race-lab: {error}");
             return ExitCode::from(2);
         }
     };
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// True when every ledger agreed with every client and every row came out as published.
+/// True if every ledger agreed with every client and every row matched the published result.
 fn run(options: &Options) -> io::Result<bool> {
     let folder = Folder::new()?;
     if let Some(target) = &options.record {
@@ -65,18 +65,18 @@ fn run_table(options: &Options, folder: &Folder) -> io::Result<bool> {
         .map(|case| options.adjust(case))
         .collect();
     let workerd = if cases.iter().any(|case| matches!(case.runner, Runner::Workerd { .. })) {
-        workerd::program().map_err(|reason| eprintln!("row K is left out: {reason}")).ok()
+        workerd::program().map_err(|reason| eprintln!("row K is skipped: {reason}")).ok()
     } else {
         None
     };
-    let expected = order::pattern(15_000_000);
+    let expected = response_spec::pattern(15_000_000);
     let mut rows: Vec<Vec<Measured>> = Vec::new();
     for case in cases {
         if matches!(case.runner, Runner::Workerd { .. }) && workerd.is_none() {
             continue;
         }
         let bytes =
-            case.order.rsplit('/').next().and_then(|bytes| bytes.parse().ok()).unwrap_or(expected.len());
+            case.target.rsplit('/').next().and_then(|bytes| bytes.parse().ok()).unwrap_or(expected.len());
         let mut row = Vec::new();
         for (version, program) in &programs {
             let measured =
@@ -94,7 +94,7 @@ fn run_table(options: &Options, folder: &Folder) -> io::Result<bool> {
     Ok(rows.iter().flatten().all(|measured| measured.ledger_is_right() && table::as_published(measured)))
 }
 
-/// The servers' own description of a request and its answer; the client needs the answers' bytes from it.
-#[path = "../servers/shared/order.rs"]
+/// The servers' module for specifications of responses; the client needs the expected bytes from it.
+#[path = "../servers/shared/response_spec.rs"]
 #[allow(dead_code, reason = "the client uses only the bytes of the answers")]
-mod order;
+mod response_spec;

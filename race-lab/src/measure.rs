@@ -1,4 +1,4 @@
-//! Runs one row against one version and lays the client's evidence beside the ledger's.
+//! Runs one row against one version and compares the client's bytes with the ledger's verdicts.
 
 use std::io;
 use std::path::Path;
@@ -7,36 +7,36 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::case::{Case, Runner, Script, Transport};
-use crate::client::{Address, Answers, Arrived, Ending, Socket, converse};
+use crate::client::{Address, Answers, Outcome, Ending, Socket, exchange};
 use crate::server::{Folder, Server, Verdicts};
 use crate::workerd::Workerd;
 
-/// In a stream of small answers, silence for this long is a stranded answer.
+/// In a stream of small responses, silence for this long means a stranded response.
 const STRANDED: Duration = Duration::from_secs(1);
 
-/// One row of one version, measured.
+/// The result of one row and version.
 #[derive(Debug)]
 pub struct Measured {
     pub case: Case,
     pub version: &'static str,
-    /// Answers asked for.
+    /// Requested responses.
     pub runs: usize,
-    /// Answers that the client did not receive whole.
+    /// Responses that the client did not receive whole.
     pub cut_by_client: usize,
-    /// Answers that the ledger calls cut.
+    /// Responses that the ledger reports as cut.
     pub cut_by_ledger: usize,
     /// Whole for the client, cut for the ledger.
     pub false_alarms: Vec<String>,
     /// Cut for the client, whole for the ledger.
     pub missed: Vec<String>,
-    /// Whether the ledger has seen every response.
+    /// Whether the ledger has a verdict on every response.
     pub complete: bool,
-    /// Cuts for which the ledger's count of body bytes is not the client's. On TCP what was accepted and what arrived
-    /// may differ; on Unix sockets they may not.
+    /// Cuts for which the ledger's count of body bytes differs from the client's. On TCP accepted and received bytes
+    /// may differ; on Unix sockets they must not.
     pub counts_differ: Vec<String>,
-    /// The answer cut at the median of received bytes, for a look.
-    pub example: Option<Arrived>,
-    /// The ledger's causes of the cuts, with their numbers.
+    /// An example: the cut response with the median of received bytes.
+    pub example: Option<Outcome>,
+    /// The ledger's causes of the cuts, with their counts.
     pub causes: Vec<(String, usize)>,
     pub took: Duration,
 }
@@ -65,7 +65,7 @@ pub fn measure(
 ) -> io::Result<Measured> {
     let began = Instant::now();
     let server = Server::start(program, &[], &case, folder.path())?;
-    let arrived = match case.runner {
+    let outcome = match case.runner {
         Runner::Connections { script, runs, at_once } => {
             connections(&case, &script, runs, at_once, &server.address, expected)?
         }
@@ -75,31 +75,31 @@ pub fn measure(
         Runner::Workerd { runs } => {
             let program = workerd.ok_or_else(|| io::Error::other("this row needs workerd"))?;
             let workerd = Workerd::start(program, folder.path())?;
-            let mut arrived = Tally::default();
+            let mut outcome = Tally::default();
             for run in 0..runs {
                 let id = format!("{}-{run}", case.letter);
-                let answer = workerd.ask(case.order, &id)?;
-                arrived.add(id, answer);
+                let answer = workerd.request(case.target, &id)?;
+                outcome.add(id, answer);
             }
-            arrived
+            outcome
         }
     };
     let verdicts = server.finish()?;
-    Ok(compare(case, version, arrived, &verdicts, began.elapsed()))
+    Ok(compare(case, version, outcome, &verdicts, began.elapsed()))
 }
 
-/// What the clients received.
+/// The responses that the clients received.
 #[derive(Debug, Default)]
 struct Tally {
     runs: usize,
-    cut: Vec<(String, Arrived)>,
+    cut: Vec<(String, Outcome)>,
 }
 
 impl Tally {
-    fn add(&mut self, id: String, arrived: Arrived) {
+    fn add(&mut self, id: String, outcome: Outcome) {
         self.runs += 1;
-        if !arrived.is_whole() {
-            self.cut.push((id, arrived));
+        if !outcome.is_whole() {
+            self.cut.push((id, outcome));
         }
     }
 }
@@ -124,8 +124,8 @@ fn connections(
                             return Ok(());
                         }
                         let id = format!("{}-{run}", case.letter);
-                        let arrived = converse(address, case.order, &id, run, script, expected)?;
-                        tally.lock().expect("no holder panics").add(id, arrived);
+                        let outcome = exchange(address, case.target, &id, run, script, expected)?;
+                        tally.lock().expect("no holder panics").add(id, outcome);
                     }
                 })
             })
@@ -154,9 +154,9 @@ fn stream(
                         let mut answers = Answers::new(Socket::connect(address, STRANDED)?);
                         loop {
                             let id = format!("{}-{thread}-{}", case.letter, mine.runs);
-                            answers.ask(case.order, &id)?;
-                            let (arrived, more) = answers.next(expected, |_| {});
-                            mine.add(id, arrived);
+                            answers.request(case.target, &id)?;
+                            let (outcome, more) = answers.next(expected, |_| {});
+                            mine.add(id, outcome);
                             if !more || Instant::now() >= until {
                                 break;
                             }
@@ -181,23 +181,23 @@ fn joined(thread: std::thread::ScopedJoinHandle<'_, io::Result<()>>) -> io::Resu
 fn compare(
     case: Case,
     version: &'static str,
-    mut arrived: Tally,
+    mut outcome: Tally,
     verdicts: &Verdicts,
     took: Duration,
 ) -> Measured {
-    arrived.cut.sort_by_key(|(_, arrived)| arrived.received);
+    outcome.cut.sort_by_key(|(_, outcome)| outcome.received);
     let missed: Vec<String> =
-        arrived.cut.iter().map(|(id, _)| id.clone()).filter(|id| !verdicts.cuts.contains_key(id)).collect();
+        outcome.cut.iter().map(|(id, _)| id.clone()).filter(|id| !verdicts.cuts.contains_key(id)).collect();
     let false_alarms = verdicts
         .cuts
         .keys()
-        .filter(|id| arrived.cut.iter().all(|(other, _)| other != *id))
+        .filter(|id| outcome.cut.iter().all(|(other, _)| other != *id))
         .cloned()
         .collect();
-    let counts_differ = arrived
+    let counts_differ = outcome
         .cut
         .iter()
-        .filter(|(id, arrived)| verdicts.cuts.get(id).is_some_and(|cut| cut.sent != arrived.received))
+        .filter(|(id, outcome)| verdicts.cuts.get(id).is_some_and(|cut| cut.sent != outcome.received))
         .map(|(id, _)| id.clone())
         .collect();
     let mut causes: Vec<(String, usize)> = Vec::new();
@@ -210,27 +210,27 @@ fn compare(
     Measured {
         case,
         version,
-        runs: arrived.runs,
-        cut_by_client: arrived.cut.len(),
+        runs: outcome.runs,
+        cut_by_client: outcome.cut.len(),
         cut_by_ledger: verdicts.cuts.len(),
         false_alarms,
         missed,
-        // An answer of which not even the head began is unknown to the ledger; it is then among the missed.
+        // A response without a byte of its head is unknown to the ledger and counts as missed.
         complete: verdicts.open == 0
             && verdicts.cut == verdicts.cuts.len() as u64
-            && verdicts.whole + verdicts.cut == arrived.runs as u64,
+            && verdicts.whole + verdicts.cut == outcome.runs as u64,
         counts_differ,
-        example: arrived.cut.get(arrived.cut.len() / 2).map(|(_, arrived)| *arrived),
+        example: outcome.cut.get(outcome.cut.len() / 2).map(|(_, outcome)| *outcome),
         causes,
         took,
     }
 }
 
-/// How what arrived reads in one line.
-pub fn describe(arrived: &Arrived) -> String {
-    let received = arrived.received;
-    let promised = arrived.promised.map_or_else(String::new, |promised| format!(" of {promised}"));
-    match (arrived.ending, arrived.intact) {
+/// The received part of a response in one line.
+pub fn describe(outcome: &Outcome) -> String {
+    let received = outcome.received;
+    let promised = outcome.promised.map_or_else(String::new, |promised| format!(" of {promised}"));
+    match (outcome.ending, outcome.intact) {
         (Ending::Complete, true) => format!("all {received} bytes"),
         (Ending::Complete, false) => format!("{received}{promised} bytes, but other ones than were sent"),
         (ending, _) => format!("{received}{promised} bytes, then {}", ending.word()),

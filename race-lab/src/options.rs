@@ -3,24 +3,24 @@
 use crate::case::{CASES, Case, Runner, VERSIONS};
 
 pub const HELP: &str = "\
-race-lab: what arrives from servers on unfixed and fixed versions of hyper
+race-lab: compares received bytes with the ledger's verdicts, on unfixed and fixed versions of hyper
 
   ./run [options]
 
   --rows A,B,...       only these rows (A to N)
   --versions V,...     only these versions of hyper (0.14.32, 1.8.1, 1.10.1, 1.11.0, 1.12.0)
   --quick              a fifth of the connections (not of row E), two seconds for row L
-  --seconds N          how long row L runs for each version (1 to 600; 10 unless told)
+  --seconds N          how long row L runs for each version (1 to 600; default 10)
   --json               the table as JSON
-  --strace             row F under strace, on hyper 1.8.1 and 1.12.0 (or --versions), and the shutdown that came too soon
-  --record FOLDER      writes the recordings that strace-check is tested with
+  --strace             row F under strace, on hyper 1.8.1 and 1.12.0 (or --versions), with the early shutdown marked
+  --record FOLDER      writes the recordings for the tests of strace-check
   --help               this
 
-Exit status: 0 when each ledger agreed with each client and each row came out as published, 1 when not, 2 when the lab
-itself failed.
+Exit status: 0 when each ledger agreed with each client and each row matched the published result, 1 when not, 2 when the
+lab itself failed.
 ";
 
-/// What the command line asks for.
+/// The options of the command line.
 #[derive(Debug, Default)]
 pub struct Options {
     rows: Vec<char>,
@@ -33,7 +33,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// None when help is asked for.
+    /// `None` for `--help`.
     pub fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
         let mut options = Self::default();
         while let Some(argument) = arguments.next() {
@@ -79,12 +79,12 @@ impl Options {
         self.versions.is_empty() || self.versions.iter().any(|wanted| wanted == version)
     }
 
-    /// Whether the version was asked for by name.
+    /// Whether the version was requested by name.
     pub fn names_version(&self, version: &str) -> bool {
         self.versions.iter().any(|wanted| wanted == version)
     }
 
-    /// The case with as many runs as asked for.
+    /// The case with the requested number of runs.
     pub fn adjust(&self, case: Case) -> Case {
         let mut case = if self.quick { case.quick() } else { case };
         if let (Runner::Stream { seconds, .. }, Some(wanted)) = (&mut case.runner, self.seconds) {

@@ -12,9 +12,9 @@ use serde_json::Value;
 use crate::case::{Case, Closing, Transport};
 use crate::client::Address;
 
-/// A server that does not say where it listens within this time has failed.
+/// A server that does not print its address within this time has failed.
 const START: Duration = Duration::from_secs(20);
-/// A server whose input has ended has this long to print its summary.
+/// The time for a server to print its summary after its input has ended.
 const END: Duration = Duration::from_secs(20);
 
 /// The lab's own folder.
@@ -37,7 +37,7 @@ pub fn build(version: &str) -> io::Result<PathBuf> {
     Ok(target.join(format!("release/lab-server-hyper-{}", version.replace('.', "-"))))
 }
 
-/// A folder for sockets that goes when the lab ends.
+/// A folder for sockets, removed when the lab ends.
 #[derive(Debug)]
 pub struct Folder(PathBuf);
 
@@ -59,22 +59,22 @@ impl Drop for Folder {
     }
 }
 
-/// What the server's ledger said of one response that it calls cut.
+/// A cut in the server's ledger.
 #[derive(Clone, Debug)]
 pub struct Cut {
-    /// Body bytes that the transport took.
+    /// Body bytes that the transport accepted.
     pub sent: u64,
     pub cause: String,
 }
 
-/// What the ledger said of everything.
+/// All verdicts of the ledger.
 #[derive(Clone, Debug, Default)]
 pub struct Verdicts {
     pub whole: u64,
-    /// By the id that the client gave its request.
+    /// Cuts by the id that the client gave its request.
     pub cuts: BTreeMap<String, Cut>,
     pub cut: u64,
-    /// Connections that were still open at the end: a fault of the lab.
+    /// Connections still open at the end: a bug of the lab.
     pub open: u64,
 }
 
@@ -87,7 +87,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `program`, perhaps under `tracer` (strace and its options); then without a ledger.
+    /// Starts `program`, or `tracer` (strace and its options) with `program`, then without a ledger.
     pub fn start(program: &Path, tracer: &[&str], case: &Case, folder: &Path) -> io::Result<Self> {
         let socket = folder.join("lab.sock");
         let _ = std::fs::remove_file(&socket);
@@ -126,14 +126,14 @@ impl Server {
         let first =
             server.lines.recv_timeout(START).map_err(|_| io::Error::other("the server does not start"))?;
         let first: Value = serde_json::from_str(&first)?;
-        let at = first["listening"].as_str().ok_or_else(|| io::Error::other("the server says nonsense"))?;
+        let at = first["listening"].as_str().ok_or_else(|| io::Error::other("the server printed no address"))?;
         if case.transport == Transport::Tcp {
             server.address = Address::Tcp(at.to_owned());
         }
         Ok(server)
     }
 
-    /// Ends the server and returns what its ledger said.
+    /// Stops the server and returns its ledger's verdicts.
     pub fn finish(mut self) -> io::Result<Verdicts> {
         drop(self.child.stdin.take());
         let mut verdicts = Verdicts::default();
@@ -166,7 +166,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // After `finish` the child has been waited for and this does nothing.
+        // After `finish` the child has already exited and this has no effect.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

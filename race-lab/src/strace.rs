@@ -1,4 +1,4 @@
-//! One case under strace: the story of a cut in system calls, and the recordings that strace-check is tested with.
+//! One case under strace: a cut in system calls, and the recordings for the tests of strace-check.
 
 use std::collections::HashMap;
 use std::io;
@@ -7,18 +7,18 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::case::{Case, Runner, Transport};
-use crate::client::{Arrived, converse};
+use crate::client::{Outcome, exchange};
 use crate::measure::describe;
 use crate::options::Options;
-use crate::order::pattern;
+use crate::response_spec::pattern;
 use crate::server::{Folder, Server, build};
 
-/// What is traced: everything that moves bytes or descriptors of connections.
+/// The traced calls: all that move bytes or descriptors of connections.
 const CALLS: &str = "--trace=network,read,readv,write,writev,close,dup,dup2,dup3,fcntl,clone,clone3";
-/// Lines of one connection that are shown at its beginning and at its end.
+/// Lines shown at the beginning and at the end of a connection.
 const SHOWN: usize = 8;
 
-/// A recording: its file's name, the hyper version, the row that is run, and the options of strace.
+/// A recording: file name, hyper version, row, and options of strace.
 const RECORDINGS: [(&str, &str, char, &[&str]); 9] = [
     ("hyper-1.8.1-cut", "1.8.1", 'F', &["-f", "-tt"]),
     ("hyper-1.8.1-cut-plain", "1.8.1", 'F', &["-f"]),
@@ -31,8 +31,8 @@ const RECORDINGS: [(&str, &str, char, &[&str]); 9] = [
     ("hyper-1.12.0-whole-tcp", "1.12.0", 'B', &["-f", "-t", "-yy"]),
 ];
 
-/// Runs one answer of a row under strace. Returns the trace from the connection's beginning on, and what arrived.
-fn trace(version: &str, case: &Case, flags: &[&str], folder: &Folder) -> io::Result<(String, Arrived)> {
+/// Runs one response of a row under strace. Returns the trace from the connection's beginning on, and the received response.
+fn trace(version: &str, case: &Case, flags: &[&str], folder: &Folder) -> io::Result<(String, Outcome)> {
     let Runner::Connections { script, .. } = case.runner else {
         return Err(io::Error::other("this row cannot be traced"));
     };
@@ -42,11 +42,11 @@ fn trace(version: &str, case: &Case, flags: &[&str], folder: &Folder) -> io::Res
     let server = Server::start(&program, &tracer, case, folder.path()).map_err(|error| {
         io::Error::other(format!("{error}; is strace installed, and is tracing allowed here?"))
     })?;
-    let arrived = converse(&server.address, case.order, "trace", 0, &script, &pattern(15_000_000))?;
+    let outcome = exchange(&server.address, case.target, "trace", 0, &script, &pattern(15_000_000))?;
     server.finish()?;
     let text = String::from_utf8_lossy(&std::fs::read(folder.path().join("trace"))?).into_owned();
     let start = text.find("accept4(").map_or(0, |at| text[..at].rfind('\n').map_or(0, |end| end + 1));
-    Ok((text[start..].to_owned(), arrived))
+    Ok((text[start..].to_owned(), outcome))
 }
 
 /// Writes the recordings to `target`.
@@ -57,15 +57,15 @@ pub fn record(target: &Path, folder: &Folder) -> io::Result<()> {
         if name.ends_with("-tcp") {
             case.transport = Transport::Tcp;
         }
-        let (text, arrived) = trace(version, &case, flags, folder)?;
-        println!("{name}: strace {}; the client received {}", flags.join(" "), describe(&arrived));
+        let (text, outcome) = trace(version, &case, flags, folder)?;
+        println!("{name}: strace {}; the client received {}", flags.join(" "), describe(&outcome));
         std::fs::write(target.join(format!("{name}.strace")), text)?;
     }
     Ok(())
 }
 
-/// Shows row F under strace, on an unfixed and on a fixed version, and marks the shutdown that came too soon. True
-/// when the trace and the client agree.
+/// Shows row F under strace, on an unfixed and on a fixed version, and marks the early shutdown. True
+/// if the trace and the client agree.
 pub fn show(options: &Options, folder: &Folder) -> io::Result<bool> {
     let case = Case::find('F').ok_or_else(|| io::Error::other("no such row"))?;
     let versions: Vec<&str> = ["1.8.1", "1.12.0"]
@@ -80,7 +80,7 @@ pub fn show(options: &Options, folder: &Folder) -> io::Result<bool> {
     let mut agree = true;
     let mut all = Vec::new();
     for version in versions {
-        let (text, arrived) = trace(version, &case, &["-f", "-tt"], folder)?;
+        let (text, outcome) = trace(version, &case, &["-f", "-tt"], folder)?;
         let mut cuts = Vec::new();
         let summary = strace_check::check(
             text.as_bytes(),
@@ -88,12 +88,12 @@ pub fn show(options: &Options, folder: &Folder) -> io::Result<bool> {
             &strace_check::Options::default(),
         )
         .map_err(io::Error::other)?;
-        agree &= (summary.cut == 1) != arrived.is_whole();
+        agree &= (summary.cut == 1) != outcome.is_whole();
         if options.json {
             all.push(json!({
                 "hyper": version,
-                "received": arrived.received,
-                "promised": arrived.promised,
+                "received": outcome.received,
+                "promised": outcome.promised,
                 "cuts": cuts.iter().map(strace_check::Cut::to_json).collect::<Vec<_>>(),
             }));
             continue;
@@ -109,7 +109,7 @@ pub fn show(options: &Options, folder: &Folder) -> io::Result<bool> {
             })
             .collect();
         print_connection(&text, &marks);
-        println!("\nthe client received {}", describe(&arrived));
+        println!("\nthe client received {}", describe(&outcome));
         println!("strace-check: {summary}");
         if !cuts.is_empty() {
             println!("{}", strace_check::HEADER);

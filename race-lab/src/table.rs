@@ -1,4 +1,4 @@
-//! The table, for people and as JSON.
+//! The table, as text and as JSON.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::case::VERSIONS;
 use crate::measure::{Measured, describe};
 
-/// Whether the row came out as published for its version.
+/// Whether the row matches the published result for its version.
 pub fn as_published(measured: &Measured) -> bool {
     expected(measured).is_some_and(|expected| expected.met_by(measured.cut_by_client, measured.runs))
 }
@@ -56,7 +56,7 @@ fn percent(measured: &Measured) -> String {
     if tenths == 1000 { "100 %".to_owned() } else { format!("{}.{} %", tenths / 10, tenths % 10) }
 }
 
-/// The table in Markdown: in each cell, cut for the client / answers, then the ledger's number, then the agreement.
+/// The table in Markdown: in each cell, cut for the client / responses, then the ledger's number, then the agreement.
 pub fn human(rows: &[Vec<Measured>]) -> String {
     let mut text = String::new();
     let Some(first) = rows.first() else {

@@ -1,4 +1,4 @@
-//! The Workers runtime as a client: a worker in real workerd asks the lab's server and says what it received.
+//! The Workers runtime as a client: a Worker in workerd sends requests to the lab's server and reports the received bytes.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::client::{Arrived, Ending};
+use crate::client::{Outcome, Ending};
 use crate::server::home;
 
-/// Tries to reach a starting workerd, a tenth of a second apart.
+/// Attempts to connect to a starting workerd, a tenth of a second apart.
 const TRIES: u32 = 100;
-/// One answer of the worker takes no longer.
+/// The timeout of one response of the Worker.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Finds workerd, installing it by npm into the ignored `workerd/node_modules` when it is not there yet. The error is a
-/// sentence that says why the row is left out.
+/// sentence with the reason for skipping the row.
 pub fn program() -> Result<PathBuf, String> {
     let folder = home().join("workerd");
     let program = folder.join("node_modules/.bin/workerd");
@@ -65,12 +65,12 @@ impl Workerd {
         Err(io::Error::other("workerd does not start"))
     }
 
-    /// Has the worker ask for one answer.
-    pub fn ask(&self, order: &str, id: &str) -> io::Result<Arrived> {
+    /// Requests one response through the Worker.
+    pub fn request(&self, target: &str, id: &str) -> io::Result<Outcome> {
         let mut stream = UnixStream::connect(&self.socket)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.write_all(
-            format!("GET /?order={order}&id={id} HTTP/1.1\r\nhost: worker\r\nconnection: close\r\n\r\n")
+            format!("GET /?target={target}&id={id} HTTP/1.1\r\nhost: worker\r\nconnection: close\r\n\r\n")
                 .as_bytes(),
         )?;
         let mut text = String::new();
@@ -81,7 +81,7 @@ impl Workerd {
         let promised = seen["promised"].as_u64();
         let received = seen["received"].as_u64().unwrap_or_default();
         let whole = promised == Some(received) && seen["error"].is_null();
-        Ok(Arrived {
+        Ok(Outcome {
             promised,
             received,
             ending: match (whole, seen["error"].is_null()) {

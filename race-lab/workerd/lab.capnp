@@ -1,4 +1,4 @@
-# The Workers runtime with one worker, one way in and one way out: both are sockets in the folder it is started in.
+# The Workers runtime with one Worker. Its listener and its outbound service are sockets in the current folder.
 using Workerd = import "/workerd/workerd.capnp";
 
 const lab :Workerd.Config = (

@@ -8,7 +8,7 @@ export default {
     const sent = new Response(form);
     const seen = { promised: null, received: 0, error: null };
     try {
-      const answer = await env.LAB.fetch(`http://lab${asked.get("order")}`, {
+      const answer = await env.LAB.fetch(`http://lab${asked.get("target")}`, {
         method: "POST",
         headers: { "x-lab-id": asked.get("id"), "content-type": sent.headers.get("content-type") },
         // A stream has no known length: the request goes out chunked.

@@ -1,11 +1,11 @@
-// Adds Wholeplate to the configuration that workerd's own reader makes of a wrangler file. Field positions are those of
+// Adds Wholeplate to the configuration that workerd compiles from a wrangler file. Field positions are those of
 // `workerd.capnp`; positions in a published schema never change.
 import { readFileSync } from "node:fs";
 import { Struct, StructList, parseMessage, writeMessage } from "./capnp.js";
 import { UserError } from "./project.js";
 
 const COMPATIBILITY_DATE = "2026-11-01";
-/** Header in which the runtime hands `request.cf` of a subrequest to Wholeplate. */
+/** Header in which the runtime passes `request.cf` of a subrequest to Wholeplate. */
 export const CF_BLOB_HEADER = "CF-Blob";
 export const PROTO_HEADER = "X-Forwarded-Proto";
 
@@ -44,7 +44,7 @@ function worker(name, code, bindings) {
   return service(name, SERVICE.worker, struct);
 }
 
-/** Wholeplate's socket. Without `blob`, a CF-Blob header that a visitor sent is removed: it would be obeyed. */
+/** Wholeplate's socket. Without `blob`, a CF-Blob header from a visitor is removed, because Wholeplate would apply it. */
 function external(name, address, { blob }) {
   const http = Struct.sized(1, 5).setText(HTTP.forwardedProtoHeader, PROTO_HEADER);
   if (blob) http.setText(HTTP.cfBlobHeader, CF_BLOB_HEADER);
@@ -60,7 +60,7 @@ function imagesBinding(name) {
 }
 
 /**
- * @param {Uint8Array} compiled what `workerd compile --config-only` wrote
+ * @param {Uint8Array} compiled the output of `workerd compile --config-only`
  * @param {{workerName: string, imagesBinding: string | null, wholeplate: string, listen: string}} options
  *   `wholeplate`: the address of Wholeplate's socket, as "unix:/path"
  * @returns {Struct} the root of the whole configuration

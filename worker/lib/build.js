@@ -6,10 +6,10 @@ import { assemble } from "./assemble.js";
 import { findWorkerd, toolPath } from "./programs.js";
 import { UserError, readProject } from "./project.js";
 
-/** Most bytes of a compiled configuration: the code and its modules stand in it. */
+/** Most bytes of a compiled configuration, which contains the code and its modules. */
 const MAX_COMPILED_BYTES = 256 * 1024 * 1024;
 
-/** Compiles the fields that workerd knows. The file stands beside the original: paths in it are relative. */
+/** Compiles the fields that workerd supports. The file is written beside the original, because its paths are relative. */
 function compile(project, workerd) {
   const path = join(project.folder, `.wholeplate-${process.pid}.wrangler.json`);
   writeFileSync(path, JSON.stringify(project.runtime));
@@ -20,9 +20,9 @@ function compile(project, workerd) {
       maxBuffer: MAX_COMPILED_BYTES,
     });
     if (done.status !== 0) {
-      const said = (done.stderr?.toString() ?? "").trim().replaceAll(path, project.path).replaceAll(path.split("/").pop(), project.path);
-      const hint = /esbuild/.test(said) ? "\nworkerd bundles the Worker with esbuild: run `npm install --save-dev esbuild` in the project" : "";
-      throw new UserError(`${said || `workerd compile: ${done.error?.message ?? `status ${done.status}`}`}${hint}`);
+      const output = (done.stderr?.toString() ?? "").trim().replaceAll(path, project.path).replaceAll(path.split("/").pop(), project.path);
+      const hint = /esbuild/.test(output) ? "\nworkerd bundles the Worker with esbuild: run `npm install --save-dev esbuild` in the project" : "";
+      throw new UserError(`${output || `workerd compile: ${done.error?.message ?? `status ${done.status}`}`}${hint}`);
     }
     return new Uint8Array(done.stdout);
   } finally {
@@ -43,7 +43,7 @@ export function build({ config, env, listen, socket }) {
   return { project, workerd, root };
 }
 
-/** The folder for what is made for a project; removed by `git clean`, like wrangler's own. */
+/** The folder for generated files of a project; removed by `git clean`, like wrangler's own. */
 export function workFolder(project) {
   const folder = join(project.folder, ".wrangler", "wholeplate");
   mkdirSync(folder, { recursive: true });

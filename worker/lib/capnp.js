@@ -1,9 +1,9 @@
-// Cap'n Proto messages as trees: read, changed, and written again with every field kept, also those that this package does not
+// Cap'n Proto messages as trees: read, changed, and written with all fields, including those that this package does not
 // know. (capnp-es 0.0.16 cannot copy lists of structs between messages.) Encoding: https://capnproto.org/encoding.html
 
-/** Deepest nesting that is followed. */
+/** Deepest nesting. */
 const MAX_DEPTH = 64;
-/** Most words that are read of one message, following pointers: a message that points to itself ends here. */
+/** Most words read from one message through pointers, which stops cycles. */
 const MAX_WORDS = 1 << 25;
 
 /** Bits of an element, by the code of a list pointer; 6 is a pointer, 7 a struct. */
@@ -40,7 +40,7 @@ export function parseMessage(bytes) {
     return new Struct(data, pointers);
   }
 
-  /** `tag`: where the pointer that describes the target stands; `target`: where the target begins. */
+  /** `tag`: the position of the pointer that describes the target; `target`: the start of the target. */
   function readTarget(low, high, segment, target, depth) {
     if ((low & 3) === 0) return readStruct(segment, target, high & 0xffff, high >>> 16, depth);
     if ((low & 3) !== 1) throw new Error("the message has a capability");
@@ -67,12 +67,12 @@ export function parseMessage(bytes) {
     if ((low & 3) !== 2) return readTarget(low, high, segment, at + 8 + (low >> 2) * 8, depth);
     const pad = segments[high];
     const padAt = (low >>> 3) * 8;
-    if (!pad) throw new Error("a pointer names a segment that is not there");
+    if (!pad) throw new Error("a pointer refers to a missing segment");
     if ((low & 4) === 0) return readPointer(pad, padAt, depth + 1);
-    // A double far pointer: the landing pad holds the place of the target, and a tag that describes it.
+    // A double far pointer: the landing pad contains the position of the target, and a tag that describes it.
     const place = pad.getUint32(padAt, true) >>> 3;
     const target = segments[pad.getUint32(padAt + 4, true)];
-    if (!target) throw new Error("a pointer names a segment that is not there");
+    if (!target) throw new Error("a pointer refers to a missing segment");
     return readTarget(pad.getUint32(padAt + 8, true), pad.getUint32(padAt + 12, true), target, place * 8, depth);
   }
 
@@ -221,7 +221,7 @@ export class StructList {
   }
 }
 
-/** A text: UTF-8 with a zero byte behind it. */
+/** A text: UTF-8 with a zero byte at the end. */
 export function text(value) {
   const utf8 = new TextEncoder().encode(value);
   const bytes = new Uint8Array(utf8.length + 1);

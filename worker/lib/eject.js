@@ -43,7 +43,7 @@ function named(designator) {
   return entrypoint || props ? `(name = ${quote(name)}${entrypoint ? `, entrypoint = ${quote(entrypoint)}` : ""}${props})` : quote(name);
 }
 
-/** How the value of a binding is written, by the tag of its union. */
+/** The writers of binding values, by the tag of the union. */
 const BINDINGS = new Map([
   [2, (b) => `text = ${quote(b.text(1))}`],
   [3, (b, files) => `data = embed ${quote(files.add(`${b.text(0)}.bin`, b.bytes(1)))}`],
@@ -83,7 +83,7 @@ const list = (items) => `[\n      ${items.join(",\n      ")},\n    ]`;
 
 function worker(struct, name, files) {
   const fields = [];
-  if (struct.uint16(0) !== 0) throw new UserError(`the Worker ${name} is no ES module; use \`build\``);
+  if (struct.uint16(0) !== 0) throw new UserError(`the Worker ${name} is not an ES module; use \`build\``);
   fields.push(`modules = ${list(struct.items(WORKER.modules).map((one) => module(one, name, files)))}`);
   fields.push(`compatibilityDate = ${quote(struct.text(WORKER.compatibilityDate))}`);
   const flags = struct.texts(WORKER.compatibilityFlags);
@@ -137,7 +137,7 @@ function serviceValue(struct, files) {
   }
 }
 
-/** The configuration as text; `files` collects what it embeds. */
+/** The configuration as text; `files` collects the embedded files. */
 export function toText(root, files) {
   const services = root.items(CONFIG.services).map((one) => `  (name = ${quote(one.text(SERVICE.name))}, ${serviceValue(one, files)})`);
   const sockets = root.items(CONFIG.sockets).map((one) => `  (name = ${quote(one.text(SOCKET.name))}, address = ${

@@ -6,7 +6,7 @@ import { delimiter, join } from "node:path";
 import { createInterface } from "node:readline";
 import { UserError } from "./project.js";
 
-/** First release whose reader knows KV, D1, queues and assets in a wrangler file. */
+/** First release that supports KV, D1, queues and assets in a wrangler file. */
 const OLDEST_WORKERD = "2026-11-17";
 const READY_TIMEOUT_MS = 20_000;
 
@@ -25,7 +25,7 @@ function onPath(name) {
   return (process.env.PATH ?? "").split(delimiter).map((folder) => join(folder, name)).find((path) => existsSync(path));
 }
 
-/** The path of workerd. @throws {UserError} when there is none, or when it is too old. */
+/** The path of workerd. @throws {UserError} if it is missing or too old. */
 export function findWorkerd(folder) {
   const module = resolveFrom(folder, "workerd");
   const path = process.env.WORKERD ?? module?.default ?? onPath("workerd");
@@ -46,7 +46,7 @@ export function findWholeplate(folder) {
   return path;
 }
 
-/** esbuild has to be reachable for workerd: it bundles the Worker's code. */
+/** workerd needs esbuild to bundle the Worker's code. */
 export function toolPath(folder) {
   const bins = [join(folder, "node_modules", ".bin")];
   for (const base of [join(folder, "package.json"), import.meta.url]) {
@@ -96,9 +96,9 @@ export class Program {
   }
 
   failure(result) {
-    const said = this.lines.slice(-5).join("\n  ");
+    const lastLines = this.lines.slice(-5).join("\n  ");
     const how = result?.error ? result.error.message : result ? `ended with ${result.signal ?? `status ${result.code}`}` : "did not become ready";
-    return `${this.name} ${how}${said ? `:\n  ${said}` : ""}`;
+    return `${this.name} ${how}${lastLines ? `:\n  ${lastLines}` : ""}`;
   }
 
   async stop() {

@@ -1,11 +1,11 @@
-// Reads a project's wrangler.jsonc, wrangler.json or wrangler.toml and sorts its fields: those that workerd's own reader
-// understands, those that this package provides, and those that concern deployment only. Anything else is refused by name.
+// Reads a project's wrangler.jsonc, wrangler.json or wrangler.toml and sorts its fields: those that workerd supports,
+// those that this package provides, and those for deployment only. Any other field is an error that names it.
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { parse as parseJsonc, printParseErrorCode } from "jsonc-parser";
 import { parse as parseToml } from "smol-toml";
 
-/** An error whose message is meant for the user as it stands. */
+/** An error whose message is shown to the user. */
 export class UserError extends Error {}
 
 /** Fields that `workerd compile` reads from a wrangler file. */
@@ -14,7 +14,7 @@ const RUNTIME = new Set([
   "kv_namespaces", "triggers", "queues", "workflows", "d1_databases", "no_bundle", "assets",
 ]);
 
-/** Fields without a meaning on one machine: they describe deployment, logs or the dashboard. */
+/** Fields without a local meaning: they describe deployment, logs or the dashboard. */
 const DEPLOYMENT = new Set([
   "$schema", "account_id", "workers_dev", "preview_urls", "route", "routes", "observability", "logpush", "placement", "limits",
   "upload_source_maps", "keep_vars", "send_metrics", "dev", "minify", "compliance_region", "legacy_env", "first_party_worker",
@@ -23,7 +23,7 @@ const DEPLOYMENT = new Set([
 
 const NAMES = ["wrangler.json", "wrangler.jsonc", "wrangler.toml"];
 
-/** The configuration file of `given`: a file, or a folder that holds one. */
+/** The configuration file of `given`: a file, or a folder that contains one. */
 export function findConfig(given = ".") {
   if (/\.(jsonc?|toml)$/.test(given)) {
     if (!existsSync(given)) throw new UserError(`${given}: there is no such file`);
@@ -67,7 +67,7 @@ function devVars(folder) {
 
 /**
  * @returns {{path: string, folder: string, name: string, runtime: object, imagesBinding: string | null, ignored: string[]}}
- * `runtime` holds the fields for workerd; `ignored` names those that have no meaning here.
+ * `runtime` holds the fields for workerd; `ignored` lists those without a local meaning.
  */
 export function readProject(given, environment) {
   const path = findConfig(given);
@@ -78,7 +78,7 @@ export function readProject(given, environment) {
     const chosen = environments[environment];
     if (!chosen) {
       const known = Object.keys(environments).join(", ") || "none";
-      throw new UserError(`${path}: there is no environment '${environment}' (there is: ${known})`);
+      throw new UserError(`${path}: there is no environment '${environment}' (available: ${known})`);
     }
     // Bindings and variables are not inherited by a named environment; everything else is.
     const inherited = Object.fromEntries(Object.entries(top).filter(([key]) => !NOT_INHERITED.has(key)));
@@ -98,7 +98,7 @@ export function readProject(given, environment) {
   }
   if (refused.length > 0) {
     throw new UserError(`${path}: ${refused.map((key) => `'${key}'`).join(", ")} cannot be run on workerd by this command; ` +
-      "remove it, or put it into an environment that you do not run here");
+      "remove it, or move it to an environment that is not run here");
   }
   const secrets = devVars(folder);
   if (Object.keys(secrets).length > 0) runtime.vars = { ...runtime.vars, ...secrets };

@@ -8,7 +8,7 @@ import { build, workFolder } from "./build.js";
 import { Program, findWholeplate } from "./programs.js";
 import { UserError } from "./project.js";
 
-/** Arguments of `wholeplate serve` behind a Worker on `listen`. The origin is trusted wherever it is. */
+/** Arguments of `wholeplate serve` behind a Worker on `listen`. The origin is trusted at any address. */
 export function wholeplateArguments(socket, listen) {
   return [
     "serve", "--listen", "none", "--unix", socket, "--origin", `http://${listen}`,

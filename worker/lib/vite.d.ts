@@ -2,9 +2,9 @@ import type { Plugin } from "vite";
 import type { Settings } from "wholeplate";
 
 export interface Options {
-  /** A running Wholeplate, as "http://127.0.0.1:8565". Without it the plugin starts one and ends it with the dev server. */
+  /** A running Wholeplate, as "http://127.0.0.1:8565". Without it the plugin starts one and stops it with the dev server. */
   address?: string;
-  /** Settings of the one that is started. */
+  /** Settings of the one that the plugin starts. */
   settings?: Settings;
 }
 

@@ -1,4 +1,4 @@
-// A Vite plugin: `/cdn-cgi/image/` in the dev server, served by Wholeplate. Everything else of the dev server is untouched.
+// A Vite plugin: `/cdn-cgi/image/` in the dev server, served by Wholeplate. The rest of the dev server is unchanged.
 //
 //   import wholeplate from "wholeplate-worker/vite";
 //   export default { plugins: [wholeplate()] };
@@ -14,7 +14,7 @@ function without(headers, names) {
   return Object.fromEntries(Object.entries(headers).filter(([name]) => !names.includes(name)));
 }
 
-/** Passes a request on and its answer back. An answer that breaks off is a broken connection for the browser too. */
+/** Forwards a request and its response. A cut response is a broken connection for the browser too. */
 function proxy(target, req, res) {
   const headers = { ...without(req.headers, [...HOP_BY_HOP, "cf-blob"]), host: req.headers.host ?? req.headers[":authority"] };
   const upstream = request({ ...target, method: req.method, path: req.originalUrl ?? req.url, headers: without(headers, [":authority", ":method", ":path", ":scheme"]) });
@@ -41,8 +41,8 @@ function originOf(server) {
 
 /**
  * @param {{address?: string, settings?: Record<string, unknown>}} options
- *   `address`: a running Wholeplate ("http://127.0.0.1:8565"); without it the plugin starts one and ends it with the dev server.
- *   `settings`: settings for the one that is started, as `start()` of the package `wholeplate` takes them.
+ *   `address`: a running Wholeplate ("http://127.0.0.1:8565"); without it the plugin starts one and stops it with the dev server.
+ *   `settings`: settings for the one that the plugin starts, as for `start()` of the package `wholeplate`.
  */
 export default function wholeplate({ address, settings = {} } = {}) {
   return {
@@ -67,7 +67,7 @@ export default function wholeplate({ address, settings = {} } = {}) {
         target.catch((error) => server.config.logger.error(`wholeplate: ${error.message}`));
         server.httpServer.once("close", () => started?.stop());
       }
-      // Ahead of Vite's own middlewares, which would answer with the page.
+      // Before Vite's own middlewares, which would respond with the page.
       server.middlewares.use((req, res, next) => {
         if (!req.url?.startsWith(PREFIX)) return next();
         target.then(({ hostname, port }) => proxy({ hostname: hostname.replace(/^\[|\]$/g, ""), port }, req, res), next);

@@ -1,4 +1,4 @@
-//! The canvas of an animation: frames are laid over it, shown, and disposed of.
+//! The canvas of an animation: frames are composited onto it, copied out, and disposed of.
 
 use crate::pixels::Plane;
 use crate::{Error, Layout, PlaneRows, Raster, RowSource, Rows};
@@ -29,7 +29,7 @@ impl Rect {
     }
 }
 
-/// What shows through when all is composited: R G B A, straight alpha, clear at first.
+/// The composited canvas: R G B A, straight alpha, initially transparent.
 #[derive(Debug)]
 pub(crate) struct Canvas {
     pub(crate) raster: Raster,
@@ -70,14 +70,14 @@ impl Canvas {
     }
 
     /// A copy of the whole canvas.
-    pub(crate) fn shown(&self, work: &Work) -> Result<Raster, Error> {
+    pub(crate) fn copy(&self, work: &Work) -> Result<Raster, Error> {
         let mut copy = Raster::new(Layout::Rgba, self.raster.width, self.raster.height, work)?;
         copy.data_mut().copy_from_slice(self.raster.data());
         Ok(copy)
     }
 }
 
-/// Lays straight-alpha pixels over others: Porter and Duff's "over".
+/// Composites straight-alpha pixels with Porter and Duff's "over".
 pub(crate) fn blend_over(under: &mut [u8], over: &[u8]) {
     for (u, o) in under.as_chunks_mut::<4>().0.iter_mut().zip(over.as_chunks::<4>().0) {
         match o[3] {
@@ -123,7 +123,7 @@ pub(crate) fn changed(before: &Raster, after: &Raster) -> Rect {
     Rect { x: left as u32, y: top as u32, width: (right - left) as u32, height: (bottom + 1 - top) as u32 }
 }
 
-/// A finished image handed out by rows.
+/// A finished image, yielded by rows.
 #[derive(Debug)]
 pub(crate) struct RasterRows {
     raster: Raster,

@@ -1,4 +1,4 @@
-//! The one small trait behind which every format stands, and the table of formats.
+//! The trait that every format implements, and the table of formats.
 
 mod avif;
 mod bmp;
@@ -16,13 +16,13 @@ mod webp;
 use crate::{Error, Format, Layout, Probe, Raster, RowSink, RowSource, Subsampling};
 use work::Work;
 
-/// What is asked of a decoder.
+/// The settings of a decoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecodeSpec {
-    /// Denominator of scaled decoding: 1, 2, 4 or 8. Decoders that cannot scale are asked for 1 only
+    /// Denominator of scaled decoding: 1, 2, 4 or 8. Decoders that cannot scale support 1 only
     /// (see [`Codec::scales`]). The yielded size is ceil(size / scale).
     pub scale: u32,
-    /// Planar Y Cb Cr (or Gray) is wanted where the file holds it; else interleaved RGB(A).
+    /// Yield planar Y Cb Cr (or Gray) if the file stores it; else interleaved RGB(A).
     pub planar: bool,
 }
 
@@ -34,7 +34,7 @@ pub struct ImageSpec {
     pub height: u32,
 }
 
-/// How JPEG is written.
+/// The coding mode of a JPEG.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum JpegMode {
     Baseline,
@@ -44,29 +44,29 @@ pub enum JpegMode {
 /// EXIF that is written into a JPEG: the TIFF structure, without "Exif\0\0".
 pub type MetadataOut = Vec<u8>;
 
-/// When a PNG gives up colours for its size.
+/// The size limit of a PNG, above which it is quantised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PaletteBound {
     /// A larger file is quantised to fewer colours.
     pub bytes: u64,
-    /// The fewest colours that it is quantised to, 2–256.
+    /// The fewest colours after quantisation, 2–256.
     pub colours: usize,
 }
 
-/// How to encode.
+/// The settings of an encoder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncodeSpec {
     /// 1–100. For WebP 100 = lossless.
     pub quality: u8,
-    /// The quickest settings of the encoder.
+    /// Use the encoder's fastest settings.
     pub fast: bool,
     pub jpeg: JpegMode,
     /// PNG: quantise to a palette of up to 256 colours at `quality`.
     pub palette: bool,
-    /// PNG: a palette if the image has at most 256 colours, which loses nothing; else true colour. No effect beside
+    /// PNG: a palette if the image has at most 256 colours (lossless), else true colour. No effect with
     /// `palette`.
     pub palette_if_exact: bool,
-    /// PNG: how large the file may become before colours are given up. `None`: no limit. Only with `palette_if_exact`.
+    /// PNG: the size above which the file is quantised. `None`: no limit. Only with `palette_if_exact`.
     pub palette_bound: Option<PaletteBound>,
     pub subsampling: Subsampling,
     pub exif: Option<MetadataOut>,
@@ -87,19 +87,19 @@ impl Default for EncodeSpec {
     }
 }
 
-/// How to encode an animation.
+/// The settings of an animation's encoder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AnimationSpec {
     pub width: u32,
     pub height: u32,
     /// 0 = forever.
     pub loops: u32,
-    /// Number of frames to come.
+    /// Number of frames that will be pushed.
     pub frames: u32,
     pub encode: EncodeSpec,
 }
 
-/// One fully composited frame: the whole canvas as it is shown.
+/// One composited frame: the whole canvas.
 #[derive(Debug)]
 pub struct Frame {
     /// `Layout::Rgba`, canvas-sized.
@@ -129,18 +129,18 @@ pub trait FrameSink {
     fn finish(self: Box<Self>) -> Result<Vec<u8>, Error>;
 }
 
-/// A format. Methods that a format cannot do answer [`Error::Unsupported`].
+/// A format. Unsupported methods return [`Error::Unsupported`].
 pub trait Codec: Sync {
     fn format(&self) -> Format;
 
-    /// Reads the header: no pixel is decoded, nothing of the size of the image is allocated. What is kept of the file (an ICC
-    /// profile, EXIF) and every loop over it come out of `work`.
+    /// Reads the header: no pixel is decoded, and no memory in proportion to the image is allocated. `work` bounds the
+    /// metadata that is kept (ICC profile, EXIF) and every loop over the file.
     ///
     /// # Errors
     /// [`Error::Malformed`], [`Error::Truncated`], [`Error::Unsupported`], [`Error::Work`].
     fn probe(&self, bytes: &[u8], work: &Work) -> Result<Probe, Error>;
 
-    /// The layout that [`Codec::decode`] will yield for this file and spec.
+    /// The layout that [`Codec::decode`] yields for this file and spec.
     fn decoded_layout(&self, probe: &Probe, spec: DecodeSpec) -> Layout;
 
     /// Whether the decoder can decode at 1/2, 1/4 and 1/8.
@@ -148,10 +148,10 @@ pub trait Codec: Sync {
         false
     }
 
-    /// Peak bytes that decoding (without the rows handed out) holds, estimated from the header.
+    /// Peak bytes of decoding, without the yielded rows, estimated from the header.
     fn decode_bytes(&self, probe: &Probe, spec: DecodeSpec) -> u64;
 
-    /// CPU time that decoding takes for each pixel of the file, in nanoseconds: an estimate for admission.
+    /// CPU time of decoding for each pixel of the file, in nanoseconds: an estimate for admission.
     fn decode_pixel_ns(&self, spec: DecodeSpec) -> u64;
 
     /// Starts decoding the still image, or the first frame.
@@ -176,34 +176,34 @@ pub trait Codec: Sync {
         _probe: &Probe,
         _work: &'a Work,
     ) -> Result<Box<dyn FrameSource + 'a>, Error> {
-        Err(Error::Unsupported(format!("{} has no animations here", self.format())))
+        Err(Error::Unsupported(format!("{} animations are not supported", self.format())))
     }
 
-    /// The layout the encoder wants for the given input layout (it is asked before rows are made):
-    /// an encoder may prefer planes, may be unable to carry alpha, …
+    /// The layout that the encoder accepts for input offered in another layout, for example planes, or without alpha.
+    /// Called before rows are rendered.
     fn encoded_layout(&self, offered: Layout, _spec: &EncodeSpec) -> Layout {
         offered
     }
 
-    /// Peak bytes that encoding holds, the output included.
+    /// Peak bytes of encoding, including the output.
     fn encode_bytes(&self, _image: ImageSpec, _spec: &EncodeSpec) -> u64 {
         0
     }
 
-    /// Whether the format can be written.
+    /// Whether the format can be encoded.
     fn encodes(&self) -> bool {
         false
     }
 
-    /// CPU time that encoding takes for each pixel, in nanoseconds: an estimate for admission.
+    /// CPU time of encoding for each pixel, in nanoseconds: an estimate for admission.
     fn encode_pixel_ns(&self, _spec: &EncodeSpec) -> u64 {
         0
     }
 
-    /// Starts encoding. `image.layout` is one that [`Codec::encoded_layout`] gave.
+    /// Starts encoding. `image.layout` is a result of [`Codec::encoded_layout`].
     ///
     /// # Errors
-    /// Encoder errors; [`Error::Unsupported`] for formats that are only read, as it is here.
+    /// Encoder errors; [`Error::Unsupported`] (the default) for input-only formats.
     fn encode<'a>(
         &self,
         _image: ImageSpec,
@@ -222,11 +222,11 @@ pub trait Codec: Sync {
         _spec: &AnimationSpec,
         _work: &'a Work,
     ) -> Result<Box<dyn FrameSink + 'a>, Error> {
-        Err(Error::Unsupported(format!("{} has no animations here", self.format())))
+        Err(Error::Unsupported(format!("{} animations are not supported", self.format())))
     }
 }
 
-/// The codec of a format, if this build has one. A new format is one line here and one file.
+/// The codec of a format, if this build has one. A new format needs one line here and one file.
 #[must_use]
 pub fn codec_for(format: Format) -> Option<&'static dyn Codec> {
     match format {

@@ -1,4 +1,4 @@
-//! Which format a file has, by its first bytes.
+//! Format detection by the first bytes of a file.
 
 use crate::Format;
 
@@ -22,7 +22,7 @@ impl Format {
     }
 }
 
-/// Reads the brands of an ISO base media `ftyp` box: AVIF brands win over the generic HEIF ones.
+/// Reads the brands of an ISO base media `ftyp` box: AVIF brands take precedence over the generic HEIF ones.
 fn sniff_isobmff(bytes: &[u8]) -> Option<Format> {
     let declared = u32::from_be_bytes(bytes.get(..4)?.try_into().ok()?) as usize;
     let end = declared.clamp(16, 256).min(bytes.len());

@@ -1,12 +1,12 @@
-//! What can go wrong with a format.
+//! Errors of codecs.
 
 use crate::Format;
 
-/// Why a codec could not do its work.
+/// An error of a codec.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The bytes are no image that this build knows.
+    /// The bytes are not an image of a known format.
     #[error("the file is not an image")]
     NotAnImage,
     /// A known image format that is not accepted, or a feature of one.
@@ -21,7 +21,7 @@ pub enum Error {
     /// More pixels, frames or bytes than a limit allows.
     #[error("{0}")]
     TooLarge(String),
-    /// The request's memory, time or client is gone.
+    /// The memory budget or the deadline is exceeded, or the request was cancelled.
     #[error(transparent)]
     Work(#[from] work::Error),
     /// An encoder refused or failed.

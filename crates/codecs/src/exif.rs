@@ -1,5 +1,5 @@
-//! EXIF: the few tags this project needs out of a TIFF structure, and the structure that is written
-//! into a JPEG. Values are read with bounds checks at each step; nothing in the payload is trusted.
+//! EXIF: the tags that this project needs from a TIFF structure, and the structure that is written
+//! into a JPEG. Every read is bounds-checked; nothing in the payload is trusted.
 //!
 //! Source: Exif 2.32 (CIPA DC-008) §4.6, TIFF 6.0 §2.
 
@@ -13,17 +13,17 @@ const THUMBNAIL_LENGTH: u16 = 0x0202;
 
 const IMAGE_WIDTH: u16 = 0x0100;
 const IMAGE_LENGTH: u16 = 0x0101;
-/// Points at the directory of the camera's own tags.
+/// The pointer to the EXIF directory.
 const EXIF_DIRECTORY: u16 = 0x8769;
 const PIXEL_X_DIMENSION: u16 = 0xA002;
 const PIXEL_Y_DIMENSION: u16 = 0xA003;
 
-/// The TIFF structure behind the prefix that belongs into JPEG, and that some writers put into other formats, too.
+/// The TIFF structure without the prefix of JPEG files, which some writers use in other formats too.
 pub(crate) fn without_prefix(exif: &[u8]) -> &[u8] {
     exif.strip_prefix(b"Exif\0\0").unwrap_or(exif)
 }
 
-/// The orientation that the TIFF structure `exif` asks for; upright if it says nothing sensible.
+/// The orientation in the TIFF structure `exif`; upright if missing or invalid.
 #[must_use]
 pub fn orientation(exif: &[u8]) -> Orientation {
     let read = || {
@@ -43,9 +43,9 @@ pub fn copyright(exif: &[u8]) -> Option<&[u8]> {
     Some(&text[..end])
 }
 
-/// The structure for `metadata=keep`: all of it, but with a neutral orientation (the pixels are
-/// upright by then), with the new width and height where it states them, and without the embedded preview
-/// (it would show the original picture). `None` if `exif` is no TIFF structure.
+/// The structure for `metadata=keep`: complete, but with a neutral orientation (the pixels are
+/// upright), with the new width and height if it gives them, and without the embedded preview
+/// (which shows the original image). `None` if `exif` is not a TIFF structure.
 #[must_use]
 pub fn keep(exif: &[u8], (width, height): (u32, u32)) -> Option<Vec<u8>> {
     let tiff = Tiff::new(exif)?;
@@ -68,7 +68,7 @@ pub fn keep(exif: &[u8], (width, height): (u32, u32)) -> Option<Vec<u8>> {
             pointer.fill(0);
         }
     }
-    // Every entry of a tag: a reader might take the last one.
+    // Every entry of a tag, because a reader might use the last one.
     for entry in tiff.entries(first) {
         match entry.tag {
             ORIENTATION => tiff.put(&mut out, entry, 1),
@@ -78,7 +78,7 @@ pub fn keep(exif: &[u8], (width, height): (u32, u32)) -> Option<Vec<u8>> {
         }
     }
     let camera = tiff.find(first, EXIF_DIRECTORY).and_then(|e| tiff.number(e)).map(|at| at as usize);
-    // A pointer that leads into the header or back to the first directory is nonsense.
+    // A pointer into the header or to the first directory is invalid.
     if let Some(camera) = camera.filter(|&at| at >= 8 && at != first) {
         for entry in tiff.entries(camera) {
             match entry.tag {
@@ -184,7 +184,7 @@ mod tests {
 
     // URL-076
     #[test]
-    fn url_076_what_is_kept_does_not_rotate_again_and_shows_no_old_preview() {
+    fn url_076_kept_exif_has_no_rotation_and_no_preview() {
         for little in [false, true] {
             let exif = sample(little);
             let kept = keep(&exif, (640, 480)).unwrap();
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn url_128_what_is_kept_states_the_new_size() {
+    fn url_128_kept_exif_states_the_new_size() {
         for little in [false, true] {
             for kind in [3, 4] {
                 let mut w = Writer {

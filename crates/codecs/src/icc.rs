@@ -1,5 +1,5 @@
-//! ICC profiles: putting the pieces of a file together, and telling whether a profile is sRGB, so
-//! that no conversion is needed.
+//! ICC profiles: their colour space, whether a profile is sRGB, so that no conversion is needed, and the curve of
+//! grey profiles.
 //!
 //! Source: ICC.1:2022 §7 (header, tag table), §10.6 (`curv`), §10.18 (`para`), §10.31 (`XYZ `);
 //! IEC 61966-2-1 for the curve of sRGB.
@@ -13,8 +13,8 @@ pub(crate) const MAX_PROFILE: usize = 4 << 20;
 /// ICC.1:2022 defines some 60 tags.
 const MAX_TAGS: usize = 100;
 
-/// The colour of `samples` that come with `profile`: sRGB, or the profile where it says otherwise. A profile for other
-/// samples than the file has is ignored, as browsers do.
+/// The colour space of `samples` with `profile`: sRGB, or the profile if it differs from sRGB. A profile for another
+/// colour model than the file's is ignored, as in browsers.
 ///
 /// # Errors
 /// [`Error::Work`].
@@ -37,13 +37,13 @@ pub(crate) fn colour(
     Ok(Colour::Icc(Metadata::copy(profile, work)?))
 }
 
-/// What a file with a profile beyond [`MAX_PROFILE`] is taken for.
+/// The colour space of a file with a profile beyond [`MAX_PROFILE`].
 pub(crate) fn too_large(warnings: &mut Vec<&'static str>) -> Colour {
     warnings.push("the colour profile has more than 4 MiB and was left out");
     Colour::Srgb
 }
 
-/// The colour space of a profile's device side, or `None` if this is no profile.
+/// The colour model of a profile's device side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Space {
     Rgb,
@@ -52,7 +52,7 @@ pub enum Space {
     Other,
 }
 
-/// What kind of samples `profile` describes; `None` if it is not a profile.
+/// The colour model that `profile` describes; `None` if it is not a profile.
 #[must_use]
 pub fn space(profile: &[u8]) -> Option<Space> {
     if profile.len() < 132 || profile.get(36..40)? != b"acsp" {
@@ -67,7 +67,7 @@ pub fn space(profile: &[u8]) -> Option<Space> {
 }
 
 /// Whether `profile` describes sRGB closely enough (primaries within 0.002, curve within half a
-/// step of 8 bits) that pixels may be taken as they are.
+/// step of 8 bits) that pixels need no conversion.
 #[must_use]
 pub fn is_srgb(profile: &[u8]) -> bool {
     if space(profile) != Some(Space::Rgb) || tag(profile, *b"A2B0").is_some() {
@@ -90,8 +90,8 @@ pub fn is_srgb(profile: &[u8]) -> bool {
             .all(|name| tag(profile, name).and_then(Curve::read).is_some_and(|c| c.is_srgb()))
 }
 
-/// Whether each tag stands once in the table, and there are no more than a profile can have. The library that converts
-/// colours reads every entry: one table of 4 MB, named 300,000 times, takes it minutes.
+/// Whether each tag occurs once in the table, and there are not too many. The library that converts colours
+/// reads every entry: a curve of 4 MB with 300,000 entries takes minutes.
 fn has_plausible_tags(profile: &[u8]) -> bool {
     let Some(count) = u32_at(profile, 128).map(|n| n as usize).filter(|&n| n <= MAX_TAGS) else {
         return false;
@@ -208,9 +208,9 @@ fn luminance(lightness: f64) -> f64 {
     if l > 8.0 { ((l + 16.0) / 116.0).powi(3) } else { l * 27.0 / 24389.0 }
 }
 
-/// What each 8-bit sample of a grey profile is in sRGB; `None` where `profile` is no grey profile with a curve. The
-/// curve leads to luminance relative to white (ICC.1:2022 §8.5.2, F.2), which is the same in any white point; in a profile that
-/// connects by CIELAB, to lightness.
+/// The sRGB value of each 8-bit sample of a grey profile; `None` if `profile` is not a grey profile with a curve. The
+/// curve gives luminance relative to white (ICC.1:2022 §8.5.2, F.2), which does not depend on the white point. In a profile
+/// with CIELAB as its connection space it gives lightness.
 #[must_use]
 pub fn gray_to_srgb(profile: &[u8]) -> Option<[u8; 256]> {
     let curve = Curve::read(tag(profile, *b"kTRC").filter(|_| space(profile) == Some(Space::Gray))?)?;
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn srgb_is_told_from_other_profiles() {
+    fn srgb_is_distinguished_from_other_profiles() {
         let curve = para(&[2.4, 1.0 / 1.055, 0.055 / 1.055, 1.0 / 12.92, 0.04045], 3);
         assert!(is_srgb(&profile(SRGB, &curve)));
         assert!(!is_srgb(&profile(P3, &curve)));
@@ -310,16 +310,16 @@ mod tests {
         out
     }
 
-    // URL-128: grey profiles were read, and then left out. The values are Little CMS's.
+    // URL-128: grey profiles were parsed and then ignored. The values are from Little CMS.
     #[test]
-    fn grey_samples_go_through_their_curve() {
+    fn the_curve_of_grey_profiles_is_applied() {
         let linear = gray_to_srgb(&gray(b"curv\0\0\0\0\0\0\0\0")).unwrap();
         assert_eq!([0, 32, 64, 128, 255].map(|i: usize| linear[i]), [0, 99, 137, 188, 255]);
         let mut steep = b"curv\0\0\0\0\0\0\0\x01".to_vec();
         steep.extend_from_slice(&(3_u16 << 8).to_be_bytes());
         let steep = gray_to_srgb(&gray(&steep)).unwrap();
         assert!(steep[64] < 64 && steep[0] == 0 && steep[255] == 255);
-        // Lightness in equal steps: samples 32, 64, 128 and 192, as Little CMS has them.
+        // Lightness in equal steps: samples 32, 64, 128 and 192, from Little CMS.
         let mut lightness = gray(b"curv\0\0\0\0\0\0\0\0");
         lightness[20..24].copy_from_slice(b"Lab ");
         let lightness = gray_to_srgb(&lightness).unwrap();

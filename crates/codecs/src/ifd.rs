@@ -1,4 +1,4 @@
-//! The directories of a TIFF structure, as TIFF files and EXIF have it. Values are read with bounds checks at each step.
+//! The directories of a TIFF structure, in TIFF files and EXIF. Every read is bounds-checked.
 //!
 //! Source: TIFF 6.0 §2.
 
@@ -80,7 +80,7 @@ impl<'a> Tiff<'a> {
     }
 
     /// Writes a single SHORT or LONG number over an entry's value in `out`, a copy of this structure. A value of
-    /// another type or count is made a SHORT, or a LONG where it does not fit.
+    /// another type or count becomes a SHORT, or a LONG if the number is too large.
     pub(crate) fn put(self, out: &mut [u8], entry: Entry, number: u32) {
         let short = u16::try_from(number).ok().filter(|_| entry.kind != LONG);
         let (kind, value) = match (short, self.little) {

@@ -1,9 +1,9 @@
-//! Image formats behind one small trait: what a file is ([`Probe`]), its pixels by rows
-//! ([`RowSource`]), a file from rows ([`RowSink`]), and animations frame by frame.
+//! Image formats behind one trait: headers ([`Probe`]), decoding by rows
+//! ([`RowSource`]), encoding by rows ([`RowSink`]), and animations frame by frame.
 //!
-//! This crate is where foreign code and `unsafe` live. It knows no geometry beyond what a decoder
-//! can do by itself (scaled decoding, leaving rows out), no files and no HTTP. Every buffer
-//! takes its bytes from the [`Budget`](work::Budget) of the request's [`Work`](work::Work).
+//! This crate contains the bindings to C libraries. It knows no geometry beyond the abilities of decoders
+//! (scaled decoding), no files and no HTTP. Every buffer reserves its bytes in the
+//! [`Budget`](work::Budget) of the request's [`Work`](work::Work).
 
 mod canvas;
 mod detect;

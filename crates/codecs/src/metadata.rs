@@ -1,4 +1,4 @@
-//! Bytes that are taken over from a file: ICC profiles, EXIF.
+//! Metadata copied from a file: ICC profiles, EXIF.
 
 use std::fmt;
 use std::ops::Deref;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use work::{Error, Reservation, Work};
 
-/// A copy of a part of a file. It counts in the budget of its request until the last clone is dropped; clones are cheap.
+/// A copy of a part of a file. Its bytes are reserved in the request's budget until the last clone is dropped; clones are cheap.
 #[derive(Clone)]
 pub struct Metadata(Arc<Held>);
 
@@ -16,7 +16,7 @@ struct Held {
 }
 
 impl Metadata {
-    /// Copies `bytes`, whose memory is taken from the budget first.
+    /// Copies `bytes`, after reserving their memory.
     ///
     /// # Errors
     /// [`Error::MemoryBudget`].

@@ -1,10 +1,10 @@
-//! Pixels in memory: one or three planes of 8-bit samples whose bytes come from a budget.
+//! Pixels in memory: one or three planes of 8-bit samples, reserved in a budget.
 
 use crate::Error;
 use work::{Reservation, Work};
 
-/// How the samples of an image are laid out. All samples are 8 bits; colours are sRGB unless a
-/// stage says otherwise; alpha is straight (not premultiplied).
+/// The layout of an image's samples. All samples have 8 bits; colours are sRGB unless documented
+/// otherwise; alpha is straight (not premultiplied).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Layout {
     /// One plane, one channel.
@@ -19,7 +19,7 @@ pub enum Layout {
     Ycc(Subsampling),
 }
 
-/// How many luma samples share one chroma sample.
+/// Chroma subsampling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Subsampling {
     S444,
@@ -91,7 +91,7 @@ impl Layout {
         }
     }
 
-    /// Bytes that a whole image of this layout takes.
+    /// Bytes of a whole image in this layout.
     #[must_use]
     pub const fn bytes(self, width: u32, height: u32) -> u64 {
         let mut sum = 0;
@@ -119,7 +119,7 @@ impl Plane {
     /// A zeroed plane whose bytes are reserved first.
     ///
     /// # Errors
-    /// [`Error::Work`] when the request may not use that much.
+    /// [`Error::Work`] if it exceeds the budget.
     pub fn new(width: u32, height: u32, channels: usize, work: &Work) -> Result<Self, Error> {
         let bytes = width as usize * height as usize * channels;
         let held = work.take(bytes)?;

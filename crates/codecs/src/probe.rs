@@ -1,8 +1,8 @@
-//! What a header says, before a pixel is decoded.
+//! The header of an image.
 
 use crate::{Format, Metadata, Subsampling};
 
-/// EXIF orientation, 1–8: what has to be done to the stored pixels to see them upright.
+/// EXIF orientation, 1–8: the operation that makes the stored pixels upright.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Orientation {
     #[default]
@@ -36,17 +36,17 @@ impl Orientation {
         }
     }
 
-    /// Whether width and height change places.
+    /// Whether width and height are swapped.
     #[must_use]
     pub const fn swaps_axes(self) -> bool {
         matches!(self, Self::Transpose | Self::Rotate90 | Self::Transverse | Self::Rotate270)
     }
 }
 
-/// The colour space that the stored pixels are in.
+/// The colour space of the stored pixels.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Colour {
-    /// sRGB, or nothing said.
+    /// sRGB, or unspecified.
     #[default]
     Srgb,
     /// An ICC profile, as embedded.
@@ -63,26 +63,26 @@ pub struct Animation {
     pub loops: u32,
 }
 
-/// What the header says.
+/// The parsed header of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
     pub format: Format,
     /// Stored width and height, before orientation.
     pub width: u32,
     pub height: u32,
-    /// Whether the file can carry transparency (an alpha channel, a transparent palette entry).
+    /// Whether the file can contain transparency (an alpha channel, a transparent palette entry).
     pub alpha: bool,
     pub orientation: Orientation,
     pub colour: Colour,
     /// More than one frame.
     pub animation: Option<Animation>,
-    /// An animation of which the first picture alone is read.
+    /// An animation of which only the first picture is decoded.
     pub first_of_many: bool,
     /// Few colours: a palette image, for which PNG suits better than JPEG.
     pub palette: bool,
-    /// PNG with a palette: the number of entries that its indices can name, 2, 4, 16 or 256.
+    /// PNG with a palette: the number of entries that its index depth allows, 2, 4, 16 or 256.
     pub palette_entries: Option<u16>,
-    /// JPEG: planes can be taken as they are (YCbCr or grey).
+    /// JPEG: planes can be used directly (YCbCr or grey).
     pub subsampling: Option<Subsampling>,
     /// JPEG: progressive files need their coefficients in memory (2 bytes a sample).
     pub progressive: bool,
@@ -92,17 +92,17 @@ pub struct Probe {
     pub bit_depth: u8,
     /// C M Y K (or YCCK) samples.
     pub cmyk: bool,
-    /// Interlaced or otherwise in need of the whole bitmap while decoding.
+    /// Decoding needs the whole bitmap, as for interlaced files.
     pub whole_bitmap: bool,
     /// EXIF payload (the TIFF structure, without "Exif\0\0"), JPEG only.
     pub exif: Option<Metadata>,
-    /// Faults of the file that do not touch its image, and what was assumed because of them.
+    /// Faults of the file that do not affect its image, and the assumptions made.
     pub warnings: Vec<&'static str>,
     pub file_size: u64,
 }
 
 impl Probe {
-    /// A probe with nothing but the essentials set.
+    /// A probe with default values for all other fields.
     #[must_use]
     pub fn new(format: Format, width: u32, height: u32, file_size: usize) -> Self {
         Self {
@@ -128,7 +128,7 @@ impl Probe {
         }
     }
 
-    /// Width and height as a viewer sees them.
+    /// Width and height of the upright image.
     #[must_use]
     pub fn oriented_size(&self) -> (u32, u32) {
         if self.orientation.swaps_axes() { (self.height, self.width) } else { (self.width, self.height) }

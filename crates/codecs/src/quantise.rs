@@ -1,19 +1,19 @@
-//! From true colour to a palette: which colours an image gets, and which index each pixel gets.
+//! Quantisation from true colour to a palette: the choice of colours, and the mapping of pixels to indices.
 //!
 //! Up to `limit` distinct colours are kept exactly. More are gathered into cells of a coarse colour
-//! cube, whose means `quantizr` clusters; a few ten thousand weighted points stand for any number of pixels.
+//! cube, whose means `quantizr` clusters; some ten thousand weighted points represent any number of pixels.
 //! Pixels are then mapped with error diffusion (R. Floyd, L. Steinberg 1976, walked in a serpentine) and a
-//! table of nearest entries that fills itself as cells are met.
+//! lazily filled table of nearest entries.
 
 use std::collections::HashMap;
 
 use crate::Error;
 use work::{Reservation, Work};
 
-/// Colours that are counted one by one.
+/// Most colours that are counted individually.
 pub const MOST_COUNTED: usize = 1 << 15;
 
-/// What transparency a palette can hold.
+/// The transparency that a palette supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PaletteAlpha {
     /// Every entry has its own alpha (PNG).
@@ -27,7 +27,7 @@ pub enum PaletteAlpha {
 pub struct Palette {
     /// R G B A, straight alpha; a clear entry is 0 0 0 0 and comes first.
     pub colours: Vec<[u8; 4]>,
-    /// Whether every colour of the image is in it, so that mapping loses nothing.
+    /// Whether it contains every colour of the image, so that mapping is lossless.
     pub exact: bool,
     alpha: PaletteAlpha,
 }
@@ -42,7 +42,7 @@ pub struct Indexed {
 
 /// Chooses a palette of at most `limit` (2–256) colours and maps an R G B A image to it.
 ///
-/// `dither` is the share of the error that is handed on, 0.0 (none) to 1.0.
+/// `dither` is the fraction of the error that is diffused, 0.0 (none) to 1.0.
 ///
 /// # Errors
 /// Budget, deadline, cancellation.
@@ -75,11 +75,11 @@ impl Palette {
             return Ok(Self { colours, exact: true, alpha });
         }
         work.check()?;
-        Census::take(rgba, alpha, work)?.palette(limit, alpha)
+        Histogram::take(rgba, alpha, work)?.palette(limit, alpha)
     }
 
-    /// The `limit` most frequent colours of these R G B A pixels: for drawings, whose flat colours stay what they are. `None`
-    /// where there are more than [`MOST_COUNTED`] colours.
+    /// The `limit` most frequent colours of these R G B A pixels: for drawings, whose flat colours do not change. `None`
+    /// if there are more than [`MOST_COUNTED`] colours.
     ///
     /// # Errors
     /// Budget, deadline, cancellation.
@@ -121,7 +121,7 @@ impl Palette {
     }
 }
 
-/// A pixel as the palette sees it.
+/// A pixel normalised for the palette's kind of alpha.
 fn normal(pixel: [u8; 4], alpha: PaletteAlpha) -> [u8; 4] {
     let [r, g, b, a] = pixel;
     match alpha {
@@ -164,7 +164,7 @@ impl ColourSet {
         Self { slots: vec![0; 1024], colours: Vec::with_capacity(limit), limit }
     }
 
-    /// The index of a colour, which is added if it is new; `None` beyond the limit.
+    /// The index of a colour, added if new; `None` beyond the limit.
     pub(crate) fn index(&mut self, colour: [u8; 4]) -> Option<u8> {
         let mut at = (u32::from_le_bytes(colour).wrapping_mul(0x9E37_79B1) >> 22) as usize;
         // At most 256 of 1024 slots are in use, so a free one is found.
@@ -190,19 +190,19 @@ struct Cell {
     sum: [u32; 4],
 }
 
-/// How often each region of the colour cube occurs, and its mean colour.
-struct Census {
+/// The number of pixels in each cell of the colour cube, and their mean colour.
+struct Histogram {
     cells: Vec<Cell>,
     clear: u32,
     _held: Reservation,
 }
 
-/// Pixels that a census looks at, at the most: larger images are sampled by rows of this many parts.
-const CENSUS_PIXELS: usize = 1 << 22;
-/// Weighted points that stand for the image when clustering.
+/// Most pixels counted in a histogram: larger images are sampled by rows.
+const SAMPLED_PIXELS: usize = 1 << 22;
+/// Weighted points that represent the image in clustering.
 const POINTS: u64 = 1 << 15;
 
-impl Census {
+impl Histogram {
     fn take(rgba: &[u8], alpha: PaletteAlpha, work: &Work) -> Result<Self, Error> {
         let bits = match alpha {
             PaletteAlpha::Full => 18,
@@ -212,7 +212,7 @@ impl Census {
         let mut cells = vec![Cell::default(); 1 << bits];
         let mut clear = 0_u32;
         let pixels = rgba.as_chunks::<4>().0;
-        let step = pixels.len().div_ceil(CENSUS_PIXELS).max(1);
+        let step = pixels.len().div_ceil(SAMPLED_PIXELS).max(1);
         for (i, block) in pixels.chunks(4096).enumerate() {
             if i % 64 == 0 {
                 work.check()?;
@@ -273,7 +273,7 @@ impl Census {
     }
 }
 
-/// Maps pixels to the nearest entries of one palette; the table of answers is kept between images.
+/// Maps pixels to the nearest entries of one palette; the table of results is reused between images.
 #[derive(Debug)]
 pub struct Mapper {
     pub palette: Palette,
@@ -286,7 +286,7 @@ pub struct Mapper {
 }
 
 const NEAR_BITS: u32 = 18;
-/// A channel value that no colour is near to; four squared distances to it still fit an i32.
+/// A channel value far from all colours; four squared distances to it still fit an i32.
 const FAR: i32 = 16384;
 
 impl Mapper {
@@ -301,14 +301,14 @@ impl Mapper {
             if palette.alpha == PaletteAlpha::OneBit && colour[3] == 0 {
                 continue;
             }
-            for (channel, v) in weighted.iter_mut().zip(weigh(colour.map(i32::from))) {
+            for (channel, v) in weighted.iter_mut().zip(alpha_weighted(colour.map(i32::from))) {
                 channel[i] = v;
             }
         }
         Ok(Self { palette, weighted, clear, near: vec![0; 1 << NEAR_BITS], _held: held })
     }
 
-    /// The entry nearest to a colour, of the cell that the colour lies in.
+    /// The entry nearest to the centre of the colour's cell.
     fn nearest(&mut self, colour: [i32; 4]) -> usize {
         let [r, g, b, a] = colour;
         let (key, centre) = match self.palette.alpha {
@@ -317,13 +317,13 @@ impl Mapper {
             }
             PaletteAlpha::Full => (
                 (r >> 3) << 10 | (g >> 3) << 5 | b >> 3 | (a >> 5) << 15,
-                // The ends of the alpha scale are what most pixels have: they stay what they are.
+                // Opaque and transparent are the most frequent alphas and are kept exact.
                 [r & !7 | 4, g & !7 | 4, b & !7 | 4, if a >= 248 { 255 } else { a & !31 | 16 }],
             ),
         };
         let slot = &mut self.near[key as usize];
         if *slot == 0 {
-            let wanted = weigh(centre);
+            let wanted = alpha_weighted(centre);
             let mut distances = [0_i32; 256];
             for (channel, w) in self.weighted.iter().zip(wanted) {
                 for (d, v) in distances.iter_mut().zip(channel) {
@@ -336,9 +336,9 @@ impl Mapper {
         *slot as usize - 1
     }
 
-    /// Mean squared distance (over R, G and B together) between pixels and their entries, of a sample of
-    /// the pixels; `None` when a pixel is clear and the palette has no clear entry.
-    pub fn misfit(&mut self, rgba: &[u8]) -> Option<f32> {
+    /// Mean squared distance (over R, G and B together) between pixels and their entries, over a sample of
+    /// the pixels; `None` if a pixel is transparent and the palette has no transparent entry.
+    pub fn mean_error(&mut self, rgba: &[u8]) -> Option<f32> {
         let pixels = rgba.as_chunks::<4>().0;
         let step = (pixels.len() / 8192).max(1) | 1;
         let (mut sum, mut count) = (0_u64, 0_u32);
@@ -357,8 +357,8 @@ impl Mapper {
         Some(sum as f32 / count.max(1) as f32)
     }
 
-    /// Writes the index of each R G B A pixel. Pixels that the palette holds exactly get their own
-    /// entry; `dither` is the share of the error handed on to the neighbours.
+    /// Writes the index of each R G B A pixel. Pixels whose colour is in the palette get that
+    /// entry; `dither` is the fraction of the error that is diffused to the neighbours.
     ///
     /// # Errors
     /// Budget (a few rows), deadline, cancellation.
@@ -389,7 +389,7 @@ impl Mapper {
             if y % 2 == 0 {
                 self.map_row(row.iter().zip(out), strength, &mut here, &mut below);
             } else {
-                // The serpentine: the margins mirror each other, so that the row may simply be read backwards.
+                // Serpentine order: the margins are symmetric, so that the row can be reversed.
                 here.reverse();
                 self.map_row(row.iter().rev().zip(out.iter_mut().rev()), strength, &mut here, &mut below);
                 below.reverse();
@@ -409,7 +409,7 @@ impl Mapper {
         below: &mut [[i32; 4]],
     ) {
         let alpha = self.palette.alpha;
-        // What the pixel before gives to this one, and what has gathered below it and below this one.
+        // The error from the previous pixel, and the sums below that pixel and below this one.
         let (mut ahead, mut left, mut middle) = ([0; 4], [0; 4], [0; 4]);
         for ((pixel, out), (taken, given)) in pixels.zip(here[1..].iter().zip(below.iter_mut())) {
             let colour = normal(*pixel, alpha);
@@ -438,7 +438,7 @@ impl Mapper {
                 middle[c] = error[c];
             }
         }
-        // The two places that the last pixel reached: its own, and the margin, which nobody reads.
+        // The last pixel's own position; the margin after it is not used.
         let last = below.len() - 2;
         below[last] = left;
     }
@@ -459,8 +459,8 @@ impl Mapper {
     }
 }
 
-/// Colours count as much as their alpha lets them be seen.
-fn weigh(colour: [i32; 4]) -> [i32; 4] {
+/// Colours weighted by their alpha.
+fn alpha_weighted(colour: [i32; 4]) -> [i32; 4] {
     let [r, g, b, a] = colour;
     [r * a / 255, g * a / 255, b * a / 255, a]
 }
@@ -507,7 +507,7 @@ mod tests {
         let pixels = gradient(128, 96);
         let out = quantise(&pixels, 128, 96, 256, PaletteAlpha::OneBit, 1.0, &work()).unwrap();
         assert!(out.palette.len() <= 256);
-        // Means over 8 × 8 pixels: that is what dithering keeps.
+        // Dithering preserves means, here over 8 × 8 pixels.
         for by in 0..12 {
             for bx in 0..16 {
                 for c in 0..3 {

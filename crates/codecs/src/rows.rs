@@ -1,4 +1,4 @@
-//! Images as they flow: groups of rows, pulled from a decoder and pushed through to an encoder,
+//! Images by rows: groups of rows are pulled from a decoder and pushed to an encoder,
 //! so that no stage needs the whole bitmap.
 
 use crate::{Error, Layout, Raster, pixels::Plane};
@@ -6,7 +6,7 @@ use crate::{Error, Layout, Raster, pixels::Plane};
 /// Consecutive rows of one plane.
 #[derive(Debug, Clone, Copy)]
 pub struct PlaneRows<'a> {
-    /// Index of the first row within its plane. Rows come in order, without gaps.
+    /// Index of the first row within its plane. Rows are in order, without gaps.
     pub first: u32,
     /// Number of rows; 0 is allowed (chroma may lag behind luma).
     pub count: u32,
@@ -14,7 +14,7 @@ pub struct PlaneRows<'a> {
     pub data: &'a [u8],
 }
 
-/// No layout has more planes.
+/// Most planes of a layout.
 const MAX_PLANES: usize = 3;
 
 /// Consecutive rows of an image: one entry for each plane of its layout.
@@ -68,13 +68,13 @@ pub trait RowSource {
     fn next_rows(&mut self) -> Result<Option<Rows<'_>>, Error>;
 }
 
-/// What takes rows: a stage of the pipeline, or an encoder.
+/// A receiver of rows: a stage of the pipeline, or an encoder.
 pub trait RowSink {
     /// # Errors
     /// Budget, deadline or encoder errors.
     fn push(&mut self, rows: Rows<'_>) -> Result<(), Error>;
 
-    /// Says that the last row has been pushed and gives the finished file.
+    /// Finishes the file after the last row.
     ///
     /// # Errors
     /// Encoder errors; rows missing.

@@ -1,10 +1,10 @@
-//! A file without its metadata, its coded pixels unchanged.
+//! Removes the metadata of a file without changing its coded pixels.
 
 use crate::{Error, Format};
 use work::Work;
 
-/// `bytes` without metadata, and with `exif` (JPEG only) instead; `None` where the format or the file is not one of which
-/// that can be said. Chunks that change colours are metadata that cannot be left out: a PNG that has one gives `None`.
+/// `bytes` without metadata, and with `exif` (JPEG only) instead; `None` if the format or the file does not allow that.
+/// Chunks that affect colours cannot be removed: a PNG with one gives `None`.
 ///
 /// # Errors
 /// Budget.
@@ -40,12 +40,12 @@ fn app1(exif: &[u8]) -> Vec<u8> {
     [&[0xFF, 0xE1][..], &length.to_be_bytes(), NAME, exif].concat()
 }
 
-/// The segments and scans that the pixels need, and how many of them come before EXIF: the start, and JFIF.
+/// The segments and scans that the pixels need, and the number of those before EXIF: the start, and JFIF.
 fn jpeg(bytes: &[u8]) -> Option<(Vec<&[u8]>, usize)> {
     let (mut at, mut head) = (2, 1);
     let mut parts = vec![bytes.get(..2).filter(|start| *start == [0xFF, 0xD8])?];
     loop {
-        // Fill bytes may stand before a marker.
+        // Fill bytes may precede a marker.
         while bytes.get(at..at + 2)? == [0xFF, 0xFF] {
             at += 1;
         }
@@ -57,7 +57,7 @@ fn jpeg(bytes: &[u8]) -> Option<(Vec<&[u8]>, usize)> {
         let length = bytes.get(at + 2..at + 4)?;
         let mut end = at + 2 + usize::from(u16::from_be_bytes([length[0], length[1]]));
         match marker {
-            // JFIF and Adobe say what the components mean.
+            // JFIF and Adobe segments define the meaning of the components.
             0xE0 if parts.len() == 1 => {
                 parts.push(bytes.get(at..end)?);
                 head = 2;
@@ -97,7 +97,7 @@ fn png(bytes: &[u8]) -> Option<(Vec<&[u8]>, usize)> {
             }
             b"IHDR" | b"PLTE" | b"tRNS" | b"IDAT" => parts.push(chunk),
             b"gAMA" | b"cHRM" | b"iCCP" | b"cICP" | b"mDCV" | b"cLLI" => return None,
-            // Other critical chunks are unknown; ancillary ones begin with a small letter.
+            // Other critical chunks are unknown; ancillary ones begin with a lower-case letter.
             name if name[0].is_ascii_uppercase() => return None,
             _ => {}
         }

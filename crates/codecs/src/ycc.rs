@@ -1,4 +1,4 @@
-//! Between R G B and Y Cb Cr: BT.601, in full range (JFIF) or limited range ("studio swing").
+//! Conversion between R G B and Y Cb Cr: BT.601, in full range (JFIF) or limited range ("studio swing").
 //!
 //! Encoders of 4:2:0 formats gather their planes here while rows arrive, so that the interleaved
 //! bitmap is never held.
@@ -16,22 +16,22 @@ pub(crate) enum Range {
     Limited,
 }
 
-/// Table that takes full-range luma to limited range.
+/// Table from full-range luma to limited range.
 pub(crate) fn luma_to_limited() -> [u8; 256] {
     std::array::from_fn(|v| (16 + (v * 219 + 127) / 255) as u8)
 }
 
-/// Table that takes full-range chroma to limited range.
+/// Table from full-range chroma to limited range.
 pub(crate) fn chroma_to_limited() -> [u8; 256] {
     std::array::from_fn(|v| scale_chroma(v as i32, 224, 255))
 }
 
-/// Table that takes limited-range luma to full range; values outside the range are clamped.
+/// Table from limited-range luma to full range; values outside the range are clamped.
 pub(crate) fn luma_to_full() -> [u8; 256] {
     std::array::from_fn(|v| (((v as i32 - 16) * 255 + 109).div_euclid(219)).clamp(0, 255) as u8)
 }
 
-/// Table that takes limited-range chroma to full range.
+/// Table from limited-range chroma to full range.
 pub(crate) fn chroma_to_full() -> [u8; 256] {
     std::array::from_fn(|v| scale_chroma(v as i32, 255, 224))
 }
@@ -54,7 +54,7 @@ const FULL: Weights =
 const LIMITED: Weights =
     Weights { y: [16829, 33039, 6416], cb: [-9714, -19070, 28784], cr: [28784, -24103, -4681], y_offset: 16 };
 
-/// Gathers an image of any layout into 4:2:0 planes and, when there is one, a plane of alpha.
+/// Gathers an image of any layout into 4:2:0 planes and, with alpha, a plane of alpha.
 pub(crate) struct Gather420 {
     layout: Layout,
     range: Range,
@@ -67,7 +67,7 @@ pub(crate) struct Gather420 {
     pub(crate) alpha: Option<Plane>,
     /// Whether any alpha was below 255.
     pub(crate) translucent: bool,
-    /// The even row that waits for its odd one.
+    /// The buffered even row, until its odd row arrives.
     pending: Vec<u8>,
     /// Whether that row has no alpha below 255.
     pending_opaque: bool,
@@ -152,7 +152,7 @@ impl Gather420 {
         Ok(())
     }
 
-    /// Ends the image: the chroma of a last odd row is made from that row alone.
+    /// Finishes the image: the chroma of a last single row is computed from that row alone.
     ///
     /// # Errors
     /// [`Error::Unsupported`] when rows are missing.
@@ -231,7 +231,7 @@ impl Gather420 {
             _ => 0,
         };
         for x in first..cb.len() {
-            // The last column of an odd width stands for two.
+            // The last column of an odd width counts twice.
             let (p, q) = if x < pairs { (x * 2 * n, (x * 2 + 1) * n) } else { (x * 2 * n, x * 2 * n) };
             let quad = [&above[p..p + n], &above[q..q + n], &below[p..p + n], &below[q..q + n]];
             let weight: i32 = if n == 4 { quad.iter().map(|p| i32::from(p[3])).sum() } else { 0 };
@@ -250,12 +250,12 @@ impl Gather420 {
     }
 }
 
-/// The code value of the mean of four pixels, from their sum: hence 18 bits.
+/// The code value of the mean of four pixels, from their sum: 16 + 2 bits.
 fn chroma_code(k: &[i32; 3], s: [i32; 3]) -> u8 {
     ((k[0] * s[0] + k[1] * s[1] + k[2] * s[2] + (128 << 18) + (1 << 17)) >> 18).clamp(0, 255) as u8
 }
 
-/// Chroma of all whole pairs of columns, in a loop that the compiler vectorises. Gives their number.
+/// Chroma of all whole pairs of columns, in a loop that the compiler vectorises. Returns their number.
 fn opaque_chroma<const N: usize>(
     w: &Weights,
     above: &[u8],
@@ -282,7 +282,7 @@ fn copy_mapped(plane: &mut Plane, part: &PlaneRows<'_>, table: &[u8; 256]) -> Re
         .data
         .get_mut(from..from + part.count as usize * stride)
         .filter(|out| out.len() == part.data.len())
-        .ok_or_else(|| Error::Unsupported("rows that do not fit the announced image".to_owned()))?;
+        .ok_or_else(|| Error::Unsupported("rows that do not match the announced image".to_owned()))?;
     for (o, &v) in out.iter_mut().zip(part.data) {
         *o = table[v as usize];
     }
@@ -307,9 +307,9 @@ mod tests {
         }
     }
 
-    /// Opaque rows take another way than those with alpha, and come to the same.
+    /// The fast path for opaque rows gives the same result as the general one.
     #[test]
-    fn opaque_rows_have_the_chroma_of_any_other() {
+    fn opaque_rows_have_the_same_chroma_as_others() {
         for (width, height) in [(1, 1), (2, 2), (7, 5), (64, 3)] {
             let pixels: Vec<[u8; 3]> = (0..width * height)
                 .map(|i: u32| [(i * 37) as u8, (i * 91 + 5) as u8, (i * 13 + 200) as u8])

@@ -1,13 +1,13 @@
-//! What the ledger costs: CPU per request of the same server with the ledger on and off, over Unix sockets.
+//! The cost of the ledger: CPU time per request of the same server with and without the ledger, over Unix sockets.
 //!
 //!     cargo bench -p delivery --bench ledger_cost
 //!
 //! Two servers in one process serve the same bytes, ready in memory as a cache has them: 53 kB and 16 MB. One client,
-//! keep-alive. The two are asked in turns, so that what else the machine does meets both; each turn gives one ratio of CPU
-//! times, which the process tells of itself. Where a process happens to have its bytes makes it faster or slower than its
-//! twin by more than the ledger does, for as long as it lives; so the two share them, there are many processes one after the
-//! other, and the medians of all turns are printed. Client and server share one processor: waking another one costs more
-//! than a small answer, and how much is a matter of luck.
+//! keep-alive. The client alternates between the two, so that other load affects both; each turn gives one ratio of the
+//! CPU times, which the process reports itself. The placement of the bytes in memory affects a process by more than the
+//! ledger does. Therefore both servers share the bytes, many processes run one after the other, and the medians of all turns
+//! are printed. Client and server share one processor, because waking another one takes more time than a small response,
+//! and a random amount.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -24,11 +24,11 @@ use http::{Request, Response};
 use http_body_util::Full;
 use rustix::thread::{CpuSet, sched_setaffinity};
 
-/// Body bytes of an answer, answers of one turn, turns of a process.
+/// Body bytes of a response, responses of one turn, turns of a process.
 const CASES: [(usize, usize, usize); 2] = [(53_000, 2000, 6), (16_000_000, 20, 6)];
 /// Processes, one after the other.
 const PROCESSES: usize = 40;
-/// The path that answers with the server's CPU time in nanoseconds.
+/// The path whose response is the server's CPU time in nanoseconds.
 const CPU: &str = "/cpu";
 
 /// The names of the sockets: with the ledger and without it.
@@ -154,7 +154,7 @@ fn main() {
         let (mut with, mut without, mut ratios) = (vec![], vec![], vec![]);
         for process in 0..PROCESSES {
             let servers = Servers::start();
-            // Who is first gets other places in memory than the second.
+            // The order affects the placement in memory.
             let mut sides = SOCKETS;
             if process % 2 == 1 {
                 sides.reverse();
@@ -165,7 +165,7 @@ fn main() {
             }
             let [mut on, mut off] = sides;
             for turn in 0..=turns {
-                // Who comes first changes: the second finds the caches warm.
+                // The order alternates, because the second one finds warm caches.
                 let first = if turn % 2 == 0 { on.turn(&path, requests) } else { 0.0 };
                 let b = off.turn(&path, requests);
                 let a = if turn % 2 == 0 { first } else { on.turn(&path, requests) };

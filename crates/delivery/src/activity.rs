@@ -1,4 +1,4 @@
-//! What happens on one connection, and the deadlines that follow from it.
+//! Activity on one connection, and the deadlines that follow from it.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -14,7 +14,7 @@ const PREFACE: &[u8] = b"PRI";
 const FIRST_CHECK: Duration = Duration::from_millis(10);
 const LAST_CHECK: Duration = Duration::from_secs(1);
 
-/// The time that a response has waited for its reader, and the bytes that it consists of.
+/// The time that a response has waited for its reader, and its bytes so far.
 #[derive(Clone, Copy, Debug, Default)]
 struct Pace {
     bytes: u64,
@@ -27,13 +27,13 @@ impl Pace {
         self.waiting_since.get_or_insert_with(Instant::now);
     }
 
-    fn go_on(&mut self) {
+    fn resume(&mut self) {
         if let Some(since) = self.waiting_since.take() {
             self.waited += since.elapsed();
         }
     }
 
-    /// When the reader has taken too long in all (OPS-007). The time of a body that waits for its source does not count.
+    /// The deadline of the whole response (OPS-007). Time in which the body waits for its source does not count.
     fn deadline(&self, config: &Config) -> Option<Instant> {
         let since = self.waiting_since?;
         let whole =
@@ -44,7 +44,7 @@ impl Pace {
 
 #[derive(Debug)]
 struct State {
-    /// Requests whose response body is not yet given to the connection to its end.
+    /// Requests whose response body has not yet been given to the connection in full.
     in_progress: usize,
     /// The last byte in either direction, or the last request that ended.
     last: Instant,
@@ -56,12 +56,12 @@ struct State {
     /// Bytes of the preface seen so far; `None` once it is known that there is none.
     preface: Option<usize>,
     http2: bool,
-    /// The HTTP/2 responses in progress, which wait for the peer's flow control. In no order; at most as many as there
-    /// may be streams.
+    /// The HTTP/2 responses in progress, which wait for the peer's flow control. In no order; at most one for each
+    /// allowed stream.
     streams: Vec<(u64, Pace)>,
     /// Checks for acknowledgement since the last request ended.
     checks: u32,
-    /// Since when responses that the connection has in full await their end on the wire, without one that got there.
+    /// Since when responses that the connection has in full await acknowledgement, without progress.
     unacknowledged_since: Option<Instant>,
 }
 
@@ -71,15 +71,15 @@ pub(crate) struct Activity {
     state: Mutex<State>,
 }
 
-/// What is due on a connection now, or when to check again.
+/// The action due on a connection now, or the time of the next check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
     At(Instant),
     HeadTimeout,
     Idle,
-    /// A stream waits too long for its peer's flow control.
+    /// A stream has waited too long for its peer's flow control.
     Stalled,
-    /// The reader takes too long for all of a response.
+    /// The reader has taken too long for a whole response.
     SlowReader,
 }
 
@@ -142,7 +142,7 @@ impl Activity {
             if blocked {
                 state.pace.wait();
             } else {
-                state.pace.go_on();
+                state.pace.resume();
             }
         });
     }
@@ -162,7 +162,7 @@ impl Activity {
         self.with(|state| state.streams.push((request, Pace::default())));
     }
 
-    /// A response consists of so many more bytes.
+    /// Adds bytes to a response.
     pub(crate) fn response_bytes(&self, request: u64, bytes: u64) {
         self.with(|state| {
             state.pace.bytes = state.pace.bytes.saturating_add(bytes);
@@ -179,7 +179,7 @@ impl Activity {
 
     /// The connection asked an HTTP/2 body for a frame.
     pub(crate) fn stream_goes_on(&self, request: u64) {
-        self.with(|state| state.stream(request).map_or((), Pace::go_on));
+        self.with(|state| state.stream(request).map_or((), Pace::resume));
     }
 
     pub(crate) fn request_ends(&self, request: u64) {
@@ -192,7 +192,7 @@ impl Activity {
         });
     }
 
-    /// Requests whose response body is not given to the connection to its end.
+    /// Requests whose response body has not been given to the connection in full.
     pub(crate) fn in_progress(&self) -> usize {
         self.with(|state| state.in_progress)
     }

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use ledger::{Linger, Observer};
 
-/// Settings of a [`Server`](crate::Server). All times and sizes are bounds, and all of them are honoured on
-/// TCP and Unix sockets alike.
+/// Settings of a [`Server`](crate::Server). All times and sizes are bounds; all of them apply to
+/// TCP and Unix sockets.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Config {
     /// How long a request head (and a TLS handshake) may take from its first byte to its last.
     pub header_timeout: Duration,
-    /// How long a connection may stay open with no request under way.
+    /// How long a connection may stay open without a request in progress.
     pub idle_timeout: Duration,
     /// How long the peer may accept no byte of a blocked write.
     pub stall_timeout: Duration,
@@ -42,16 +42,16 @@ pub struct Config {
     /// How long no byte of such a request may arrive before the response is sent: a client that pauses may be waiting for
     /// it.
     pub request_drain_idle: Duration,
-    /// Bounds of the lingering close. `discard_time` and `discard_bytes` also bound what is read of a request after its
+    /// Bounds of the lingering close. `discard_time` and `discard_bytes` also bound the reading of a request after its
     /// response; `response_timeout` and `min_rate` replace `time` and `min_rate` here.
     pub linger: Linger,
-    /// Whether the framing of responses is followed. If not, only the order of closing is kept.
+    /// Whether the framing of responses is followed. Connections are closed gracefully in either case.
     pub ledger: bool,
     /// The response header that identifies a response in reports, such as `x-request-id`.
     pub id_header: Option<Arc<str>>,
     /// Receives every verdict, in addition to the counters and the log.
     pub observer: Option<Arc<dyn Observer>>,
-    /// Certificate and key; every TCP listener then speaks TLS. Unix sockets stay in the clear.
+    /// Certificate and key; every TCP listener then uses TLS. Unix sockets do not.
     pub tls: Option<crate::tls::Tls>,
 }
 

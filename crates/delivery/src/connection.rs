@@ -19,7 +19,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::activity::{Activity, Due};
 use crate::config::Config;
-use crate::drain::DrainOrder;
+use crate::drain::DrainSignal;
 use crate::exchange::Shared;
 use crate::hang_up::HangUp;
 use crate::observer::ConnectionObserver;
@@ -36,13 +36,13 @@ use crate::tunnel::PendingTunnel;
 /// Smallest read buffer that hyper accepts.
 const LEAST_HEADER_BYTES: usize = 8192;
 /// How long an idle HTTP/2 connection may take to close after its GOAWAY.
-const GOODBYE: Duration = Duration::from_secs(1);
+const GOAWAY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A connection that was accepted.
 pub(crate) struct Connection {
     pub(crate) config: Arc<Config>,
     pub(crate) stats: Arc<Stats>,
-    pub(crate) drain: DrainOrder,
+    pub(crate) drain: DrainSignal,
     pub(crate) number: u64,
     pub(crate) transport: Transport,
     pub(crate) peer: Peer,
@@ -131,11 +131,11 @@ struct Deadlines {
     observer: Arc<ConnectionObserver>,
     activity: Arc<Activity>,
     handle: Handle,
-    drain: DrainOrder,
+    drain: DrainSignal,
     hang_up: HangUp,
 }
 
-/// What ends the wait for a connection.
+/// The event that ends a wait for a connection.
 enum Step<E> {
     Ended(Result<(), E>),
     /// The client has left while its request is in progress.
@@ -192,7 +192,7 @@ impl Deadlines {
                             if goodbye.is_none() {
                                 bump(&self.stats.idle_closes);
                                 shut_down(connection.as_mut());
-                                goodbye = Some(Instant::now() + GOODBYE);
+                                goodbye = Some(Instant::now() + GOAWAY_TIMEOUT);
                             }
                             Instant::now() + self.config.idle_timeout
                         }
@@ -233,7 +233,7 @@ impl Deadlines {
         }
     }
 
-    /// Closes the connection in good order, at the drain deadline at the latest.
+    /// Closes the connection gracefully, at the drain deadline at the latest.
     async fn close(&mut self, closing: Closing<TimedTransport>) {
         let Config { response_timeout, min_rate, .. } = *self.config;
         let mut linger: Linger = self.config.linger;
@@ -260,7 +260,7 @@ impl Deadlines {
         self.activity.due(&self.config, self.unacknowledged())
     }
 
-    /// Drives a connection until there is something to decide.
+    /// Drives a connection until the next event.
     async fn step<C, E>(
         &self,
         mut connection: Pin<&mut C>,
@@ -274,7 +274,7 @@ impl Deadlines {
             if let Poll::Ready(result) = connection.as_mut().poll(cx) {
                 return Poll::Ready(Step::Ended(result));
             }
-            // Without a request in progress hyper reads and notices by itself.
+            // Without a request in progress hyper reads, and notices a client that leaves by itself.
             if self.hang_up.poll(cx) && self.activity.in_progress() > 0 {
                 return Poll::Ready(Step::HungUp);
             }
@@ -294,7 +294,7 @@ impl Deadlines {
     }
 }
 
-/// Counts one for as long as it lives.
+/// Increments a counter until it is dropped.
 struct Count<'a>(&'a std::sync::atomic::AtomicU64);
 
 impl<'a> Count<'a> {

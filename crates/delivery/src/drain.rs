@@ -1,4 +1,4 @@
-//! Graceful shutdown: nothing new begins, and what has begun ends before a deadline.
+//! Graceful shutdown: no new requests, and a deadline for those in progress.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,9 +19,9 @@ pub struct DrainReport {
     pub whole: u64,
     /// Responses cut since, for any cause.
     pub cut: u64,
-    /// Requests whose client left before it got a byte of a response.
+    /// Requests whose client left before it received a byte of a response.
     pub abandoned: u64,
-    /// Connections that were still open at the end. Not zero only if a handler blocks its thread.
+    /// Connections still open at the end: zero, unless a handler blocks its thread.
     pub open: usize,
 }
 
@@ -32,11 +32,11 @@ impl std::fmt::Display for DrainReport {
     }
 }
 
-/// The shutdown order, and the number of open connections.
+/// The shutdown signal, and the number of open connections.
 #[derive(Debug)]
 pub(crate) struct Drain {
     deadline: watch::Sender<Option<Instant>>,
-    places: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
     capacity: u32,
 }
 
@@ -44,31 +44,31 @@ impl Drain {
     pub(crate) fn new(capacity: u32) -> Self {
         Self {
             deadline: watch::Sender::new(None),
-            places: Arc::new(Semaphore::new(capacity as usize)),
+            slots: Arc::new(Semaphore::new(capacity as usize)),
             capacity,
         }
     }
 
     /// One permit for each connection. All of them available means that none is open.
-    pub(crate) fn places(&self) -> Arc<Semaphore> {
-        Arc::clone(&self.places)
+    pub(crate) fn slots(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.slots)
     }
 
-    pub(crate) fn subscribe(&self) -> DrainOrder {
-        DrainOrder(self.deadline.subscribe())
+    pub(crate) fn subscribe(&self) -> DrainSignal {
+        DrainSignal(self.deadline.subscribe())
     }
 
-    /// Gives the order. A second one can bring the deadline nearer, but not postpone it.
+    /// Sends the signal. A second one can shorten the deadline, but not extend it.
     pub(crate) async fn run(&self, stats: &Stats, time: Duration) -> DrainReport {
         let (whole, cut, abandoned) = (stats.whole(), stats.cut(), stats.abandoned());
         let deadline = Instant::now() + time;
         self.deadline.send_modify(|order| {
             *order = Some(order.map_or(deadline, |earlier| earlier.min(deadline)));
         });
-        let all = self.places.acquire_many(self.capacity);
+        let all = self.slots.acquire_many(self.capacity);
         let open = match tokio::time::timeout(time + GRACE, all).await {
             Ok(_) => 0,
-            Err(_) => (self.capacity as usize).saturating_sub(self.places.available_permits()),
+            Err(_) => (self.capacity as usize).saturating_sub(self.slots.available_permits()),
         };
         DrainReport {
             whole: stats.whole() - whole,
@@ -79,15 +79,15 @@ impl Drain {
     }
 }
 
-/// The receiving end of the shutdown order.
+/// The receiver of the shutdown signal.
 #[derive(Clone, Debug)]
-pub(crate) struct DrainOrder(watch::Receiver<Option<Instant>>);
+pub(crate) struct DrainSignal(watch::Receiver<Option<Instant>>);
 
-impl DrainOrder {
-    /// Returns when the order has been given.
+impl DrainSignal {
+    /// Returns when the shutdown has begun.
     pub(crate) async fn begun(&mut self) {
         if self.0.wait_for(Option::is_some).await.is_err() {
-            // The server was dropped without an order: its connections go on.
+            // The server was dropped without a shutdown: its connections stay open.
             std::future::pending::<()>().await;
         }
     }

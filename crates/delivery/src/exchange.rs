@@ -14,7 +14,7 @@ use crate::receipt::{Outcome, Receipt};
 use crate::tasks::Tasks;
 use crate::tunnel::PendingTunnel;
 
-/// What all requests of one connection share.
+/// State shared by all requests of one connection.
 pub(crate) struct Shared {
     pub(crate) config: Arc<Config>,
     pub(crate) observer: Arc<ConnectionObserver>,
@@ -40,7 +40,7 @@ pub(crate) struct Exchange {
     receipt: Option<Receipt>,
     /// The connection has all of the body.
     complete: bool,
-    /// Why it will not get all of it.
+    /// Why the body was cut.
     cause: Option<Cause>,
 }
 
@@ -105,7 +105,7 @@ impl Exchange {
         }
     }
 
-    /// The body cannot go on. On HTTP/1 this ends the connection.
+    /// The body has failed. On HTTP/1 this ends the connection.
     pub(crate) fn failed(&mut self, cause: Cause) {
         self.cause.get_or_insert(cause);
         if !self.http2 {

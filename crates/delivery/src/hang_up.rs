@@ -21,7 +21,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::AbortHandle;
 
-/// Events taken from the kernel in one call.
+/// Most events read from the kernel in one call.
 const BATCH: usize = 64;
 const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
@@ -82,7 +82,7 @@ async fn dispatch(epoll: AsyncFd<Arc<OwnedFd>>, signals: Signals) {
     }
 }
 
-/// Signals all events that the kernel has.
+/// Signals all pending events.
 fn take_events(epoll: &OwnedFd, signals: &Signals) -> io::Result<()> {
     let mut events = Vec::with_capacity(BATCH);
     loop {
@@ -109,12 +109,12 @@ fn take_events(epoll: &OwnedFd, signals: &Signals) -> io::Result<()> {
 pub(crate) struct HangUp(Option<(u64, Arc<Signal>, Signals)>);
 
 impl HangUp {
-    /// For a transport without a socket: never.
+    /// For a transport without a socket: never reports.
     pub(crate) fn never() -> Self {
         Self(None)
     }
 
-    /// Whether it has happened; wakes the task when it does.
+    /// Whether the client has left; wakes the task when it does.
     pub(crate) fn poll(&self, cx: &Context<'_>) -> bool {
         self.0.as_ref().is_some_and(|(_, signal, _)| {
             signal.waker.register(cx.waker());

@@ -1,4 +1,4 @@
-//! Sockets that a supervisor opened and handed over, by the `sd_listen_fds(3)` convention.
+//! Sockets inherited from a supervisor, by the `sd_listen_fds(3)` convention.
 
 #![allow(unsafe_code)]
 
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use socket2::{SockRef, Socket};
 
-/// The first handed-over descriptor.
+/// The first inherited descriptor.
 const FIRST: RawFd = 3;
 /// More than this many is a mistake, not a configuration.
 const LIMIT: RawFd = 64;
@@ -22,7 +22,7 @@ fn number(name: &str) -> io::Result<Option<i64>> {
     })
 }
 
-/// Takes the sockets, in order. Empty if none are meant for this process, or they were taken before.
+/// Takes the sockets, in order. Empty if none are for this process, or if they were taken before.
 pub(crate) fn take() -> io::Result<Vec<Socket>> {
     static TAKEN: AtomicBool = AtomicBool::new(false);
     let (Some(pid), Some(count)) = (number("LISTEN_PID")?, number("LISTEN_FDS")?) else {
@@ -43,18 +43,18 @@ pub(crate) fn take() -> io::Result<Vec<Socket>> {
             if unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
                 return Err(io::Error::last_os_error());
             }
-            // SAFETY: it is open, see above, and borrowed for this question only.
+            // SAFETY: it is open, see above, and borrowed for this query only.
             let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
-            // A number that is too high would take descriptors that this process has opened for itself.
+            // Too high a count would include descriptors that this process has opened itself.
             let listens = SockRef::from(&borrowed).is_listener().unwrap_or(false);
             if !listens {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidInput,
-                    format!("LISTEN_FDS={count}, but descriptor {fd} is no listening socket"),
+                    format!("LISTEN_FDS={count}, but descriptor {fd} is not a listening socket"),
                 ));
             }
             // SAFETY: the descriptor is open; the supervisor gave it to this process (LISTEN_PID), and
-            // TAKEN makes sure that it is taken only once, so nobody else here owns it.
+            // TAKEN ensures that it is taken only once, so that it has no other owner here.
             Ok(Socket::from(unsafe { OwnedFd::from_raw_fd(fd) }))
         })
         .collect()

@@ -1,4 +1,4 @@
-//! Where connections come in: TCP, Unix sockets, and sockets inherited from a supervisor.
+//! Listeners: TCP, Unix sockets, and sockets inherited from a supervisor.
 
 use std::fmt;
 use std::fs;
@@ -13,8 +13,8 @@ use tokio::net::{TcpListener, UnixListener};
 use crate::peer::Peer;
 use crate::transport::Transport;
 
-/// Connections that may wait to be accepted. A full backlog makes `connect` on a Unix socket fail at
-/// once, which clients report as an internal error, so it is large; the kernel may lower it.
+/// Connections that may wait to be accepted. It is large because a full backlog makes `connect` on a Unix
+/// socket fail at once, which clients report as an internal error. The kernel may lower it.
 const BACKLOG: i32 = 4096;
 
 /// A listening socket. Prints as `http://127.0.0.1:8080` or `unix:/run/images.sock`.
@@ -34,9 +34,9 @@ enum Kind {
 pub struct UnixOptions {
     /// Permission bits of the socket file; `0o660` if not given. Connecting needs write permission.
     pub mode: Option<u32>,
-    /// Numeric owner, if it is to differ from the process.
+    /// Numeric owner, if different from the owner of the process.
     pub uid: Option<u32>,
-    /// Numeric group, if it is to differ from the process.
+    /// Numeric group, if different from the group of the process.
     pub gid: Option<u32>,
 }
 
@@ -46,7 +46,7 @@ impl Listener {
     /// Call within a tokio runtime.
     ///
     /// # Errors
-    /// What the system calls return: the address in use, not local, or no permission.
+    /// The errors of the system calls: address in use, address not local, no permission.
     pub fn tcp(address: SocketAddr) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
         if address.is_ipv6() {
@@ -60,20 +60,20 @@ impl Listener {
     }
 
     /// Listens on a Unix stream socket. A socket file without a listener is replaced; one that a process serves, or a file
-    /// of another kind, is left alone. The file is removed when the listener is dropped.
+    /// of another kind, is not. The file is removed when the listener is dropped.
     ///
     /// Call within a tokio runtime.
     ///
     /// # Errors
-    /// `AddrInUse` if a server answers there, `AlreadyExists` if the path is no socket, and what the
-    /// system calls return (no permission, path longer than 107 bytes).
+    /// `AddrInUse` if a server accepts connections on it, `AlreadyExists` if the path is not a socket, and the
+    /// errors of the system calls (no permission, path longer than 107 bytes).
     pub fn unix(path: impl AsRef<Path>, options: UnixOptions) -> io::Result<Self> {
         let path = path.as_ref();
         remove_stale(path)?;
         let mode = options.mode.unwrap_or(0o660) & 0o777;
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
-        // The file is created with the mode of the unbound socket: there is no moment in which others may connect.
+        // The file is created with the mode of the unbound socket: so that others can never connect.
         let file = fs::File::from(std::os::fd::OwnedFd::from(socket));
         file.set_permissions(fs::Permissions::from_mode(mode))?;
         let socket = Socket::from(std::os::fd::OwnedFd::from(file));
@@ -82,19 +82,19 @@ impl Listener {
         if options.uid.is_some() || options.gid.is_some() {
             std::os::unix::fs::lchown(path, options.uid, options.gid)?;
         }
-        // Again, because the umask has removed bits.
+        // Set again, because the umask has removed bits.
         fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
         socket.listen(BACKLOG)?;
         Self::from_unix(socket.into(), path.to_path_buf(), Some(owned))
     }
 
-    /// Sockets handed over by a supervisor (`LISTEN_PID`, `LISTEN_FDS`; systemd's socket activation), in
+    /// Sockets inherited from a supervisor (`LISTEN_PID`, `LISTEN_FDS`; systemd's socket activation), in
     /// its order. Empty if there are none. Each can be taken once per process.
     ///
     /// Call within a tokio runtime.
     ///
     /// # Errors
-    /// If the variables cannot be read, or a descriptor is no listening stream socket.
+    /// If the variables cannot be parsed, or a descriptor is not a listening stream socket.
     pub fn inherited() -> io::Result<Vec<Self>> {
         crate::inherited::take()?.into_iter().map(Self::from_socket).collect()
     }
@@ -106,7 +106,7 @@ impl Listener {
     pub fn from_socket(socket: Socket) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         socket.set_cloexec(true)?;
-        // Listening again only raises the backlog to ours.
+        // Listening again only changes the backlog.
         socket.listen(BACKLOG)?;
         let local = socket.local_addr()?;
         if local.is_unix() {

@@ -16,17 +16,17 @@ pub(crate) struct ConnectionObserver {
     pub(crate) peer: Peer,
     pub(crate) observer: Option<Arc<dyn Observer>>,
     activity: Arc<Activity>,
-    /// HTTP/2 responses whose body the connection has in full.
+    /// HTTP/2 responses whose whole body was given to the connection.
     given: AtomicU64,
     /// HTTP/2 responses whose end was written.
     ended: AtomicU64,
-    /// Of HTTP/1 responses without a verdict.
+    /// Receipts of HTTP/1 responses without a verdict.
     pub(crate) receipts: Receipts,
-    /// The framing is followed, so that there are verdicts.
+    /// Whether the framing is followed, so that there are verdicts.
     followed: bool,
     /// Requests given to the service.
     begun: AtomicU64,
-    /// Those without a verdict.
+    /// Requests without a verdict.
     open: AtomicU64,
 }
 
@@ -52,7 +52,7 @@ impl ConnectionObserver {
         }
     }
 
-    /// A request is given to the service. Returns its number on the connection.
+    /// Counts a request that is given to the service. Returns its number on the connection.
     pub(crate) fn request_begins(&self) -> u64 {
         bump(&self.stats.requests_total);
         bump(&self.stats.requests_open);
@@ -68,7 +68,7 @@ impl ConnectionObserver {
         }
     }
 
-    /// So many requests have got their verdict; no more count than are open.
+    /// Counts verdicts; at most as many as there are open requests.
     fn judged(&self, count: u64) {
         self.activity.verdict();
         let left = |open: u64| Some(open.saturating_sub(count));
@@ -77,14 +77,14 @@ impl ConnectionObserver {
         }
     }
 
-    /// On HTTP/1 a response may be hyper's own to a head that it refused; the service got no request then.
+    /// On HTTP/1 a response may be hyper's own, to a head that it refused without calling the service.
     fn judged_http1(&self, entry: &Entry) {
         if entry.number < self.begun.load(Ordering::Relaxed) {
             self.judged(1);
         }
     }
 
-    /// Whether more responses have no verdict than bodies are in progress.
+    /// Whether a response without a body in progress awaits its verdict.
     pub(crate) fn awaits_verdict(&self, in_progress: usize) -> bool {
         self.open.load(Ordering::Relaxed) > in_progress as u64
     }
@@ -143,7 +143,7 @@ fn outcome(entry: &Entry, cut: Option<Cause>) -> Outcome {
     Outcome { promised: entry.promised, delivered: entry.written, cut }
 }
 
-/// An HTTP/2 response as counted at its body.
+/// An HTTP/2 response, counted when its body ends.
 pub(crate) struct BodyEntry<'a> {
     /// `None`: the response had not begun.
     pub(crate) status: Option<u16>,
@@ -172,9 +172,9 @@ impl Observer for ConnectionObserver {
             self.judged_http1(entry);
         }
         if entry.protocol == Protocol::Http2 {
-            // Counted at the body, or at the end of the connection.
+            // Counted when the body ends, or when the connection ends.
         } else if entry.status.is_none() && entry.number >= self.begun.load(Ordering::Relaxed) {
-            // The service never got the request: the connection closed behind a response before it.
+            // The service never got the request: the connection closed after an earlier response.
             bump(&self.stats.unbegun);
             tracing::debug!(%cause, peer = %self.peer, "request never begun");
         } else if entry.status.is_none() && matches!(cause, Cause::PeerReset | Cause::PeerClosed) {

@@ -8,14 +8,14 @@ use std::net::SocketAddr;
 pub enum Peer {
     /// A TCP client.
     Tcp(SocketAddr),
-    /// A process on this machine, as far as the kernel names it.
+    /// A process on this machine, as far as the kernel identifies it.
     Unix {
         /// Its process id when it connected.
         pid: Option<i32>,
         /// The user it ran as when it connected.
         uid: Option<u32>,
     },
-    /// A transport that is no socket.
+    /// A transport that is not a socket.
     Other,
 }
 

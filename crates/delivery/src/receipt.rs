@@ -53,7 +53,7 @@ impl std::fmt::Debug for Receipt {
 #[derive(Debug, Default)]
 pub(crate) struct Receipts {
     waiting: Mutex<VecDeque<(u64, Receipt)>>,
-    /// There was ever a receipt: services without receipts take no lock.
+    /// Set by the first receipt, so that services without receipts take no lock.
     wanted: AtomicBool,
 }
 

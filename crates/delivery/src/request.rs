@@ -28,9 +28,9 @@ pub struct ConnInfo {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BodyError {
-    /// The client went away, or sent bytes that are no HTTP: the body is not complete.
+    /// The client left, or sent malformed HTTP: the body is not complete.
     Broken(hyper::Error),
-    /// No byte came for longer than [`Config::body_stall_timeout`](crate::Config::body_stall_timeout).
+    /// No byte arrived for longer than [`Config::body_stall_timeout`](crate::Config::body_stall_timeout).
     Stalled,
 }
 
@@ -57,11 +57,11 @@ impl std::error::Error for BodyError {
 struct Unread {
     body: hyper::body::Incoming,
     polled: bool,
-    /// The service has waited the stall timeout for it.
+    /// The service has waited for it until the stall timeout.
     stalled: bool,
 }
 
-/// Receives the rest of a body when it is dropped.
+/// Receives the rest of a body when the body is dropped.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct UnreadBody(Arc<Mutex<Option<Unread>>>);
 

@@ -45,7 +45,7 @@ where
     let config = &shared.config;
     let (incoming, unread) = RequestBody::new(body, config.body_stall_timeout);
     let request = Request::from_parts(head, incoming);
-    // A service may panic when it is called and when it is polled.
+    // A service may panic when called and when polled.
     let called = AssertUnwindSafe(async move { service(request).await }).catch_unwind().await;
     let mut response = called.map_or_else(
         |_| {
@@ -90,7 +90,7 @@ where
     response.map(|source| ResponseBody::new(source, exchange))
 }
 
-/// Drops a body that must not be sent. On HTTP/1 hyper does so; on HTTP/2 it sends any body that it is given, which the
+/// Drops a body that must not be sent. On HTTP/1 hyper does so; on HTTP/2 it sends every body, which the
 /// peer must treat as a protocol error.
 ///
 /// The response to `HEAD` gives the length of the body, as on HTTP/1. 204 has no length, and 304 gets none because it

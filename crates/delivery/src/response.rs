@@ -14,7 +14,7 @@ use crate::stats::bump;
 
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// An HTTP/2 body is given to the connection in pieces of at most this many bytes, so that the count of given bytes
+/// An HTTP/2 body is given to the connection in pieces of at most this many bytes, so that the count of delivered bytes
 /// follows the peer's flow control, and the rest is not queued twice.
 const HTTP2_PIECE: usize = 64 << 10;
 

@@ -49,7 +49,7 @@ struct Inner {
 
 /// A running server: its listeners and its connections.
 ///
-/// Dropping it closes the listeners; connections that are open go on. To stop in good order, call
+/// Dropping it closes the listeners; open connections continue. To stop gracefully, call
 /// [`shutdown`](Self::shutdown) first.
 #[derive(Debug)]
 pub struct Server {
@@ -86,19 +86,19 @@ impl Server {
         self.connections.stats()
     }
 
-    /// The connections, for example to serve a stream that comes from elsewhere.
+    /// The connections, for example to serve a stream of another source.
     pub fn connections(&self) -> &Connections {
         &self.connections
     }
 
-    /// Stops in good order. At once, the listeners are closed, idle connections and tunnels end, and the other connections
-    /// accept no further request. Responses in progress have until `deadline` from now; what is then not complete is cut,
+    /// Stops gracefully. The listeners, idle connections and tunnels are closed at once, and the other connections
+    /// accept no further request. Responses in progress have until `deadline` from now; those not complete by then are cut,
     /// counted as `drain_deadline`, and reset. Returns when no connection is open.
     pub async fn shutdown(&self, deadline: Duration) -> DrainReport {
         let accepting = std::mem::take(&mut *self.accepting.lock().unwrap_or_else(PoisonError::into_inner));
         let report = self.connections.shutdown(deadline).await;
         for task in accepting {
-            // The task ends by itself when the drain begins; only a panic is an error here.
+            // The task ends when the drain begins; only a panic is an error here.
             if let Err(error) = task.await {
                 tracing::error!(%error, "accept task failed");
             }
@@ -142,21 +142,21 @@ where
             () = drain.begun() => return,
             accepted = next() => accepted,
         };
-        let place = tokio::select! {
+        let slot = tokio::select! {
             biased;
             () = drain.begun() => return,
-            place = connections.place() => place,
+            slot = connections.slot() => slot,
         };
-        let Some(place) = place else { return };
+        let Some(slot) = slot else { return };
         let (connections, service) = (connections.clone(), service.clone());
         tokio::spawn(async move {
             let (transport, peer) = accepted;
-            connections.serve_socket(transport, peer, place, service).await;
+            connections.serve_socket(transport, peer, slot, service).await;
         });
     }
 }
 
-/// The peer closed the connection before it was accepted; the listener has no fault.
+/// Whether the peer closed the connection before it was accepted: the listener still works.
 fn concerns_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -164,13 +164,13 @@ fn concerns_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// A place among the connections, and their count.
-struct Place {
+/// A slot of the connection limit, counted while it exists.
+struct Slot {
     stats: Arc<Stats>,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         self.stats.connections_open.fetch_sub(1, Ordering::Relaxed);
     }
@@ -197,13 +197,13 @@ impl Connections {
         Arc::clone(&self.inner.stats)
     }
 
-    /// See [`Server::shutdown`]. Connections that come later are closed unserved.
+    /// See [`Server::shutdown`]. Later connections are closed without a response.
     pub async fn shutdown(&self, deadline: Duration) -> DrainReport {
         self.inner.drain.run(&self.inner.stats, deadline).await
     }
 
-    /// Serves one connection over any stream, without TLS. `probe` answers questions about the transport;
-    /// [`ledger::NoProbe`] if it has no answers. Returns when the connection is closed. Dropping the future closes it at once
+    /// Serves one connection over any stream, without TLS. `probe` queries the transport;
+    /// [`ledger::NoProbe`] for a transport without a socket. Returns when the connection is closed. Dropping the future closes it at once
     /// and gives the verdicts that are due then.
     pub async fn serve_stream<S, F, Fut, B>(&self, stream: S, probe: &'static dyn Probe<S>, service: F)
     where
@@ -213,22 +213,22 @@ impl Connections {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let Some(place) = self.place().await else { return };
+        let Some(slot) = self.slot().await else { return };
         let transport = Transport::custom(stream, probe);
         self.connection(transport, Peer::Other, HangUp::never()).serve(service).await;
-        drop(place);
+        drop(slot);
     }
 
-    /// Waits for a place. `None`: there will be none any more.
-    async fn place(&self) -> Option<Place> {
-        let places: Arc<Semaphore> = self.inner.drain.places();
-        let permit = places.acquire_owned().await.ok()?;
+    /// Waits for a slot. `None`: the server is shutting down.
+    async fn slot(&self) -> Option<Slot> {
+        let slots: Arc<Semaphore> = self.inner.drain.slots();
+        let permit = slots.acquire_owned().await.ok()?;
         bump(&self.inner.stats.connections_total);
         bump(&self.inner.stats.connections_open);
-        Some(Place { stats: self.stats(), _permit: permit })
+        Some(Slot { stats: self.stats(), _permit: permit })
     }
 
-    async fn serve_socket<F, Fut, B>(&self, transport: Transport, peer: Peer, place: Place, service: F)
+    async fn serve_socket<F, Fut, B>(&self, transport: Transport, peer: Peer, slot: Slot, service: F)
     where
         F: Fn(Request<RequestBody>) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = Response<B>> + Send + 'static,
@@ -239,10 +239,10 @@ impl Connections {
             let hang_up = transport.socket().map_or_else(HangUp::never, |socket| self.observe(socket));
             Box::pin(self.connection(transport, peer, hang_up).serve(service)).await;
         }
-        drop(place);
+        drop(slot);
     }
 
-    /// Adds TLS where it is configured. `None`: the handshake failed.
+    /// Adds TLS if it is configured. `None`: the handshake failed.
     async fn secure(&self, transport: Transport, peer: Peer) -> Option<Transport> {
         let config = &self.inner.config;
         let Some(tls) = &config.tls else { return Some(transport) };

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ledger::Cause;
 
-/// Counters of a server since its start. Reading them is cheap.
+/// Counters of a server since its start. PeerParser them is cheap.
 #[derive(Debug, Default)]
 pub struct Stats {
     pub(crate) connections_open: AtomicU64,
@@ -43,7 +43,7 @@ macro_rules! readers {
 
 impl Stats {
     readers! {
-        /// Connections open now, those in their lingering close included.
+        /// Connections open now, including those in their lingering close.
         connections_open,
         /// Connections accepted.
         connections_total,
@@ -59,7 +59,7 @@ impl Stats {
         hang_ups,
         /// Requests given to the service.
         requests_total,
-        /// Requests whose response has no verdict yet: it is produced, written, or awaits acknowledgement.
+        /// Requests whose response has no verdict yet: it is being produced or written, or awaits acknowledgement.
         requests_open,
         /// Handlers that panicked.
         handler_panics,
@@ -67,10 +67,10 @@ impl Stats {
         undrained,
         /// Responses delivered whole.
         whole,
-        /// Requests whose client left before it got a byte of a response. These are no cuts.
+        /// Requests whose client left before it received a byte of a response. They are not cuts.
         abandoned,
-        /// Pipelined requests that the service never got, because their connection closed behind an earlier response. These
-        /// are no cuts; the client may send them again.
+        /// Pipelined requests that the service never got, because their connection closed after an earlier response. These
+        /// are not cuts; the client may send them again.
         unbegun,
         /// Connections that are tunnels now, after an upgrade.
         tunnels_open,

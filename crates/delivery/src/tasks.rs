@@ -17,7 +17,7 @@ where
 {
     fn execute(&self, future: F) {
         let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Without this a long connection would keep an entry for every request it ever had.
+        // Without this a long connection would keep an entry for every past request.
         while tasks.try_join_next().is_some() {}
         tasks.spawn(future);
     }

@@ -32,8 +32,8 @@ impl TimedTransport {
         Self { inner, activity, stall_timeout, stall: None }
     }
 
-    /// Applies the deadline to the outcome of an attempt to write. `moves`: bytes have moved when it succeeds. hyper
-    /// flushes whenever it polls a connection, and a flush of nothing is no activity.
+    /// Applies the deadline to the outcome of an attempt to write. `moves`: success means that bytes have moved. hyper
+    /// flushes whenever it polls a connection, and an empty flush is not activity.
     fn progress<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -74,7 +74,7 @@ impl TimedTransport {
     }
 }
 
-/// The ledger's questions to a [`TimedTransport`].
+/// The ledger's queries to a [`TimedTransport`].
 pub(crate) struct TransportProbe;
 
 impl Probe<TimedTransport> for TransportProbe {
@@ -100,7 +100,7 @@ impl AsyncRead for TimedTransport {
         let this = self.get_mut();
         let before = buf.filled().len();
         let mut outcome = Pin::new(&mut this.inner).poll_read(cx, buf);
-        // A TLS client that closes without close_notify has only finished sending. HTTP's own framing tells whether its
+        // A TLS client that closes without close_notify has only finished sending. HTTP's own framing shows whether its
         // request is complete.
         if let Poll::Ready(Err(error)) = &outcome
             && error.kind() == io::ErrorKind::UnexpectedEof

@@ -24,11 +24,11 @@ impl std::fmt::Debug for Tls {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TlsError {
-    /// The PEM text holds no certificate, or one that cannot be read.
+    /// The PEM text contains no certificate, or a malformed one.
     Certificate(String),
-    /// The PEM text holds no private key, or one that cannot be read.
+    /// The PEM text contains no private key, or a malformed one.
     Key(String),
-    /// Certificate and key do not fit together, or are of a kind that is not supported.
+    /// Certificate and key do not match, or are of an unsupported kind.
     Pair(String),
 }
 
@@ -48,7 +48,7 @@ impl Tls {
     /// Reads a certificate chain (leaf first) and its private key from PEM text.
     ///
     /// # Errors
-    /// If either cannot be read or they do not fit together.
+    /// If either cannot be read or they do not match.
     pub fn from_pem(certificates: &[u8], key: &[u8]) -> Result<Self, TlsError> {
         let chain = CertificateDer::pem_slice_iter(certificates)
             .collect::<Result<Vec<_>, _>>()

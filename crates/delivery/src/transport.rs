@@ -26,7 +26,7 @@ pub(crate) trait Custom: AsyncRead + AsyncWrite + Send + Unpin {
 }
 
 impl Transport {
-    /// The stream is asked through `probe`.
+    /// `probe` queries the stream.
     pub(crate) fn custom<S>(stream: S, probe: &'static dyn Probe<S>) -> Self
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -48,8 +48,8 @@ impl Transport {
         }
     }
 
-    /// The accepted bytes that the peer has not taken yet, if known. Shows progress that is too small to make room for
-    /// another write.
+    /// The accepted bytes that the peer has not acknowledged yet, if known. Shows progress that is too small to make room
+    /// for another write.
     pub(crate) fn backlog(&self) -> Option<u64> {
         match self {
             Self::Custom(stream) => stream.queued(),
@@ -60,7 +60,7 @@ impl Transport {
     /// See [`Probe::queued`].
     pub(crate) fn queued(&self) -> Option<u64> {
         match self {
-            // What a Unix socket accepted is received.
+            // Bytes accepted by a Unix socket are received.
             Self::Unix(_) => None,
             _ => self.backlog(),
         }

@@ -1,4 +1,4 @@
-//! A connection that was handed to another protocol by `101 Switching Protocols`.
+//! A connection that switched to another protocol by `101 Switching Protocols`.
 
 use std::fmt;
 use std::io;

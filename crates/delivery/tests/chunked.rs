@@ -1,4 +1,4 @@
-//! Chunked bodies that come from another thread always get their terminator.
+//! Chunked bodies from another thread always get their terminator.
 
 #![allow(clippy::unwrap_used)]
 
@@ -62,7 +62,7 @@ async fn a_body_from_another_thread_always_ends() {
     for client in clients {
         client.await.unwrap();
     }
-    // A client reads its last bytes before the server's own write has returned: the count stands once all connections ended.
+    // A client may read its last bytes before the server's write has returned: the count is final when all connections have ended.
     let report = server.shutdown(std::time::Duration::from_secs(60)).await;
     assert_eq!((server.stats().whole(), server.stats().cut()), ((each * 4) as u64, 0), "{report:?}");
 }

@@ -1,4 +1,4 @@
-//! What a service is told of each of its responses.
+//! Receipts: a service learns how each of its responses ended.
 
 #![allow(clippy::unwrap_used)]
 
@@ -15,7 +15,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 type Told = (String, Option<u64>, u64, Option<Cause>);
 
-/// Answers `/<n>` with `n` bytes, and says which request was told what.
+/// Responds to `/<n>` with `n` bytes, and records the receipt of each request.
 async fn answer(request: Request<RequestBody>, tell: UnboundedSender<Told>) -> Response<Full<Bytes>> {
     let path = request.uri().path().to_owned();
     let length = path.trim_start_matches('/').parse().unwrap();
@@ -45,10 +45,10 @@ async fn read(stream: &mut TcpStream, bytes: usize) {
 }
 
 #[tokio::test]
-async fn each_response_of_a_connection_has_its_own_and_an_open_one_is_told_too() {
+async fn each_response_has_its_own_receipt_also_an_open_one() {
     let (server, address, mut told) = start();
     let mut stream = TcpStream::connect(address).await.unwrap();
-    // Two in one write, then one that is invited to send its body: an interim response is nobody's.
+    // Two in one write, then one with `100 Continue`: an interim response has no receipt.
     stream
         .write_all(b"GET /10 HTTP/1.1\r\nhost: x\r\n\r\nHEAD /20 HTTP/1.1\r\nhost: x\r\n\r\n")
         .await
@@ -74,7 +74,7 @@ async fn each_response_of_a_connection_has_its_own_and_an_open_one_is_told_too()
 }
 
 #[tokio::test]
-async fn a_cut_is_told_with_what_went_out() {
+async fn a_receipt_of_a_cut_has_the_delivered_bytes() {
     let (server, address, mut told) = start();
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"GET /50000000 HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
@@ -88,7 +88,7 @@ async fn a_cut_is_told_with_what_went_out() {
 }
 
 #[tokio::test]
-async fn streams_of_http2_are_told_each_by_itself() {
+async fn each_http2_stream_has_its_own_receipt() {
     let (server, address, mut told) = start();
     let stream = TcpStream::connect(address).await.unwrap();
     let (mut send, connection) = h2::client::handshake(stream).await.unwrap();
@@ -98,7 +98,7 @@ async fn streams_of_http2_are_told_each_by_itself() {
     first.await.unwrap();
     assert_eq!(told.recv().await.unwrap(), whole("/10", 10));
     let (second, _) = send.send_request(get("/5000000"), true).unwrap();
-    // Dropped with its window full: the stream is reset.
+    // Dropped with a full window: the stream is reset.
     drop(second.await.unwrap());
     let (path, promised, delivered, cut) = told.recv().await.unwrap();
     assert_eq!((path.as_str(), promised), ("/5000000", Some(5_000_000)));

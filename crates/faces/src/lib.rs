@@ -1,8 +1,8 @@
 //! Face detection by YuNet (W. Wu, H. Peng, S. Yu, "YuNet: A Tiny Millisecond-level Face Detector",
 //! Machine Intelligence Research 20, 2023), a network of 50,000 weights.
 //!
-//! The weights come from the authors' libfacedetection (3-clause BSD); see `data/`. Landmarks are left out. Everything is
-//! plain arithmetic on slices: the time depends on the picture's size alone, and no picture can make it panic.
+//! The weights come from the authors' libfacedetection (3-clause BSD); see `data/`. Landmarks are omitted. Everything is
+//! plain arithmetic on slices: the time depends on the picture's size alone, and no input can cause a panic.
 
 #![forbid(unsafe_code)]
 
@@ -17,7 +17,7 @@ use work::Work;
 /// Longest side of the input in pixels. The network finds faces of about 10 to 300 pixels.
 pub const LONGEST: u32 = 320;
 
-/// Both sides of the input are padded to a multiple of this: the network halves its planes five times.
+/// Both sides of the input are padded to a multiple of this, because the network halves its planes five times.
 const GRAIN: usize = 32;
 
 /// A face: the upright box around brows, chin and ears, inside the picture.
@@ -35,8 +35,8 @@ pub struct Face {
 
 /// The faces with a score of at least `least`, highest first; at most [`MOST`].
 ///
-/// `rgb` holds `height` rows of `width` pixels, three bytes each, sRGB; both sides at most [`LONGEST`], else (and
-/// for a picture without pixels) nothing is found.
+/// `rgb` holds `height` rows of `width` pixels, three bytes each, sRGB; both sides at most [`LONGEST`]. The
+/// result is empty for larger pictures and for pictures without pixels.
 ///
 /// # Errors
 /// Budget, deadline, cancellation.
@@ -49,17 +49,17 @@ pub fn find(rgb: &[u8], width: u32, height: u32, least: f32, work: &Work) -> Res
     let _held = work.take(bytes(width, height))?;
     let mut found = Vec::new();
     net::run(rgb, (w, h), work, |level| boxes::read(level, (w, h), least, &mut found))?;
-    Ok(boxes::distinct(found))
+    Ok(boxes::suppress_overlaps(found))
 }
 
 /// Most faces that [`find`] returns.
 pub const MOST: usize = 200;
 
-/// Bytes that [`find`] holds at most, for a picture of this size.
+/// The peak memory of [`find`] in bytes, for a picture of this size.
 #[must_use]
 pub fn bytes(width: u32, height: u32) -> usize {
     let padded = |side: u32| (side.min(LONGEST) as usize).next_multiple_of(GRAIN);
-    // Three planes of sixteen channels on a quarter of the pixels, the levels that wait (64 channels on 1/64, 1/256 and
+    // Three planes of sixteen channels on a quarter of the pixels, the stored levels (64 channels on 1/64, 1/256 and
     // 1/1024 of them), the weights, and a row of taps.
     padded(width) * padded(height) * 4 * (3 * 16 / 4 + 3) + weights::BYTES + 27 * LONGEST as usize * 4
 }

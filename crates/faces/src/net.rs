@@ -1,5 +1,5 @@
-//! The network: a backbone of six stages, the last three of which are joined from the coarsest to the finest, and
-//! three heads on each of these.
+//! The network: a backbone of six stages and three heads on each of the last three stages, which are merged from the
+//! coarsest to the finest.
 
 use codecs::Error;
 use work::Work;
@@ -15,9 +15,9 @@ pub(crate) struct Level {
     /// Class logit: one channel.
     pub(crate) class: Planes,
     /// Objectness logit of the box: one channel.
-    pub(crate) sure: Planes,
+    pub(crate) objectness: Planes,
     /// Offset of the box centre from the grid point, then the logarithm of width and height, all in steps.
-    pub(crate) place: Planes,
+    pub(crate) offsets: Planes,
 }
 
 /// Runs the network on `size` pixels of RGB and passes each level of its output to `take`.
@@ -32,7 +32,7 @@ pub(crate) fn run(
     let mut planes = Planes::from_picture(rgb, size, padded, 16, weights);
     work.check()?;
     planes = planes.separable_rectified(16, weights);
-    planes = planes.halved();
+    planes = planes.max_pooled();
     let mut stage = |planes: &Planes, middle: usize, channels: usize| {
         work.check()?;
         let planes = planes.separable_rectified(middle, weights);
@@ -41,10 +41,10 @@ pub(crate) fn run(
     };
     planes = stage(&planes, 16, 32)?;
     planes = stage(&planes, 32, 64)?;
-    let fine = stage(&planes.halved(), 64, 64)?;
+    let fine = stage(&planes.max_pooled(), 64, 64)?;
     drop(planes);
-    let middle = stage(&fine.halved(), 64, 64)?;
-    let coarse = stage(&middle.halved(), 64, 64)?;
+    let middle = stage(&fine.max_pooled(), 64, 64)?;
+    let coarse = stage(&middle.max_pooled(), 64, 64)?;
     let mut above: Option<Planes> = None;
     for (mut planes, step) in [(coarse, 32), (middle, 16), (fine, 8)] {
         work.check()?;
@@ -55,8 +55,8 @@ pub(crate) fn run(
         take(&Level {
             step,
             class: joined.separable(1, weights),
-            sure: joined.separable(1, weights),
-            place: joined.separable(4, weights),
+            objectness: joined.separable(1, weights),
+            offsets: joined.separable(4, weights),
         });
         above = Some(joined);
     }

@@ -10,7 +10,7 @@ pub(crate) struct Planes {
     pub(crate) data: Vec<f32>,
 }
 
-/// Samples of a block of a point-wise convolution: its output stays in the first-level cache.
+/// Samples in a block of a point-wise convolution, so that its output fits the first-level cache.
 const BLOCK: usize = 512;
 
 impl Planes {
@@ -65,9 +65,9 @@ impl Planes {
     /// A point-wise convolution to `channels`, and a depth-wise one of 3 × 3 after it, 0 beyond the edges.
     pub(crate) fn separable(&self, channels: usize, weights: &mut Weights) -> Self {
         let (kernel, bias) = (weights.next(channels * self.channels), weights.next(channels));
-        let mixed = self.mixed(channels, &kernel, &bias);
+        let pointwise = self.pointwise(channels, &kernel, &bias);
         let (kernel, bias) = (weights.next(9 * channels), weights.next(channels));
-        mixed.smeared(&kernel, &bias)
+        pointwise.depthwise(&kernel, &bias)
     }
 
     /// The same, with negative samples set to 0.
@@ -77,7 +77,7 @@ impl Planes {
         out
     }
 
-    fn mixed(&self, channels: usize, kernel: &[f32], bias: &[f32]) -> Self {
+    fn pointwise(&self, channels: usize, kernel: &[f32], bias: &[f32]) -> Self {
         let mut out = Self::new(channels, self.width, self.height);
         let area = self.area();
         for from in (0..area).step_by(BLOCK) {
@@ -93,7 +93,7 @@ impl Planes {
         out
     }
 
-    fn smeared(&self, kernel: &[f32], bias: &[f32]) -> Self {
+    fn depthwise(&self, kernel: &[f32], bias: &[f32]) -> Self {
         let mut out = Self::new(self.channels, self.width, self.height);
         let (w, h, n) = (self.width, self.height, self.channels);
         let planes = out.data.chunks_exact_mut(w * h).zip(self.data.chunks_exact(w * h));
@@ -118,7 +118,7 @@ impl Planes {
     }
 
     /// Max pooling of 2 × 2.
-    pub(crate) fn halved(&self) -> Self {
+    pub(crate) fn max_pooled(&self) -> Self {
         let mut out = Self::new(self.channels, self.width / 2, self.height / 2);
         let rows = self.data.chunks_exact(2 * self.width);
         for (to, rows) in out.data.chunks_exact_mut((self.width / 2).max(1)).zip(rows) {
@@ -130,11 +130,11 @@ impl Planes {
         out
     }
 
-    /// Adds `half`, enlarged twice by nearest neighbour.
+    /// Adds `half`, enlarged to twice its size by nearest neighbour.
     pub(crate) fn add_doubled(&mut self, half: &Self) {
         let wide = self.width.max(1);
         for (y, row) in self.data.chunks_exact_mut(wide).enumerate() {
-            // Planes have an even height: rows of all of them count on.
+            // Planes have an even height, so that the rows of all channels can be counted through.
             let from = &half.data[y / 2 * half.width..][..half.width];
             row.chunks_exact_mut(2).zip(from).for_each(|(to, v)| to.iter_mut().for_each(|to| *to += v));
         }

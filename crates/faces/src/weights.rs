@@ -7,7 +7,7 @@ static DATA: &[u8] = include_bytes!("../data/yunet.f32");
 pub(crate) const BYTES: usize = 203_416;
 const _: () = assert!(DATA.len() == BYTES);
 
-/// The weights that were not read yet.
+/// The weights that have not been read yet.
 pub(crate) struct Weights(&'static [u8]);
 
 impl Weights {

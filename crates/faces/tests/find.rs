@@ -1,4 +1,4 @@
-//! The detector on a photograph of a face, on anything else, and within its means.
+//! The detector on a photograph of a face, on other pictures, and within the limits of a request.
 
 #![allow(clippy::unwrap_used)]
 
@@ -26,9 +26,9 @@ fn astronaut() -> (u32, u32, Vec<u8>) {
     (probe.width, probe.height, rgb)
 }
 
-/// Left, top, width, height and score by the authors' own program (libfacedetection 3) on the same picture.
+/// Left, top, width, height and score from the authors' own program (libfacedetection 3) for the same picture.
 #[test]
-fn the_face_is_where_the_authors_program_finds_it() {
+fn the_face_matches_the_authors_program() {
     let (w, h, rgb) = astronaut();
     let mirrored: Vec<u8> =
         rgb.chunks_exact(w as usize * 3).flat_map(|row| row.rchunks_exact(3)).flatten().copied().collect();
@@ -46,7 +46,7 @@ fn the_face_is_where_the_authors_program_finds_it() {
 const MIRRORED: [f32; 5] = [196.0, 50.0, 75.0, 92.0, 0.93];
 
 #[test]
-fn the_means_of_a_request_are_kept_to() {
+fn the_limits_of_a_request_are_kept() {
     let (w, h, rgb) = astronaut();
     let enough = Work::new(Budget::new(bytes(w, h)));
     assert_eq!(find(&rgb, w, h, 0.5, &enough).unwrap().len(), 1);
@@ -60,7 +60,7 @@ fn the_means_of_a_request_are_kept_to() {
 }
 
 #[test]
-fn what_is_no_picture_has_no_faces() {
+fn malformed_pictures_have_no_faces() {
     assert_eq!(find(&[], 0, 0, 0.5, &work()).unwrap(), []);
     assert_eq!(find(&[0; 5], 1, 1, 0.5, &work()).unwrap(), []);
     let wide = LONGEST + 1;
@@ -70,7 +70,7 @@ fn what_is_no_picture_has_no_faces() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
     #[test]
-    fn boxes_are_inside_whatever_is_shown(w in 1u32..=90, h in 1u32..=90, seed in any::<u32>(), least in 0.0f32..1.0) {
+    fn boxes_are_inside_any_picture(w in 1u32..=90, h in 1u32..=90, seed in any::<u32>(), least in 0.0f32..1.0) {
         let mut state = seed;
         let rgb: Vec<u8> = (0..w * h * 3)
             .map(|_| {

@@ -1,8 +1,8 @@
-//! The stages of a rendering, each by itself: header probe, plan, decode (at scale), resample, operations, encode; and
-//! the whole way for three usual requests. `bench/stages` runs it.
+//! The stages of a render, each separately: header probe, plan, decode (at scale), resample, operations, encode; and
+//! three usual requests as a whole. `bench/stages` runs it.
 //!
 //! The picture is the demo's lake, mirrored to 12 megapixels at its own pixel density, with light grain from a seeded
-//! generator: detail per pixel is what costs decoders and encoders their time.
+//! generator: the time of decoders and encoders depends on the detail per pixel.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,4 +1,4 @@
-//! Which formats are accepted as inputs: those of the service, and those that the operator adds or takes away.
+//! The formats accepted as inputs: the standard ones, and those that the operator adds or refuses.
 
 use codecs::{Format, Probe, codec_for};
 use work::Work;
@@ -9,7 +9,7 @@ use crate::Error;
 const STANDARD: [Format; 6] =
     [Format::Jpeg, Format::Png, Format::Gif, Format::WebP, Format::Avif, Format::Svg];
 
-/// The accepted formats. [`AcceptedFormats::default`] holds those of the service.
+/// The accepted formats. [`AcceptedFormats::default`] holds the standard ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcceptedFormats(Vec<Format>);
 
@@ -23,7 +23,7 @@ impl AcceptedFormats {
     /// The standard formats and `extra`, without `refused`; by names as in `tiff`.
     ///
     /// # Errors
-    /// The first name that is no format, or none that can be added or refused.
+    /// The first name that is not a format, or that cannot be added or refused.
     pub fn new<'a>(
         extra: impl IntoIterator<Item = &'a String>,
         refused: impl IntoIterator<Item = &'a String>,
@@ -50,15 +50,15 @@ impl AcceptedFormats {
         Ok(Self(accepted))
     }
 
-    /// Names of the formats that can be read, but are not accepted by themselves.
+    /// Names of the formats that can be decoded, but are accepted only if added.
     #[must_use]
     pub fn extras() -> Vec<&'static str> {
         let readable = |f: &Format| codec_for(*f).is_some() && !STANDARD.contains(f);
         Format::ALL.into_iter().filter(readable).map(Format::name).collect()
     }
 
-    /// Reads the header of an image: format by content, size, orientation, colour space, frames. The bytes of
-    /// a format that is not accepted meet no decoder.
+    /// PixelSource the header of an image: format by content, size, orientation, colour space, frames. Only
+    /// accepted formats reach a decoder.
     ///
     /// # Errors
     /// [`Error::Unsupported`] for formats that are not accepted; [`Error::Codec`]: not an image, or damaged.
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn formats_are_added_and_taken_away_by_name() {
+    fn formats_are_added_and_refused_by_name() {
         assert_eq!(inputs(&[], &[]).unwrap(), AcceptedFormats::default());
         let some = inputs(&["TIFF", "tif", "bmp"], &["avif", "bmp"]).unwrap();
         assert!(

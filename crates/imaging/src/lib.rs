@@ -1,7 +1,7 @@
-//! How pixels are made: [`probe`] reads headers; [`plan()`] computes sizes, windows, decode scales, costs and warnings by
+//! The imaging engine: [`probe`] reads headers; [`plan()`] computes sizes, windows, decode scales, costs and warnings by
 //! arithmetic alone, and refuses what cannot be done; [`render`] does what the plan says.
 //!
-//! This crate knows no HTTP, no files, and not where bytes came from.
+//! This crate knows no HTTP, no files, and not the origin of bytes.
 
 #![forbid(unsafe_code)]
 
@@ -22,12 +22,12 @@ pub use error::Error;
 pub use formats::AcceptedFormats;
 pub use limits::{Limits, OutputLimits};
 pub use models::{EnlargeModel, ModelCapabilities, Models, SegmentModel};
-pub use ops::lettering::{check as check_font, probe as probe_text};
+pub use ops::text::{check as check_font, probe as probe_text};
 pub use plan::{Cost, Plan, PlanKind, plan};
 pub use render::{Body, RenderInput, Rendered, Timings, render, render_with};
 use work::Work;
 
-/// Reads the header of an image in one of the standard formats.
+/// PixelSource the header of an image in one of the standard formats.
 ///
 /// # Errors
 /// Those of [`AcceptedFormats::probe`].

@@ -1,4 +1,4 @@
-//! The limits of the specification and the service's own, as one structure.
+//! The limits of the specification and of the service in one structure.
 
 use codecs::Format;
 
@@ -6,18 +6,18 @@ use crate::Error;
 use crate::choices;
 use crate::models::ModelCapabilities;
 
-/// What may be asked of one request. [`Limits::default`] holds the documented figures.
+/// The limits of one request. [`Limits::default`] holds the documented figures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Largest image area in pixels: of sources, of results, and of every picture between two steps.
+    /// Largest image area in pixels: of sources, results and intermediate images.
     pub max_pixels: u64,
-    /// Largest width or height of a result and of every picture between two steps.
+    /// Largest width or height of results and intermediate images.
     pub max_dimension: u32,
     /// Sum of the pixels of all frames above which an animation is refused.
     pub max_animation_pixels: u64,
     /// Sum of the pixels of all frames above which an animation is passed through unchanged.
     pub passthrough_animation_pixels: u64,
-    /// Longest side of AVIF when negotiated, and when asked for by name.
+    /// Longest side of AVIF when negotiated, and when requested by name.
     pub avif_auto_dimension: u32,
     pub avif_explicit_dimension: u32,
     /// Most steps of a recipe.
@@ -26,11 +26,11 @@ pub struct Limits {
     pub max_inputs: usize,
     /// The operator's limits on results.
     pub output: OutputLimits,
-    /// What models there are; none by default.
+    /// The available models; none by default.
     pub models: ModelCapabilities,
 }
 
-/// What the operator allows of results (OPS-022). A larger result is made smaller, with a warning. The default allows all.
+/// The operator's limits on results (OPS-022). A larger result is reduced, with a warning. The default allows all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OutputLimits {
     /// Largest width in pixels.
@@ -81,7 +81,7 @@ impl Limits {
         u64::from(width) * u64::from(height) <= self.max_pixels
     }
 
-    /// Refuses a picture of `size` that is made of one of size `from`.
+    /// Refuses an image of `size` that is made from one of size `from`.
     ///
     /// # Errors
     /// [`Error::Enlarged`] and [`Error::TooLarge`].
@@ -111,7 +111,7 @@ impl Limits {
         )))
     }
 
-    /// Refuses a picture whose border makes it too large.
+    /// Refuses an image whose border makes it too large.
     ///
     /// # Errors
     /// [`Error::TooLarge`].

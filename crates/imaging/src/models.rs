@@ -7,10 +7,10 @@ use work::Work;
 
 use crate::Error;
 
-/// Models that have been loaded. Handed to [`crate::render_with`]; what a plan has to know of them
-/// is in [`crate::Limits::models`].
+/// Loaded models, for [`crate::render_with`]. The planner uses their capabilities in
+/// [`crate::Limits::models`].
 pub trait Models: Debug + Send + Sync {
-    /// What can be asked for, and what it costs.
+    /// The available models and their costs.
     fn capabilities(&self) -> ModelCapabilities;
 
     /// The foreground of `image`, which is [`codecs::Layout::Rgb`] with both sides [`SegmentModel::side`] long: one
@@ -28,7 +28,7 @@ pub trait Models: Debug + Send + Sync {
     fn enlarge(&self, image: &Raster, scale: u32, work: &Work) -> Result<Raster, Error>;
 }
 
-/// What models there are. The default is none.
+/// The available models. The default is none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ModelCapabilities {
     pub segment: Option<SegmentModel>,
@@ -41,7 +41,7 @@ pub struct ModelCapabilities {
 pub struct SegmentModel {
     /// Pixels of each side of its input and of its mask.
     pub side: u32,
-    /// Bytes that one run takes from the budget, input and output tensors included.
+    /// Bytes that one run takes from the budget, including input and output tensors.
     pub bytes: u64,
 }
 
@@ -50,6 +50,6 @@ pub struct SegmentModel {
 pub struct EnlargeModel {
     /// 2 or 4.
     pub scale: u32,
-    /// Bytes that one tile takes from the budget, input and output tensors included.
+    /// Bytes that one tile takes from the budget, including input and output tensors.
     pub bytes: u64,
 }

@@ -1,9 +1,9 @@
-//! A hyper server with a ledger around each connection, and a client that goes away in the middle of an answer.
+//! A hyper server with a ledger around each connection, and a client that leaves during a response.
 //!
 //!     cargo run -p ledger --example hyper
 //!
-//! Prints one line for each answer: whole, or what is missing and why. Put `ledger.wrap_socket(stream)` into your own
-//! accept loop in the same way.
+//! Prints one line for each response: whole, or the missing bytes and the cause. Use `ledger.wrap_socket(stream)` in your
+//! own accept loop in the same way.
 
 use std::io;
 

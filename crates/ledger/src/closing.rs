@@ -48,13 +48,13 @@ impl Linger {
     }
 }
 
-/// First and longest pause between two looks at the queue; it doubles in between.
-const FIRST_LOOK: Duration = Duration::from_millis(1);
+/// First and longest pause between two queries of the queue; it doubles in between.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 /// Reads in one poll before other tasks get their turn.
 const READS_PER_TURN: usize = 64;
 
-/// What a bounded wait for input brought.
+/// The outcome of a bounded wait for input.
 enum Input {
     /// The time has passed; this many bytes came.
     Elapsed(u64),
@@ -63,11 +63,11 @@ enum Input {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Closing<S> {
-    /// Closes the connection in good order and gives the last verdicts.
+    /// Closes the connection gracefully and gives the last verdicts.
     ///
     /// An incomplete response, or a tunnel for which a cause of failure was set, is cut at once: by a reset on TCP, on other transports by a close that leaves the framing
     /// incomplete. Otherwise the writing side is shut down, and the call returns when the peer has acknowledged
-    /// everything and sends no more, or when `linger` is used up; what is then not acknowledged is a cut. `sleep` is the
+    /// everything and sends no more, or when the bounds of `linger` are reached; responses that are not acknowledged by then are cut. `sleep` is the
     /// runtime's timer, for example `tokio::time::sleep`. Dropping the future closes at once and gives the verdicts that
     /// are due then.
     pub async fn finish<F>(mut self, linger: Linger, sleep: impl Fn(Duration) -> F)
@@ -93,7 +93,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Closing<S> {
         let mut limit = None;
         let mut discarding = Duration::ZERO;
         let mut discarded = 0;
-        let mut pause = FIRST_LOOK;
+        let mut pause = FIRST_PAUSE;
         loop {
             let queued = core.probe.queued(&core.inner);
             core.ledger.settle(queued);
@@ -116,7 +116,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Closing<S> {
             if left < outstanding {
                 outstanding = left;
                 still = Duration::ZERO;
-                pause = FIRST_LOOK;
+                pause = FIRST_PAUSE;
             } else if still >= linger.stall {
                 core.ledger.handle().set_cause(Cause::WriteStall);
                 core.reset();

@@ -130,7 +130,7 @@ impl ConnectionLedger {
         self.failure
     }
 
-    /// Whether any response awaits acknowledgement.
+    /// Whether a response awaits acknowledgement.
     pub(crate) fn awaits_acknowledgement(&self) -> bool {
         !self.unacknowledged.is_empty()
     }
@@ -183,7 +183,7 @@ impl ConnectionLedger {
     /// A response has begun and its end was not written.
     pub(crate) fn response_open(&mut self) -> bool {
         if self.shutdown_requested && self.failure.is_none() && self.handle.cause().is_none() {
-            self.follow(|framing, on| framing.closing_in_order(on), self.written);
+            self.follow(|framing, on| framing.fin_sent(on), self.written);
         }
         self.framing.as_ref().is_some_and(Framing::response_open)
     }
@@ -213,7 +213,7 @@ impl ConnectionLedger {
         }
     }
 
-    /// Reports what was not acknowledged as cut: the connection ends by a reset.
+    /// Reports responses that were not acknowledged as cut: the connection ends by a reset.
     pub(crate) fn cut_unacknowledged(&mut self, queued: Option<u64>) {
         self.settle(queued);
         let cause = self.handle.cause().unwrap_or(Cause::UnackedAtReset);
@@ -222,7 +222,7 @@ impl ConnectionLedger {
         }
     }
 
-    /// Reports what was not acknowledged as whole: the kernel goes on sending it after the close.
+    /// Reports responses that were not acknowledged as whole: the kernel continues to send them after the close.
     pub(crate) fn assume_acknowledged(&mut self) {
         if self.flushed < self.written {
             // The transport still buffers bytes and was never flushed.

@@ -1,16 +1,16 @@
-//! What is known of one response.
+//! The record of one response.
 
-/// Which protocol a connection turned out to speak.
+/// The protocol detected on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Protocol {
-    /// Nothing has passed yet.
+    /// No byte has passed yet.
     Undecided,
     /// HTTP/1.0 or HTTP/1.1.
     Http1,
     /// HTTP/2: frames are followed per stream.
     Http2,
-    /// A tunnel after `101` or `CONNECT`, or bytes that are not HTTP. There are no verdicts from here on.
+    /// A tunnel after `101` or `CONNECT`, or bytes that are not HTTP. No further verdicts are given.
     Opaque,
 }
 
@@ -34,7 +34,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// An entry for a request whose head was read in full and that got not one byte of a response.
+    /// An entry for a request whose head was read in full, and whose response has no byte.
     #[cfg(feature = "tokio")]
     pub(crate) fn unanswered(number: u64) -> Self {
         Self { protocol: Protocol::Http1, number, status: None, promised: None, written: 0, id: None }
@@ -46,7 +46,7 @@ impl Entry {
     }
 }
 
-/// What the outgoing bytes show.
+/// An event in the outgoing bytes.
 #[cfg(feature = "tokio")]
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Event {

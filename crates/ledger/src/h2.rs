@@ -73,7 +73,7 @@ impl Frames {
             }
             if self.left > 0 && !input.is_empty() {
                 if self.left == self.length() && self.head[3] == DATA && self.head[4] & PADDED != 0 {
-                    // The pad length byte, and as many bytes at the end, are no body.
+                    // The pad length byte, and as many bytes at the end, are not body bytes.
                     self.padding = 1 + u32::from(input[0]);
                 }
                 let n = self.left.min(u32::try_from(input.len()).unwrap_or(u32::MAX));

@@ -2,7 +2,7 @@
 //! the size line of a chunk.
 //!
 //! Each function reads one line without its line end. A caller can therefore follow a head that arrives in pieces, or
-//! that is known in part only; a parser that needs the whole head in one buffer cannot do that.
+//! that is known only in part, which a parser that needs the whole head in one buffer cannot do.
 
 /// Header fields that decide about framing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct Fields {
     pub chunked: bool,
     /// The last transfer coding is another one.
     pub other_coding: bool,
-    /// A `Content-Length` is no number, or differs from an earlier one.
+    /// A `Content-Length` is not a number, or differs from an earlier one.
     pub malformed: bool,
     /// `Connection: close`.
     pub closes: bool,
@@ -48,7 +48,7 @@ impl Fields {
 /// The value of a field line if its name is `name`, which should be in lower case.
 #[inline]
 pub fn field_value<'a>(name: &[u8], line: &'a [u8]) -> Option<&'a [u8]> {
-    // The place of the colon rules out nearly every other field by one byte.
+    // The position of the colon excludes nearly every other field with one comparison.
     if line.get(name.len()) != Some(&b':') {
         return None;
     }
@@ -57,7 +57,7 @@ pub fn field_value<'a>(name: &[u8], line: &'a [u8]) -> Option<&'a [u8]> {
     (found == name || found.eq_ignore_ascii_case(name)).then(|| value[1..].trim_ascii())
 }
 
-/// The status code of a status line; `None` if the line is no status line of HTTP/1.
+/// The status code of a status line; `None` if the line is not a status line of HTTP/1.
 pub fn status_code(line: &[u8]) -> Option<u16> {
     let rest = line.strip_prefix(b"HTTP/1.")?;
     let [minor, b' ', a, b, c, after @ ..] = rest else { return None };
@@ -67,7 +67,7 @@ pub fn status_code(line: &[u8]) -> Option<u16> {
     number::<10>(&[*a, *b, *c]).and_then(|status| u16::try_from(status).ok())
 }
 
-/// The size that the first line of a chunk gives, extensions left out.
+/// The size in the first line of a chunk, without extensions.
 pub fn chunk_size(line: &[u8]) -> Option<u64> {
     let end = memchr::memchr(b';', line).unwrap_or(line.len());
     number::<16>(line[..end].trim_ascii())

@@ -1,8 +1,8 @@
-//! An egress ledger: put it around your stream and learn whether your HTTP server loses bytes.
+//! An egress ledger: a stream wrapper that detects whether an HTTP server loses bytes.
 //!
 //! A server can respond `200`, promise fifteen million bytes, write two hundred thousand, and close the connection
-//! without an error in any layer. [`Ledgered`] sits between the server and its transport, reads the HTTP framing of what
-//! goes out, and counts for each response the body bytes *promised* and *written*. When the stream is shut down or
+//! without an error in any layer. [`Ledgered`] sits between the server and its transport, reads the HTTP framing of the
+//! output, and counts for each response the body bytes *promised* and *written*. When the stream is shut down or
 //! dropped, it gives a verdict to your [`Observer`]: whole, or cut, with a [`Cause`].
 //!
 //! * Any server on any [`AsyncRead`](tokio::io::AsyncRead) + [`AsyncWrite`](tokio::io::AsyncWrite): hyper
@@ -10,12 +10,12 @@
 //! * HTTP/1.0 and 1.1: Content-Length, chunked with trailers, closed by the end of the connection, `HEAD`,
 //!   `1xx`, `204`, `304`, pipelining, upgrades. HTTP/2: the end-of-stream flag of each stream.
 //! * It costs arithmetic: bodies are skipped by length, nothing is copied, vectored writes pass through.
-//! * On TCP, accepted is not received: at the end the ledger asks the socket for its outgoing queue, because a close with
-//!   unread input makes the kernel discard that queue. [`Ledger::wrap_socket`] does this.
+//! * On TCP, accepted is not received: at the end the ledger reads the length of the socket's send queue, because a close
+//!   with unread input makes the kernel discard that queue. [`Ledger::wrap_socket`] does this.
 //! * A cut never looks like a clean end: an early `shutdown` is not passed on, and a TCP connection is reset.
 //!   Unix sockets have no reset; there the peer sees an end of file inside an incomplete body. (It sees
 //!   `ECONNRESET` only if its own input was left unread.) A body that ends *by* the end of the
-//!   connection, as in HTTP/1.0, cannot be told from a cut one on a Unix socket: send a length.
+//!   connection, as in HTTP/1.0, cannot be distinguished from a cut one on a Unix socket: send a length.
 //!
 //! # Does my server lose bytes?
 //!
@@ -85,16 +85,16 @@
 //! # }
 //! ```
 //!
-//! # Watching, and closing in good order
+//! # Watching, and closing gracefully
 //!
-//! Used like this the ledger *watches*: it reports, it turns early clean closes into resets, and leaves the closing to
+//! Used as above, the ledger *watches*: it reports, it turns early clean closes into resets, and leaves the closing to
 //! the server. When the stream is dropped with bytes that are accepted and not acknowledged, the ledger decides without
 //! waiting: they are a cut if the connection failed, if input is unread, or if the peer has sent part of a request, since
 //! its next byte will make the kernel send a reset.
 //!
 //! A server that wants to *deliver* takes the stream back with [`Ledgered::reclaim`] and ends it with
 //! [`Closing::finish`]: shutdown of the writing side, then reading and discarding for a bounded time, until
-//! the outgoing queue is empty. Then no verdict is a guess.
+//! the outgoing queue is empty. Then every verdict is certain.
 //!
 //! # Under TLS
 //!

@@ -8,8 +8,8 @@
 //!   and discard that queue. `SO_LINGER` with zero seconds makes any `close` a reset.
 //! * **Unix**: what `write` accepted *is* in the peer's receive queue; it stays readable after our close.
 //!   There is no way to reset: the peer reads `ECONNRESET` (after the data) only if we close with unread
-//!   input of its own, and an end of file otherwise. So the strongest signal that is always there is
-//!   to close without completing the framing: fewer bytes than Content-Length, or no last chunk.
+//!   input of its own, and an end of file otherwise. The only signal that always works is
+//!   therefore to close without completing the framing: fewer bytes than Content-Length, or no last chunk.
 
 #![allow(unsafe_code)]
 
@@ -45,7 +45,7 @@ pub fn kind(fd: BorrowedFd<'_>) -> Kind {
 /// the figure includes the kernel's overhead; zero means that the peer has read everything.
 ///
 /// # Errors
-/// What the system call returns; `ENOTTY` for a descriptor that is no socket.
+/// The error of the system call; `ENOTTY` for a descriptor that is not a socket.
 pub fn queued(fd: BorrowedFd<'_>) -> io::Result<u64> {
     // SIOCOUTQ and TIOCOUTQ are the same request. rustix has no function for it.
     const SIOCOUTQ: rustix::ioctl::Opcode = libc::TIOCOUTQ as rustix::ioctl::Opcode;
@@ -55,19 +55,19 @@ pub fn queued(fd: BorrowedFd<'_>) -> io::Result<u64> {
     Ok(u64::try_from(queued).unwrap_or(0))
 }
 
-/// Bytes of input that wait in the kernel and were not read (`FIONREAD`).
+/// Bytes of unread input in the kernel (`FIONREAD`).
 ///
 /// # Errors
-/// What the system call returns.
+/// The error of the system call.
 pub fn unread(fd: BorrowedFd<'_>) -> io::Result<u64> {
     Ok(rustix::io::ioctl_fionread(fd)?)
 }
 
-/// Makes the next close of a TCP socket a reset: the peer reads `ECONNRESET` and no end of file, and
-/// what is still queued is discarded. No effect on other sockets.
+/// Makes the next close of a TCP socket a reset: the peer reads `ECONNRESET` instead of an end of file, and
+/// the queued bytes are discarded. No effect on other sockets.
 ///
 /// # Errors
-/// What the system call returns.
+/// The error of the system call.
 pub fn reset_on_close(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(sockopt::set_socket_linger(fd, Some(Duration::ZERO))?)
 }
@@ -79,7 +79,7 @@ pub fn hung_up(fd: BorrowedFd<'_>) -> bool {
     happened(fd, PollFlags::HUP | PollFlags::ERR)
 }
 
-/// Whether the connection has failed, as by a reset: what is still queued will not arrive. Unlike
+/// Whether the connection has failed, as by a reset: the queued bytes will not arrive. Unlike
 /// [`hung_up`] it stays `false` for a peer that only shut down its writing side, even when our own writing side is shut
 /// down as well (Linux calls that state `POLLHUP`, and the peer may still be reading). Does not block, and
 /// leaves the error to the next call that reads or writes.
@@ -94,17 +94,17 @@ fn happened(fd: BorrowedFd<'_>, events: PollFlags) -> bool {
         && poll[0].revents().intersects(events)
 }
 
-/// The questions of a ledger to the transport under a stream. Implement it to reach the socket under a wrapper (TLS, a
+/// A ledger's queries to the transport under a stream. Implement it to reach the socket under a wrapper (TLS, a
 /// rate limiter).
 pub trait Probe<S: ?Sized>: Send + Sync {
     /// Bytes accepted and not acknowledged by the peer, or `None` where accepted is received.
     fn queued(&self, stream: &S) -> Option<u64>;
     /// Whether closing now would leave input unread.
     fn unread(&self, stream: &S) -> bool;
-    /// Makes the next close a reset. `false` if there is no such thing here.
+    /// Makes the next close a reset. `false` if the transport has no resets.
     fn reset_on_close(&self, stream: &S) -> bool;
-    /// Whether the connection has failed, so that what is queued will not arrive. A transport that does not know returns
-    /// `false`; the ledger then closes it when nothing moves for too long.
+    /// Whether the connection has failed, so that the queued bytes will not arrive. A transport that does not know returns
+    /// `false`; the ledger then closes it when its queue makes no progress.
     fn failed(&self, stream: &S) -> bool {
         let _ = stream;
         false
@@ -169,7 +169,7 @@ impl<S: AsFd> Probe<S> for UnixProbe {
     }
 }
 
-/// The probe that suits a socket.
+/// The probe for the kind of a socket.
 pub fn probe_for<S: AsFd>(stream: &S) -> &'static dyn Probe<S> {
     match kind(stream.as_fd()) {
         Kind::Tcp => &TcpProbe,

@@ -1,4 +1,4 @@
-//! The stream between an HTTP server and its transport, and the order of closing it.
+//! The stream between an HTTP server and its transport, and how it is closed.
 
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
@@ -55,20 +55,20 @@ impl Ledger {
         self
     }
 
-    /// `false`: the framing is not followed, and [`Observer::written`] is the only report. The order of closing stays. This
-    /// serves to measure what following costs.
+    /// `false`: the framing is not followed, and [`Observer::written`] is the only report. The stream is closed as usual.
+    /// For measuring the cost of following.
     #[must_use]
     pub fn follow(mut self, follow: bool) -> Self {
         self.follow = follow;
         self
     }
 
-    /// Wraps any stream. What the stream accepted counts as received.
+    /// Wraps any stream. Bytes that the stream accepts count as received.
     pub fn wrap<S>(&self, stream: S) -> Ledgered<S> {
         self.wrap_with(stream, &NoProbe)
     }
 
-    /// Wraps a socket: on TCP, what the peer has not acknowledged does not count as received, and a cut
+    /// Wraps a socket: on TCP, bytes that the peer has not acknowledged do not count as received, and a cut
     /// ends in a reset.
     pub fn wrap_socket<S: AsFd>(&self, stream: S) -> Ledgered<S> {
         let probe = probe_for(&stream);
@@ -103,9 +103,9 @@ impl<S> Core<S> {
         }
     }
 
-    /// Cuts what is not complete. If a response had begun, makes the close a reset where there is one, and returns `true`:
-    /// the connection has all its verdicts. A request that got no byte of a response is reported, but is no reason to
-    /// discard earlier responses in the queue by a reset.
+    /// Cuts everything that is not complete. If a response had begun, makes the close a reset if possible, and returns `true`:
+    /// the connection has all its verdicts. A request without a byte of its response is reported, but does not cause a
+    /// reset, which would discard earlier responses in the queue.
     pub(crate) fn cut(&mut self) -> bool {
         let under_way = self.ledger.response_open();
         self.ledger.cut_unfinished();
@@ -115,7 +115,7 @@ impl<S> Core<S> {
         under_way
     }
 
-    /// Makes the close a reset, where there is one.
+    /// Makes the close a reset, if the transport has resets.
     pub(crate) fn reset(&mut self) {
         if self.probe.reset_on_close(&self.inner) {
             // The reset discards what earlier responses still have in the queue.
@@ -185,8 +185,8 @@ impl<S> Ledgered<S> {
         self.core.as_ref().map_or(Protocol::Opaque, |core| core.ledger.protocol())
     }
 
-    /// When the server drops the stream, hands it to `reclaim` instead of closing it, so that the owner
-    /// can finish in good order with [`Closing::finish`](crate::Closing::finish). From then on `shutdown` by the server only
+    /// When the server drops the stream, passes it to `reclaim` instead of closing it, so that the owner
+    /// can close it gracefully with [`Closing::finish`](crate::Closing::finish). From then on `shutdown` by the server only
     /// flushes, except in a tunnel: `finish` closes.
     #[must_use]
     pub fn reclaim(mut self, reclaim: impl FnOnce(Closing<S>) + Send + 'static) -> Self {
@@ -236,7 +236,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Ledgered<S> {
         let before = buf.filled().len();
         match ready!(Pin::new(&mut core.inner).poll_read(cx, buf)) {
             Ok(()) => {
-                // What the peer sends next usually acknowledges the response before it.
+                // New input usually comes with the acknowledgement of earlier responses.
                 core.settle();
                 if buf.filled().len() > before || buf.remaining() > 0 {
                     core.ledger.read(&buf.filled()[before..]);
@@ -316,7 +316,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Ledgered<S> {
         let this = &mut *self;
         let Some(core) = &mut this.core else { return Poll::Ready(Err(not_connected())) };
         core.ledger.shutdown_requested();
-        // A tunnel may end in one direction and go on in the other.
+        // A tunnel may end in one direction and continue in the other.
         if this.reclaim.is_some() && !core.ledger.is_tunnel() {
             // The owner that reclaims the stream closes it, after the peer has acknowledged everything.
             return Pin::new(this).poll_flush(cx);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use crate::entry::Entry;
 
-/// Why the rest of a response did not go out.
+/// Why a response was cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u8)]
@@ -18,7 +18,7 @@ pub enum Cause {
     Dropped,
     /// The peer reset the connection, or closed it while it was written to.
     PeerReset,
-    /// The peer had shut down its writing side, and the server closed the connection for that.
+    /// The peer had shut down its writing side, and the server closed the connection because of it.
     PeerClosed,
     /// The peer accepted no byte for longer than the server was willing to wait.
     WriteStall,
@@ -108,7 +108,7 @@ pub trait Observer: Send + Sync {
     /// connection was closed in a way that lets our kernel send the rest.
     fn whole(&self, entry: &Entry);
 
-    /// The response is incomplete. Called once for each response. An entry without a status is a request that got no
+    /// The response is incomplete. Called once for each response. An entry without a status is a request without a
     /// byte of a response.
     fn cut(&self, entry: &Entry, cause: Cause);
 
@@ -155,7 +155,7 @@ impl Handle {
         Cause::from_code(self.0.cause.load(Ordering::Acquire))
     }
 
-    /// Asks the transport for acknowledgements at the next read. Otherwise the ledger asks only after bytes were read
+    /// Queries the transport for acknowledgements at the next read. Otherwise the ledger does so only after bytes were read
     /// or written, so that a server that polls an idle connection costs no system call.
     pub fn check_acknowledged(&self) {
         self.0.check.store(true, Ordering::Release);

@@ -1,4 +1,4 @@
-//! A model that enlarges two or four times, of ESRGAN's shape, run tile by tile.
+//! A model with ESRGAN's shape that enlarges two or four times, run tile by tile.
 
 use std::path::Path;
 
@@ -13,9 +13,9 @@ use crate::network::{File, Network, text};
 const EXPECTED: &str = "one input of 1×3×H×W floats (any H and W, or fixed ones) and a last output of 1×3×2H×2W or \
                         1×3×4H×4W";
 
-/// Height and width of a tile where the model takes any.
+/// Height and width of a tile if the model accepts any size.
 const TILE: usize = 128;
-/// Overlap of neighbouring tiles in pixels, discarded on each side; less where tiles are small.
+/// Overlap of neighbouring tiles in pixels, discarded on each side; less for small tiles.
 const OVERLAP: usize = 10;
 
 const OPTION: &str = "upscale";
@@ -46,7 +46,7 @@ impl Enlarger {
         let scale = [2, 4].into_iter().find(|s| network.output == [1, 3, s * height, s * width]);
         let Some(scale) = scale else {
             let (input, output) = (text(network.input), text(network.output));
-            return Err(shape(format!("for an input of {input} its last output is {output}")));
+            return Err(shape(format!("its last output for an input of {input} is {output}")));
         };
         Ok(Self { network, scale })
     }
@@ -55,12 +55,12 @@ impl Enlarger {
         &self.network.path
     }
 
-    pub(crate) fn ability(&self) -> EnlargeModel {
-        EnlargeModel { scale: self.scale as u32, bytes: self.network.bytes + self.ends() as u64 }
+    pub(crate) fn capability(&self) -> EnlargeModel {
+        EnlargeModel { scale: self.scale as u32, bytes: self.network.bytes + self.io_bytes() as u64 }
     }
 
     /// Bytes of a tile as floats, and of the output.
-    fn ends(&self) -> usize {
+    fn io_bytes(&self) -> usize {
         let pixels = |shape: [usize; 4]| shape.iter().product::<usize>();
         (pixels(self.network.input) + pixels(self.network.output)) * size_of::<f32>()
     }
@@ -69,9 +69,9 @@ impl Enlarger {
     pub(crate) fn run(&self, image: &Raster, work: &Work) -> Result<Raster, Error> {
         let (width, height) = (image.width as usize, image.height as usize);
         if image.layout != Layout::Rgb || width == 0 || height == 0 {
-            return Err(Error::Internal("upscale: an image that is not RGB".to_owned()));
+            return Err(Error::Internal("upscale: the image is not RGB".to_owned()));
         }
-        let _held = work.take(self.ends())?;
+        let _held = work.take(self.io_bytes())?;
         let side = |pixels: usize| u32::try_from(pixels * self.scale);
         let (Ok(w), Ok(h)) = (side(width), side(height)) else {
             return Err(Error::TooLarge("upscale: the image is too large".to_owned()));
@@ -81,7 +81,7 @@ impl Enlarger {
         let mut input = vec![0.0; 3 * tile_height * tile_width];
         for rows in spans(height, tile_height) {
             for columns in spans(width, tile_width) {
-                cut(image, &mut input, (columns.from, rows.from), (tile_width, tile_height));
+                copy_tile(image, &mut input, (columns.from, rows.from), (tile_width, tile_height));
                 let made = self.network.run(&input, OPTION, work)?;
                 self.paste(&made, &mut out, &columns, &rows);
             }
@@ -108,8 +108,8 @@ impl Enlarger {
     }
 }
 
-/// Fills a tile from the image, channel by channel on a scale of 0 to 1; beyond the image its edges go on.
-fn cut(image: &Raster, tile: &mut [f32], (left, top): (usize, usize), (width, height): (usize, usize)) {
+/// Fills a tile from the image, channel by channel on a scale of 0 to 1; the image's edges are extended.
+fn copy_tile(image: &Raster, tile: &mut [f32], (left, top): (usize, usize), (width, height): (usize, usize)) {
     let (last_x, last_y) = (image.width as usize - 1, image.height as usize - 1);
     for y in 0..height {
         let row = image.planes[0].row((top + y).min(last_y) as u32);
@@ -122,16 +122,16 @@ fn cut(image: &Raster, tile: &mut [f32], (left, top): (usize, usize), (width, he
     }
 }
 
-/// Where a tile lies along one axis, in pixels of the image.
+/// The position of a tile along one axis, in pixels of the image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Span {
     /// Its first pixel.
     from: usize,
-    /// Those of its pixels that are kept. All tiles together keep every pixel once.
+    /// The pixels that are kept. All tiles together keep every pixel once.
     keep: std::ops::Range<usize>,
 }
 
-/// The tiles of `tile` pixels along an axis of `length`; a tile that is longer than the image begins with it.
+/// The tiles of `tile` pixels along an axis of `length`; a tile longer than the image begins at its start.
 fn spans(length: usize, tile: usize) -> Vec<Span> {
     let overlap = OVERLAP.min(tile / 8);
     let mut spans = Vec::new();
@@ -150,7 +150,7 @@ mod tests {
     use super::{OVERLAP, spans};
 
     #[test]
-    fn tiles_keep_every_pixel_once_and_see_their_neighbours() {
+    fn tiles_keep_every_pixel_once_and_overlap_their_neighbours() {
         for tile in [4, 8, 16, 100, 128] {
             let overlap = OVERLAP.min(tile / 8);
             for length in (1..300).chain([1000, 1024, 4096]) {
@@ -159,7 +159,7 @@ mod tests {
                     assert_eq!(span.keep.start, next);
                     assert!(!span.keep.is_empty());
                     assert!(span.from <= span.keep.start && span.keep.end <= span.from + tile);
-                    // Inside the image, and a margin wherever there is a neighbour.
+                    // Inside the image, with a margin towards each neighbour.
                     assert!(span.from + tile <= length || span.from == 0);
                     assert!(span.keep.start == 0 || span.keep.start - span.from >= overlap);
                     assert!(span.keep.end == length || span.from + tile - span.keep.end >= overlap);

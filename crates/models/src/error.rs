@@ -19,7 +19,7 @@ pub enum LoadError {
 }
 
 impl LoadError {
-    /// All that is known of why: the outermost explanation, and what it was caused by.
+    /// An unreadable file, with the error's message and those of its causes.
     pub(crate) fn unreadable(path: &Path, reason: impl std::fmt::Display) -> Self {
         Self::Unreadable { path: path.to_owned(), reason: reason.to_string() }
     }

@@ -1,7 +1,7 @@
 //! Inference for `segment=foreground` and `upscale=generate`, from ONNX model files that the operator supplies.
 //!
-//! A file is read and checked once. Its sizes are fixed then, so that the memory of a run is known beforehand; each
-//! run takes it from the request's budget, and looks between operators whether it is still wanted.
+//! A file is read and checked once, with fixed sizes, so that the memory of a run is known in advance. Each
+//! run reserves it in the request's budget, and checks deadline and cancellation between operators.
 
 #![forbid(unsafe_code)]
 
@@ -39,14 +39,14 @@ impl OnnxModels {
     }
 
     /// Loads a model for `upscale=generate`: an input of 1×3×H×W floats, RGB from 0 to 1, and a last output two or
-    /// four times as high and wide. There can be one for each of the two.
+    /// four times as high and wide. There can be one of each.
     ///
     /// # Errors
     /// [`LoadError`].
     pub fn load_enlarger(&mut self, path: &Path) -> Result<(), LoadError> {
         let model = Enlarger::load(path)?;
-        let scale = model.ability().scale;
-        if self.enlargers.iter().any(|m| m.ability().scale == scale) {
+        let scale = model.capability().scale;
+        if self.enlargers.iter().any(|m| m.capability().scale == scale) {
             return Err(LoadError::Twice { path: model.path().to_owned(), scale });
         }
         self.enlargers.push(model);
@@ -57,8 +57,8 @@ impl OnnxModels {
 impl Models for OnnxModels {
     fn capabilities(&self) -> ModelCapabilities {
         ModelCapabilities {
-            segment: self.segmenter.as_ref().map(Segmenter::ability),
-            enlarge: self.enlargers.iter().map(Enlarger::ability).collect(),
+            segment: self.segmenter.as_ref().map(Segmenter::capability),
+            enlarge: self.enlargers.iter().map(Enlarger::capability).collect(),
         }
     }
 
@@ -68,7 +68,7 @@ impl Models for OnnxModels {
     }
 
     fn enlarge(&self, image: &Raster, scale: u32, work: &Work) -> Result<Raster, Error> {
-        let model = self.enlargers.iter().find(|m| m.ability().scale == scale);
+        let model = self.enlargers.iter().find(|m| m.capability().scale == scale);
         model
             .ok_or_else(|| Error::Internal(format!("there is no model that enlarges {scale} times")))?
             .run(image, work)

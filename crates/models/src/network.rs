@@ -17,18 +17,18 @@ use crate::LoadError;
 /// Lengths of the four axes: batch, channels, height, width.
 pub(crate) type Shape = [usize; 4];
 
-/// A parsed model file; its input size may be open. Only its last output is used.
+/// A parsed model file; its input size may be dynamic. Only its last output is used.
 pub(crate) struct File {
     path: PathBuf,
     model: InferenceModel,
-    /// Lengths of the axes of the one input; `None` where any is possible.
+    /// Lengths of the axes of the single input; `None` for dynamic ones.
     pub(crate) input: [Option<usize>; 4],
     /// Operator that computes the last output.
     pub(crate) last_operator: String,
 }
 
 impl File {
-    /// Reads a file. `expected` says in a sentence what such a model looks like.
+    /// Reads a file. `expected` describes the expected shape for messages.
     ///
     /// # Errors
     /// [`LoadError::Unreadable`], and [`LoadError::Shape`] for all but one input of four axes.
@@ -55,8 +55,8 @@ impl File {
     /// The network for inputs of exactly this shape.
     ///
     /// # Errors
-    /// [`LoadError::Unreadable`] for operators that are not known or do not fit each other; [`LoadError::Shape`] for
-    /// an output of other than four axes of floats.
+    /// [`LoadError::Unreadable`] for unknown or incompatible operators; [`LoadError::Shape`] for
+    /// an output that does not have four axes of floats.
     pub(crate) fn fixed(self, input: Shape, expected: &'static str) -> Result<Network, LoadError> {
         let Self { path, model, .. } = self;
         let typed = guarded(&path, || {
@@ -72,7 +72,7 @@ impl File {
         let output = fact.shape.as_concrete().and_then(|s| Shape::try_from(s).ok());
         let floats = fact.datum_type == f32::datum_type();
         let Some(output) = output.filter(|_| floats) else {
-            let found = format!("for an input of {} its last output is {fact:?}", text(input));
+            let found = format!("its last output for an input of {} is {fact:?}", text(input));
             return Err(LoadError::Shape { path, found, expected });
         };
         let plan = typed.into_runnable().map_err(|e| LoadError::unreadable(&path, e))?;
@@ -88,16 +88,16 @@ pub(crate) struct Network {
     plan: Arc<TypedRunnableModel>,
     pub(crate) input: Shape,
     pub(crate) output: Shape,
-    /// Bytes of all tensors that are held at once while it runs, its weights not counted.
+    /// Peak bytes of all tensors during a run, without the weights.
     pub(crate) bytes: u64,
 }
 
 impl Network {
-    /// Runs it. `input` and the result are in the order of their shapes, the last axis first. `option` names what
-    /// failed. Cancellation and deadline are looked at between operators.
+    /// Runs it. `input` and the result are in the order of their shapes, the last axis first. `option` is named in
+    /// errors. Cancellation and deadline are checked between operators.
     ///
     /// # Errors
-    /// [`Error::Model`] for a failure, and for numbers that are none; budget, deadline and cancellation.
+    /// [`Error::Model`] for a failure, and for NaN and infinities; budget, deadline and cancellation.
     pub(crate) fn run(&self, input: &[f32], option: &'static str, work: &Work) -> Result<Vec<f32>, Error> {
         work.check()?;
         let _held = work.take(usize::try_from(self.bytes).unwrap_or(usize::MAX))?;
@@ -121,10 +121,10 @@ impl Network {
         let view = outputs.first().map(|t| t.try_as_plain_ram().and_then(|v| v.as_slice::<f32>()));
         let numbers = match view {
             Some(Ok(numbers)) if numbers.len() == self.output.iter().product::<usize>() => numbers,
-            _ => return Err(failed("its output has another shape than it said".to_owned())),
+            _ => return Err(failed("the shape of its output differs from the announced shape".to_owned())),
         };
         if !numbers.iter().all(|v| v.is_finite()) {
-            return Err(failed("its output has values that are no numbers".to_owned()));
+            return Err(failed("its output contains NaN or infinities".to_owned()));
         }
         Ok(numbers.to_vec())
     }
@@ -136,7 +136,7 @@ pub(crate) fn text(shape: Shape) -> String {
 }
 
 fn parse(path: &Path) -> TractResult<(InferenceModel, String)> {
-    // Intermediate shapes in a file are hints, and often those of another input size.
+    // Intermediate shapes in a file are hints, often for another input size.
     let onnx = tract_onnx::onnx().with_ignore_value_info(true);
     let proto = onnx.proto_model_for_path(path)?;
     let graph = proto.graph.as_ref();
@@ -146,19 +146,19 @@ fn parse(path: &Path) -> TractResult<(InferenceModel, String)> {
         .map(|n| n.op_type.clone());
     let parsed = onnx.parse(&proto, path.parent().and_then(Path::to_str))?;
     if !parsed.unresolved_inputs.is_empty() {
-        return Err(TractError::msg(format!("nothing computes {}", parsed.unresolved_inputs.join(", "))));
+        return Err(TractError::msg(format!("no operator computes {}", parsed.unresolved_inputs.join(", "))));
     }
     Ok((parsed.model, operator.unwrap_or_default()))
 }
 
-/// A file that makes the library panic is an unreadable file.
+/// Reports a file that makes the library panic as unreadable.
 fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, LoadError>) -> Result<T, LoadError> {
     catch_unwind(AssertUnwindSafe(read))
         .unwrap_or_else(|_| Err(LoadError::unreadable(path, "it is malformed")))
 }
 
-/// Bytes of the tensors that live at once, at the worst moment. Half as much again is for what operators use
-/// inside, and one input and one output for those of the caller.
+/// Peak bytes of the live tensors, and half of that again for the operators' own buffers. One more input and output are
+/// counted for the caller's.
 fn run_bytes(plan: &TypedRunnableModel) -> TractResult<u64> {
     let model = plan.model();
     let order = plan.order_without_consts();
@@ -167,9 +167,9 @@ fn run_bytes(plan: &TypedRunnableModel) -> TractResult<u64> {
     for (_, bytes) in steps {
         most = most.max(bytes.to_i64()?.max(0) as u64);
     }
-    let mut ends = 0;
+    let mut io_bytes = 0;
     for fact in [model.input_fact(0)?, model.output_fact(0)?] {
-        ends += fact.mem_size().to_i64()?.max(0) as u64;
+        io_bytes += fact.mem_size().to_i64()?.max(0) as u64;
     }
-    Ok(most + most / 2 + ends)
+    Ok(most + most / 2 + io_bytes)
 }

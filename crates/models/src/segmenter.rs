@@ -1,4 +1,4 @@
-//! A model that finds the foreground, of BiRefNet's shape.
+//! A model with BiRefNet's shape that finds the foreground.
 
 use std::path::Path;
 
@@ -18,12 +18,12 @@ const DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
 
 const OPTION: &str = "segment";
 
-/// A network that gives each pixel of a square picture the probability that it belongs to the foreground.
+/// A network that computes the probability of each pixel of a square image to be foreground.
 #[derive(Debug)]
 pub(crate) struct Segmenter {
     network: Network,
     side: u32,
-    /// The output is a probability already; without this it is a logit.
+    /// The output is a probability; `false`: a logit.
     probabilities: bool,
 }
 
@@ -46,12 +46,12 @@ impl Segmenter {
         Ok(Self { network, side: side as u32, probabilities })
     }
 
-    pub(crate) fn ability(&self) -> SegmentModel {
-        SegmentModel { side: self.side, bytes: self.network.bytes + self.ends() as u64 }
+    pub(crate) fn capability(&self) -> SegmentModel {
+        SegmentModel { side: self.side, bytes: self.network.bytes + self.io_bytes() as u64 }
     }
 
     /// Bytes of the input as floats, and of the output.
-    fn ends(&self) -> usize {
+    fn io_bytes(&self) -> usize {
         let square = self.side as usize * self.side as usize;
         square * (3 + 1) * size_of::<f32>()
     }
@@ -59,10 +59,10 @@ impl Segmenter {
     /// `image`: RGB, `side` × `side`.
     pub(crate) fn run(&self, image: &Raster, work: &Work) -> Result<Plane, Error> {
         work.check()?;
-        let _held = work.take(self.ends())?;
+        let _held = work.take(self.io_bytes())?;
         let square = self.side as usize * self.side as usize;
         if image.data().len() != square * 3 {
-            return Err(Error::Internal("segment: an image of another size".to_owned()));
+            return Err(Error::Internal("segment: the image has the wrong size".to_owned()));
         }
         let mut input = vec![0.0; square * 3];
         for (c, plane) in input.chunks_exact_mut(square).enumerate() {

@@ -1,4 +1,4 @@
-//! Models that were made by hand, so that every pixel of what they say can be computed.
+//! Hand-made models, so that every pixel of their output can be computed.
 
 #![allow(clippy::unwrap_used)]
 
@@ -59,7 +59,7 @@ fn a_mask_is_the_sigmoid_of_the_last_output() {
     }
 }
 
-// Larger and smaller than a tile, of a fixed and of any size, and as high as one row: no seam, no shift.
+// Larger and smaller than a tile, with a fixed and a dynamic size, and one row high: no seam, no shift.
 #[test]
 fn tiles_make_one_picture() {
     let fixed = onnx::enlarger(2, 1.0, [0.0; 3], Axis::Of(8), Axis::Of(12));
@@ -86,7 +86,7 @@ fn tiles_make_one_picture() {
 }
 
 #[test]
-fn runs_take_what_they_said_and_give_it_back() {
+fn runs_reserve_the_announced_memory_and_release_it() {
     let models = segmenter(&onnx::red(64));
     let work = Work::new(Budget::new(1 << 30));
     let image = picture(64, 64);
@@ -105,7 +105,7 @@ fn runs_take_what_they_said_and_give_it_back() {
 }
 
 #[test]
-fn nobody_waits_for_a_cancelled_run() {
+fn a_cancelled_run_stops() {
     let cancel = Cancel::new();
     let work = Work { cancel: cancel.clone(), ..work() };
     cancel.cancel();
@@ -118,7 +118,7 @@ fn nobody_waits_for_a_cancelled_run() {
 }
 
 #[test]
-fn what_is_no_number_is_no_mask() {
+fn nan_in_a_mask_is_an_error() {
     let models = segmenter(&onnx::segmenter(8, [1.0, 0.0, 0.0], -0.5, Ending::Root));
     let dark = Raster::new(Layout::Rgb, 8, 8, &work()).unwrap();
     let error = models.segment(&dark, &work()).unwrap_err();
@@ -126,7 +126,7 @@ fn what_is_no_number_is_no_mask() {
 }
 
 #[test]
-fn a_file_that_is_no_such_model_is_refused_by_name() {
+fn a_file_that_is_not_such_a_model_is_refused_by_name() {
     let good = onnx::red(8);
     let three = onnx::enlarger(3, 1.0, [0.0; 3], Axis::Of(8), Axis::Of(8));
     let oblong = onnx::enlarger(2, 1.0, [0.0; 3], Axis::Of(8), Axis::Of(16));

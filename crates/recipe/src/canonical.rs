@@ -1,4 +1,4 @@
-//! The canonical form of a recipe: equal for recipes that mean the same, however they were written. For cache keys.
+//! The canonical form of a recipe, for cache keys: equal for recipes with the same meaning in any dialect.
 
 use crate::{
     Fit, Gravity, Output, Quality, Recipe, Step, Transform, Upscale,
@@ -35,7 +35,7 @@ fn remove_defaults(transform: &mut Transform) {
     transform.upscale.take_if(|upscale| *upscale == Upscale::Interpolate);
 }
 
-/// An explicit quality permits a palette in PNG: the default is removed only where the output is never PNG.
+/// An explicit quality allows a palette in PNG, so that the default is removed only if the output is never PNG.
 fn remove_default_quality(output: &mut Output) {
     let is_never_png = output.format.is_never_png() && !output.fast;
     if is_never_png {

@@ -13,12 +13,12 @@ pub const MAX_DPR: f64 = 3.0;
 // Trimming.
 
 /// `trim.border.tolerance` is the difference that still counts as border (0 = exact), as the types say. `false`:
-/// the other way round (255 = exact), as the documentation says.
+/// reversed (255 = exact), as the documentation says.
 pub const TOLERANCE_IS_DIFFERENCE: bool = true;
 /// `trim=border` without a tolerance.
 pub const DEFAULT_TRIM_TOLERANCE: u8 = if TOLERANCE_IS_DIFFERENCE { 10 } else { 245 };
 
-/// The difference, 0–255, up to which a pixel is border for a given `trim.border.tolerance`.
+/// The greatest difference, 0–255, of a border pixel for a given `trim.border.tolerance`.
 #[must_use]
 pub const fn border_difference(tolerance: u8) -> u8 {
     if TOLERANCE_IS_DIFFERENCE { tolerance } else { u8::MAX - tolerance }
@@ -32,7 +32,7 @@ pub const FACTOR_LIMIT: f64 = 255.0;
 pub const MAX_BLUR: f64 = 250.0;
 /// Largest `sharpen` strength.
 pub const MAX_SHARPEN: f64 = 10.0;
-/// Colour of a border that names none.
+/// Colour of a border when none is given.
 pub const DEFAULT_BORDER_COLOR: Color = Color::BLACK;
 
 // Quality.
@@ -42,7 +42,7 @@ pub const DEFAULT_QUALITY: u8 = 85;
 
 // Formats.
 
-/// `image/*` and `*/*` in `Accept` stand for WebP and AVIF with `format=auto`.
+/// Whether `image/*` and `*/*` in `Accept` include WebP and AVIF with `format=auto`.
 pub const WILDCARDS_ACCEPT_ALL: bool = false;
 
 // Texts.
@@ -53,15 +53,15 @@ pub const TEXT_MAX_CHARS: usize = 1000;
 pub const TEXT_DEFAULT_SIZE: f32 = 12.0;
 /// Largest text size, in pixels: the side of the largest text image.
 pub const MAX_TEXT_SIZE: f32 = 4096.0;
-/// Pixels of the em square for each unit of a text's size: the documentation counts pixels. 96 / 72 would be the
-/// points of the types.
+/// Pixels of the em square for each unit of a text's size: pixels by the documentation. With the
+/// points of the type definitions it would be 96 / 72.
 pub const TEXT_PIXELS_PER_UNIT: f32 = 1.0;
 
-// What depends on the client.
+// Client hints.
 
 /// Viewport breakpoints of `width=auto`.
 pub const DEFAULT_BREAKPOINTS: [u32; 4] = [320, 768, 960, 1200];
-/// `width=auto` on phones and elsewhere, when no hint came.
+/// `width=auto` on phones and elsewhere, without a hint.
 pub const DEFAULT_WIDTH_MOBILE: u32 = 768;
 pub const DEFAULT_WIDTH_DESKTOP: u32 = 1200;
 
@@ -74,7 +74,7 @@ pub const MAX_WARNINGS: usize = 8;
 pub const MAX_IMAGES: usize = 256;
 /// The binding's list of steps is at most this long.
 pub const MAX_STEPS: usize = 512;
-/// Overlays may themselves have overlays, this deep.
+/// Greatest nesting depth of overlays.
 pub const MAX_DRAW_DEPTH: usize = 16;
 /// Options as JSON text are at most this long, in bytes.
 pub const MAX_JSON_BYTES: usize = 256 * 1024;

@@ -9,7 +9,7 @@ pub enum OptionError {
     /// No `name=value` pair at all.
     #[error("no transformation options given")]
     Empty,
-    /// A value is not of its option's form or range.
+    /// A value does not have its option's form or range.
     #[error("{option}: {problem}")]
     Invalid { option: String, problem: String },
     /// The value of `format` is not an output format.

@@ -1,7 +1,7 @@
-//! What to do to images: typed options, ordered steps over numbered images, one output.
+//! Recipes: typed options, ordered steps over numbered images, one output.
 //!
 //! Every dialect (URL options, binding JSON, `cf.image` JSON) is parsed once into a [`Recipe`].
-//! Nothing after that depends on the interface that a request used.
+//! Later stages do not depend on the interface of the request.
 //! This crate knows no pixels, HTTP, files or sockets.
 
 #![forbid(unsafe_code)]

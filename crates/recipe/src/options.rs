@@ -39,16 +39,16 @@ impl Transform {
     /// Whether the step changes nothing.
     #[must_use]
     pub fn is_identity(&self) -> bool {
-        // These do nothing without a dimension.
+        // These have no effect without a dimension.
         let Self { dpr, fit, gravity, zoom, upscale, .. } = self.clone();
         *self == Self { dpr, fit, gravity, zoom, upscale, ..Self::default() }
     }
 }
 
 impl Transform {
-    /// Removes options without effect, so that equal effects are equal steps: effect factors of 1 (and of 0, which
+    /// Removes options without effect, so that steps with equal effects are equal: factors of 1 (and of 0, which
     /// means "not set", except for saturation, where it means grey), blur and sharpen of 0, `dpr` of 1, zoom of 0,
-    /// borders without width, trims of nothing. A blur radius below 1 has no visible effect but stays.
+    /// borders without width, empty trims. A blur radius below 1 has no visible effect but is kept.
     pub fn normalize(&mut self) {
         for factor in [&mut self.brightness, &mut self.contrast, &mut self.gamma] {
             factor.take_if(|factor| *factor == 0.0 || *factor == 1.0);
@@ -154,9 +154,9 @@ pub struct Trim {
     pub right: Option<Length>,
     pub bottom: Option<Length>,
     pub left: Option<Length>,
-    /// Keep this much counted from the (already trimmed) left edge.
+    /// The width to keep, from the (already trimmed) left edge.
     pub width: Option<Length>,
-    /// Keep this much counted from the (already trimmed) top edge.
+    /// The height to keep, from the (already trimmed) top edge.
     pub height: Option<Length>,
     /// Detect and remove a uniform border.
     pub border: Option<BorderTrim>,
@@ -166,9 +166,9 @@ pub struct Trim {
 pub struct BorderTrim {
     /// Detected from the image when absent.
     pub color: Option<Color>,
-    /// Largest difference of a channel, 0–255, still taken for border.
+    /// Largest difference of a channel, 0–255, that still counts as border.
     pub tolerance: u8,
-    /// Pixels of border to leave.
+    /// Pixels of border to keep.
     pub keep: u32,
 }
 
@@ -239,7 +239,7 @@ pub enum Composite {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Output {
     pub format: FormatChoice,
-    /// `None` = the default quality; palette PNG needs an explicit one.
+    /// `None` = the default quality; a palette PNG needs an explicit one.
     pub quality: Option<Quality>,
     /// `compression=fast`: the quickest encoder instead of `format`.
     pub fast: bool,
@@ -279,7 +279,7 @@ pub enum FormatChoice {
     Png,
     PngForce,
     WebP,
-    /// A hint: becomes another format where the picture is too large for it.
+    /// A hint: becomes another format if the image is too large for it.
     Avif,
     AvifForce,
     Gif,

@@ -2,10 +2,10 @@
 
 use crate::{Color, Draw, Output, Transform, Warnings};
 
-/// Everything a request asks for. Image 0 is the canvas and the final image.
+/// All requested operations. Image 0 is the canvas and the final image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recipe {
-    /// The numbered images; index 0 is the canvas, overlays follow in the order in which they were named.
+    /// The numbered images; index 0 is the canvas, overlays follow in the order of the request.
     pub inputs: Vec<Input>,
     /// Executed first to last.
     pub steps: Vec<Step>,
@@ -35,7 +35,7 @@ impl Recipe {
 impl Recipe {
     /// Removes steps that do not change the result: those on images that are not drawn afterwards,
     /// steps that change nothing, and draws without effect. Inputs keep their numbers;
-    /// [`Recipe::used_images`] tells which are still needed.
+    /// [`Recipe::used_images`] returns those still needed.
     pub fn prune(&mut self) {
         let mut visible = vec![false; self.inputs.len().max(1)];
         visible[0] = true;
@@ -87,7 +87,7 @@ pub enum Input {
     Supplied,
     /// An absolute URL that the service fetches (an overlay of `cf.image`).
     Url(String),
-    /// Rendered by the service.
+    /// A text rendered by the service.
     Text(TextSource),
 }
 

@@ -1,4 +1,4 @@
-//! Values that options are made of: colours, lengths that may be fractions, quality.
+//! Types of option values: colours, lengths that may be fractions, quality.
 
 use std::fmt;
 

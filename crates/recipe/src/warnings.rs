@@ -1,4 +1,4 @@
-//! Warnings: what a client should know although the request succeeds.
+//! Warnings for the client of a successful request.
 
 use crate::{
     Fit, Transform, Trim,
@@ -10,7 +10,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning(pub String);
 
-/// Warnings in their order, each once, at most [`MAX_WARNINGS`]: each becomes a response header.
+/// Warnings in order, without duplicates, at most [`MAX_WARNINGS`]. Each becomes a response header.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Warnings(Vec<Warning>);
 

@@ -1,11 +1,11 @@
-//! Widths that an operator allows: they bound how many results a source can have.
+//! Widths allowed by the operator, which bound the number of results of a source.
 
 use crate::{Extent, Length, Transform};
 
 impl Transform {
-    /// Moves the width to the next larger of `allowed`, which is sorted, or to the largest; tells whether that changed the
-    /// size. The height keeps its proportion to the width. `dpr` becomes part of the sizes, since it would make many widths
-    /// of each allowed one.
+    /// Rounds the width up to the next of `allowed`, which is sorted, or down to the largest. Returns whether that changed the
+    /// size. The height keeps its ratio to the width. `dpr` is multiplied into the sizes, since it would otherwise turn each
+    /// allowed width into many.
     pub fn limit_width(&mut self, allowed: &[u32]) -> bool {
         let (Some(Extent::Pixels(width)), Some(largest)) = (self.width, allowed.last()) else { return false };
         let dpr = self.dpr.unwrap_or(1.0);
@@ -22,7 +22,7 @@ impl Transform {
         moved != wanted
     }
 
-    /// Multiplies the lengths that `dpr` multiplies besides width and height.
+    /// Multiplies the other lengths that `dpr` applies to.
     fn scale_lengths(&mut self, dpr: f64) {
         if let Some(border) = &mut self.border {
             for side in [&mut border.top, &mut border.right, &mut border.bottom, &mut border.left] {
@@ -80,7 +80,7 @@ mod tests {
 
     // OPS-022
     #[test]
-    fn a_width_moves_to_the_next_larger_allowed_one() {
+    fn a_width_is_rounded_up_to_an_allowed_one() {
         for (width, height, dpr, to, moved) in [
             (320, None, None, (320, None), false),
             (300, Some(150), None, (320, Some(160)), true),
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_moves_without_a_width_or_a_list() {
+    fn without_a_width_or_a_list_nothing_changes() {
         let mut without =
             Transform { height: Some(Extent::Pixels(7)), dpr: Some(2.0), ..Transform::default() };
         let before = without.clone();

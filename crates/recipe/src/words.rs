@@ -43,7 +43,7 @@ pub(crate) const METADATA: &[(&str, Metadata)] =
 pub(crate) const UPSCALES: &[(&str, Upscale)] =
     &[("interpolate", Upscale::Interpolate), ("generate", Upscale::Generate)];
 
-/// `auto` before negotiation accepts nothing special.
+/// `auto` before negotiation accepts neither WebP nor AVIF.
 pub(crate) const FORMATS: &[(&str, FormatChoice)] = &[
     ("auto", FormatChoice::Auto { avif: false, webp: false }),
     ("avif", FormatChoice::Avif),

@@ -11,7 +11,7 @@ use fast_image_resize::{MulDiv, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 
 pub use fast_image_resize::{Filter, FilterType};
 
-/// A buffer that does not fit its announced size, or a kernel that the library refuses. A fault of the caller.
+/// A buffer that does not match its size, or arguments that the library refuses: a bug in the caller.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Error(String);
@@ -41,7 +41,7 @@ pub struct Spec {
     pub use_alpha: bool,
 }
 
-/// Convolves images; keeps its buffers from one to the next.
+/// Convolves images; reuses its buffers.
 #[derive(Debug, Default)]
 pub struct Convolution(Resizer);
 

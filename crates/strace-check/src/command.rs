@@ -1,4 +1,4 @@
-//! The command: a trace in, a table or JSON lines out, cut by cut as they are found.
+//! The command: reads a trace and writes a table or JSON lines, each cut when it is found.
 
 use std::cell::RefCell;
 use std::io::{self, BufRead, Write};
@@ -6,10 +6,10 @@ use std::io::{self, BufRead, Write};
 use crate::report::{Cut, HEADER, Summary};
 use crate::{Error, Options, follow};
 
-/// What a report looks like.
+/// The format of a report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
-    /// A table for people, and a sentence at the end.
+    /// A table, and a sentence at the end.
     #[default]
     Table,
     /// One JSON object a line: each cut, and `{"summary": {...}}` at the end.
@@ -19,7 +19,7 @@ pub enum Format {
 /// Reads a trace to its end, as [`check`](crate::check) does, and writes its cuts and its summary to `out`.
 ///
 /// Each cut is written and flushed when its connection ends in the trace, so that a trace from a pipe can be watched
-/// while the program runs. Whether something was cut is in the summary, [`Summary::exit_status`] the status to end with.
+/// while the program runs. [`Summary::exit_status`] is the exit status of the command.
 ///
 /// ```
 /// let trace = "accept(3, NULL, NULL) = 7\nwrite(7, \"HTTP/1.1 200 OK\"..., 1000) = 400\nclose(7) = 0\n";
@@ -33,8 +33,8 @@ pub enum Format {
 /// ```
 ///
 /// # Errors
-/// As [`check`](crate::check), [`Error::Write`] when `out` fails: then reading stops; and [`Error::NotATrace`] when strace has
-/// not written the input.
+/// As [`check`](crate::check); [`Error::Write`] if `out` fails, which stops reading; and [`Error::NotATrace`] if the input is
+/// not the output of strace.
 pub fn report(
     reader: impl BufRead,
     out: &mut dyn Write,

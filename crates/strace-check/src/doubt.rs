@@ -8,11 +8,11 @@ use std::fmt;
 pub enum Doubt {
     /// No connection is accepted, and no response is sent.
     NothingSeen,
-    /// Connections are accepted, and no write to any of them is in the trace.
+    /// Connections are accepted, but no write to them is in the trace.
     NoWrites,
-    /// No `close`, no `shutdown`, and no end of a process: the ends of connections were left out.
+    /// No `close`, no `shutdown`, and no end of a process: the ends of connections are not in the trace.
     NoEnds,
-    /// Strings are empty throughout: `strace -s 0`.
+    /// All strings are empty: `strace -s 0`.
     NoStrings,
     /// Buffers are shown as addresses: `-e raw` or `-e verbose=none`.
     NoBuffers,
@@ -20,19 +20,19 @@ pub enum Doubt {
     OnlyFailures,
     /// No call fails, from the start of a program on: `strace -z`.
     OnlySuccesses,
-    /// Threads or processes were started and none was followed: `strace` without `-f`.
+    /// Threads or processes were started but not followed: `strace` without `-f`.
     NotFollowed,
-    /// Connections speak TLS: their bytes cannot be read.
+    /// Connections use TLS: their bytes cannot be read.
     Tls,
-    /// Connections speak HTTP/2.
+    /// Connections use HTTP/2.
     Http2,
-    /// Of this many responses the promised length is out of sight, and every write was taken as it was offered: a rest that
-    /// was never offered would not show. [`Summary::unseen`]
+    /// This many responses have no visible length, and every write of them was accepted in full: bytes that the server never
+    /// wrote cannot be detected. [`Summary::unseen`]
     Unseen(u64),
 }
 
 impl Doubt {
-    /// A word for programs.
+    /// The name in JSON.
     pub fn name(self) -> &'static str {
         match self {
             Self::NothingSeen => "nothing_seen",
@@ -49,7 +49,7 @@ impl Doubt {
         }
     }
 
-    /// A cut would not have shown in the trace, of which so many responses are known.
+    /// Whether a trace with this many responses could not have shown a cut.
     pub(crate) fn hides_cuts(self, responses: u64) -> bool {
         match self {
             Self::NoWrites
@@ -59,13 +59,13 @@ impl Doubt {
             | Self::OnlyFailures
             | Self::OnlySuccesses => true,
             Self::NotFollowed | Self::Tls | Self::Http2 => responses == 0,
-            // A short or a blocked write would have shown.
+            // A short or blocked write would have been visible.
             Self::Unseen(_) | Self::NothingSeen => false,
         }
     }
 }
 
-/// What to give to strace when it is left to choose, named in every advice.
+/// The strace option recommended in the messages.
 const CALLS: &str = "-e trace=network,desc,process,read,write";
 
 impl fmt::Display for Doubt {
@@ -73,46 +73,46 @@ impl fmt::Display for Doubt {
         match self {
             Self::NothingSeen => write!(
                 f,
-                "no connection is accepted and no response is sent in this trace: was it the server's process, with -f, \
-                 and was it asked for something meanwhile? Wanted is at least {CALLS}"
+                "no connection is accepted and no response is sent in this trace: check that it was the server's process, with -f, \
+                 and that it received requests. Trace with at least {CALLS}"
             ),
             Self::NoWrites => write!(
                 f,
-                "connections are accepted, and no write to any of them is in this trace: without write, writev and \
-                 sendmsg no cut can be seen (-e trace=network leaves write and writev out, io_uring makes no calls). \
+                "connections are accepted, but no write to them is in this trace: without write, writev and \
+                 sendmsg no cut can be detected (-e trace=network omits write and writev, io_uring makes no calls). \
                  Trace with {CALLS}"
             ),
             Self::NoEnds => write!(
                 f,
-                "neither close nor shutdown is in this trace: it does not show which responses ended early. Trace with \
+                "neither close nor shutdown is in this trace, so that early ends of responses cannot be detected. Trace with \
                  {CALLS}"
             ),
             Self::NoStrings => f.write_str(
-                "strings are empty in this trace (-s 0): HTTP cannot be told from anything else, nor an answer to HEAD \
-                 from a cut one. Trace with -s 32 or more",
+                "strings are empty in this trace (-s 0): HTTP cannot be recognised, nor a response to HEAD be \
+                 distinguished from a cut one. Trace with -s 32 or more",
             ),
             Self::NoBuffers => f.write_str(
-                "buffers are shown as addresses in this trace: what was offered cannot be read. Trace without -e raw and \
+                "buffers are printed as addresses in this trace, so that their lengths cannot be read. Trace without -e raw and \
                  -e verbose",
             ),
             Self::OnlyFailures => f.write_str(
                 "no call succeeds in this trace: trace without -Z and -e status=failed",
             ),
             Self::OnlySuccesses => f.write_str(
-                "no call fails in this trace: a full socket is told by a failure (EAGAIN). Trace without -z and -e status",
+                "no call fails in this trace: a full socket is only visible as a failure (EAGAIN). Trace without -z and -e status",
             ),
             Self::NotFollowed => f.write_str(
-                "threads or processes are started in this trace and none of them is followed: trace with -f",
+                "threads or processes are started in this trace but not followed: trace with -f",
             ),
             Self::Tls => f.write_str(
-                "connections speak TLS, and their answers cannot be read: trace the server behind, or ask it without TLS",
+                "connections use TLS, and their responses cannot be read: trace the server behind the TLS proxy, or connect without TLS",
             ),
-            Self::Http2 => f.write_str("connections speak HTTP/2, which is not read here"),
+            Self::Http2 => f.write_str("connections use HTTP/2, which is not supported"),
             Self::Unseen(responses) => write!(
                 f,
-                "of {responses} responses only what each write offered could be checked: the length that they promised is \
-                 out of sight, and a rest that was never offered would not show. Trace with -s 4096 or more, so that heads \
-                 show"
+                "of {responses} responses only the length of each write could be checked: the promised length is \
+                 not in the trace, and bytes that were never written cannot be detected. Trace with -s 4096 or more, so \
+                 that heads are visible"
             ),
         }
     }

@@ -1,12 +1,12 @@
-//! What kinds of lines a trace has: options of strace can leave out the lines and bytes that a verdict needs.
+//! The kinds of lines in a trace. Options of strace can omit lines and bytes that a verdict needs.
 
 use crate::doubt::Doubt;
 use crate::report::Summary;
 
-/// A trace of a program from its start has more calls than this before the first connection.
+/// A trace from the start of a program has more calls than this before the first connection.
 const FULL: u64 = 50;
 
-/// What has been seen of the kinds of lines that matter.
+/// Counts of the relevant kinds of lines.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Evidence {
     pub(crate) succeeded: u64,
@@ -15,36 +15,36 @@ pub(crate) struct Evidence {
     pub(crate) started: bool,
     pub(crate) mapped: bool,
     pub(crate) accepted: u64,
-    /// Requests, or parts of them, that were read from what may be a connection.
+    /// Requests, or parts of them, read from possible connections.
     pub(crate) requests: u64,
     /// Writes to connections.
     pub(crate) sent: u64,
-    /// `write` or `writev`, to whatever.
+    /// `write` or `writev` to any descriptor.
     pub(crate) plain_writes: u64,
     pub(crate) ends: u64,
-    /// Descriptors given to something else with a response under way.
+    /// Descriptors that were reused during a response.
     pub(crate) reused: u64,
     pub(crate) strings: u64,
     pub(crate) empty_strings: u64,
     pub(crate) addresses: u64,
     pub(crate) cloned: bool,
-    /// Lines say whose they are.
+    /// Lines carry process numbers.
     pub(crate) named: bool,
 }
 
 impl Evidence {
     pub(crate) fn doubts(&self, summary: &Summary) -> Vec<Doubt> {
         let foreign = summary.tls + summary.http2;
-        // A server may accept and say nothing, when it is not asked. Whether writes are in the trace at all, others show.
+        // A server without requests accepts and writes nothing. Other writes show whether writes are traced at all.
         let unanswered = self.requests > 0 || self.plain_writes == 0;
         let no_writes = self.accepted > 0 && self.sent == 0 && unanswered;
         let nothing = self.accepted == 0 && summary.responses() == 0 && self.sent == 0 && foreign == 0;
-        // No program starts without a failure: the loader alone looks in vain for files.
+        // No program starts without a failed call: the loader tries to open missing files.
         let only_successes =
             self.failed == 0 && self.succeeded >= FULL && self.started && self.mapped && self.accepted > 0;
         let no_strings = self.strings == 0 && self.empty_strings > 0;
         let no_buffers = self.addresses > 0;
-        // Where nothing at all can be read, that is said already, and nothing is a matter of heads.
+        // If nothing can be read, other doubts already say so.
         let unseen = summary.unseen > 0 && !no_strings && !no_buffers;
         [
             (Doubt::NothingSeen, nothing),

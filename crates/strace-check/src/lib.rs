@@ -1,7 +1,7 @@
 //! Reads the output of strace and lists the HTTP/1 responses that a server cut short.
 //!
-//! A server may answer `200`, promise fifteen million bytes, write what the socket takes, and shut the connection down with
-//! the rest still in a buffer of its own. No log says so. Its system calls do:
+//! A server may respond `200`, promise fifteen million bytes, write what the socket accepts, and shut the connection down
+//! with the rest still in its own buffer. No log shows it, but the system calls do:
 //!
 //! ```text
 //! writev(7, [{iov_base="HTTP/1.1 200 OK\r\ncontent-type: i"..., iov_len=126}, {iov_base="\211PNG"..., iov_len=15000000}], 2) = 219264
@@ -10,8 +10,8 @@
 //! ```
 //!
 //! [`check`] reads such a trace as it comes, from a file or from a pipe while the program runs. strace prints 32 bytes of a
-//! string unless it is told otherwise (`-s 4096`), so a `Content-Length` is often not visible. Then the lengths that
-//! the server offered to the kernel, and that the kernel had not taken when the connection was closed, are the evidence.
+//! string by default (`-s 4096` prints more), so that a `Content-Length` is often not visible. Then the evidence is the
+//! length of writes that the kernel had not accepted when the connection was closed.
 //!
 //! ```
 //! let trace = "\
@@ -28,18 +28,18 @@
 //! # Ok::<(), strace_check::Error>(())
 //! ```
 //!
-//! # What it cannot see
+//! # What it cannot detect
 //!
 //! * Bytes sent through `io_uring`, which makes no system calls for them, and TLS, whose bytes are not HTTP to strace.
-//! * What the kernel took and threw away at a reset: the trace shows those bytes as written.
-//! * System calls that strace was told to leave out. Wanted are at least `-e trace=network,read,write,readv,writev,close`,
+//! * Bytes that the kernel accepted and discarded at a reset: the trace shows them as written.
+//! * System calls that strace does not print. Needed are at least `-e trace=network,read,write,readv,writev,close`,
 //!   better with `desc,process` (forks, `dup`, `sendfile`).
-//! * A full socket, in a trace without failures (`-z`) of a program that ran before: only `EAGAIN` tells of it.
-//! * A body without a visible length of which the server never offered the rest to the kernel: such responses are not
-//!   called whole, but [`Summary::unseen`].
+//! * A full socket, in a trace without failures (`-z`) of a running program: only `EAGAIN` shows it.
+//! * A body without a visible length whose rest the server never wrote: such responses are not counted as whole, but as
+//!   [`Summary::unseen`].
 //!
-//! Where a trace as a whole lacks what a verdict needs, [`Summary::doubts`] says what, and [`Summary::is_blind`] that
-//! nothing found means nothing.
+//! If a trace as a whole lacks the evidence for a verdict, [`Summary::doubts`] gives the reasons, and [`Summary::is_blind`]
+//! is true if the absence of cuts means nothing.
 
 mod command;
 mod doubt;
@@ -60,21 +60,21 @@ pub use report::{Cut, Ending, HEADER, Peer, Short, Summary};
 /// Which processes share their descriptors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tables {
-    /// As the `clone` and `fork` calls in the trace say; where they are missing, as threads: all share one table.
+    /// By the `clone` and `fork` calls in the trace; without them all processes count as threads and share one table.
     #[default]
     Auto,
-    /// Every pid has its own, unless a `clone` in the trace says otherwise: for servers with worker processes that were
-    /// forked before the trace began.
+    /// Every pid has its own table, unless a `clone` in the trace says otherwise: for servers with worker processes that
+    /// were forked before the trace began.
     PerProcess,
 }
 
-/// How to read a trace.
+/// Options for reading a trace.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Options {
     /// Which processes share their descriptors.
     pub tables: Tables,
-    /// Lines with more bytes than this are left out and counted. They come from a very large `strace -s`.
+    /// Lines with more bytes than this are skipped and counted. They come from a very large `strace -s`.
     pub longest_line: usize,
 }
 
@@ -92,13 +92,13 @@ pub enum Error {
     Read(io::Error),
     /// Writing the report failed.
     Write(io::Error),
-    /// More descriptors or calls are open at this line than any real process has, or calls with more text than any real trace:
-    /// this is no trace.
+    /// Too many open descriptors or unfinished calls at this line, or too much text in them: the input is not a
+    /// trace.
     TooMuchOpen {
         /// The line, from 1.
         line: u64,
     },
-    /// Not one line is strace's. Only [`report`] says so; [`check`] gives a summary with nothing recognised.
+    /// No line is the output of strace. Only [`report`] returns it; [`check`] returns a summary with nothing recognised.
     NotATrace {
         /// Lines read.
         lines: u64,
@@ -111,15 +111,15 @@ impl std::fmt::Display for Error {
             Self::Read(_) => f.write_str("the trace cannot be read"),
             Self::Write(_) => f.write_str("the report cannot be written"),
             Self::TooMuchOpen { line } => {
-                write!(f, "too many descriptors are open at line {line}: this is no trace")
+                write!(f, "too many descriptors are open at line {line}: the input is not a trace")
             }
             Self::NotATrace { lines: 0 } => f.write_str(
-                "this is empty: expected is the output of strace, as from `strace -f -tt -o FILE -p PID`",
+                "the input is empty (expected the output of strace, for example from `strace -f -tt -o FILE -p PID`)",
             ),
             Self::NotATrace { lines } => write!(
                 f,
-                "none of {lines} lines is a system call: expected is the output of strace, as from \
-                 `strace -f -tt -o FILE -p PID`"
+                "none of {lines} lines is a system call (expected the output of strace, for example from \
+                 `strace -f -tt -o FILE -p PID`)"
             ),
         }
     }
@@ -144,7 +144,7 @@ pub fn check(reader: impl BufRead, sink: &mut dyn FnMut(Cut), options: &Options)
     follow(reader, sink, options, &|| false)
 }
 
-/// As [`check`], and stops early when `stopped` says so.
+/// As [`check`], but stops early if `stopped` returns true.
 fn follow(
     mut reader: impl BufRead,
     sink: &mut dyn FnMut(Cut),

@@ -1,4 +1,4 @@
-//! One line of strace output: who, when, and what happened, whatever options strace was given.
+//! One line of strace output, with any options of strace: process, time and event.
 
 use crate::prefix::{Prefix, Stamp, number};
 use crate::value::{Value, arguments};
@@ -6,7 +6,7 @@ use crate::value::{Value, arguments};
 /// What a system call returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// A number, and for a new descriptor what `-y` says about it.
+    /// A number, and for a new descriptor the annotation of `-y`.
     Number(u64, Option<String>),
     /// The name of the error, as `EAGAIN`.
     Error(String),
@@ -14,15 +14,15 @@ pub(crate) enum Outcome {
     Unknown,
 }
 
-/// What a line says.
+/// The event of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Said {
+pub(crate) enum Event {
     Call {
         name: String,
         arguments: Vec<Value>,
         outcome: Outcome,
     },
-    /// A call that another line will finish. `text` is everything that came before the mark.
+    /// A call that another line will finish. `text` is everything before the mark.
     Unfinished {
         name: String,
         arguments: Vec<Value>,
@@ -39,15 +39,15 @@ pub(crate) enum Said {
     Other,
 }
 
-/// A line taken apart.
+/// A parsed line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Line {
     pub(crate) pid: Option<u32>,
     /// As printed.
     pub(crate) time: Option<String>,
     pub(crate) stamp: Option<Stamp>,
-    pub(crate) said: Said,
-    /// Nobody but strace writes such a line.
+    pub(crate) event: Event,
+    /// Whether the line is certainly written by strace.
     pub(crate) recognised: bool,
 }
 
@@ -55,17 +55,17 @@ impl Line {
     pub(crate) fn parse(line: &[u8]) -> Self {
         let line = line.trim_ascii();
         let (Prefix { pid, time, stamp }, rest) = Prefix::parse(line);
-        let said = said(rest);
-        let recognised = match &said {
-            Said::Call { .. } => has_outcome(rest),
-            Said::Unfinished { .. } | Said::Resumed { .. } | Said::Exited => true,
-            Said::Other => rest.starts_with(b"--- SIG") || rest.starts_with(b"--- stopped"),
+        let event = event(rest);
+        let recognised = match &event {
+            Event::Call { .. } => has_outcome(rest),
+            Event::Unfinished { .. } | Event::Resumed { .. } | Event::Exited => true,
+            Event::Other => rest.starts_with(b"--- SIG") || rest.starts_with(b"--- stopped"),
         };
-        Self { pid, time, stamp, said, recognised }
+        Self { pid, time, stamp, event, recognised }
     }
 }
 
-/// `name(` to begin with, and `) = ` with a result behind it.
+/// Whether the line has `name(`, and `) = ` with a result.
 fn has_outcome(rest: &[u8]) -> bool {
     let ends = |at: usize| rest[..at].trim_ascii_end().ends_with(b")");
     let marks = rest.iter().enumerate().filter(|(_, byte)| **byte == b'=').map(|(at, _)| at);
@@ -73,12 +73,12 @@ fn has_outcome(rest: &[u8]) -> bool {
     marks.rev().any(|at| ends(at) && result(&rest[at + 1..]))
 }
 
-fn said(rest: &[u8]) -> Said {
+fn event(rest: &[u8]) -> Event {
     if rest.starts_with(b"+++ ") {
         return if rest.starts_with(b"+++ exited") || rest.starts_with(b"+++ killed") {
-            Said::Exited
+            Event::Exited
         } else {
-            Said::Other
+            Event::Other
         };
     }
     if let Some(rest) = rest.strip_prefix(b"<... ") {
@@ -86,9 +86,9 @@ fn said(rest: &[u8]) -> Said {
         let mark = b" resumed>";
         if rest[name..].starts_with(mark) {
             let text = &rest[name + mark.len()..];
-            return Said::Resumed { name: text_of(&rest[..name]), rest: text.to_vec() };
+            return Event::Resumed { name: text_of(&rest[..name]), rest: text.to_vec() };
         }
-        return Said::Other;
+        return Event::Other;
     }
     call(rest)
 }
@@ -100,11 +100,11 @@ pub(crate) fn attached(text: &[u8]) -> Option<u32> {
     rest[digits..].starts_with(b" attached").then(|| number(&rest[..digits]))?
 }
 
-/// On its standard error strace breaks a line off to say that it follows a new process. Returns what came before,
-/// and that process.
+/// On standard error, strace interrupts a line with the message that it follows a new process. Returns the text before
+/// the message, and that process.
 pub(crate) fn broken_off(line: &[u8]) -> Option<(&[u8], u32)> {
     const MARK: &[u8] = b"strace: Process ";
-    // The message stands at the end, and is short.
+    // The message is at the end, and is short.
     let from = line.len().saturating_sub(48);
     let at = from + line[from..].windows(MARK.len()).position(|window| window == MARK)?;
     let child = attached(&line[at..])?;
@@ -115,30 +115,30 @@ fn text_of(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A call, finished or not, from its name on. Also for one put together from its two halves.
-pub(crate) fn call(text: &[u8]) -> Said {
+/// Parses a call, finished or not, from its name on. Also used for calls joined from two halves.
+pub(crate) fn call(text: &[u8]) -> Event {
     let name = text.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
     if name == 0 || text.get(name) != Some(&b'(') {
-        return Said::Other;
+        return Event::Other;
     }
     let called = text_of(&text[..name]);
     if let Some(open) = text.strip_suffix(b"<unfinished ...>") {
         let open = open.trim_ascii_end();
         let (arguments, _) = arguments(&open[name + 1..]);
-        return Said::Unfinished { name: called, arguments, text: open.to_vec() };
+        return Event::Unfinished { name: called, arguments, text: open.to_vec() };
     }
     let (mut values, rest) = arguments(&text[name + 1..]);
     let outcome = outcome(rest);
-    // What a poll found stands behind its result: read as one argument more.
+    // The events of a poll follow its result and are parsed as one more argument.
     if matches!(called.as_str(), "poll" | "ppoll")
         && let Some(at) = rest.iter().position(|byte| *byte == b'(')
     {
         values.extend(arguments(&rest[at + 1..]).0);
     }
-    Said::Call { name: called, arguments: values, outcome }
+    Event::Call { name: called, arguments: values, outcome }
 }
 
-/// `= 12`, `= 7<socket:[9]>`, `= -1 EAGAIN (...)`, `= ?`, each perhaps with `<0.000012>` behind.
+/// `= 12`, `= 7<socket:[9]>`, `= -1 EAGAIN (...)`, `= ?`, each optionally followed by `<0.000012>`.
 fn outcome(rest: &[u8]) -> Outcome {
     let text = String::from_utf8_lossy(rest);
     let Some(value) = text.trim_start().strip_prefix('=') else { return Outcome::Unknown };
@@ -172,13 +172,13 @@ mod tests {
 
     fn shutdown(line: &str) -> (Option<u32>, Option<Stamp>) {
         let line = Line::parse(line.as_bytes());
-        let Said::Call { name, outcome, .. } = &line.said else { panic!("{line:?}") };
+        let Event::Call { name, outcome, .. } = &line.event else { panic!("{line:?}") };
         assert_eq!((name.as_str(), outcome), ("shutdown", &Outcome::Number(0, None)));
         (line.pid, line.stamp)
     }
 
     #[test]
-    fn each_prefix_is_understood() {
+    fn each_prefix_is_parsed() {
         let day = Stamp::OfDay(((60 + 2) * 60 + 3) * 1_000_000);
         assert_eq!(shutdown("shutdown(7, SHUT_WR) = 0"), (None, None));
         assert_eq!(shutdown("[pid    12] shutdown(7, SHUT_WR) = 0"), (Some(12), None));
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn outcomes_are_understood() {
+    fn outcomes_are_parsed() {
         for (text, outcome) in [
             (
                 "accept4(5, NULL, NULL, 0) = 7<UNIX-STREAM:[1->2]> <0.1>",
@@ -213,21 +213,21 @@ mod tests {
             ("write(7, \"a\", 1) = ? ERESTARTSYS (To be restarted if SA_RESTART is set)", Outcome::Unknown),
             ("write(7, \"a\", 1 = 1", Outcome::Unknown),
         ] {
-            let Said::Call { outcome: read, .. } = call(text.as_bytes()) else { panic!("{text}") };
+            let Event::Call { outcome: read, .. } = call(text.as_bytes()) else { panic!("{text}") };
             assert_eq!(read, outcome, "{text}");
         }
     }
 
     #[test]
-    fn halves_and_ends_are_told_apart() {
+    fn halves_and_exits_are_distinguished() {
         assert!(
-            matches!(Line::parse(b"12 close(7 <unfinished ...>").said, Said::Unfinished { name, arguments, .. }
+            matches!(Line::parse(b"12 close(7 <unfinished ...>").event, Event::Unfinished { name, arguments, .. }
             if name == "close" && arguments.len() == 1)
         );
-        assert!(matches!(Line::parse(b"12 <... close resumed>) = 0").said, Said::Resumed { name, rest }
+        assert!(matches!(Line::parse(b"12 <... close resumed>) = 0").event, Event::Resumed { name, rest }
             if name == "close" && rest == b") = 0"));
-        assert_eq!(Line::parse(b"12 +++ exited with 0 +++").said, Said::Exited);
-        assert_eq!(Line::parse(b"12 --- SIGCHLD {si_signo=SIGCHLD} ---").said, Said::Other);
-        assert_eq!(Line::parse(b"strace: Process 12 attached").said, Said::Other);
+        assert_eq!(Line::parse(b"12 +++ exited with 0 +++").event, Event::Exited);
+        assert_eq!(Line::parse(b"12 --- SIGCHLD {si_signo=SIGCHLD} ---").event, Event::Other);
+        assert_eq!(Line::parse(b"strace: Process 12 attached").event, Event::Other);
     }
 }

@@ -1,6 +1,6 @@
-//! What stands in front of a call: who made it, when, and from where, whatever options strace was given.
+//! The prefix of a line, with any options of strace: process, time and call site.
 
-/// When a line was printed, in microseconds of whatever clock strace used.
+/// The time stamp of a line, in microseconds of the clock that strace used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Stamp {
     /// `-t` and `-tt`: time of day.
@@ -21,7 +21,7 @@ pub(crate) struct Prefix {
 }
 
 impl Prefix {
-    /// Takes it apart; returns what follows.
+    /// Parses a prefix; returns the rest of the line.
     pub(crate) fn parse(line: &[u8]) -> (Self, &[u8]) {
         let (pid, rest) = pid(line);
         let (time, stamp, rest) = time(rest);
@@ -29,7 +29,7 @@ impl Prefix {
     }
 }
 
-/// `[pid 12] `, or `12 ` at the start of a line with something that is not a number behind it; with `-Y` there is the
+/// `[pid 12] `, or `12 ` at the start of a line if no number follows; with `-Y` it has the
 /// name of the command: `12<nginx> `.
 fn pid(line: &[u8]) -> (Option<u32>, &[u8]) {
     let bracketed = line.strip_prefix(b"[pid ").map(<[u8]>::trim_ascii_start);
@@ -55,7 +55,7 @@ fn pid(line: &[u8]) -> (Option<u32>, &[u8]) {
     }
 }
 
-/// `-n` puts `[   1]` in front of a call, its number, and `-i` `[00007fb741528f63]`, the address it was made from.
+/// `-n` prints the number of a call, `[   1]`, and `-i` the address of its caller, `[00007fb741528f63]`.
 fn call_site(mut line: &[u8]) -> &[u8] {
     for _ in 0..2 {
         let Some(inner) = line.strip_prefix(b"[") else { break };
@@ -75,8 +75,8 @@ pub(crate) fn number<N: std::str::FromStr>(digits: &[u8]) -> Option<N> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// `12:34:56`, `12:34:56.123456`, `1700000000.123456` and `0.000123`, and with `-r` beside another the relative one
-/// alone counts for nothing: the first is the one that is kept.
+/// `12:34:56`, `12:34:56.123456`, `1700000000.123456` and `0.000123`, and with `-r` a second, relative
+/// one, which is ignored.
 fn time(line: &[u8]) -> (Option<String>, Option<Stamp>, &[u8]) {
     let length = line.iter().take_while(|byte| byte.is_ascii_digit() || matches!(byte, b':' | b'.')).count();
     let word = &line[..length];
@@ -109,7 +109,7 @@ fn stamp(word: &[u8]) -> Option<Stamp> {
         [hours, minutes, seconds] if hours < 48 && minutes < 60 && seconds < 61 => {
             Some(Stamp::OfDay((hours * 3600 + minutes * 60 + seconds) * 1_000_000 + micros))
         }
-        // A number alone is a time only with its fraction; `-r` counts in small ones.
+        // A plain number is a time only with a fraction; `-r` prints small numbers.
         [seconds] if !fraction.is_empty() && seconds < 100_000_000 => {
             Some(Stamp::Since(seconds * 1_000_000 + micros))
         }

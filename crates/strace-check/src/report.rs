@@ -1,4 +1,4 @@
-//! What is reported: the cuts, and a summary; for people and as JSON.
+//! The report: the cuts and a summary, as text and as JSON.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::doubt::Doubt;
 
-/// What ended the response before its time.
+/// The event that ended a response early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Ending {
@@ -15,14 +15,14 @@ pub enum Ending {
     Shutdown,
     /// The last `close` of the descriptor.
     Close,
-    /// The descriptor was given to something else; its close is not in the trace.
+    /// The descriptor was reused; its close is not in the trace.
     Reused,
     /// The process ended.
     Exit,
 }
 
 impl Ending {
-    /// A word for tables.
+    /// The name in tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::Shutdown => "shutdown",
@@ -33,20 +33,20 @@ impl Ending {
     }
 }
 
-/// What the peer had done by then.
+/// The state of the peer at that time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Peer {
-    /// Nothing in the trace says that it was not waiting for the rest: the server lost the rest itself.
+    /// As far as the trace shows, it was waiting for the rest: the server lost the rest itself.
     Waiting,
-    /// It had shut its writing side down, or closed.
+    /// It had shut down its writing side, or closed.
     Ended,
-    /// It was gone: a call failed with `EPIPE`, `ECONNRESET` or the like, or `epoll` or `poll` reported a hang-up.
+    /// It had left: a call failed with `EPIPE`, `ECONNRESET` or similar, or `epoll` or `poll` reported a hang-up.
     Gone,
 }
 
 impl Peer {
-    /// A word for tables.
+    /// The name in tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
@@ -56,14 +56,14 @@ impl Peer {
     }
 }
 
-/// The last write of a response that the kernel did not take in full.
+/// The last write of a response that the kernel did not accept in full.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Short {
     /// Line number in the trace, from 1.
     pub line: u64,
     /// Bytes that the server offered.
     pub offered: u64,
-    /// Bytes that the kernel took: none with `EAGAIN`.
+    /// Bytes that the kernel accepted: none with `EAGAIN`.
     pub taken: u64,
 }
 
@@ -73,13 +73,13 @@ pub struct Short {
 pub struct Cut {
     /// Line number of the call that ended it, from 1.
     pub line: u64,
-    /// The time printed on that line, as it stands there.
+    /// The time on that line, as printed.
     pub time: Option<String>,
-    /// Who made that call, if the trace says so.
+    /// The process that made that call, if the trace has it.
     pub pid: Option<u32>,
     /// The descriptor.
     pub fd: i64,
-    /// What `-y` or `-yy` printed about the descriptor.
+    /// The annotation of the descriptor by `-y` or `-yy`.
     pub socket: Option<String>,
     /// The ordinal of the response on its connection, from 1.
     pub response: u64,
@@ -91,20 +91,20 @@ pub struct Cut {
     pub promised: Option<u64>,
     /// Whether the body is chunked, as far as was visible.
     pub chunked: bool,
-    /// Body bytes that the kernel took (chunk framing included); if the end of the head was not visible, all bytes.
+    /// Body bytes that the kernel accepted (including chunk framing); all bytes if the end of the head was not visible.
     pub sent: u64,
     /// Bytes that are missing.
     pub missing: u64,
-    /// `missing` follows from the Content-Length. If not, it is what the server offered and the kernel did not
-    /// take: at least that much is missing.
+    /// `missing` is computed from the Content-Length. Otherwise it is the part of a write that the kernel did not
+    /// accept: at least that much is missing.
     pub exact: bool,
-    /// What ended it.
+    /// The event that ended it.
     pub ending: Ending,
-    /// What the peer had done by then.
+    /// The state of the peer at that time.
     pub peer: Peer,
-    /// The last write that was not taken in full, if there was one.
+    /// The last write that was not accepted in full, if any.
     pub short: Option<Short>,
-    /// From that write to the end.
+    /// The time from that write to the end.
     pub after: Option<Duration>,
 }
 
@@ -145,7 +145,7 @@ impl fmt::Display for Cut {
 }
 
 impl Cut {
-    /// One JSON object, for one line. Times are seconds, sizes bytes; what is not known is null.
+    /// One JSON object, for one line. Times are seconds, sizes bytes; unknown values are null.
     pub fn to_json(&self) -> Value {
         json!({
             "line": self.line,
@@ -173,35 +173,35 @@ impl Cut {
     }
 }
 
-/// The whole trace in numbers.
+/// The figures of a trace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Summary {
     /// Lines read.
     pub lines: u64,
-    /// Lines that were longer than [`Options::longest_line`](crate::Options::longest_line) and left out.
+    /// Lines longer than [`Options::longest_line`](crate::Options::longest_line), which were skipped.
     pub lines_left_out: u64,
     /// Connections on which a response was seen.
     pub connections: u64,
-    /// Responses that came to their end: to the length that they promised, or, with that out of sight, to the end of what
-    /// the kernel had not taken at once.
+    /// Complete responses: up to the promised length or, if that is not visible, up to the end of the bytes that
+    /// the kernel had refused at first.
     pub whole: u64,
-    /// Responses of which every write was taken as it was offered, and whose promised length is out of sight: they may be
-    /// whole, or the rest was never offered.
+    /// Responses whose writes were all accepted in full and whose promised length is not visible: they may be
+    /// whole, or the rest was never written.
     pub unseen: u64,
     /// Responses that were cut.
     pub cut: u64,
-    /// Those of them whose peer had gone away before, which is no fault of the server.
+    /// Cut responses whose peer had left before, which is not the server's fault.
     pub peer_gone: u64,
-    /// Responses still under way when the trace ended.
+    /// Responses in progress when the trace ended.
     pub open: u64,
-    /// Connections whose beginning is not in the trace and that ended with bytes left: HTTP or not cannot be told.
+    /// Connections whose beginning is not in the trace and that ended with bytes left: they may not be HTTP.
     pub unjudged: u64,
     /// Connections whose bytes are TLS.
     pub tls: u64,
     /// Connections whose bytes are HTTP/2.
     pub http2: u64,
-    /// Lines that strace has written: calls, signals, ends of processes.
+    /// Lines written by strace: calls, signals, exits of processes.
     pub recognised: u64,
     /// Why the absence of cuts may mean nothing.
     pub doubts: Vec<Doubt>,
@@ -233,7 +233,7 @@ impl fmt::Display for Summary {
 }
 
 impl Summary {
-    /// Responses of which anything is told.
+    /// Number of counted responses.
     pub(crate) fn responses(&self) -> u64 {
         self.whole + self.unseen + self.cut + self.open
     }
@@ -260,13 +260,13 @@ impl Summary {
         }})
     }
 
-    /// A cut would not have shown in this trace, so that finding none means nothing.
+    /// Whether this trace could not have shown a cut, so that finding none means nothing.
     pub fn is_blind(&self) -> bool {
         self.doubts.iter().any(|doubt| doubt.hides_cuts(self.responses()))
     }
 
-    /// The exit status that belongs to it: 1 when a response was cut, 2 when none was and the trace could not have shown
-    /// it, else 0. (2 is also for a trace that cannot be read.)
+    /// The exit status: 1 if a response was cut, 2 if none was and the trace could not have shown
+    /// one, else 0. (2 is also for an unreadable trace.)
     pub fn exit_status(&self) -> u8 {
         match (self.cut, self.is_blind()) {
             (0, true) => 2,

@@ -1,17 +1,17 @@
 //! The arguments of a system call as strace prints them, as values.
 //!
-//! A reader of what is there, not of a grammar: flags, addresses and pathnames stay words. Strings keep their bytes and
-//! whether strace cut them.
+//! The reader does not parse flags, addresses and pathnames: they stay words. Strings keep their bytes and a mark
+//! if strace cut them.
 
-/// How deeply structures may nest. Nothing that strace prints comes near.
+/// Deepest nesting of structures, far above that of strace's output.
 const DEEPEST: u8 = 32;
 
 /// One argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Value {
-    /// A quoted string; `cut` when strace printed only its beginning.
+    /// A quoted string; `cut` if strace printed only its beginning.
     Text { bytes: Vec<u8>, cut: bool },
-    /// `[...]`; `cut` when strace left elements out.
+    /// `[...]`; `cut` if strace omitted elements.
     List { items: Vec<Self>, cut: bool },
     /// `{...}`; a field without a name has an empty one.
     Fields(Vec<(String, Self)>),
@@ -55,7 +55,7 @@ impl Value {
     }
 }
 
-/// A descriptor, and what `-y` or `-yy` said about it.
+/// A descriptor, with its annotation by `-y` or `-yy`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Descriptor {
     pub(crate) number: i64,
@@ -77,15 +77,15 @@ impl Descriptor {
     }
 }
 
-/// Reads arguments from the text behind the opening parenthesis. Returns them and what follows the closing one; the
-/// rest is empty when the parenthesis never closes, as in an unfinished call.
+/// Parses arguments from the text after the opening parenthesis. Returns them and the text after the closing one, which
+/// is empty if the parenthesis is not closed, as in an unfinished call.
 pub(crate) fn arguments(text: &[u8]) -> (Vec<Value>, &[u8]) {
     let mut reader = Reader { text, at: 0 };
     let (items, _) = reader.items(b')', 0);
     (items, &text[reader.at.min(text.len())..])
 }
 
-/// The name in `name=`, or in the older `name(2)=`, and how many bytes all of it takes.
+/// The name in `name=`, or in the older `name(2)=`, and its length with the `=`.
 fn field_name(text: &[u8]) -> Option<(&[u8], usize)> {
     let name = text.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
     let mut end = name;
@@ -96,7 +96,7 @@ fn field_name(text: &[u8]) -> Option<(&[u8], usize)> {
     (name > 0 && text.get(end) == Some(&b'=')).then_some((&text[..name], end + 1))
 }
 
-/// How many bytes a name takes in front of an argument. `flags=` stays: older versions print it with some calls only.
+/// The length of a name before an argument. `flags=` is kept, because older versions print it with some calls only.
 fn argument_name(text: &[u8]) -> usize {
     match field_name(text) {
         Some((name, used)) if name != b"flags" => used,
@@ -124,7 +124,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Values up to the closing byte, and whether elements were left out.
+    /// Values up to the closing byte, and whether elements were omitted.
     fn items(&mut self, close: u8, depth: u8) -> (Vec<Value>, bool) {
         let mut items = Vec::new();
         let mut cut = false;
@@ -148,7 +148,7 @@ impl Reader<'_> {
                     }
                     let value = self.value(depth);
                     items.push(value);
-                    // A stray closing byte of another kind: passed over, so that reading always ends.
+                    // A stray closing byte of another kind is skipped, so that the loop always ends.
                     if self.at == before {
                         self.at += 1;
                     }
@@ -249,7 +249,7 @@ impl Reader<'_> {
         self.text.get(self.at..).is_some_and(|rest| rest.starts_with(what))
     }
 
-    /// The byte behind a backslash: a letter, one to three octal digits, or `x` and two hexadecimal ones.
+    /// The byte after a backslash: a letter, one to three octal digits, or `x` and two hexadecimal ones.
     fn escape(&mut self) -> Option<u8> {
         let first = self.peek()?;
         self.at += 1;
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_never_closes_ends() {
+    fn unclosed_text_ends() {
         for text in
             [&b"7, [{iov_base=\"abc"[..], b"\"\\", b"[[[[", b"}}]]", b"7<TCP:[a->b", b"", b"{{{{a=", b"\\x"]
         {

@@ -1,8 +1,8 @@
-//! Traces that cannot show a cut, and input that is no trace: never "0 cut" with a status of success.
+//! Traces that cannot show a cut, and input that is not a trace: never "0 cut" with a successful exit status.
 
 use strace_check::{Format, Options, report};
 
-/// The exit status that the command would have, and the names of the warnings.
+/// The exit status of the command, and the names of the warnings.
 fn verdict(trace: &[u8]) -> (u8, Vec<String>) {
     let mut out = Vec::new();
     match report(trace, &mut out, Format::JsonLines, &Options::default()) {
@@ -26,7 +26,7 @@ fn assert_verdict(trace: &str, status: u8, warnings: &[&str]) {
     );
 }
 
-/// A server that writes with `write` and answers whole, and nothing to complain of.
+/// A server that uses `write`, with whole responses and no warnings.
 const WHOLE: &str = "\
 7 accept4(5, NULL, NULL, SOCK_CLOEXEC) = 9
 7 read(9, \"GET / HTTP/1.1\\r\\n\\r\\n\", 8192) = 18
@@ -45,7 +45,7 @@ fn without(what: &[&str]) -> String {
 }
 
 #[test]
-fn a_trace_with_everything_in_it_raises_no_doubt() {
+fn a_complete_trace_has_no_warning() {
     assert_verdict(WHOLE, 0, &[]);
 }
 
@@ -75,15 +75,15 @@ fn input_that_strace_did_not_write_is_an_error() {
 
 #[test]
 fn a_trace_without_writes_is_not_a_clean_one() {
-    // `-e trace=network` with a server that reads and writes: neither call is there.
+    // `-e trace=network` with a server that uses read and write: neither call is in the trace.
     assert_verdict(&without(&["read(", "write("]), 2, &["no_writes"]);
-    // With one that receives.
+    // With a server that uses recv.
     assert_verdict(&without(&["write("]).replace("read(9", "recvfrom(9"), 2, &["no_writes"]);
 }
 
 #[test]
-fn a_server_that_is_asked_nothing_is_no_reason_for_a_warning() {
-    // A probe that connects and closes; that writes are in the trace is to be seen from another one.
+fn a_server_without_requests_gives_no_warning() {
+    // A client that connects and closes; another connection shows that writes are traced.
     let trace = without(&["read("]).replace("write(9, \"HTTP/1.1", "write(4, \"HTTP/1.1");
     assert_verdict(&trace, 0, &[]);
 }
@@ -92,15 +92,15 @@ fn a_server_that_is_asked_nothing_is_no_reason_for_a_warning() {
 fn a_trace_without_ends_is_not_a_clean_one() {
     let short = without(&["shutdown(", "close(", "+++"]).replace("= 40\n", "= 20\n");
     assert_verdict(&short, 2, &["no_ends"]);
-    // A descriptor that is given out again shows the end of the response on it.
+    // A reused descriptor shows the end of the response on it.
     let again = format!("{short}7 accept4(5, NULL, NULL, SOCK_CLOEXEC) = 9\n");
     assert_verdict(&again, 1, &["no_ends"]);
-    // Connections that stay open and have nothing owed need no end.
+    // Open connections without a response in progress need no end.
     assert_verdict(&without(&["shutdown(", "close(", "+++"]), 0, &[]);
 }
 
 #[test]
-fn empty_strings_are_warned_about() {
+fn empty_strings_give_a_warning() {
     let trace: String = WHOLE
         .lines()
         .map(|line| match line.split_once('"') {
@@ -114,7 +114,7 @@ fn empty_strings_are_warned_about() {
 }
 
 #[test]
-fn buffers_shown_as_addresses_are_warned_about() {
+fn buffers_printed_as_addresses_give_a_warning() {
     let trace = WHOLE.replace(
         "write(9, \"HTTP/1.1 200 OK\\r\\ncontent-length: 2\\r\\n\\r\\nok\", 40)",
         "writev(9, 0x7ffd6e1f3a10, 2)",
@@ -127,14 +127,14 @@ fn buffers_shown_as_addresses_are_warned_about() {
 }
 
 #[test]
-fn a_trace_of_failures_alone_is_warned_about() {
+fn a_trace_of_failures_only_has_a_warning() {
     let eagain = "= -1 EAGAIN (Resource temporarily unavailable)";
     let trace = format!("7 accept4(5, 0x7f00, [110], 0) {eagain}\n7 read(9, 0x7f00, 8192) {eagain}\n");
     assert_verdict(&trace, 2, &["nothing_seen", "only_failures"]);
 }
 
 #[test]
-fn a_trace_of_successes_alone_is_warned_about() {
+fn a_trace_of_successes_only_has_a_warning() {
     let start = "7 execve(\"/usr/bin/server\", [\"server\"], 0x7f00 /* 9 vars */) = 0\n";
     let maps = "7 mmap(NULL, 8192, PROT_READ, MAP_PRIVATE, 3, 0) = 0x7f6ea7081000\n".repeat(60);
     assert_verdict(&format!("{start}{maps}{WHOLE}"), 2, &["only_successes"]);
@@ -143,10 +143,10 @@ fn a_trace_of_successes_alone_is_warned_about() {
 }
 
 #[test]
-fn threads_that_were_not_followed_are_warned_about() {
+fn threads_that_were_not_followed_give_a_warning() {
     let clone = "clone3({flags=CLONE_VM|CLONE_FS|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD, child_tid=0x7f00} => {parent_tid=[12]}, 88) = 12\n";
     assert_verdict(&format!("{clone}epoll_wait(3, [], 1024, 0) = 0\n"), 2, &["nothing_seen", "not_followed"]);
-    // The first process answers itself: a warning, and a verdict.
+    // The first process responds itself: a warning and a verdict.
     let unnamed = WHOLE.replace("7 ", "");
     assert_verdict(&format!("{clone}{unnamed}"), 0, &["not_followed"]);
     // With the thread's lines in it.
@@ -155,7 +155,7 @@ fn threads_that_were_not_followed_are_warned_about() {
 }
 
 #[test]
-fn a_trace_in_which_nothing_happens_says_so() {
+fn a_trace_without_connections_has_a_warning() {
     assert_verdict("7 epoll_wait(3, [], 1024, 0) = 0\n", 0, &["nothing_seen"]);
     assert_verdict("+++ exited with 0 +++\n", 0, &["nothing_seen"]);
 }
@@ -165,7 +165,7 @@ fn tls_and_http2_are_named() {
     let tls = "7 accept4(5, NULL, NULL, 0) = 9\n7 read(9, \"\\26\\3\\1\\2\\0\\1\\0\\1\\374\\3\\3\"..., 8192) = 517\n\
                7 write(9, \"\\26\\3\\3\\0z\\2\\0\\0v\\3\\3\"..., 5000) = 5000\n7 write(9, \"\\27\\3\\3\"..., 9000) = 100\n7 close(9) = 0\n";
     assert_verdict(tls, 2, &["tls"]);
-    // Beside connections that can be read, those that cannot are worth a word and no more.
+    // Unreadable connections beside readable ones only cause a warning.
     assert_verdict(&format!("{tls}{WHOLE}"), 0, &["tls"]);
     let http2 = "7 accept4(5, NULL, NULL, 0) = 9\n7 read(9, \"PRI * HTTP/2.0\\r\\n\\r\\nSM\\r\\n\\r\\n\"..., 8192) = 90\n\
                  7 write(9, \"\\0\\0\\22\\4\\0\\0\"..., 5000) = 100\n7 close(9) = 0\n";
@@ -173,7 +173,7 @@ fn tls_and_http2_are_named() {
 }
 
 #[test]
-fn what_a_cut_trace_shows_outweighs_its_doubts() {
+fn a_cut_in_a_trace_outweighs_its_doubts() {
     let cut = WHOLE.replace("= 40\n", "= 20\n").replace("7 ", "");
     let clone = "clone(child_stack=0x7f00, flags=CLONE_VM|CLONE_FILES) = 12\n";
     assert_verdict(&format!("{clone}{cut}"), 1, &["not_followed"]);

@@ -1,4 +1,4 @@
-//! Bodies that the kernel takes from a file by itself, at the default `-s 32`: the length is out of sight.
+//! Bodies that the kernel reads from a file, with the default `-s 32`: the length is not visible.
 
 use strace_check::{Cut, Options, Peer, Summary, check};
 
@@ -8,7 +8,7 @@ fn read(trace: &str) -> (Vec<Cut>, Summary) {
     (cuts, summary)
 }
 
-/// An answer whose head goes out by `sendto`, and whose body by what is given here.
+/// A response whose head is sent by `sendto` and whose body by the given calls.
 fn answer(body: &str) -> (Vec<Cut>, Summary) {
     read(&format!(
         "accept4(4, NULL, NULL, SOCK_CLOEXEC) = 5\n\
@@ -33,7 +33,7 @@ fn assert_whole(body: &str) {
     assert_eq!((cuts.len(), summary.whole, summary.unseen), (0, 1, 0), "{body}\n{cuts:#?}");
 }
 
-/// No cut, and nothing that was refused at first either: the head's promise may have been another.
+/// No cut, and no refused bytes: the promised length may have been larger.
 #[track_caller]
 fn assert_unseen(body: &str) {
     let (cuts, summary) = answer(body);
@@ -60,7 +60,7 @@ fn a_sendfile_that_finds_the_socket_full_counts() {
     let full = "sendfile(5, 3, [3932160], 1067840) = -1 EAGAIN (Resource temporarily unavailable)\n";
     let cut = assert_missing(&format!("{first}{full}"), 1_067_840);
     assert_eq!(cut.short.map(|short| (short.line, short.offered, short.taken)), Some((5, 1_067_840, 0)));
-    // Asked for "as much as there is", and told to wait: there is something.
+    // A call for the whole file that would block: there is a rest.
     assert_missing(
         "sendfile(5, 3, NULL, 2147479552) = 3932160\n\
          sendfile(5, 3, NULL, 2147479552) = -1 EAGAIN (Resource temporarily unavailable)\n",
@@ -70,8 +70,8 @@ fn a_sendfile_that_finds_the_socket_full_counts() {
 }
 
 #[test]
-fn a_count_that_reaches_beyond_the_end_claims_no_more_than_was_left() {
-    // As asyncio does, with the size of the file out of sight.
+fn a_sendfile_count_beyond_the_end_of_the_file_is_limited_to_the_rest() {
+    // As in asyncio, without a visible file size.
     let first = "sendfile(5, 3, [0] => [3932160], 5000000) = 3932160\n";
     assert_missing(
         &format!(
@@ -83,8 +83,8 @@ fn a_count_that_reaches_beyond_the_end_claims_no_more_than_was_left() {
 }
 
 #[test]
-fn the_end_of_the_file_is_no_cut() {
-    // Asked until nothing comes.
+fn the_end_of_a_sent_file_is_not_a_cut() {
+    // Repeated until it returns 0.
     assert_whole(
         "sendfile(5, 3, [0] => [3932160], 5000000) = 3932160\n\
          sendfile(5, 3, [3932160] => [5000000], 5000000) = 1067840\nsendfile(5, 3, [5000000], 5000000) = 0\n",
@@ -102,23 +102,23 @@ fn the_end_of_the_file_is_no_cut() {
         assert_unseen(&format!("{size}lseek(3, 1000, SEEK_SET) = 1000\nsendfile(5, 3, NULL, 3000) = 2000\n"));
         assert_missing(&format!("{size}sendfile(5, 3, [1000] => [1500], 2147479552) = 500\n"), 1500);
     }
-    // Asked for "as much as there is", and nothing speaks against it.
+    // A call for the whole file, and no evidence against its end.
     assert_unseen("sendfile(5, 3, NULL, 2147479552) = 3000\n");
 }
 
 #[test]
-fn what_follows_a_file_shows_that_it_was_sent() {
+fn a_later_call_shows_that_a_file_was_sent() {
     let (cuts, summary) = answer(
         "sendfile(5, 3, NULL, 65536) = 3000\n\
          recvfrom(5, \"GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n\", 65536, 0, NULL, NULL) = 27\n\
          sendto(5, \"HTTP/1.1 404 Not Found\\r\\nServer: \"..., 97, 0, NULL, 0) = 97\n",
     );
-    // It was asked for more than there was, and not once more; the second shows nothing of the kind.
+    // The count was larger than the file, without a second call; the second case has no such evidence.
     assert_eq!((cuts.len(), summary.whole, summary.unseen), (0, 1, 1));
 }
 
 #[test]
-fn a_sendfile_that_cannot_work_on_this_file_counts_for_nothing() {
+fn a_sendfile_that_does_not_support_the_file_is_ignored() {
     assert_unseen(
         "sendfile(5, 3, NULL, 3000) = -1 EINVAL (Invalid argument)\nsendto(5, \"abc\"..., 3000, 0, NULL, 0) = 3000\n",
     );

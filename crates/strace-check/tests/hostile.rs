@@ -1,9 +1,9 @@
-//! Input that nobody wrote in good faith: whatever the bytes are, reading ends, and nothing panics.
+//! Malicious input: for any bytes, reading ends and nothing panics.
 
 use proptest::prelude::*;
 use strace_check::{Error, Format, Options, Tables, check, report};
 
-/// Lines of every kind that has a meaning, to be put together in any order, and damaged.
+/// Lines of every kind, to be combined in any order and damaged.
 const LINES: [&str; 46] = [
     "accept4(5, NULL, NULL, SOCK_CLOEXEC) = 7",
     "accept(5, NULL, NULL) = 18446744073709551615",
@@ -84,11 +84,11 @@ fn calls_that_never_return_do_not_fill_the_memory() {
     let many: String = (1..2000).map(line).collect();
     let error = check(many.as_bytes(), &mut |_| {}, &options).expect_err("too much");
     assert!(matches!(error, Error::TooMuchOpen { line: 1000..1300 }), "{error:?}");
-    // What has returned is forgotten.
+    // Calls that have returned are dropped.
     let one: String =
         (1..2000).map(|pid| format!("{}{pid} <... write resumed>) = 900\n", line(pid))).collect();
     check(one.as_bytes(), &mut |_| {}, &options).expect("a trace");
-    // So is what the same process began before.
+    // So are earlier unfinished calls of the same process.
     check(line(1).repeat(2000).as_bytes(), &mut |_| {}, &options).expect("a trace");
 }
 

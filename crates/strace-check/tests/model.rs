@@ -1,5 +1,5 @@
-//! Traces generated from a model of a server: several threads and connections, answers of every kind, writes that the
-//! kernel takes in parts, connections that end early or not. What was cut is known; the trace must say the same.
+//! Traces generated from a model of a server: several threads and connections, responses of every kind, partial
+//! writes, connections that end early or not. The cuts are known, and the report must match them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write;
@@ -7,7 +7,7 @@ use std::fmt::Write;
 use proptest::prelude::*;
 use strace_check::{Options, check};
 
-/// The call that a connection's bytes go out with.
+/// The call that writes a connection's bytes.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Write,
@@ -20,7 +20,7 @@ enum Kind {
 enum Body {
     Length,
     Chunked,
-    /// Asked for by `HEAD`.
+    /// The request is `HEAD`.
     None,
 }
 
@@ -28,9 +28,9 @@ enum Body {
 struct Answer {
     body: Body,
     bytes: u16,
-    /// Bytes more in the head, so that its length differs and its `Content-Length` moves out of sight.
+    /// Additional bytes in the head, so that its length varies and its `Content-Length` may not be visible.
     padding: u8,
-    /// What the kernel takes of each write; none is `EAGAIN`.
+    /// The bytes that the kernel accepts of each write; none is `EAGAIN`.
     takes: Vec<Option<u16>>,
 }
 
@@ -38,10 +38,10 @@ struct Answer {
 struct Connection {
     kind: Kind,
     answers: Vec<Answer>,
-    /// The last answer is left at what the kernel took by then.
+    /// The last response ends with the bytes that the kernel had accepted.
     cut: bool,
     shutdown: bool,
-    /// Most bytes that one write offers.
+    /// Most bytes of one write.
     slice: Option<u16>,
 }
 
@@ -98,14 +98,14 @@ fn style() -> impl Strategy<Value = Style> {
         })
 }
 
-/// One call of a connection, before it has a thread, a descriptor and a time.
+/// One call of a connection, without thread, descriptor and time.
 #[derive(Clone, Debug)]
 struct Call {
     name: &'static str,
     /// Between `name(fd` and `)`.
     arguments: String,
     outcome: String,
-    /// The verdict that belongs to this call, if it is the one that ends the connection.
+    /// The verdict of this call, if it ends the connection.
     verdict: Option<Verdict>,
 }
 
@@ -161,11 +161,11 @@ fn offer(kind: Kind, buffers: &[&[u8]], style: Style) -> (&'static str, String) 
     }
 }
 
-/// The buffers of an answer, and its body's length on the wire.
+/// The buffers of a response, and its body's length on the wire.
 fn buffers(answer: &Answer) -> (Vec<Vec<u8>>, u64) {
     let bytes = usize::from(answer.bytes);
     let padding = "p".repeat(usize::from(answer.padding));
-    // A body that looks like nothing: neither a head nor a chunk.
+    // A body that resembles neither a head nor a chunk.
     let body: Vec<u8> = (0..bytes).map(|at| b'z' - u8::try_from(at % 7).expect("small")).collect();
     let length = format!("HTTP/1.1 200 OK\r\nx: {padding}\r\ncontent-length: {bytes}\r\n\r\n");
     match answer.body {
@@ -186,8 +186,8 @@ fn buffers(answer: &Answer) -> (Vec<Vec<u8>>, u64) {
     }
 }
 
-/// Everything one connection does after `accept`, how many of its answers are whole, and of how many of these the length
-/// may be out of sight.
+/// All calls of one connection after `accept`, the number of whole responses, and the number of those whose length
+/// may not be visible.
 fn calls(connection: &Connection, style: Style) -> (Vec<Call>, u64, u64) {
     let mut calls = Vec::new();
     let mut verdict = None;
@@ -234,7 +234,7 @@ fn calls(connection: &Connection, style: Style) -> (Vec<Call>, u64, u64) {
         }
         let last = nth + 1 == connection.answers.len();
         if connection.cut && last && at < total {
-            // As a server does that has seen the socket full: it tries, and then gives up.
+            // Like a server with a full socket: it tries to write, and then gives up.
             calls.push(write(&mut at, None));
             let missing = (total - at) as u64;
             verdict = Some(Verdict {
@@ -291,7 +291,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn what_the_model_cuts_is_what_the_trace_says(
+    fn the_report_matches_the_model(
         connections in prop::collection::vec(connection(), 1..6),
         style in style(),
         order in prop::collection::vec((0..6_usize, 0..3_u64, any::<bool>()), 40..300),
@@ -308,7 +308,7 @@ proptest! {
             step += 1;
             let pid = 100 + thread;
             if open.is_empty() || (pick == 0 && !waiting.is_empty()) {
-                // The lowest descriptor that is free, as the kernel gives it: they are reused.
+                // The lowest free descriptor, as in the kernel: descriptors are reused.
                 let Some(connection) = waiting.pop_front() else { continue };
                 let fd = (7..).find(|fd| !open.contains_key(fd)).expect("one is free");
                 let (calls, complete, may_hide) = calls(connection, style);
@@ -336,7 +336,7 @@ proptest! {
                 if let Some(verdict) = verdict {
                     expected.insert(trace.lines, (fd, verdict));
                 }
-                // Another thread says something in between.
+                // A call of another thread in between.
                 trace.line(pid + 50, "epoll_wait(3, [], 1024, 0) = 0");
                 trace.line(pid, &format!("<... {name} resumed>) = {outcome}{end}"));
             } else {

@@ -1,4 +1,4 @@
-//! Peers that went away: their answers are cut, and not by the server.
+//! Peers that left: their responses are cut, but not by the server.
 
 use strace_check::{Cut, Options, Peer, Summary, check};
 
@@ -8,7 +8,7 @@ fn read(trace: &str) -> (Vec<Cut>, Summary) {
     (cuts, summary)
 }
 
-/// What is said of the peer when this happens between a short write and the end.
+/// The reported state of the peer with these calls between a short write and the end.
 #[track_caller]
 fn peer(happens: &str) -> Peer {
     let (cuts, summary) = read(&format!(
@@ -25,7 +25,7 @@ fn peer(happens: &str) -> Peer {
 }
 
 #[test]
-fn a_hang_up_that_epoll_reports_is_the_peers_doing() {
+fn a_hang_up_reported_by_epoll_is_caused_by_the_peer() {
     for events in ["EPOLLIN|EPOLLOUT|EPOLLERR|EPOLLHUP", "EPOLLHUP", "EPOLLIN|EPOLLHUP|EPOLLRDHUP", "0x201d"]
     {
         for call in ["epoll_wait(4, ", "epoll_pwait(4, "] {
@@ -33,7 +33,7 @@ fn a_hang_up_that_epoll_reports_is_the_peers_doing() {
             assert_eq!(peer(&line), Peer::Gone, "{line}");
         }
     }
-    // Newer versions print the word alone.
+    // Newer versions print only the word.
     let modify = "epoll_ctl(4, EPOLL_CTL_MOD, 7, {events=EPOLLIN, data=0x1234}) = 0\n";
     assert_eq!(
         peer(&format!("{modify}epoll_wait(4, [{{events=EPOLLHUP, data=0x1234}}], 1024, -1) = 1\n")),
@@ -50,12 +50,12 @@ fn a_hang_up_that_epoll_reports_is_the_peers_doing() {
 }
 
 #[test]
-fn what_epoll_says_of_others_or_of_half_an_end_is_not_a_hang_up() {
+fn epoll_events_of_others_and_half_closes_are_not_hang_ups() {
     for (line, is) in [
         ("epoll_wait(4, [{events=EPOLLHUP, data={u32=3, u64=3}}], 1024, -1) = 1\n", Peer::Waiting),
         ("epoll_wait(9, [{events=EPOLLHUP, data={u32=2, u64=94285}}], 1024, -1) = 1\n", Peer::Waiting),
         ("epoll_wait(4, [{events=EPOLLOUT, data={u32=2, u64=94285}}], 1024, -1) = 1\n", Peer::Waiting),
-        // The report on a zero-copy write looks like this.
+        // The notification of a zero-copy write has this form.
         ("epoll_wait(4, [{events=EPOLLERR, data={u32=2, u64=94285}}], 1024, -1) = 1\n", Peer::Waiting),
         (
             "epoll_wait(4, [{events=EPOLLIN|EPOLLRDHUP, data={u32=2, u64=94285}}], 1024, -1) = 1\n",
@@ -67,7 +67,7 @@ fn what_epoll_says_of_others_or_of_half_an_end_is_not_a_hang_up() {
 }
 
 #[test]
-fn a_hang_up_that_poll_reports_is_the_peers_doing() {
+fn a_hang_up_reported_by_poll_is_caused_by_the_peer() {
     for (line, is) in [
         (
             "poll([{fd=7, events=POLLOUT}], 1, 1000) = 1 ([{fd=7, revents=POLLOUT|POLLERR|POLLHUP}])\n",
@@ -82,7 +82,7 @@ fn a_hang_up_that_poll_reports_is_the_peers_doing() {
 }
 
 #[test]
-fn errors_that_only_a_lost_peer_brings_are_the_peers_doing() {
+fn errors_of_a_lost_peer_are_caused_by_the_peer() {
     for line in [
         "read(7, 0x7f00, 8192) = -1 ECONNRESET (Connection reset by peer)\n",
         "read(7, 0x7f00, 8192) = -1 ETIMEDOUT (Connection timed out)\n",
@@ -99,8 +99,8 @@ fn errors_that_only_a_lost_peer_brings_are_the_peers_doing() {
 }
 
 #[test]
-fn a_word_that_another_connection_has_taken_over_is_not_the_first_ones() {
-    // The server uses descriptors as words, and the descriptor is used again.
+fn a_reused_epoll_data_word_belongs_to_the_new_connection() {
+    // The server uses descriptors as data words, and the descriptor is reused.
     let (cuts, _) = read(
         "accept4(3, NULL, NULL, 0) = 7\n\
          epoll_ctl(4, EPOLL_CTL_ADD, 7, {events=EPOLLIN, data={u32=7, u64=7}}) = 0\nclose(7) = 0\n\

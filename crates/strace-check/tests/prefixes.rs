@@ -1,4 +1,4 @@
-//! Options of strace that change how a line looks: whose it is, and what its words are.
+//! Options of strace that change the form of lines: prefixes, and how words are printed.
 
 use strace_check::{Cut, Ending, Options, Summary, check};
 
@@ -8,7 +8,7 @@ fn read(trace: &str) -> (Vec<Cut>, Summary) {
     (cuts, summary)
 }
 
-/// An answer that is cut, with `before` in front of each line.
+/// A cut response, with `before` at the start of each line.
 #[track_caller]
 fn assert_cut_behind(before: &str) -> Cut {
     let trace: String = [
@@ -30,7 +30,7 @@ fn assert_cut_behind(before: &str) -> Cut {
 }
 
 #[test]
-fn the_address_and_the_number_of_a_call_are_passed_over() {
+fn the_address_and_the_number_of_a_call_are_skipped() {
     for site in
         ["[00007fb741528f63] ", "[????????????????] ", "[ 288] ", "[   1] ", "[ 288] [00007fb741528f63] "]
     {
@@ -42,7 +42,7 @@ fn the_address_and_the_number_of_a_call_are_passed_over() {
 }
 
 #[test]
-fn the_name_of_a_process_is_passed_over() {
+fn the_name_of_a_process_is_skipped() {
     for name in
         ["<python3>", "<tokio-runtime-w>", "<my server>", "<a\\76b>", "<node> /* 12 in strace's PID NS */"]
     {
@@ -67,11 +67,11 @@ fn constants_are_read_as_numbers_and_with_their_names() {
 }
 
 #[test]
-fn threads_are_told_from_processes_by_the_number_of_their_flags() {
+fn threads_are_recognised_by_numeric_clone_flags() {
     for flags in
         ["flags=0x3d0f00", "flags=0x3d0f00 /* CLONE_VM|CLONE_FS|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD */"]
     {
-        // A thread writes the end of what its parent began: one table, a whole answer.
+        // A thread writes the end of its parent's response: one table, a whole response.
         let (cuts, summary) = read(&format!(
             "1 accept4(4, NULL, NULL, 0) = 5\n\
              1 write(5, \"HTTP/1.1 200 OK\\r\\n\"..., 1000) = 400\n\
@@ -80,7 +80,7 @@ fn threads_are_told_from_processes_by_the_number_of_their_flags() {
         ));
         assert_eq!((cuts.len(), summary.whole), (0, 1), "{flags}");
     }
-    // A child of its own: the parent's close is not the end.
+    // A child with its own table: the parent's close is not the end.
     let (cuts, summary) = read(
         "1 accept4(4, NULL, NULL, 0) = 5\n\
          1 clone(child_stack=NULL, flags=0x1200000|17, child_tidptr=0x7f00) = 2\n1 close(5) = 0\n\
@@ -99,7 +99,7 @@ fn hexadecimal_descriptors_and_results_are_read() {
 }
 
 #[test]
-fn names_of_arguments_are_passed_over() {
+fn names_of_arguments_are_skipped() {
     let (cuts, _) = read(
         "accept4(sockfd=4, addr=NULL, addrlen=NULL, flags=SOCK_CLOEXEC) = 5\n\
          sendto(sockfd=5, buf=\"HTTP/1.1 200 OK\\r\\n\"..., len=1000, flags=0, dest_addr=NULL, addrlen=0) = 400\n\
@@ -109,7 +109,7 @@ fn names_of_arguments_are_passed_over() {
 }
 
 #[test]
-fn stacks_and_dumps_between_the_lines_are_passed_over() {
+fn stacks_and_dumps_between_the_lines_are_skipped() {
     let (cuts, _) = read(
         "7 accept4(4, NULL, NULL, 0) = 5\n > /usr/lib/libc.so.6(accept4+0x63) [0x10f63]\n\
          7 write(5, \"HTTP/1.1 200 OK\\r\\n\"..., 1000) = 400\n \
@@ -118,9 +118,9 @@ fn stacks_and_dumps_between_the_lines_are_passed_over() {
     assert_eq!((cuts.len(), cuts[0].missing), (1, 600));
 }
 
-/// What `strace -f` writes to its standard error: the first process is nameless while it is alone.
+/// The output of `strace -f` on standard error: a single process has no number.
 #[test]
-fn a_process_that_gets_its_number_late_stays_the_same() {
+fn a_process_whose_number_appears_late_stays_the_same() {
     let (cuts, summary) = read(
         "accept4(3, NULL, NULL, SOCK_CLOEXEC) = 4\n\
          write(4, \"HTTP/1.1 200 OK\\r\\n\"..., 1000) = 400\n\
@@ -144,8 +144,8 @@ fn a_process_that_gets_its_number_late_stays_the_same() {
 }
 
 #[test]
-fn the_parent_may_return_from_its_fork_under_its_new_number() {
-    // As with `-qq`: nobody says who is new. In the middle of a call, the parent can only return from it.
+fn the_return_of_fork_may_have_the_parents_new_number() {
+    // As with `-qq`: new processes are not announced. During a call, the parent can only return from it.
     let (cuts, summary) = read(
         "accept4(3, NULL, NULL, SOCK_CLOEXEC) = 4\n\
          clone(child_stack=NULL, flags=CLONE_CHILD_CLEARTID|SIGCHLD <unfinished ...>\n\
@@ -160,7 +160,7 @@ fn the_parent_may_return_from_its_fork_under_its_new_number() {
 }
 
 #[test]
-fn the_process_that_strace_was_attached_to_is_no_child() {
+fn the_process_that_strace_attached_to_is_not_a_child() {
     let (cuts, summary) = read(
         "strace: Process 5440 attached\n\
          accept4(3, NULL, NULL, SOCK_CLOEXEC) = 4\n\

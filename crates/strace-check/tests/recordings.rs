@@ -9,7 +9,7 @@ fn read(trace: &str) -> (Vec<Cut>, Summary) {
     (cuts, summary)
 }
 
-/// The body of 15,000,000 bytes and its head of 126, less the 219,264 bytes that a Unix socket takes at once.
+/// The body of 15,000,000 bytes and its head of 126, minus the 219,264 bytes that a Unix socket accepts at once.
 const MISSING: u64 = 14_780_862;
 
 fn assert_cut(trace: &str) -> Cut {
@@ -28,7 +28,7 @@ fn assert_cut(trace: &str) -> Cut {
 }
 
 #[test]
-fn hyper_1_8_1_is_cut_with_the_length_out_of_sight() {
+fn hyper_1_8_1_is_cut_without_a_visible_length() {
     let cut = assert_cut(include_str!("fixtures/hyper-1.8.1-cut.strace"));
     assert_eq!((cut.promised, cut.exact), (None, false));
     let after = cut.after.expect("times are in the trace");
@@ -49,7 +49,7 @@ fn hyper_1_8_1_is_cut_with_relative_times_and_sockets() {
 }
 
 #[test]
-fn hyper_1_8_1_is_cut_with_the_length_in_sight() {
+fn hyper_1_8_1_is_cut_with_a_visible_length() {
     let cut = assert_cut(include_str!("fixtures/hyper-1.8.1-cut-s128.strace"));
     assert_eq!((cut.promised, cut.exact), (Some(15_000_000), true));
 }

@@ -1,4 +1,4 @@
-//! Traces written by hand, one for each thing that real ones contain.
+//! Hand-written traces, one for each feature of real traces.
 
 use std::cell::Cell;
 use std::io::{self, BufReader, Read};
@@ -29,7 +29,7 @@ fn one_cut(trace: &str) -> Cut {
 }
 
 #[test]
-fn the_third_answer_of_a_kept_connection_is_cut() {
+fn the_third_response_of_a_kept_connection_is_cut() {
     let cut = one_cut(
         r#"
 accept4(5, NULL, NULL, SOCK_CLOEXEC) = 7
@@ -51,7 +51,7 @@ close(7) = 0
 }
 
 #[test]
-fn answers_without_a_body_are_whole() {
+fn responses_without_a_body_are_whole() {
     let summary = nothing_cut(
         r#"
 accept4(5, NULL, NULL, SOCK_CLOEXEC) = 7
@@ -68,7 +68,7 @@ close(7) = 0
 }
 
 #[test]
-fn an_interim_answer_is_not_the_answer() {
+fn an_interim_response_is_not_the_final_one() {
     let cut = one_cut(
         r#"
 accept4(5, NULL, NULL, SOCK_CLOEXEC) = 7
@@ -82,7 +82,7 @@ close(7) = 0
 }
 
 #[test]
-fn a_tunnel_is_nobodys_answer() {
+fn a_tunnel_is_not_a_response() {
     nothing_cut(
         r#"
 accept4(5, NULL, NULL, SOCK_CLOEXEC) = 7
@@ -109,13 +109,13 @@ close(7) = 0
         .collect();
     let cut = one_cut(&without);
     assert_eq!((cut.chunked, cut.promised, cut.exact), (true, None, false));
-    // A terminator that is offered and not taken is the stranded terminator.
+    // A terminator that was written but not accepted is the stranded terminator.
     let cut = one_cut(&whole.replace("= 5\n", "= -1 EAGAIN (Resource temporarily unavailable)\n"));
     assert_eq!((cut.missing, cut.short.map(|short| short.offered)), (5, Some(5)));
 }
 
 #[test]
-fn chunks_out_of_sight_are_no_alarm() {
+fn invisible_chunks_are_no_false_alarm() {
     let trace = r#"
 accept4(5, NULL, NULL, SOCK_CLOEXEC) = 7
 write(7, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3E8\r\nabc"..., 1100) = 1100
@@ -128,7 +128,7 @@ close(7) = 0
 }
 
 #[test]
-fn halves_of_calls_are_put_together_and_a_descriptor_is_reused_meanwhile() {
+fn halves_of_calls_are_joined_also_if_the_descriptor_is_reused_in_between() {
     let (cuts, summary) = read(
         r#"
 10 01:00:00.000100 accept4(5, NULL, NULL, SOCK_CLOEXEC) = 7
@@ -148,7 +148,7 @@ fn halves_of_calls_are_put_together_and_a_descriptor_is_reused_meanwhile() {
 }
 
 #[test]
-fn files_pipes_logs_and_our_own_requests_are_no_answers() {
+fn files_pipes_logs_and_outgoing_requests_are_not_responses() {
     let summary = nothing_cut(
         r#"
 openat(AT_FDCWD, "cache", O_WRONLY) = 6
@@ -172,7 +172,7 @@ close(9) = 0
 }
 
 #[test]
-fn what_began_before_the_trace_is_counted_and_not_judged() {
+fn connections_from_before_the_trace_are_counted_without_a_verdict() {
     let summary = nothing_cut("sendto(7, \"abc\"..., 5000, 0, NULL, 0) = 100\nshutdown(7, SHUT_WR) = 0\n");
     assert_eq!((summary.unjudged, summary.whole), (1, 0));
     let cut = one_cut(
@@ -201,7 +201,7 @@ fn forked_workers_have_their_own_descriptors() {
 }
 
 #[test]
-fn workers_forked_before_the_trace_can_be_kept_apart() {
+fn tables_per_process_separate_workers_forked_before_the_trace() {
     let trace = r#"
 2 accept4(3, NULL, NULL, 0) = 7
 2 write(7, "HTTP/1.1 200 OK\r\n"..., 1000) = 400
@@ -217,9 +217,9 @@ fn workers_forked_before_the_trace_can_be_kept_apart() {
         options
     };
     let (cuts, summary) = read_as(trace, &options(Tables::PerProcess));
-    // The first was refused a part and came back for it; of the second nothing is known.
+    // The first response wrote its refused part later; nothing is known about the second.
     assert_eq!((cuts.len(), summary.whole, summary.unseen), (0, 1, 1));
-    // Read as threads of one process, the first connection's descriptor is given away under it.
+    // If they count as threads of one process, the first connection's descriptor is reused.
     let (cuts, _) = read_as(trace, &options(Tables::Auto));
     assert_eq!((cuts.len(), cuts[0].ending), (1, Ending::Reused));
 }
@@ -241,7 +241,7 @@ close_range(8, 4294967295, 0) = 0
 }
 
 #[test]
-fn a_process_that_dies_takes_its_answers_along() {
+fn the_exit_of_a_process_cuts_its_responses() {
     for (death, ending) in
         [("7 +++ killed by SIGKILL +++\n", Ending::Exit), ("7 exit_group(1 <unfinished ...>\n", Ending::Exit)]
     {
@@ -253,7 +253,7 @@ fn a_process_that_dies_takes_its_answers_along() {
 }
 
 #[test]
-fn a_peer_that_went_away_is_named() {
+fn a_peer_that_left_is_reported() {
     let cut = one_cut(
         r#"
 accept(3, NULL, NULL) = 7
@@ -309,7 +309,7 @@ close(7) = 0
 }
 
 #[test]
-fn an_answer_of_which_nothing_was_taken_is_cut() {
+fn a_response_without_an_accepted_byte_is_cut() {
     let cut = one_cut(
         r#"
 accept(3, NULL, NULL) = 7
@@ -324,7 +324,7 @@ shutdown(7, SHUT_WR) = 0
 }
 
 #[test]
-fn the_head_does_not_count_as_missing_when_its_end_is_out_of_sight() {
+fn a_head_without_a_visible_end_is_not_counted_as_missing() {
     let cut = one_cut(
         r#"
 accept(3, NULL, NULL) = 7
@@ -336,7 +336,7 @@ close(7) = 0
 }
 
 #[test]
-fn what_is_under_way_at_the_end_is_open() {
+fn a_response_in_progress_at_the_end_is_open() {
     let summary =
         nothing_cut("accept(3, NULL, NULL) = 7\nwrite(7, \"HTTP/1.1 200 OK\\r\\n\"..., 1000) = 400\n");
     assert_eq!((summary.open, summary.connections), (1, 1));
@@ -354,7 +354,7 @@ fn midnight_passes() {
     assert_eq!(cut.after.map(|after| after.as_micros()), Some(15));
 }
 
-/// Gives one line for each read, and counts them.
+/// Returns one line for each read, and counts the reads.
 struct Pipe<'a> {
     lines: std::str::SplitInclusive<'a, char>,
     given: &'a Cell<usize>,
@@ -370,7 +370,7 @@ impl Read for Pipe<'_> {
 }
 
 #[test]
-fn a_cut_is_told_while_the_program_still_runs() {
+fn a_cut_is_reported_while_the_program_runs() {
     let trace = "accept(3, NULL, NULL) = 7\nwrite(7, \"HTTP/1.1 200 OK\"..., 1000) = 400\nclose(7) = 0\npause() = ?\n";
     let given = Cell::new(0);
     let pipe = Pipe { lines: trace.split_inclusive('\n'), given: &given };
@@ -380,7 +380,7 @@ fn a_cut_is_told_while_the_program_still_runs() {
 }
 
 #[test]
-fn a_line_that_is_too_long_is_left_out_and_counted() {
+fn a_line_that_is_too_long_is_skipped_and_counted() {
     let mut options = Options::default();
     options.longest_line = 100;
     let long = format!("write(7, \"{}\", 1000) = 1000\n", "a".repeat(1000));
@@ -388,7 +388,7 @@ fn a_line_that_is_too_long_is_left_out_and_counted() {
         format!("accept(3, NULL, NULL) = 7\n{long}write(7, \"HTTP/1.1 200 OK\", 50) = 15\nclose(7) = 0\n");
     let (cuts, summary) = read_as(&trace, &options);
     assert_eq!((summary.lines, summary.lines_left_out), (4, 1));
-    // Line numbers are the file's.
+    // Line numbers refer to the file.
     assert_eq!(cuts[0].line, 4);
 }
 
@@ -441,7 +441,7 @@ fn the_command_writes_a_table() {
         out.ends_with("\n\n1 cut, 0 whole, 1 under way at the end, on 2 connections in 5 lines\n"),
         "{out}"
     );
-    // Columns stand under their names.
+    // Columns are aligned with their names.
     let mut lines = out.lines();
     let (header, row) = (lines.next().expect("a header"), lines.next().expect("a row"));
     for (name, value) in [("fd", "7"), ("sent", "400"), ("missing", ">=600"), ("ended by", "close")] {
@@ -473,7 +473,7 @@ fn the_command_writes_json_lines() {
     );
 }
 
-/// Takes nothing.
+/// Accepts no bytes.
 struct Full;
 
 impl io::Write for Full {
@@ -487,7 +487,7 @@ impl io::Write for Full {
 }
 
 #[test]
-fn the_command_stops_reading_when_nobody_reads_the_report() {
+fn the_command_stops_reading_when_its_output_is_closed() {
     let given = Cell::new(0);
     let pipe = Pipe { lines: CUT_AND_OPEN.split_inclusive('\n'), given: &given };
     let result = report(BufReader::new(pipe), &mut Full, Format::Table, &Options::default());

@@ -1,9 +1,9 @@
-//! Responses of which the trace shows neither the promise nor a write that was refused: nothing is known of their end, and
-//! they are not called whole.
+//! Responses without a visible length and without refused bytes: their end is unknown, and they do not count as
+//! whole.
 
 use strace_check::{Format, Options, report};
 
-/// What the command would tell of a trace.
+/// The report of the command.
 struct Told {
     status: u8,
     /// Cut, whole, and unseen.
@@ -34,7 +34,7 @@ fn assert_told(trace: &str, status: u8, counts: [u64; 3], warnings: &[&str]) {
     assert_eq!(told.warnings, warnings, "{trace}");
 }
 
-/// A connection on which `GET` is asked and answered by these lines.
+/// A connection with a `GET`, and these lines as its response.
 fn connection(answer: &str) -> String {
     format!(
         "accept4(5, NULL, NULL, SOCK_CLOEXEC) = 7\n\
@@ -43,12 +43,12 @@ fn connection(answer: &str) -> String {
     )
 }
 
-/// The head of an answer at the default `-s 32`, in a buffer with all that follows.
+/// The head of a response with the default `-s 32`, in one buffer with the body.
 const HEAD: &str = r"HTTP/1.1 200 OK\r\nServer: testser";
 
 #[test]
-fn an_answer_taken_as_offered_with_its_promise_out_of_sight_is_not_whole() {
-    // Content-Length: 1000000, and 300000 bytes of it in writes that are taken in full.
+fn a_fully_accepted_response_without_a_visible_length_is_not_whole() {
+    // Content-Length: 1000000, and 300000 bytes of it in writes that are accepted in full.
     let answer = format!(
         "sendto(7, \"{HEAD}\"..., 97, 0, NULL, 0) = 97\n{}",
         "sendto(7, \"xxx\"..., 100000, 0, NULL, 0) = 100000\n".repeat(3)
@@ -57,7 +57,7 @@ fn an_answer_taken_as_offered_with_its_promise_out_of_sight_is_not_whole() {
     assert_told(&trace, 0, [0, 0, 7], &["unseen"]);
     let told = tell(&trace);
     assert!(told.sentence.starts_with("0 cut, 0 whole, 7 unseen (taken as offered"), "{}", told.sentence);
-    // With the head in a buffer of its own, the length is still out of sight.
+    // With the head in a separate buffer, the length is still not visible.
     assert_told(
         &connection(&format!(
             "writev(7, [{{iov_base=\"{HEAD}\"..., iov_len=97}}, {{iov_base=\"xxx\"..., iov_len=300000}}], 2) = 300097\n"
@@ -66,7 +66,7 @@ fn an_answer_taken_as_offered_with_its_promise_out_of_sight_is_not_whole() {
         [0, 0, 1],
         &["unseen"],
     );
-    // With the length in sight it is a cut.
+    // With a visible length it is a cut.
     let seen = answer.replace(
         &format!("\"{HEAD}\"..., 97, 0, NULL, 0) = 97"),
         "\"HTTP/1.1 200 OK\\r\\ncontent-length: 1000000\\r\\n\\r\\n\", 44, 0, NULL, 0) = 44",
@@ -75,7 +75,7 @@ fn an_answer_taken_as_offered_with_its_promise_out_of_sight_is_not_whole() {
 }
 
 #[test]
-fn a_head_longer_than_what_is_printed_promises_nothing_that_can_be_seen() {
+fn a_head_longer_than_the_printed_part_has_no_visible_length() {
     let head = format!("HTTP/1.1 200 OK\\r\\nset-cookie: {}", "c".repeat(4066));
     assert_told(
         &connection(&format!("write(7, \"{head}\"..., 305000) = 305000\n")),
@@ -86,9 +86,9 @@ fn a_head_longer_than_what_is_printed_promises_nothing_that_can_be_seen() {
 }
 
 #[test]
-fn chunks_that_leave_the_view_do_not_end_in_it() {
+fn chunks_beyond_the_visible_part_have_no_visible_end() {
     let head = r"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
-    // The first chunk ends beyond the string; whether a last one follows is not to be seen.
+    // The first chunk ends beyond the printed string; a last chunk is not visible.
     let body = "7D0\\r\\nabc";
     assert_told(
         &connection(&format!("write(7, \"{head}{body}\"..., 2055) = 2055\n")),
@@ -96,55 +96,55 @@ fn chunks_that_leave_the_view_do_not_end_in_it() {
         [0, 0, 1],
         &["unseen"],
     );
-    // Chunks in sight to the last one.
+    // All chunks are visible.
     let whole = format!("write(7, \"{head}3\\r\\nabc\\r\\n0\\r\\n\\r\\n\", 60) = 60\n");
     assert_told(&connection(&whole), 0, [0, 1, 0], &[]);
 }
 
 #[test]
-fn what_the_kernel_refused_and_took_later_is_evidence() {
+fn refused_bytes_that_were_written_later_are_evidence() {
     let begin = format!("write(7, \"{HEAD}\"..., 300097) = 219264\n");
     let full = "write(7, \"xxx\"..., 80833) = -1 EAGAIN (Resource temporarily unavailable)\n";
     let rest = "write(7, \"xxx\"..., 80833) = 80833\n";
     assert_told(&connection(&format!("{begin}{full}{rest}")), 0, [0, 1, 0], &[]);
-    // Of what was written after it nothing is known again.
+    // Later writes are unknown again.
     let more = "write(7, \"xxx\"..., 5000) = 5000\n";
     assert_told(&connection(&format!("{begin}{full}{rest}{more}")), 0, [0, 0, 1], &["unseen"]);
-    // Nor does it speak for the next answer on the connection.
+    // Nor is it evidence for the next response on the connection.
     let next = format!("write(7, \"{HEAD}\"..., 5000) = 5000\n");
     assert_told(&connection(&format!("{begin}{full}{rest}{next}")), 0, [0, 1, 1], &["unseen"]);
-    // Left there, it is a cut, beside which the others stay a word.
+    // If it ends there, it is a cut; the others remain a warning.
     let trace = format!("{}{}", connection(&next), connection(&format!("{begin}{full}")));
     assert_told(&trace, 1, [1, 0, 1], &["unseen"]);
 }
 
 #[test]
-fn what_a_head_says_of_its_body_is_evidence() {
+fn the_body_length_in_a_head_is_evidence() {
     // No body at all.
     let head = r#"write(7, "HTTP/1.1 304 Not Modified\r\nETag: "..., 97) = 97"#;
     assert_told(&connection(&format!("{head}\n")), 0, [0, 1, 0], &[]);
     let to_head = connection(&format!("write(7, \"{HEAD}\"..., 97) = 97\n")).replace("GET ", "HEAD ");
     assert_told(&to_head, 0, [0, 1, 0], &[]);
-    // No length in a head that can be seen to its end: the connection's end is the body's.
+    // No length in a fully visible head: the connection's end ends the body.
     let until_the_end = r#"write(7, "HTTP/1.0 200 OK\r\nA: b\r\n\r\nxxx"..., 5000) = 5000"#;
     assert_told(&connection(&format!("{until_the_end}\n")), 0, [0, 1, 0], &[]);
-    // An interim answer has none, and what follows it in the same write may have one.
+    // An interim response has no body, but the response after it in the same write may have one.
     let hints = r#"write(7, "HTTP/1.1 103 Early Hints\r\nLink: <"..., 5000) = 5000"#;
     assert_told(&connection(&format!("{hints}\n")), 0, [0, 0, 1], &["unseen"]);
 }
 
 #[test]
-fn answers_on_a_connection_that_stays_open_are_not_whole_either() {
+fn responses_without_a_length_on_an_open_connection_are_not_whole() {
     let answer = format!("write(7, \"{HEAD}\"..., 5000) = 5000\n");
     let trace = format!("accept4(5, NULL, NULL, SOCK_CLOEXEC) = 7\n{}", answer.repeat(3));
     let told = tell(&trace);
-    // The last is under way, as far as can be told.
+    // The last one is in progress, as far as is known.
     assert_eq!(told.counts, [0, 0, 2].map(Some));
     assert!(told.sentence.contains("1 under way at the end"), "{}", told.sentence);
 }
 
 #[test]
-fn a_correct_server_at_the_default_length_of_strings_gives_no_alarm() {
+fn a_correct_server_traced_with_short_strings_is_no_false_alarm() {
     for trace in [
         include_str!("fixtures/hyper-1.12.0-whole.strace"),
         include_str!("fixtures/hyper-1.12.0-whole-plain.strace"),

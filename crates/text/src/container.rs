@@ -7,7 +7,7 @@ use crate::{Error, error::font, limits::MAX_TABLES};
 /// Largest unpacked font in bytes.
 const MAX_UNPACKED: usize = 64 << 20;
 
-/// A font's SFNT bytes and the memory that they take.
+/// A font's SFNT bytes and their reserved memory.
 #[derive(Debug)]
 pub(crate) struct Sfnt {
     pub(crate) bytes: Vec<u8>,
@@ -33,7 +33,7 @@ pub(crate) fn unpack(file: &[u8], work: &Work) -> Result<Sfnt, Error> {
     }
 }
 
-/// What a directory of compressed tables announces.
+/// The announced sizes of a directory of compressed tables.
 #[derive(Clone, Copy)]
 struct Sizes {
     /// Bytes of all tables.
@@ -55,7 +55,7 @@ fn unpack_with(
     work.check()?;
     let passing = work.budget.take(intermediate)?;
     let mut memory = work.budget.take(tables)?;
-    // The library does not say what is wrong.
+    // The library gives no reason.
     let bytes =
         unpack().ok_or_else(|| font(format!("its {kind} tables cannot be unpacked: the file is damaged")))?;
     drop(passing);
@@ -72,26 +72,26 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<usize> {
     bytes.get(at..)?.first_chunk().map(|b| u32::from_be_bytes(*b) as usize)
 }
 
-/// Checks the header that both formats share; the number of tables.
+/// Checks the header that both formats share. Returns the number of tables.
 fn table_count(file: &[u8]) -> Result<usize, Error> {
     let length = u32_at(file, 8);
     if length.is_none_or(|length| length > file.len()) {
         let length = length.map_or_else(|| "more".to_owned(), |length| length.to_string());
-        return Err(font(format!("the file is cut: {} of {length} bytes are there", file.len())));
+        return Err(font(format!("the file is cut: it has {} of {length} bytes", file.len())));
     }
     if file.get(4..8) == Some(b"ttcf") {
-        return Err(font("it is a compressed collection of fonts"));
+        return Err(font("it is a compressed font collection"));
     }
     match u16_at(file, 12) {
         Some(count) if (1..=MAX_TABLES).contains(&count) => Ok(count),
         count => {
-            Err(font(format!("it has {} tables; 1 to {MAX_TABLES} are possible", count.unwrap_or_default())))
+            Err(font(format!("it has {} tables (expected 1 to {MAX_TABLES})", count.unwrap_or_default())))
         }
     }
 }
 
 fn woff_sizes(file: &[u8]) -> Result<Sizes, Error> {
-    let cut = || font("the file is cut: its table directory is not complete");
+    let cut = || font("the file is cut: its table directory is incomplete");
     let mut tables = 0_usize;
     let mut largest = 0;
     for number in 0..table_count(file)? {
@@ -104,7 +104,7 @@ fn woff_sizes(file: &[u8]) -> Result<Sizes, Error> {
 }
 
 fn woff2_sizes(file: &[u8]) -> Result<Sizes, Error> {
-    let cut = || font("the file is cut: its table directory is not complete");
+    let cut = || font("the file is cut: its table directory is incomplete");
     let (mut tables, mut intermediate) = (0_usize, 0_usize);
     let mut at = 48;
     for _ in 0..table_count(file)? {

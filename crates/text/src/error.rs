@@ -8,9 +8,9 @@ use thiserror::Error;
 pub enum Error {
     #[error("the font cannot be read: {0}")]
     Font(String),
-    #[error("the text has {given} characters; {limit} are possible")]
+    #[error("the text has {given} characters (at most {limit})")]
     TooLong { given: usize, limit: usize },
-    #[error("the text is {width}×{height} pixels large; {limit}×{limit} are possible")]
+    #[error("the text is {width}×{height} pixels large (at most {limit}×{limit})")]
     TooLarge { width: u32, height: u32, limit: u32 },
     #[error("the text is empty, or the font has no glyphs for it")]
     Empty,

@@ -1,4 +1,4 @@
-//! Fonts: unpacked and checked once, before any library reads them.
+//! Fonts: unpacked and checked once, before a font library reads them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ impl Font {
     /// Unpacks and checks a font file (TTF, OTF, WOFF, WOFF2, the first face of a TTC).
     ///
     /// # Errors
-    /// [`Error::Font`] says what is wrong with it; [`Error::Work`].
+    /// [`Error::Font`] with the reason; [`Error::Work`].
     pub fn load(file: &[u8], work: &Work) -> Result<Self, Error> {
         let container::Sfnt { mut bytes, mut memory } = container::unpack(file, work)?;
         work.check()?;

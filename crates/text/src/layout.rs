@@ -1,4 +1,4 @@
-//! Layout: a text becomes placed glyphs whose sizes are known. Nothing is painted.
+//! Layout: from a text to placed glyphs of known size. Nothing is painted.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,12 +17,12 @@ use crate::{
     limits::{MAX_PAINTED_PIXELS, MAX_POINT_PAIRS, MAX_SHAPING_STEPS},
 };
 
-/// The text and how it is set.
+/// The text and its style.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
-    /// A character that the first font lacks is taken from the next.
+    /// A character missing in one font is taken from the next.
     pub fonts: &'a [Font],
-    /// Lines are separated by `\n`; nothing is wrapped.
+    /// Lines are separated by `\n`; lines are not wrapped.
     pub text: &'a str,
     /// Size of the em square in pixels, above 0.
     pub size: f32,
@@ -102,7 +102,7 @@ impl Layout {
     /// Lays out a text.
     ///
     /// # Errors
-    /// No usable font, limits, nothing to be seen; [`Error::Work`].
+    /// No usable font, limits, no visible glyph; [`Error::Work`].
     pub fn new(request: &Request<'_>, limits: &Limits, work: &Work) -> Result<Self, Error> {
         let chars = request.text.chars().count();
         if chars > limits.max_chars {
@@ -115,10 +115,10 @@ impl Layout {
         }
         let steps = request.fonts.iter().map(|font| font.cost().of_text(chars)).fold(0, u64::saturating_add);
         if steps > MAX_SHAPING_STEPS {
-            return Err(font(format!("its layout rules are too many for a text of {chars} characters")));
+            return Err(font(format!("it has too many layout rules for a text of {chars} characters")));
         }
         let (mut system, ids) = system(request.fonts);
-        let first = *ids.first().ok_or_else(|| font("there is none"))?;
+        let first = *ids.first().ok_or_else(|| font("no font was given"))?;
         let mut buffer = shape(request, &mut system, first, work)?;
         let width = buffer.layout_runs().map(|run| run.line_w).fold(0.0, f32::max);
         let height = buffer.layout_runs().map(|run| run.line_top + run.line_height).fold(0.0, f32::max);
@@ -168,7 +168,7 @@ fn too_large(width: f32, height: f32, limits: &Limits) -> Error {
     Error::TooLarge { width: pixels(width), height: pixels(height), limit: limits.max_side }
 }
 
-/// A catalogue of the fonts. Their own names, weights and styles do not matter: the text names none.
+/// A font system with the fonts under generated names. Their own names, weights and styles are not used.
 fn system(fonts: &[Font]) -> (FontSystem, Vec<ID>) {
     let mut database = Database::new();
     for (number, font) in fonts.iter().enumerate() {
@@ -193,7 +193,7 @@ fn family(number: usize) -> String {
     format!("font {number}")
 }
 
-/// Shapes line by line, so that the deadline is looked at between them.
+/// Shapes line by line, with a check of the deadline between lines.
 fn shape(request: &Request<'_>, system: &mut FontSystem, first: ID, work: &Work) -> Result<Buffer, Error> {
     let loaded = system.get_font(first, Weight::NORMAL).ok_or_else(|| font("it is damaged"))?;
     let metrics = loaded.as_swash().metrics(&[]);
@@ -215,7 +215,7 @@ fn shape(request: &Request<'_>, system: &mut FontSystem, first: ID, work: &Work)
     Ok(buffer)
 }
 
-/// Checks each different glyph, and joins the boxes of all.
+/// Checks each distinct glyph, and returns the union of all boxes.
 fn measure(
     request: &Request<'_>,
     system: &mut FontSystem,
@@ -228,7 +228,7 @@ fn measure(
     let mut faces: Vec<Option<(read_fonts::FontRef<'_>, Outlines<'_>)>> = ids.iter().map(|_| None).collect();
     let mut boxes: HashMap<CacheKey, Option<Bounds>> = HashMap::new();
     let mut cache = SwashCache::new();
-    // Embedded pictures have to be decoded for their place: the file, and its form at this size.
+    // Embedded bitmaps have to be decoded for their position: memory for the file and its scaled form.
     let side = u64::from(limits.max_side).max(2048) as usize;
     let mut decoding: Option<Reservation> = None;
     let (mut pairs, mut painted) = (0_u64, 0_u64);
@@ -290,7 +290,7 @@ fn area(bounds: Option<Bounds>) -> u64 {
     bounds.map_or(0, |bounds| u64::from(bounds.width()) * u64::from(bounds.height()))
 }
 
-/// The box of a glyph's picture around its origin, as the painter will place it; `None` when it has none.
+/// The box of a glyph's picture around its origin, as painted; `None` if it has no picture.
 fn glyph_box(
     system: &mut FontSystem,
     cache: &mut SwashCache,
@@ -299,12 +299,12 @@ fn glyph_box(
     has_bitmaps: bool,
 ) -> Option<Bounds> {
     if has_bitmaps && let Some(image) = cache.get_image_uncached(system, key) {
-        // Its size follows from the file's own; `bitmaps::check` has limited it.
+        // `bitmaps::check` has limited its size.
         return picture_box(&image.placement);
     }
     let offset = Vector { x: key.x_bin.as_float(), y: key.y_bin.as_float() };
     let mut extremes: Option<(Vector, Vector)> = None;
-    // The first is the glyph itself, which is not drawn where it has layers.
+    // The first is the glyph itself, which is not drawn if it has layers.
     let drawn = if layers.len() > 1 { &layers[1..] } else { layers };
     for layer in drawn {
         let commands = cache.get_outline_commands_uncached(system, CacheKey { glyph_id: *layer, ..key });
@@ -316,10 +316,10 @@ fn glyph_box(
     }
     let (min, max) = extremes?;
     let is_finite = [min.x, min.y, max.x, max.y].iter().all(|n| n.abs() < 1e6);
-    // Absurd coordinates are told by a box that no limit allows.
+    // For non-finite coordinates, a box that exceeds every limit.
     let pixel = |n: f32| if is_finite { n as i32 } else { i32::MAX / 4 };
     let bounds = if layers.len() > 1 {
-        // A colour glyph is as large as its layers together, rounded up.
+        // The box of a colour glyph is the union of its layers, rounded outwards.
         let (x0, y) = (pixel((min.x + offset.x).floor()), pixel((min.y + offset.y).ceil()));
         let (width, height) = (pixel((max.x - min.x).ceil()), pixel((max.y - min.y).ceil()));
         Bounds { x0, y0: -y.saturating_add(height), x1: x0.saturating_add(width), y1: -y }

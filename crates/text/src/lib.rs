@@ -1,11 +1,11 @@
-//! Text to pixels, with the given fonts and no others: shaping (ligatures, marks, right-to-left), colour glyphs.
+//! Text rendering with the given fonts only: shaping (ligatures, marks, right-to-left), colour glyphs.
 //!
-//! [`Font::load`] checks a font file, [`Layout::new`] sets a text and knows its size, [`Layout::paint`] makes the
-//! picture. It is just as large as the text needs: as wide as the longest line's advance, as high as its lines, and larger
-//! where ink reaches beyond that (swashes, stacked marks).
+//! [`Font::load`] checks a font file, [`Layout::new`] lays a text out and computes its size, [`Layout::paint`] paints it.
+//! The picture is as wide as the longest line's advance and as high as its lines, and larger
+//! where glyphs extend beyond that (swashes, stacked marks).
 //!
-//! Fonts come from strangers. The font libraries have no limits on what a small file expands to; `check` counts that
-//! before they read the file, and all memory and time comes out of a [`work::Work`].
+//! Fonts are untrusted. The font libraries do not limit the expansion of a small file; `check` does
+//! before they read the file. All memory and time is bounded by a [`work::Work`].
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! Painting: the pictures of placed glyphs become one.
+//! Painting: placed glyphs are painted into one picture.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ pub struct Raster {
 }
 
 impl Layout {
-    /// Paints the text on a transparent ground.
+    /// Paints the text on a transparent background.
     ///
     /// # Errors
     /// [`Error::Work`].
@@ -33,17 +33,17 @@ impl Layout {
 
     /// Paints the text into transparent RGBA pixels of its size, in memory that the caller has reserved.
     ///
-    /// Glyphs are painted over each other, opaque; then the whole takes the alpha of the colour. Glyphs that touch or
-    /// overlap, as joined letters do, would be darker there otherwise.
+    /// Glyphs are painted opaque; the whole is then multiplied by the alpha of the colour. Otherwise glyphs that touch or
+    /// overlap, as joined letters do, would be darker there.
     ///
     /// # Errors
     /// [`Error::Work`].
     ///
     /// # Panics
-    /// When `rgba` is not of the layout's size.
+    /// If `rgba` does not have the layout's size.
     pub fn paint_into(&self, rgba: &mut [u8], work: &Work) -> Result<(), Error> {
         let (width, height) = (self.width() as usize, self.height() as usize);
-        assert_eq!(rgba.len(), width * height * 4, "the buffer has to be of the layout's size");
+        assert_eq!(rgba.len(), width * height * 4, "the buffer must have the layout's size");
         self.with_system(|system| {
             let mut painter = Painter { layout: self, system, cache: SwashCache::new(), work };
             painter.paint(rgba)
@@ -69,7 +69,7 @@ struct Painter<'a> {
 impl Painter<'_> {
     fn paint(&mut self, rgba: &mut [u8]) -> Result<(), Error> {
         let width = self.layout.width() as usize;
-        // The coverage of all glyphs of one colour so far; written when a glyph of other colours comes, and at the end.
+        // The coverage of all glyphs of the text's colour so far; painted before a glyph with colours, and at the end.
         let _memory = self.work.budget.take(rgba.len() / 4)?;
         let mut coverage = vec![0_u8; rgba.len() / 4];
         let mut is_covered = false;
@@ -77,7 +77,7 @@ impl Painter<'_> {
         for glyph in &self.layout.glyphs {
             places.entry(glyph.key).or_default().push(*glyph);
         }
-        // One picture for each different glyph at a time, if all are of one colour.
+        // Glyphs of the text's colour: one picture at a time for each distinct glyph.
         let mut colourful = vec![];
         let mut keys: Vec<CacheKey> = self.layout.glyphs.iter().map(|glyph| glyph.key).collect();
         keys.sort_unstable();
@@ -116,7 +116,7 @@ impl Painter<'_> {
                 }
             }
         }
-        // Colour glyphs lie above the others, in the order of the text.
+        // Colour glyphs are above the others, in the order of the text.
         let mut kept: HashMap<CacheKey, (SwashImage, Reservation)> = HashMap::new();
         for glyph in &self.layout.glyphs {
             if !colourful.contains(&glyph.key) {
@@ -129,7 +129,7 @@ impl Painter<'_> {
                         kept.insert(glyph.key, picture);
                     }
                     Ok(None) => continue,
-                    // No room for one more: the others are made again when they come again.
+                    // No memory for one more: drop the others, and rasterise them again when needed.
                     Err(Error::Work(work::Error::MemoryBudget { .. })) if !kept.is_empty() => {
                         kept.clear();
                         if let Some(picture) = self.picture(glyph.key)? {
@@ -140,7 +140,7 @@ impl Painter<'_> {
                 }
             }
             let Some((image, _)) = kept.get(&glyph.key) else { continue };
-            // Layered glyphs come premultiplied, bitmap glyphs do not: no premultiplied colour exceeds its alpha.
+            // Layered glyphs are premultiplied, bitmap glyphs are not: no premultiplied colour exceeds its alpha.
             let premultiplied =
                 image.data.as_chunks::<4>().0.iter().all(|p| p[..3].iter().all(|c| *c <= p[3]));
             self.each_row(image, *glyph, |at, line| {
@@ -157,7 +157,7 @@ impl Painter<'_> {
     /// The picture of a glyph, in reserved memory.
     fn picture(&mut self, key: CacheKey) -> Result<Option<(SwashImage, Reservation)>, Error> {
         self.work.check()?;
-        // Its size was measured: it lies within the layout. Colour takes four bytes a pixel, and its layers one.
+        // Its measured size lies within the layout. Colour takes four bytes a pixel, its layers one.
         let side = self.layout.width() as usize * self.layout.height() as usize;
         let mut memory = self.work.budget.take(side.min(1 << 16))?;
         memory.grow_to(side)?;
@@ -175,7 +175,7 @@ impl Painter<'_> {
         let top = i64::from(place.y) + i64::from(bounds.y0) - i64::from(layout.y0);
         let bytes = bytes_per_pixel(image);
         let columns = image.placement.width as usize;
-        // A picture that is larger than it was measured is cut.
+        // A picture larger than its measured size is clipped.
         let skipped = usize::try_from(-left).unwrap_or(0);
         let visible = usize::try_from(width - left.max(0)).unwrap_or(0).min(columns.saturating_sub(skipped));
         if visible == 0 {
@@ -198,7 +198,7 @@ fn bytes_per_pixel(image: &SwashImage) -> usize {
     }
 }
 
-/// The coverage of two shapes of one colour.
+/// The combined coverage of two shapes of one colour.
 fn join(a: u8, b: u8) -> u8 {
     let (a, b) = (u16::from(a), u16::from(b));
     // (255 − a)(255 − b) / 255, rounded.

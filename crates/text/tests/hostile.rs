@@ -1,4 +1,4 @@
-//! Small fonts that expand to much: each kind is refused, or costs little. Counted is the process's CPU time.
+//! Small fonts with a large expansion: each kind is refused, or takes little time. The CPU time of the process is measured.
 
 #![allow(clippy::unwrap_used)]
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 use text::{Error, Font, Layout, Limits, Request};
 use work::{Budget, Work};
 
-/// CPU time of one case: ordinary fonts take a hundredth.
+/// CPU time of one case; ordinary fonts take a hundredth of it.
 const MOST_CPU: Duration = Duration::from_millis(1500);
 const BUDGET: usize = 128 << 20;
 
@@ -16,7 +16,7 @@ fn font(name: &str) -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fonts").join(name)).unwrap()
 }
 
-/// Loads, lays out and paints, and gives the size of the picture. The work has a budget, and its CPU time is limited.
+/// Loads, lays out and paints; returns the size of the picture. Memory and CPU time are limited.
 fn drawn(file: &[u8], text: &str, size: f32) -> Result<(u32, u32), Error> {
     let work = Work::new(Budget::new(BUDGET));
     let before = cpu_time::ThreadTime::now();
@@ -95,7 +95,7 @@ fn words(numbers: &[usize]) -> Vec<u8> {
     numbers.iter().flat_map(|n| u16::try_from(*n).unwrap().to_be_bytes()).collect()
 }
 
-/// A GSUB whose only feature, `ccmp`, has all lookups; `lookups` holds the lookup list.
+/// A GSUB whose only feature, `ccmp`, has all lookups; `lookups` is the lookup list.
 fn gsub(lookup_count: usize, lookups: &[u8]) -> Vec<u8> {
     let indices: Vec<usize> = (0..lookup_count).collect();
     let feature = [words(&[0, lookup_count]), words(&indices)].concat();
@@ -112,7 +112,7 @@ fn all_glyphs() -> Vec<u8> {
 }
 
 #[test]
-fn the_parts_of_this_test_make_usable_fonts() {
+fn the_fonts_built_by_these_tests_are_valid() {
     assert!(drawn(&latin_with(&[]), "Whole", 40.0).is_ok());
     // One lookup, single substitution by a difference of 0.
     let subtable = [words(&[1, 6, 0]), all_glyphs()].concat();
@@ -128,7 +128,7 @@ fn nested_subroutines_are_counted() {
     assert!(problem.contains("charstrings"), "{problem}");
 }
 
-// 5,000 names that are the same bytes: 3 s and 1.8 GiB.
+// 5,000 names that share the same bytes: 3 s and 1.8 GiB.
 #[test]
 fn names_are_not_read() {
     let count = 5000;
@@ -152,7 +152,7 @@ fn large_overlapping_glyphs_are_painted_once_each() {
 
 #[test]
 fn shared_lookups_and_subtables_are_counted_each_time() {
-    // 8,000 lookups that are one, of 8,000 subtables that are one.
+    // 8,000 references to one lookup, with 8,000 references to one subtable.
     let count = 8000;
     let subtable_at = 6 + 2 * count;
     let lookup =
@@ -164,7 +164,7 @@ fn shared_lookups_and_subtables_are_counted_each_time() {
 
 #[test]
 fn shared_rules_are_counted_each_time() {
-    // One context of 20,000 rules that are one.
+    // One context with 20,000 references to one rule.
     let rules = 20_000;
     let rule = words(&[2, 0, 5]);
     let set = [words(&[rules]), words(&vec![2 + 2 * rules; rules]), rule].concat();
@@ -178,7 +178,7 @@ fn shared_rules_are_counted_each_time() {
 }
 
 #[test]
-fn lookups_that_name_each_other_are_counted() {
+fn lookups_that_call_each_other_are_counted() {
     // Each lookup's rule calls the next one 60 times, and the last the first: 60 to the power of 64.
     let count = 12;
     let mut list = words(&[count]);
@@ -203,7 +203,7 @@ fn lookups_that_name_each_other_are_counted() {
 }
 
 #[test]
-fn substitutions_that_double_again_and_again_are_refused() {
+fn substitutions_that_double_repeatedly_are_refused() {
     // 20 lookups that replace each glyph by two of it.
     let count = 20;
     let glyphs = 300;
@@ -223,7 +223,7 @@ fn substitutions_that_double_again_and_again_are_refused() {
     assert!(problem.contains("substitutions"), "{problem}");
 }
 
-/// latin.ttf whose glyphs are composites by `parts`, which gives the components of a glyph.
+/// latin.ttf with composite glyphs; `parts` returns the components of a glyph.
 fn composites(parts: impl Fn(usize) -> Vec<usize>) -> Vec<u8> {
     let all = tables(&font("latin.ttf"));
     let table = |tag: &[u8; 4]| all.iter().find(|(known, _)| known == tag).unwrap().1.clone();
@@ -255,7 +255,7 @@ fn composites(parts: impl Fn(usize) -> Vec<usize>) -> Vec<u8> {
 #[test]
 fn composite_glyphs_are_expanded_within_limits() {
     assert!(drawn(&composites(|glyph| if glyph < 5 { vec![] } else { vec![1, 2] }), "A", 40.0).is_ok());
-    // Each glyph is 100 of the one before.
+    // Each glyph consists of 100 copies of the previous one.
     let problem = refused(&composites(|glyph| if glyph == 0 { vec![] } else { vec![glyph - 1; 100] }), "A");
     assert!(problem.contains("expands"), "{problem}");
     fn chain(glyph: usize) -> Vec<usize> {
@@ -272,7 +272,7 @@ fn composite_glyphs_are_expanded_within_limits() {
 
 #[test]
 fn hinting_programs_do_not_run() {
-    // A font program that jumps back for ever.
+    // A font program with an infinite loop.
     let program = vec![0xb8, 0xff, 0xfd, 0x1c];
     let mut maxp = tables(&font("latin.ttf")).into_iter().find(|(tag, _)| tag == b"maxp").unwrap().1;
     maxp[26..28].copy_from_slice(&1000_u16.to_be_bytes());
@@ -296,7 +296,7 @@ fn compressed_fonts_have_their_sizes_checked_before_they_are_unpacked() {
 }
 
 #[test]
-fn coordinates_far_away_are_no_picture() {
+fn coordinates_far_away_give_no_picture() {
     let far = composites(|_| vec![]);
     let mut all = tables(&far);
     for (tag, table) in &mut all {
@@ -322,7 +322,7 @@ fn coordinates_far_away_are_no_picture() {
 #[test]
 fn colour_layers_and_encodings_are_limited() {
     let mut all = tables(&font("colours.ttf"));
-    // One base glyph of 60,000 layers that are one.
+    // One base glyph with 60,000 references to one layer.
     let glyphs =
         all.iter().find(|(tag, _)| tag == b"maxp").map(|(_, maxp)| usize::from(u16_at(maxp, 4))).unwrap();
     let mut colr = words(&[0, glyphs, 0, 14, 0, 14 + 6 * glyphs, 60_000]);
@@ -340,7 +340,7 @@ fn colour_layers_and_encodings_are_limited() {
 
 #[test]
 fn embedded_bitmaps_have_their_sizes_checked() {
-    // One strike whose every glyph is a PNG that announces 50,000 × 50,000 pixels.
+    // One strike in which every glyph is a PNG of announced 50,000 × 50,000 pixels.
     let glyphs = usize::from(u16_at(
         &tables(&font("latin.ttf")).into_iter().find(|(tag, _)| tag == b"maxp").unwrap().1,
         4,

@@ -1,4 +1,4 @@
-//! Pictures of texts. The golden one was looked at: an Arabic word joined from right to left, a ligature, a
+//! Pictures of texts. A person has checked the golden one: an Arabic word joined from right to left, a ligature, a
 //! combining mark over its letter, and two fonts.
 
 #![allow(clippy::unwrap_used)]
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use text::{Error, Font, Layout, Limits, Raster, Request};
 use work::Work;
 
-/// A text in font files.
+/// A text with the given font files.
 struct Asked<'a> {
     fonts: &'a [&'a [u8]],
     text: &'a str,
@@ -49,7 +49,7 @@ fn all_font_containers_give_the_same_picture() {
 }
 
 #[test]
-fn what_is_no_font_is_refused() {
+fn a_file_that_is_not_a_font_is_refused() {
     let not = |bytes: &[u8]| render(&Asked { fonts: &[bytes], text: "x", size: 12.0, colour: [0; 4] });
     for bytes in [&b""[..], b"hello", b"\0\x01\0\0", b"wOFF", b"wOF2\0\x01\0\0", b"OTTO\xff\xff\0\0\0\0\0\0"]
     {
@@ -62,10 +62,10 @@ fn drawn(file: &[u8]) -> Result<Raster, Error> {
 }
 
 #[test]
-fn a_cut_font_is_refused_wherever_it_is_cut() {
+fn a_font_cut_at_any_byte_is_refused() {
     for name in ["latin.ttf", "latin.woff", "latin.woff2", "garamond.otf", "arabic.ttf", "colours.ttf"] {
         let whole = font(name);
-        // The padding after the last table is nobody's loss.
+        // The padding after the last table is not needed.
         let lengths = (0..whole.len() - 3).step_by(whole.len() / 40).chain([whole.len() - 4]);
         for length in lengths {
             let Err(Error::Font(why)) = drawn(&whole[..length]) else { panic!("{name} of {length} bytes") };
@@ -74,7 +74,7 @@ fn a_cut_font_is_refused_wherever_it_is_cut() {
     }
 }
 
-/// Where the table `tag` of an SFNT begins.
+/// The position of the table `tag` in an SFNT.
 fn table(file: &[u8], tag: &[u8; 4]) -> usize {
     let entry = file[12..].chunks_exact(16).find(|entry| entry.starts_with(tag)).unwrap();
     u32::from_be_bytes(entry[8..12].try_into().unwrap()) as usize
@@ -98,7 +98,7 @@ fn a_font_that_cannot_be_measured_is_refused() {
     let start = table(&file, b"CFF ");
     file[start] = 9;
     assert!(matches!(drawn(&file), Err(Error::Font(why)) if why.contains("outlines")));
-    // A table less, by another name.
+    // A renamed table counts as missing.
     let mut file = font("latin.ttf");
     let entry = 12 + file[12..].chunks_exact(16).position(|entry| entry.starts_with(b"cmap")).unwrap() * 16;
     file[entry..entry + 4].copy_from_slice(b"xxxx");
@@ -142,8 +142,8 @@ fn lines_stack_and_sizes_scale() {
 }
 
 #[test]
-fn a_ligature_is_one_glyph_and_a_mark_stands_over_its_letter() {
-    // In "ffi" the hooks of the letters melt into each other: there is less ink than in its letters.
+fn a_ligature_is_one_glyph_and_a_mark_is_above_its_letter() {
+    // In "ffi" the hooks of the letters merge: it has less ink than the separate letters.
     let ink_of = |text: &str| ink(&made(&["garamond.otf"], text, 60.0).unwrap());
     let (together, apart) = (ink_of("ffi"), 2 * ink_of("f") + ink_of("i"));
     assert!(together * 100 < apart * 97, "{together} {apart}");
@@ -158,7 +158,7 @@ fn arabic_joins_and_runs_from_the_right() {
     let joined = made(&["arabic.ttf"], "سلام", 60.0).unwrap();
     let letters = made(&["arabic.ttf"], "س ل ا م", 60.0).unwrap();
     assert!(joined.width < letters.width);
-    // The first letter stands at the right: a longer text grows to the left.
+    // The first letter is at the right: a longer text grows to the left.
     let more = made(&["arabic.ttf"], "سل", 60.0).unwrap();
     let first = made(&["arabic.ttf"], "س", 60.0).unwrap();
     let right = |r: &Raster| {
@@ -169,7 +169,7 @@ fn arabic_joins_and_runs_from_the_right() {
 }
 
 #[test]
-fn a_character_that_one_font_lacks_is_taken_from_the_next() {
+fn a_character_missing_in_one_font_is_taken_from_the_next() {
     let both = made(&["latin.ttf", "arabic.ttf"], "Salam سلام", 40.0).unwrap();
     let latin = made(&["latin.ttf"], "Salam ", 40.0).unwrap();
     let arabic = made(&["arabic.ttf"], "سلام", 40.0).unwrap();
@@ -181,7 +181,7 @@ fn colour_glyphs_keep_their_colours() {
     let flag = made(&["colours.ttf"], "\u{1f3f4}", 100.0).unwrap();
     let at = |x: u32, y: u32| {
         let i = ((y * flag.width + x) * 4) as usize;
-        // Layers are blended in 8 bits: their opacity may lose a little.
+        // Layers are blended in 8 bits, with small rounding errors in opacity.
         assert!(flag.rgba[i + 3] >= 250);
         [flag.rgba[i], flag.rgba[i + 1], flag.rgba[i + 2]]
     };
@@ -215,7 +215,7 @@ fn golden_path() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/text.png")
 }
 
-// The picture may differ by 2 in any channel on average; WHOLEPLATE_BLESS=1 writes it anew, to be looked at.
+// The picture may differ by 2 in any channel on average; WHOLEPLATE_BLESS=1 rewrites it, for a visual check.
 #[test]
 fn the_golden_text() {
     let rows = [
@@ -241,9 +241,9 @@ fn the_golden_text() {
     assert!(mean < 2.0, "{mean}");
 }
 
-// Letters that touch were darker where they do: the alpha of the colour was laid on glyph by glyph.
+// Touching letters were darker where they touch: the alpha of the colour was applied glyph by glyph.
 #[test]
-fn a_translucent_text_is_an_opaque_one_seen_through() {
+fn a_translucent_text_is_an_opaque_one_times_alpha() {
     let file = font("arabic.ttf");
     let made = |alpha| {
         render(&Asked { fonts: &[&file], text: "السلام", size: 80.0, colour: [200, 0, 0, alpha] }).unwrap()

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::Error;
 
-/// A pool of bytes that buffers are taken from before they are allocated. Cheap to clone.
+/// A pool of bytes in which buffers are reserved before they are allocated. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Budget(Arc<Pool>);
 
@@ -43,7 +43,7 @@ impl Budget {
         self.0.used.load(Ordering::Relaxed)
     }
 
-    /// The most that was ever reserved at once.
+    /// The largest number of bytes reserved at once.
     #[must_use]
     pub fn peak(&self) -> usize {
         self.0.peak.load(Ordering::Relaxed)
@@ -55,7 +55,7 @@ impl Budget {
     }
 }
 
-/// Bytes taken from a [`Budget`], given back on drop.
+/// Bytes reserved in a [`Budget`], released on drop.
 #[derive(Debug)]
 pub struct Reservation {
     pool: Budget,
@@ -68,7 +68,7 @@ impl Reservation {
         self.bytes
     }
 
-    /// Takes more into the same reservation (a growing output buffer).
+    /// Enlarges the reservation (for a growing output buffer).
     ///
     /// # Errors
     /// [`Error::MemoryBudget`]; the reservation stays as it was.

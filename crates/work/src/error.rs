@@ -1,4 +1,4 @@
-//! Why work stopped before it was done.
+//! Why work was stopped.
 
 /// A limit of the request, not a fault of its input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -10,7 +10,7 @@ pub enum Error {
     /// The deadline of the request passed.
     #[error("processing took too long")]
     Deadline,
-    /// The client left, or the server gave the request up.
+    /// The client left, or the server cancelled the request.
     #[error("the request was cancelled")]
     Cancelled,
 }

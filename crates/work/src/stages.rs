@@ -1,12 +1,12 @@
-//! Which stages of a request took how long, for those who asked. Nobody asked: not even the clock is looked at.
+//! The time that each stage of a request took, if it is recorded. Otherwise the clock is not read.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Rows that are kept of one request. Stages of an animation run once for each frame and share a row.
+/// Most rows recorded for one request. Stages of an animation run once for each frame and share a row.
 const MOST_ROWS: usize = 256;
 
-/// One stage of the work, or all its runs together, where rows flow through several stages by turns.
+/// One stage of the work. Where rows flow through several stages in turn, all runs of a stage count as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stage {
     pub name: &'static str,
@@ -32,13 +32,13 @@ struct Log {
 }
 
 impl Stages {
-    /// A log that keeps what it is told.
+    /// A log that records stages.
     #[must_use]
     pub fn kept() -> Self {
         Self(Some(Arc::default()))
     }
 
-    /// From here on stages belong to this step of the recipe.
+    /// Assigns the following stages to this step of the recipe.
     pub fn at_step(&self, step: Option<usize>) {
         self.with(|log| log.step = step);
     }
@@ -49,7 +49,7 @@ impl Stages {
         Running { stages: self, name, began: self.0.as_ref().map(|_| Instant::now()) }
     }
 
-    /// What was kept, in the order of the first runs.
+    /// The recorded stages, in the order of their first runs.
     #[must_use]
     pub fn rows(&self) -> Vec<Stage> {
         let mut rows = Vec::new();
@@ -65,7 +65,7 @@ impl Stages {
     }
 }
 
-/// A stage under way.
+/// A running stage.
 #[derive(Debug)]
 pub struct Running<'a> {
     stages: &'a Stages,
@@ -79,7 +79,7 @@ impl Drop for Running<'_> {
         let ended = Instant::now();
         self.stages.with(|log| {
             let (name, step, busy) = (self.name, log.step, ended.saturating_duration_since(began));
-            // The row that goes on is nearly always one of the last.
+            // The row is nearly always one of the last.
             let known = log.rows.iter().rposition(|row| row.name == name && row.step == step);
             if let Some(row) = known.and_then(|i| log.rows.get_mut(i)) {
                 row.ended = ended;
@@ -105,16 +105,16 @@ mod tests {
             drop(stages.run("resize"));
         }
         let rows = stages.rows();
-        let told: Vec<_> = rows.iter().map(|s| (s.name, s.step, s.runs)).collect();
+        let recorded: Vec<_> = rows.iter().map(|s| (s.name, s.step, s.runs)).collect();
         assert_eq!(
-            told,
+            recorded,
             [("decode", Some(0), 2), ("resize", Some(0), 2), ("decode", Some(1), 1), ("resize", Some(1), 1)]
         );
         assert!(rows.iter().all(|s| s.began <= s.ended && s.busy <= s.ended - s.began));
     }
 
     #[test]
-    fn nothing_is_kept_when_nobody_asked_and_a_log_has_a_bound() {
+    fn nothing_is_kept_by_default_and_a_log_has_a_bound() {
         let stages = Stages::default();
         drop(stages.run("decode"));
         assert!(stages.rows().is_empty());

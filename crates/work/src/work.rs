@@ -10,7 +10,7 @@ pub struct Work {
     pub budget: Budget,
     pub cancel: Cancel,
     pub deadline: Option<Instant>,
-    /// Told where the time goes.
+    /// Records where the time goes.
     pub stages: Stages,
 }
 
@@ -20,13 +20,13 @@ impl Work {
         Self { budget, cancel: Cancel::new(), deadline: None, stages: Stages::default() }
     }
 
-    /// No bound on memory or time: for tests, and for tools whose user can stop them.
+    /// Without bounds on memory and time: for tests, and for tools that the user can stop.
     #[must_use]
     pub fn unlimited() -> Self {
         Self::new(Budget::new(usize::MAX))
     }
 
-    /// To be called about every millisecond of work.
+    /// Checks cancellation and deadline. To be called about every millisecond of work.
     ///
     /// # Errors
     /// [`Error::Cancelled`] or [`Error::Deadline`].

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Runs the program of this platform in place of itself: arguments, input, output, signals and exit status are passed on.
+// Runs the program of this platform: arguments, input, output, signals and exit status are passed on.
 import { spawn } from "node:child_process";
 import binary from "../lib/binary.cjs";
 

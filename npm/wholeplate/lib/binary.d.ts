@@ -1,2 +1,2 @@
-/** Absolute path of the wholeplate program of this platform. Throws an Error that says what to do when there is none. */
+/** Absolute path of the wholeplate program of this platform. Throws an Error with advice if there is none. */
 export declare const path: string;

@@ -21,13 +21,13 @@ export interface Wholeplate {
   /** Path of the Unix socket. */
   unix?: string;
   pid: number;
-  /** Resolves when the process has ended, for whatever reason. */
+  /** Resolves when the process has ended, for any reason. */
   exited: Promise<{ code?: number | null; signal?: string | null; error?: Error }>;
-  /** Finishes responses under way, then ends; resolves with the exit status (0 = every response was whole). */
+  /** Finishes open responses, then exits; resolves with the exit status (0 = every response was whole). */
   stop(): Promise<number | null | undefined>;
 }
 
-/** Starts Wholeplate and resolves when it listens. Rejects with the program's own message when it does not start. */
+/** Starts Wholeplate and resolves when it listens. Rejects with the program's own message if it does not start. */
 export declare function start(options?: Settings): Promise<Wholeplate>;
 
 /** Absolute path of the program. */

@@ -19,7 +19,7 @@ function flags(options) {
 }
 
 /**
- * Starts `wholeplate serve` and waits until it listens. Without `listen`, a free port of 127.0.0.1 is taken; with `unix` alone
+ * Starts `wholeplate serve` and waits until it listens. Without `listen` it uses a free port of 127.0.0.1; with `unix` alone
  * there is no TCP listener.
  */
 export async function start(options = {}) {
@@ -34,7 +34,7 @@ export async function start(options = {}) {
     child.once("error", (error) => resolve({ error }));
     child.once("close", (code, signal) => resolve({ code, signal }));
   });
-  // This process may end without stop(): the service must not stay behind.
+  // This process may end without stop(): the service must end too.
   const killAtExit = () => child.kill("SIGKILL");
   process.once("exit", killAtExit);
   exited.then(() => process.removeListener("exit", killAtExit));
@@ -65,7 +65,7 @@ export async function start(options = {}) {
     unix: addresses.find((address) => address.startsWith("unix:"))?.slice("unix:".length),
     pid: child.pid,
     exited,
-    /** Finishes the responses under way, then ends. Resolves with the exit status. */
+    /** Finishes open responses, then exits. Resolves with the exit status. */
     async stop() {
       child.kill("SIGTERM");
       return (await exited).code;

@@ -1,8 +1,8 @@
-//! A body that comes from another thread: the way of the stranded terminator.
+//! A body that is sent by another thread, for the case of the stranded terminator.
 //!
 //! A small pool of threads takes the sending ends of channels, sends one piece through each, waits some microseconds, and
-//! drops it. The end of the body then arrives at hyper at any moment, also between two of its polls of the write side:
-//! after the first found no more body, while the flush that follows is in its system call.
+//! drops it. The end of the body then reaches hyper at any moment, also between two of its polls of the write side:
+//! after the first found no more body, during the system call of the next flush.
 
 use std::sync::mpsc as jobs;
 use std::time::{Duration, Instant};
@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-/// The end of a body comes 0 to `PAUSES - 1` of these after its only piece, in turn.
+/// The end of a body follows its only piece after 0 to `PAUSES - 1` of these pauses, in turn.
 const PAUSE: Duration = Duration::from_micros(1);
 const PAUSES: usize = 61;
 
-/// Hands bodies to the feeding threads in turn.
+/// Distributes bodies to the feeding threads in turn.
 pub struct Feeder {
     threads: Vec<jobs::SyncSender<(mpsc::Sender<Bytes>, Bytes)>>,
 }
@@ -26,9 +26,9 @@ impl Feeder {
                 let (sender, receiver) = jobs::sync_channel::<(mpsc::Sender<Bytes>, Bytes)>(64);
                 std::thread::spawn(move || {
                     for (turn, (body, piece)) in receiver.into_iter().enumerate() {
-                        // A reader that has gone is the connection's affair.
+                        // A receiver that has gone is handled by the connection.
                         let _ = body.blocking_send(piece);
-                        // Shorter than any sleep: what it takes hyper to be woken and to reach its flush.
+                        // Shorter than any sleep: the time for hyper to wake up and reach its flush.
                         let until = Instant::now() + PAUSE * (turn % PAUSES) as u32;
                         while Instant::now() < until {
                             std::hint::spin_loop();
@@ -45,7 +45,7 @@ impl Feeder {
     pub fn feed(&self, turn: usize, piece: Bytes) -> mpsc::Receiver<Bytes> {
         let (sender, receiver) = mpsc::channel(1);
         let thread = &self.threads[turn % self.threads.len()];
-        // A full queue would block this runtime thread; with one body per connection under way it never fills.
+        // A full queue would block this runtime thread; with one body per connection it never fills.
         let _ = thread.try_send((sender, piece));
         receiver
     }

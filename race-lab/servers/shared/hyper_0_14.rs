@@ -1,8 +1,8 @@
-//! The lab's server on hyper 0.14, with the same answers as the one on 1.x.
+//! The lab's server on hyper 0.14, with the same responses as that on 1.x.
 
 mod connection;
 mod feeder;
-mod order;
+mod response_spec;
 mod record;
 #[cfg(test)]
 mod schedules;
@@ -20,16 +20,16 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
 use connection::Connection;
-use order::{Delimiter, Order, Reading};
+use response_spec::{Delimiter, ResponseSpec, RequestReading};
 use server::{Lab, Serve};
 
-/// The body of an answer.
-enum Given {
+/// The body of a response.
+enum ResponseBody {
     Held(Option<Bytes>),
     Fed(mpsc::Receiver<Bytes>),
 }
 
-impl HttpBody for Given {
+impl HttpBody for ResponseBody {
     type Data = Bytes;
     type Error = std::convert::Infallible;
 
@@ -68,10 +68,10 @@ async fn answer(
     request: Request<Body>,
     lab: Arc<Lab>,
     connection: Arc<Connection>,
-) -> Result<Response<Given>, hyper::Error> {
+) -> Result<Response<ResponseBody>, hyper::Error> {
     connection.add(request.headers().get("x-lab-id").and_then(|id| id.to_str().ok()));
-    let Some(order) = Order::parse(request.uri().path()) else {
-        let mut refusal = Response::new(Given::Held(Some(Bytes::from_static(b"no such order\n"))));
+    let Some(order) = ResponseSpec::parse(request.uri().path()) else {
+        let mut refusal = Response::new(ResponseBody::Held(Some(Bytes::from_static(b"no such response\n"))));
         *refusal.status_mut() = StatusCode::NOT_FOUND;
         return Ok(refusal);
     };
@@ -79,14 +79,14 @@ async fn answer(
     let mut delimiter = Delimiter::from_content_type(content_type);
     let mut body = request.into_body();
     while let Some(piece) = body.data().await {
-        if delimiter.seen_in(&piece?) && order.reading == Reading::Boundary {
+        if delimiter.seen_in(&piece?) && order.reading == RequestReading::Boundary {
             break;
         }
     }
     drop(body);
     let mut answer = Response::new(match order.body {
-        order::Body::Held => Given::Held(Some(lab.held(order.bytes))),
-        order::Body::Fed => Given::Fed(lab.fed(order.bytes)),
+        response_spec::Body::Held => ResponseBody::Held(Some(lab.held(order.bytes))),
+        response_spec::Body::Fed => ResponseBody::Fed(lab.fed(order.bytes)),
     });
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("image/png"));
     if order.close {
@@ -106,7 +106,7 @@ impl Serve for Hyper014 {
         let half_close = lab.half_close;
         let service =
             hyper::service::service_fn(move |request| answer(request, lab.clone(), connection.clone()));
-        // How the connection ended is the ledger's to say.
+        // The ledger reports how the connection ended.
         let _ = hyper::server::conn::Http::new()
             .http1_only(true)
             .http1_half_close(half_close)

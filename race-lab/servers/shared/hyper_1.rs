@@ -2,7 +2,7 @@
 
 mod connection;
 mod feeder;
-mod order;
+mod response_spec;
 mod record;
 #[cfg(test)]
 mod schedules;
@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
 use connection::Connection;
-use order::{Delimiter, Order, Reading};
+use response_spec::{Delimiter, ResponseSpec, RequestReading};
 use server::{Lab, Serve};
 
 /// A chunked body from a channel.
@@ -48,8 +48,8 @@ async fn answer(
     connection: Arc<Connection>,
 ) -> Result<Answer, hyper::Error> {
     connection.add(request.headers().get("x-lab-id").and_then(|id| id.to_str().ok()));
-    let Some(order) = Order::parse(request.uri().path()) else {
-        let mut refusal = Response::new(Either::Left(Full::new(Bytes::from_static(b"no such order\n"))));
+    let Some(order) = ResponseSpec::parse(request.uri().path()) else {
+        let mut refusal = Response::new(Either::Left(Full::new(Bytes::from_static(b"no such response\n"))));
         *refusal.status_mut() = StatusCode::NOT_FOUND;
         return Ok(refusal);
     };
@@ -58,14 +58,14 @@ async fn answer(
     let mut body = request.into_body();
     while let Some(frame) = body.frame().await {
         let seen = frame?.data_ref().is_some_and(|piece| delimiter.seen_in(piece));
-        if seen && order.reading == Reading::Boundary {
+        if seen && order.reading == RequestReading::Boundary {
             break;
         }
     }
     drop(body);
     let mut answer = Response::new(match order.body {
-        order::Body::Held => Either::Left(Full::new(lab.held(order.bytes))),
-        order::Body::Fed => Either::Right(Fed(lab.fed(order.bytes))),
+        response_spec::Body::Held => Either::Left(Full::new(lab.held(order.bytes))),
+        response_spec::Body::Fed => Either::Right(Fed(lab.fed(order.bytes))),
     });
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("image/png"));
     if order.close {
@@ -85,7 +85,7 @@ impl Serve for Hyper1 {
         let half_close = lab.half_close;
         let service =
             hyper::service::service_fn(move |request| answer(request, lab.clone(), connection.clone()));
-        // How the connection ended is the ledger's to say.
+        // The ledger reports how the connection ended.
         let _ = hyper::server::conn::http1::Builder::new()
             .half_close(half_close)
             .serve_connection(TokioIo::new(stream), service)

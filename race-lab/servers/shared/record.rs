@@ -1,4 +1,4 @@
-//! The server's side of the evidence: what its ledger says of each response, as JSON lines on standard output.
+//! Prints the ledger's verdicts as JSON lines on standard output.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub struct Record {
 impl Record {
     fn line(text: &str) {
         let mut out = io::stdout().lock();
-        // The lab that started this server reads its output; when it has gone there is nobody to tell.
+        // The lab that started this server reads its output; if the lab has exited, the error is ignored.
         let _ = writeln!(out, "{text}").and_then(|()| out.flush());
     }
 
@@ -32,13 +32,13 @@ impl Record {
     }
 }
 
-/// Tells the verdicts of one connection by the names of its requests.
-pub struct Witness {
+/// Records the verdicts of one connection with the names of its requests.
+pub struct ConnectionObserver {
     pub record: Arc<Record>,
     pub connection: Arc<Connection>,
 }
 
-impl Observer for Witness {
+impl Observer for ConnectionObserver {
     fn whole(&self, _: &Entry) {
         self.record.whole.fetch_add(1, Ordering::SeqCst);
     }

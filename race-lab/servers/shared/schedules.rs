@@ -1,8 +1,8 @@
-//! The same misfortunes for every version of hyper: a simulated transport with its own will, thousands of schedules, and
-//! in each of them the ledger must say what the peer saw.
+//! The same faults for every version of hyper: a simulated transport runs thousands of schedules, and in each of them the
+//! ledger's verdict must match the peer's view.
 //!
-//! A schedule is all in its seed: where the requests are split, when a read or a write is not ready, how much a write takes,
-//! whether the peer half-closes, resets, or gives up. Nothing waits for a clock; what is not ready is polled again.
+//! A schedule is determined by its seed: where requests are split, when a read or a write is not ready, how many bytes a write
+//! accepts, whether the peer half-closes, resets, or gives up. No clock is used; an operation that is not ready is polled again.
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,21 +14,21 @@ use ledger::{Cause, Entry, Observer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::ThisHyper;
-use crate::order::pattern;
+use crate::response_spec::pattern;
 use crate::connection::Connection;
 use crate::server::{Lab, Serve};
 
-/// Schedules of one run; their seeds are 0 to this, so that a failure names the one to look at.
+/// Schedules of one run; their seeds are 0 to this, and a failure prints its seed.
 const SCHEDULES: u64 = 3000;
-/// Reads that find nothing before the peer gives the connection up.
+/// Empty reads before the peer gives the connection up.
 const PATIENCE: u32 = 200;
-/// No schedule needs more polls of its transport.
+/// Limit of polls of the transport.
 const MOST_POLLS: u32 = 100_000;
 
 /// splitmix64, by Sebastiano Vigna: small, and the same everywhere.
-struct Chance(u64);
+struct Random(u64);
 
-impl Chance {
+impl Random {
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -46,35 +46,35 @@ impl Chance {
     }
 }
 
-/// What the peer has seen when all is over.
+/// The peer's view at the end.
 #[derive(Default)]
-struct Seen {
+struct PeerView {
     received: Vec<u8>,
     polls: u32,
 }
 
 /// The transport of one schedule.
 struct Transport {
-    chance: Chance,
-    /// Pieces of the requests, each readable after so many reads that find nothing.
+    random: Random,
+    /// Pieces of the requests, each readable after so many empty reads.
     input: VecDeque<(u32, Vec<u8>)>,
-    /// The peer shuts its writing side down after its last request.
+    /// The peer shuts down its writing side after its last request.
     half_closes: bool,
     idle: u32,
-    /// Bytes that fit before the peer reads again; it reads now and then.
+    /// Free bytes until the peer reads again.
     room: usize,
     capacity: usize,
-    /// The peer resets after having taken so many bytes.
+    /// The peer resets after this many bytes.
     resets_after: Option<usize>,
-    seen: Arc<Mutex<Seen>>,
+    view: Arc<Mutex<PeerView>>,
 }
 
 impl Transport {
-    /// Not now: the task is woken at once and finds another moment.
+    /// Returns pending and wakes the task at once.
     fn later<T>(&mut self, context: &Context<'_>) -> Poll<io::Result<T>> {
-        let mut seen = self.seen.lock().expect("no holder panics");
-        seen.polls += 1;
-        if seen.polls > MOST_POLLS {
+        let mut view = self.view.lock().expect("no holder panics");
+        view.polls += 1;
+        if view.polls > MOST_POLLS {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         context.waker().wake_by_ref();
@@ -121,31 +121,31 @@ impl AsyncWrite for Transport {
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         this.idle = 0;
-        let received = this.seen.lock().expect("no holder panics").received.len();
+        let received = this.view.lock().expect("no holder panics").received.len();
         if this.resets_after.is_some_and(|limit| received >= limit) {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
-        if this.room == 0 || this.chance.one_in(8) {
-            // The peer reads meanwhile, or does not yet.
-            if this.chance.one_in(4) {
+        if this.room == 0 || this.random.one_in(8) {
+            // The peer may read in the meantime.
+            if this.random.one_in(4) {
                 this.room = this.capacity;
             }
             return this.later(context);
         }
         let mut taken = bytes.len().min(this.room);
-        if taken > 1 && this.chance.one_in(3) {
-            taken = 1 + this.chance.below(taken as u64 - 1) as usize;
+        if taken > 1 && this.random.one_in(3) {
+            taken = 1 + this.random.below(taken as u64 - 1) as usize;
         }
         this.room -= taken;
-        this.seen.lock().expect("no holder panics").received.extend_from_slice(&bytes[..taken]);
+        this.view.lock().expect("no holder panics").received.extend_from_slice(&bytes[..taken]);
         Poll::Ready(Ok(taken))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.chance.one_in(6) { self.later(context) } else { Poll::Ready(Ok(())) }
+        if self.random.one_in(6) { self.later(context) } else { Poll::Ready(Ok(())) }
     }
 
-    /// At once, as on a socket.
+    /// Ready at once, as on a socket.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
@@ -182,17 +182,17 @@ impl Observer for Verdicts {
     }
 }
 
-/// What a schedule sends, and the length of each answer's body.
-fn requests(chance: &mut Chance) -> (VecDeque<(u32, Vec<u8>)>, Vec<usize>) {
+/// The requests of a schedule, and the length of each response's body.
+fn requests(random: &mut Random) -> (VecDeque<(u32, Vec<u8>)>, Vec<usize>) {
     let mut bytes = Vec::new();
     let mut answers = Vec::new();
     let mut ends = Vec::new();
-    for _ in 0..1 + chance.below(3) {
-        let length = [0, 10, 5000, 60_000, 300_000][chance.below(5) as usize];
-        let reading = ["drain", "boundary"][chance.below(2) as usize];
-        let close = if chance.one_in(4) { "close" } else { "keep" };
-        let says = if chance.one_in(5) { "connection: close\r\n" } else { "" };
-        let part = "i".repeat(chance.below(2000) as usize);
+    for _ in 0..1 + random.below(3) {
+        let length = [0, 10, 5000, 60_000, 300_000][random.below(5) as usize];
+        let reading = ["drain", "boundary"][random.below(2) as usize];
+        let close = if random.one_in(4) { "close" } else { "keep" };
+        let says = if random.one_in(5) { "connection: close\r\n" } else { "" };
+        let part = "i".repeat(random.below(2000) as usize);
         let form = format!("--plate\r\n\r\n{part}\r\n--plate--\r\n");
         bytes.extend_from_slice(
             format!(
@@ -202,7 +202,7 @@ fn requests(chance: &mut Chance) -> (VecDeque<(u32, Vec<u8>)>, Vec<usize>) {
             )
             .as_bytes(),
         );
-        // The last chunk often comes by itself, and late.
+        // The last chunk is often a separate, late piece.
         ends.push(bytes.len());
         bytes.extend_from_slice(b"0\r\n\r\n");
         ends.push(bytes.len());
@@ -211,33 +211,33 @@ fn requests(chance: &mut Chance) -> (VecDeque<(u32, Vec<u8>)>, Vec<usize>) {
     let mut input = VecDeque::new();
     let mut at = 0;
     for end in ends {
-        if chance.one_in(3) {
+        if random.one_in(3) {
             continue;
         }
         while at < end {
             let piece =
-                if chance.one_in(2) { end - at } else { 1 + chance.below((end - at) as u64) as usize };
-            input.push_back((chance.below(12) as u32, bytes[at..at + piece].to_vec()));
+                if random.one_in(2) { end - at } else { 1 + random.below((end - at) as u64) as usize };
+            input.push_back((random.below(12) as u32, bytes[at..at + piece].to_vec()));
             at += piece;
         }
     }
     if at < bytes.len() {
-        input.push_back((chance.below(12) as u32, bytes[at..].to_vec()));
+        input.push_back((random.below(12) as u32, bytes[at..].to_vec()));
     }
     (input, answers)
 }
 
-/// The answers that arrived whole, and the body bytes of one that began and did not.
+/// The number of whole responses, and the body bytes of an incomplete one.
 fn judge(mut received: &[u8], answers: &[usize]) -> (u64, Option<u64>) {
     let mut whole = 0;
     for length in answers {
         let Some(head) = received.windows(4).position(|window| window == b"\r\n\r\n") else { break };
         let body = &received[head + 4..];
         if body.len() < *length {
-            assert_eq!(body, &pattern(*length)[..body.len()], "the body is another one");
+            assert_eq!(body, &pattern(*length)[..body.len()], "the body differs");
             return (whole, Some(body.len() as u64));
         }
-        assert_eq!(&body[..*length], pattern(*length), "the body is another one");
+        assert_eq!(&body[..*length], pattern(*length), "the body differs");
         received = &body[*length..];
         whole += 1;
     }
@@ -246,36 +246,36 @@ fn judge(mut received: &[u8], answers: &[usize]) -> (u64, Option<u64>) {
 
 /// Runs one schedule; returns the cause of its cut, if there was one.
 fn run(seed: u64) -> Option<Cause> {
-    let mut chance = Chance(seed);
-    let (input, answers) = requests(&mut chance);
-    let seen = Arc::new(Mutex::new(Seen::default()));
-    let capacity = [500, 20_000, 219_264, usize::MAX][chance.below(4) as usize];
+    let mut random = Random(seed);
+    let (input, answers) = requests(&mut random);
+    let view = Arc::new(Mutex::new(PeerView::default()));
+    let capacity = [500, 20_000, 219_264, usize::MAX][random.below(4) as usize];
     let transport = Transport {
         input,
-        half_closes: chance.one_in(5),
+        half_closes: random.one_in(5),
         idle: 0,
         room: capacity,
         capacity,
-        resets_after: chance.one_in(10).then(|| chance.below(100_000) as usize),
-        seen: seen.clone(),
-        chance: Chance(chance.next()),
+        resets_after: random.one_in(10).then(|| random.below(100_000) as usize),
+        view: view.clone(),
+        random: Random(random.next()),
     };
-    let lab = Arc::new(Lab::new(chance.one_in(2)));
+    let lab = Arc::new(Lab::new(random.one_in(2)));
     let verdicts = Verdicts::default();
     let stream = ledger::Ledger::new(verdicts.clone()).wrap(transport);
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(ThisHyper::serve(stream, lab, Arc::new(Connection::default())));
 
-    let seen = seen.lock().expect("no holder panics");
-    assert!(seen.polls <= MOST_POLLS, "seed {seed}: it never ends");
-    let (whole, partial) = judge(&seen.received, &answers);
+    let view = view.lock().expect("no holder panics");
+    assert!(view.polls <= MOST_POLLS, "seed {seed}: it does not end");
+    let (whole, partial) = judge(&view.received, &answers);
     let verdicts = verdicts.0.lock().expect("no holder panics");
-    let said: Vec<u64> =
+    let reported_whole: Vec<u64> =
         verdicts.iter().filter(|verdict| verdict.cause.is_none()).map(|verdict| verdict.number).collect();
     assert_eq!(
-        said,
+        reported_whole,
         (0..whole).collect::<Vec<_>>(),
-        "seed {seed}: whole for the peer are {whole}: {verdicts:?}"
+        "seed {seed}: {whole} responses are whole for the peer: {verdicts:?}"
     );
     let cuts: Vec<&Verdict> =
         verdicts.iter().filter(|verdict| verdict.cause.is_some() && verdict.began).collect();
@@ -285,7 +285,7 @@ fn run(seed: u64) -> Option<Cause> {
             assert_eq!((cut.number, cut.taken), (whole, bytes), "seed {seed}: {verdicts:?}");
             cut.cause
         }
-        // Not even the status line was out.
+        // Not even the status line was written.
         (Some(0), [])
             if verdicts.iter().any(|verdict| verdict.number == whole && verdict.cause.is_some()) =>
         {
@@ -297,7 +297,7 @@ fn run(seed: u64) -> Option<Cause> {
 
 // DLV-003: in every schedule, on this hyper, fixed or not.
 #[test]
-fn the_ledger_says_what_the_peer_saw() {
+fn verdicts_match_the_peers_view() {
     let mut lost_by_server = 0;
     for seed in 0..SCHEDULES {
         lost_by_server += u32::from(run(seed) == Some(Cause::ServerShutdown));

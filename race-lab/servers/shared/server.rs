@@ -1,8 +1,8 @@
-//! What the servers of all hyper versions share: options, listeners, the accept loop, and the end.
+//! The shared part of the servers on all hyper versions: options, listeners, the accept loop, and the shutdown.
 //!
 //! `lab-server (unix:PATH | tcp) [--half-close] [--linger] [--unwatched]` prints one JSON line when it listens, one for
-//! each cut its ledger sees, and one summary when its standard input ends. With `--linger` the ledger also does the
-//! closing. Unwatched there is no ledger, so that strace shows what hyper does by itself.
+//! each cut its ledger sees, and one summary when its standard input ends. With `--linger` the ledger also closes
+//! the connections. With `--unwatched` there is no ledger, so that strace shows hyper alone.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -19,22 +19,22 @@ use tokio::sync::Notify;
 
 use crate::connection::Connection;
 use crate::feeder::Feeder;
-use crate::order::pattern;
-use crate::record::{Record, Witness};
+use crate::response_spec::pattern;
+use crate::record::{Record, ConnectionObserver};
 
 /// Threads of the runtime, and threads that feed chunked bodies.
 const THREADS: usize = 2;
 /// How long the summary waits for connections that are still open.
 const LAST_WAIT: Duration = Duration::from_secs(3);
 
-/// How one hyper version serves a connection.
+/// Serves a connection with one version of hyper.
 pub trait Serve: 'static {
     fn serve<S>(stream: S, lab: Arc<Lab>, connection: Arc<Connection>) -> impl Future<Output = ()> + Send
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 }
 
-/// What all connections share.
+/// State shared by all connections.
 pub struct Lab {
     pub half_close: bool,
     watched: bool,
@@ -87,9 +87,9 @@ pub fn run<V: Serve>() -> io::Result<()> {
             _ => return Err(io::Error::other(format!("unknown argument {argument}"))),
         }
     }
-    let listen = listen.ok_or_else(|| io::Error::other("say unix:PATH or tcp"))?;
+    let listen = listen.ok_or_else(|| io::Error::other("expected unix:PATH or tcp"))?;
     let lab = Arc::new(Lab { watched, linger, ..Lab::new(half_close) });
-    // The bodies the cases ask for are made before the clock of any case runs.
+    // The bodies of the cases are created before any case is measured.
     lab.held(15_000_000);
     lab.held(400_000);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
@@ -138,7 +138,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + AsFd + 'static,
 {
     let connection = Arc::new(Connection::default());
-    let witness = Witness { record: record.clone(), connection: connection.clone() };
+    let witness = ConnectionObserver { record: record.clone(), connection: connection.clone() };
     let lab = lab.clone();
     lab.open.fetch_add(1, Ordering::SeqCst);
     tokio::spawn(async move {
@@ -148,7 +148,7 @@ where
         } else if lab.linger {
             let (give_back, given_back) = tokio::sync::oneshot::channel();
             let stream = ledger.wrap_socket(stream).reclaim(|closing| {
-                // Nobody waits for it any more only when this task is gone.
+                // Waiting ends only when this task has ended.
                 let _ = give_back.send(closing);
             });
             V::serve(stream, lab.clone(), connection).await;

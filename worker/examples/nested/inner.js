@@ -2,12 +2,12 @@
 //
 //   GET /poster.jpg?background=background.jpg&width=2000   → a picture of some megabytes
 //
-// The originals come from a service called ORIGINALS; here that is a folder.
+// The originals come from a service called ORIGINALS, here a folder.
 
 import { AsyncLocalStorage } from "node:async_hooks";
 import { follow } from "wholeplate:trace";
 
-// What the binding sends for a request carries that request's trace context.
+// The binding's requests carry the trace context of the incoming request.
 const contexts = new AsyncLocalStorage();
 follow(contexts);
 
@@ -32,7 +32,7 @@ async function poster(request, env) {
   const background = url.searchParams.get("background") ?? "background.jpg";
   const width = Number(url.searchParams.get("width") ?? 0) || undefined;
 
-  // The badge is a picture of its own: a mark, with a smaller mark drawn into it.
+  // The badge is a separate image: a mark, with a smaller mark drawn onto it.
   const badge = env.IMAGES.input(await original("badge.png"))
     .draw(env.IMAGES.input(await original("dot.png")).transform({ width: 40 }), { right: 10, bottom: 10 });
 

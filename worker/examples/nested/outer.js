@@ -1,11 +1,11 @@
-// The outer pipeline: what the browser talks to. It takes the inner Worker's pictures as sources of URL transformations.
+// The outer pipeline, for browsers. It uses the inner Worker's images as sources of URL transformations.
 //
 //   GET /small/poster.jpg?...   → /cdn-cgi/image/width=800,format=webp/poster.jpg?...
-//   GET /<options>/poster.jpg   → the same with options of your own
+//   GET /<options>/poster.jpg   → the same with other options
 //
 // Wholeplate fetches the source from its origin, which is the inner Worker.
 
-// What a transformation may depend on. Everything else of a visitor's headers, CF-Blob above all, stays here.
+// The headers that a transformation may depend on. No other header of a visitor is forwarded, in particular not CF-Blob.
 const passed = ["accept", "if-modified-since", "if-none-match", "sec-ch-viewport-width", "traceparent", "tracestate", "user-agent", "via", "want-repr-digest", "want-server-timing"];
 
 const presets = { small: "width=800,format=webp", thumb: "width=200,height=200,fit=cover,format=jpeg", large: "width=2400,format=jpeg,quality=95" };
@@ -19,7 +19,7 @@ export default {
     const headers = new Headers();
     for (const name of passed) if (request.headers.has(name)) headers.set(name, request.headers.get(name));
     const answer = await env.WHOLEPLATE.fetch(new URL(`/cdn-cgi/image/${options}/${source.join("/")}${url.search}`, url.origin), { headers });
-    // A transformation that failed says so; it is never half a picture.
+    // A failed transformation is an error, never half an image.
     if (!answer.ok) return new Response(await answer.text(), { status: answer.status, headers: { "cf-resized": answer.headers.get("cf-resized") ?? "" } });
     return answer;
   },

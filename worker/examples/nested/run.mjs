@@ -1,6 +1,6 @@
-// Starts the example: workerd with both Workers, then Wholeplate between them. Ends both on Ctrl-C.
-// IMAGES_SOCKET: another way from the binding to Wholeplate, such as a proxy that cuts on purpose.
-// usage: ./run [FOLDER]     FOLDER has background.jpg, badge.png and dot.png; without it the demo's pictures are taken
+// Starts the example: workerd with both Workers, then Wholeplate between them. Stops both on Ctrl-C.
+// IMAGES_SOCKET: another socket for the binding, such as that of a proxy that cuts responses.
+// usage: ./run [FOLDER]     FOLDER has background.jpg, badge.png and dot.png; without it the demo's pictures are used
 import { spawn } from "node:child_process";
 import { copyFile, mkdtemp, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -19,7 +19,7 @@ function runtime() {
   return createRequire(require.resolve("workerd")).resolve(`@cloudflare/workerd-${name}/bin/workerd`);
 }
 
-/** Starts a process whose output is watched for `ready`, a function that answers with something when a line says so. */
+/** Starts a process and waits for the line of output for which `ready` returns a value. */
 function start(command, args, ready, stream) {
   const child = spawn(command, args, { stdio: ["ignore", stream === 3 ? "inherit" : "pipe", "inherit", ...(stream === 3 ? ["pipe"] : [])] });
   const exited = new Promise((done) => child.once("exit", done));

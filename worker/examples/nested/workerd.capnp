@@ -1,4 +1,4 @@
-# Two Workers and two ways into Wholeplate. Started by ./run, which gives the addresses that are left open here.
+# Two Workers and two connections to Wholeplate. Started by ./run, which provides the addresses.
 using Workerd = import "/workerd/workerd.capnp";
 
 const config :Workerd.Config = (
@@ -13,7 +13,7 @@ const config :Workerd.Config = (
     (name = "outer", http = (), service = "outer"),
     (name = "inner", http = (), service = "inner"),
   ],
-  # So that the binding's requests are part of the trace of the request that they are made for.
+  # Makes the binding's requests part of the trace of the incoming request.
   extensions = [(modules = [
     (name = "wholeplate:trace-fetcher", internal = true, esModule = embed "../../trace-fetcher.js"),
     (name = "wholeplate:trace", esModule = embed "../../trace.js"),

@@ -1,4 +1,4 @@
-// The service behind `caches.default` and `caches.open()`: a bounded store in memory. The runtime asks by GET with
+// The service behind `caches.default` and `caches.open()`: a bounded store in memory. The runtime reads by GET with
 // `Cache-Control: only-if-cached`, stores by PUT with a serialised response as its body, and deletes by PURGE.
 const MAX_BYTES = 64 * 1024 * 1024;
 const MAX_ENTRY_BYTES = 8 * 1024 * 1024;

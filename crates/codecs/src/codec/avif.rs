@@ -1,8 +1,8 @@
-//! AVIF: still images in AV1. libaom encodes, rav1d decodes, the container is read here.
+//! AVIF: still images in AV1. libaom encodes, rav1d decodes, this module parses the container.
 //!
-//! Decoded are 8, 10 and 12 bits, all chroma formats, grids, alpha; depths above 8 are rounded. Planes that are
-//! BT.601 are yielded as planes; everything else goes through its matrix to R G B. Of an image sequence
-//! the still image (the first frame, as a rule) is read.
+//! Supported: 8, 10 and 12 bits, all chroma formats, grids, alpha. Depths above 8 are rounded. BT.601 planes are
+//! yielded as planes; others are converted to R G B by their matrix. Of an image sequence the still image
+//! (usually the first frame) is decoded.
 
 mod container;
 mod convert;
@@ -77,7 +77,7 @@ impl Codec for AvifCodec {
     }
 
     fn decode_bytes(&self, probe: &Probe, _spec: DecodeSpec) -> u64 {
-        // 4:4:4 unless the probe says otherwise, and whole blocks of 128 × 128 samples.
+        // 4:4:4 unless the probe has another subsampling; whole blocks of 128 × 128 samples.
         let round = |v: u32| u64::from(v.next_multiple_of(128)) + 64;
         let samples = round(probe.width) * round(probe.height);
         let chroma = match probe.subsampling.map(Subsampling::factors) {
@@ -85,7 +85,7 @@ impl Codec for AvifCodec {
             Some((h, v)) => 2 * samples / u64::from(h * v),
             None => 2 * samples,
         };
-        // Alpha may be deeper than the colours only in theory.
+        // Alpha with a higher bit depth than the colours does not occur in practice.
         let alpha = if probe.alpha { samples } else { 0 };
         let bytes = if probe.bit_depth > 8 { 2 } else { 1 };
         bytes * (samples + chroma + alpha) + samples + (4 << 20) + 2 * probe.file_size
@@ -114,7 +114,7 @@ impl Codec for AvifCodec {
         let cicp = avif.cicp();
         let layout = self.decoded_layout(probe, spec);
         let sequence = avif.colour.sequence;
-        // Refuse at once what will not fit, before anything is decoded.
+        // Refuse an image that does not fit the budget before decoding.
         let needed = decoder_bytes(&avif.colour) + avif.alpha.as_ref().map_or(0, decoder_bytes);
         drop(work.take(usize::try_from(needed).unwrap_or(usize::MAX))?);
         let matrix = match layout {
@@ -180,24 +180,24 @@ impl Codec for AvifCodec {
     }
 }
 
-/// The longest side that is encoded: AV1 levels end near it, and no browser opens more.
+/// The longest side that is encoded, close to the limit of the AV1 levels; browsers do not open larger images.
 const MAX_SIDE: u32 = 16384;
 
-/// Bytes that libaom holds while it encodes one key frame.
+/// Peak bytes of libaom for one key frame.
 fn encoder_bytes(width: u32, height: u32) -> u64 {
     let pixels = u64::from(width.next_multiple_of(64)) * u64::from(height.next_multiple_of(64));
     pixels * 16 + (12 << 20)
 }
 
-/// sRGB, nothing said, or video curves that everybody shows as sRGB.
+/// sRGB, unspecified, or video transfer curves, which viewers display as sRGB.
 fn is_srgb(cicp: Cicp) -> bool {
     matches!(cicp.primaries, 1 | 2) && matches!(cicp.transfer, 1 | 2 | 6 | 13)
 }
 
 /// The quantiser (0–63) of a quality of 1–100.
 ///
-/// The scale is bent so that a number means about the fidelity that it means in JPEG and WebP (measured by
-/// SSIMULACRA2 on a photograph): at 85 libaom then needs four fifths of WebP's bytes.
+/// The mapping gives a number about the same fidelity as in JPEG and WebP (measured with
+/// SSIMULACRA2 on a photograph): at 85 libaom needs four fifths of WebP's bytes.
 fn quantizer(quality: u8) -> u32 {
     const POINTS: [(u32, u32); 9] =
         [(1, 63), (20, 41), (30, 36), (50, 30), (60, 27), (75, 20), (85, 11), (95, 4), (100, 1)];
@@ -233,7 +233,7 @@ impl RowSink for Encoder<'_> {
         let colour = ffi::encode(&colour, Settings { quantizer, perceptual: true }, self.work)?;
         let alpha = match &planes.alpha {
             Some(plane) if planes.translucent => {
-                // Edges of alpha are seen sooner than grain: a third finer than the colours.
+                // Artefacts at alpha edges are more visible than noise: quantised a third finer than the colours.
                 let settings = Settings { quantizer: quantizer * 2 / 3, perceptual: false };
                 Some(ffi::encode(&Picture { luma: plane, chroma: None }, settings, self.work)?)
             }
@@ -277,7 +277,7 @@ struct Lines {
     other: Vec<u16>,
 }
 
-/// Rows handed out at once; even, so that chroma keeps step.
+/// Rows yielded at once; an even number, because of subsampled chroma.
 const GROUP: u32 = 16;
 
 impl Still<'_> {
@@ -390,7 +390,7 @@ impl RowSource for Still<'_> {
         if from >= height {
             return Ok(None);
         }
-        // Not beyond the row of tiles: they are held one row at a time.
+        // Not beyond the current row of tiles, because one row of tiles is held at a time.
         let tile_height = self.colour.image().tile_height;
         let to = (from + GROUP).min(height).min((from / tile_height + 1) * tile_height);
         self.at = to;

@@ -1,4 +1,4 @@
-//! BMP, input only, through the `image` crate: the whole bitmap, since its rows stand upside down.
+//! BMP, input only, through the `image` crate: the whole bitmap, since its rows are stored upside down.
 
 use std::io::{Cursor, ErrorKind};
 
@@ -13,7 +13,7 @@ use work::Work;
 #[derive(Debug)]
 pub(crate) struct Bmp;
 
-/// Tables, and the row that the library unpacks.
+/// Tables, and the library's row buffer.
 const TABLES: u64 = 64 << 10;
 
 fn damaged(reason: impl Into<String>) -> Error {
@@ -50,7 +50,7 @@ impl Codec for Bmp {
         let (decoder, layout) = open(bytes)?;
         let (width, height) = decoder.dimensions();
         if width == 0 || height == 0 {
-            return Err(damaged("no width or no height"));
+            return Err(damaged("the width or height is 0"));
         }
         let mut probe = Probe::new(Format::Bmp, width, height, bytes.len());
         probe.alpha = layout.has_alpha();
@@ -81,7 +81,7 @@ impl Codec for Bmp {
     ) -> Result<Box<dyn RowSource + 'a>, Error> {
         let (decoder, layout) = open(bytes)?;
         if decoder.dimensions() != (probe.width, probe.height) || layout != self.decoded_layout(probe, spec) {
-            return Err(damaged("not the file that was looked at before"));
+            return Err(damaged("the file differs from the probed one"));
         }
         let _tables =
             work.take(usize::try_from(u64::from(probe.width) * 4 + TABLES).unwrap_or(usize::MAX))?;

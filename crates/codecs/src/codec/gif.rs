@@ -1,4 +1,4 @@
-//! GIF, both ways, still and animated.
+//! GIF decoding and encoding, still and animated.
 //!
 //! Frames are composited as browsers do: disposal to the background clears, frames are clipped at the screen.
 //! `EncodeSpec::quality` has no effect: a GIF always has the best 256 colours; `fast` turns dithering off.
@@ -22,7 +22,7 @@ use work::Work;
 #[derive(Debug)]
 pub(crate) struct Gif;
 
-/// Upper limit for frames: 27 minutes at ten frames a second. Each frame costs tens of microseconds even if it is a
+/// Upper limit for frames: 27 minutes at ten frames a second. Each frame takes tens of microseconds, even a
 /// single pixel.
 const MAX_FRAMES: u32 = 1 << 14;
 
@@ -36,7 +36,7 @@ impl Codec for Gif {
         let (width, height) = (blocks.width, blocks.height);
         let mut probe = Probe::new(Format::Gif, width, height, bytes.len());
         let mut frames = 0_u32;
-        // A rectangle that is cleared after a frame is a hole in the next.
+        // A rectangle that is cleared after a frame is transparent in the next.
         let mut cleared = false;
         while let Some(frame) = blocks.next()? {
             if frames == 0 {
@@ -84,7 +84,7 @@ impl Codec for Gif {
 
     fn decode_bytes(&self, probe: &Probe, _spec: DecodeSpec) -> u64 {
         let canvas = u64::from(probe.width) * u64::from(probe.height) * 4;
-        // Frames: the canvas, its content before the frame (disposal), the copy handed out. A row of a frame may be
+        // Frames: the canvas, its content before the frame (disposal), the yielded copy. A row of a frame may be
         // wider than the canvas.
         canvas * if probe.animation.is_some() { 3 } else { 2 } + (192 << 10) + u64::from(probe.width) * 3 * 32
     }
@@ -131,7 +131,7 @@ impl Codec for Gif {
 
     fn encode_bytes(&self, image: ImageSpec, _spec: &EncodeSpec) -> u64 {
         let pixels = u64::from(image.width) * u64::from(image.height);
-        // Canvas, cut-out, indices, file; the tables of the quantiser.
+        // Canvas, changed rectangle, indices, file; the tables of the quantiser.
         pixels * (4 + 4 + 1 + 1) + (6 << 20)
     }
 

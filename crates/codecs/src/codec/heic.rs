@@ -1,8 +1,8 @@
 //! HEIC, input only, through `heic-rs`: one coded picture, or a grid of them as phones write it, with its alpha plane.
 //!
-//! Container, HEVC and conversion are the library's. What it leaves open is decided here: how large the coded pictures may
-//! be (`file.rs`), and how colours are to be read where the container does not say (`sps.rs`). Tiles are decoded one at a
-//! time, so that the request's clock is looked at between them. Pixels come upright: `irot` and `imir` count, EXIF does not.
+//! The library parses the container, decodes HEVC and converts colours. This module limits the size of coded pictures
+//! (`file.rs`) and reads the colour space if the container does not give it (`sps.rs`). Tiles are decoded one at a
+//! time, with a check of the deadline in between. Pixels are upright: `irot` and `imir` are applied, EXIF is ignored.
 
 mod file;
 mod sps;
@@ -21,7 +21,7 @@ use work::Work;
 #[derive(Debug)]
 pub(crate) struct HeicCodec;
 
-/// More pixels than any file may have; a request's own limit is lower, and checked before.
+/// A limit above that of any request, which is checked earlier.
 const MOST_PIXELS: u64 = 1 << 28;
 
 fn damaged(reason: impl Into<String>) -> Error {
@@ -32,7 +32,7 @@ fn failed(error: heic_rs::Error) -> Error {
     use heic_rs::Error as E;
     match error {
         E::Truncated(_) => Error::Truncated(Format::Heic),
-        // An item without it is coded by something else than HEVC.
+        // An item without it is not HEVC.
         E::MissingBox("hvcC") => Error::Unsupported("HEIC: a picture that is not HEVC".to_owned()),
         E::Unsupported(what) => Error::Unsupported(format!("HEIC: {what}")),
         E::PixelLimit { .. } | E::BoxTooLarge { .. } => Error::TooLarge(error.to_string()),
@@ -40,7 +40,7 @@ fn failed(error: heic_rs::Error) -> Error {
     }
 }
 
-/// The smallest multiple of 1024 in both directions: the most that tiles may add.
+/// The pixels with both sides rounded up to a multiple of 1024: the largest padding of tiles.
 fn padded(width: u32, height: u32) -> u64 {
     let side = |v: u32| u64::from(v).next_multiple_of(1024);
     side(width) * side(height)
@@ -59,16 +59,16 @@ impl Codec for HeicCodec {
         probe.gray = file.colour.is_gray() && !probe.alpha;
         probe.bit_depth = file.colour.depth;
         probe.whole_bitmap = true;
-        let said = file.said;
+        let nclx = file.nclx;
         probe.colour = match file.props.icc {
             Some(profile) => {
                 let samples = if probe.gray { icc::Space::Gray } else { icc::Space::Rgb };
                 icc::colour(profile, samples, &mut probe.warnings, work)?
             }
-            None if matches!(said.primaries, 1 | 2) && matches!(said.transfer, 1 | 2 | 6 | 13) => {
+            None if matches!(nclx.primaries, 1 | 2) && matches!(nclx.transfer, 1 | 2 | 6 | 13) => {
                 Colour::Srgb
             }
-            None => Colour::Cicp { primaries: said.primaries as u8, transfer: said.transfer as u8 },
+            None => Colour::Cicp { primaries: nclx.primaries as u8, transfer: nclx.transfer as u8 },
         };
         Ok(probe)
     }
@@ -82,7 +82,7 @@ impl Codec for HeicCodec {
     }
 
     fn decode_bytes(&self, probe: &Probe, spec: DecodeSpec) -> u64 {
-        // Without knowing whether it is one coded picture: as much as it can be, two bytes a sample of 4:2:0.
+        // The probe does not say whether it is a grid: an upper bound, with two bytes for each sample of 4:2:0.
         let bytes = if probe.gray { 2 } else { 3 } + if probe.alpha { 3 } else { 0 };
         let coded = padded(probe.width, probe.height) * bytes;
         let out = self.decoded_layout(probe, spec).bytes(probe.width, probe.height);
@@ -103,40 +103,42 @@ impl Codec for HeicCodec {
         let file = Heic::parse(bytes, work)?;
         let layout = self.decoded_layout(probe, spec);
         if file.size != (probe.width, probe.height) {
-            return Err(damaged("not the file that was looked at before"));
+            return Err(damaged("the file differs from the probed one"));
         }
         let target = match layout {
             Layout::Rgba => PixelLayout::Rgba8,
             Layout::Gray => PixelLayout::Gray8,
             _ => PixelLayout::Rgb8,
         };
-        // The pixels as they come, and turned.
+        // The decoded pixels, and the turned ones.
         let out = layout.bytes(probe.width, probe.height);
         let planes = file.bytes().saturating_add(2 * out).saturating_add(2 * bytes.len() as u64);
         let held = work.take(usize::try_from(planes).unwrap_or(usize::MAX))?;
         let colour = frame(&file, &file.colour, work)?;
         let alpha = file.alpha.as_ref().map(|alpha| frame(&file, alpha, work)).transpose()?;
         if alpha.as_ref().is_some_and(|a| (a.width, a.height) != (colour.width, colour.height)) {
-            return Err(Error::Unsupported("HEIC: an alpha plane of another size".to_owned()));
+            return Err(Error::Unsupported(
+                "HEIC: an alpha plane whose size differs from the image".to_owned(),
+            ));
         }
         let image =
-            convert(&colour, alpha.as_ref(), file.said, target, MOST_PIXELS, Some(1)).map_err(failed)?;
+            convert(&colour, alpha.as_ref(), file.nclx, target, MOST_PIXELS, Some(1)).map_err(failed)?;
         drop((colour, alpha));
         work.check()?;
         let image = transform::apply_all(image, &file.props.transforms).map_err(failed)?;
-        let raster = taken(&image, layout, probe, work)?;
+        let raster = copy_pixels(&image, layout, probe, work)?;
         drop((image, held));
         Ok(Box::new(RasterRows::new(raster)))
     }
 }
 
-/// The samples of a picture: of its one coded picture, or of its tiles put together.
+/// The samples of a picture: of its coded picture, or of its assembled tiles.
 fn frame(file: &Heic<'_>, picture: &Picture, work: &Work) -> Result<Frame, Error> {
     let mut frames = Vec::with_capacity(picture.tiles.len());
     for &item in &picture.tiles {
         work.check()?;
         let props = file.context.props(item).map_err(failed)?;
-        let config = props.hvcc.ok_or_else(|| damaged("a tile without its configuration"))?;
+        let config = props.hvcc.ok_or_else(|| damaged("a tile has no configuration"))?;
         let data = file.context.item_data(item).map_err(failed)?;
         let units = config.split_nals(&data).map_err(failed)?;
         let frame = decode_still(&config.parameter_sets(), &units).map_err(failed)?;
@@ -149,10 +151,10 @@ fn frame(file: &Heic<'_>, picture: &Picture, work: &Work) -> Result<Frame, Error
     }
 }
 
-fn taken(image: &Image, layout: Layout, probe: &Probe, work: &Work) -> Result<Raster, Error> {
+fn copy_pixels(image: &Image, layout: Layout, probe: &Probe, work: &Work) -> Result<Raster, Error> {
     let mut raster = Raster::new(layout, probe.width, probe.height, work)?;
     if (image.width, image.height) != (probe.width, probe.height) || image.data.len() != raster.data().len() {
-        return Err(damaged("a picture of another size"));
+        return Err(damaged("the decoded size differs from the header"));
     }
     raster.data_mut().copy_from_slice(&image.data);
     Ok(raster)

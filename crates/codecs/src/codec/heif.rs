@@ -1,4 +1,4 @@
-//! The HEIF container of AVIF and HEIC (ISO/IEC 23008-12): its boxes are read with limits on everything that is counted.
+//! The HEIF container of AVIF and HEIC (ISO/IEC 23008-12): boxes are parsed with limits on every count.
 
 mod locations;
 mod meta;
@@ -12,24 +12,24 @@ use self::meta::tick;
 use crate::{Error, Format};
 use work::Work;
 
-/// Bytes of its data that an item may share with others: encoders store equal tiles once.
+/// Bytes of an item that may be shared with other items: encoders store equal tiles once.
 pub(super) const SHARED_BYTES: usize = 64 << 10;
 
-/// A file, as far as its container goes.
+/// The container of a file.
 #[derive(Debug)]
 pub(super) struct File<'a> {
     pub(super) meta: Meta<'a>,
-    /// An image sequence comes with the still image.
+    /// The file contains an image sequence beside the still image.
     pub(super) sequence: bool,
-    /// Where the last whole box at the top ends.
+    /// The end of the last whole top-level box.
     // Read for HEIC only.
     #[cfg_attr(not(feature = "heic"), allow(dead_code))]
     pub(super) end: usize,
 }
 
 impl<'a> File<'a> {
-    /// Reads the boxes up to `meta`. Behind it only `moov` is looked for: a file is whole when the data of its image is,
-    /// whatever follows.
+    /// Parses the boxes up to `meta`. After it only `moov` is searched: a file is whole if the data of its image is,
+    /// regardless of later boxes.
     pub(super) fn parse(bytes: &'a [u8], format: Format, work: &Work) -> Result<Self, Error> {
         work.check()?;
         let mut top = Reader::within(bytes, &(0..bytes.len()), format);

@@ -1,7 +1,7 @@
 //! JPEG XL, input only, through `jxl-oxide`: the whole bitmap, of an animation the first frame.
 //!
-//! The library turns the pixels upright by itself and brings them to sRGB, unless they are in an ICC profile of
-//! their own. Only the codestream is given to it: boxes of metadata may be compressed without a bound.
+//! The library makes the pixels upright and converts them to sRGB, unless the file has an ICC
+//! profile. It gets the codestream only: metadata boxes may be compressed without a bound.
 
 use jxl_bitstream::{Bitstream, ContainerParser, ParseEvent};
 use jxl_oxide::image::ImageHeader;
@@ -21,12 +21,12 @@ use work::Work;
 #[derive(Debug)]
 pub(crate) struct Jxl;
 
-/// Bytes given to the decoder between two looks at the clock, and at first.
+/// Bytes given to the decoder between two checks of the deadline, and at first.
 const PIECE: usize = 64 << 10;
 const FIRST_PIECE: usize = 4 << 10;
-/// Pieces that the headers may take.
+/// Most pieces for the headers.
 const MAX_TRIES: u32 = 72;
-/// A header with all the names that it may hold is shorter.
+/// Longest header, above that of a header with all optional names.
 const MAX_HEADER: usize = 256 << 10;
 /// The library's tables.
 const TABLES: u64 = 16 << 20;
@@ -35,14 +35,14 @@ fn damaged(reason: impl Into<String>) -> Error {
     Error::Malformed { format: Format::Jxl, reason: reason.into() }
 }
 
-/// The library's errors are of many types; those of memory are known by their text.
+/// The library's errors have many types; memory errors are recognised by their text.
 fn failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
     let error = error.into();
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error.as_ref());
     while let Some(cause) = next {
         if cause.to_string().starts_with("failed to allocate") {
             return Error::TooLarge(
-                "the JPEG XL image needs more memory than its size lets expect".to_owned(),
+                "the JPEG XL image needs more memory than expected for its size".to_owned(),
             );
         }
         next = cause.source();
@@ -50,8 +50,8 @@ fn failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
     damaged(error.to_string())
 }
 
-/// Hands the codestream to `take` until that has enough. A container may hold it in parts of a few bytes: they are
-/// gathered into pieces, each as long as all before it, so that what is read again and again is read a few times.
+/// Passes the codestream to `take` until that has enough. A container may split it into parts of a few bytes, which are
+/// joined into pieces. Each piece is as long as all before it, so that bytes are re-read only a few times.
 fn codestream(
     bytes: &[u8],
     work: &Work,
@@ -78,7 +78,7 @@ fn codestream(
                 piece.clear();
             }
         }
-        // What a box header was cut out of comes again with the next piece.
+        // A box header that was cut is repeated with the next piece.
         let consumed = parser.previous_consumed_bytes();
         if consumed == 0 {
             break;
@@ -91,7 +91,7 @@ fn codestream(
     Err(Error::Truncated(Format::Jxl))
 }
 
-/// The header, without anything that has to be allocated by what it says.
+/// The header, without allocations in proportion to its figures.
 fn header(bytes: &[u8], work: &Work) -> Result<ImageHeader, Error> {
     let mut start = Vec::new();
     let mut header = None;
@@ -118,7 +118,7 @@ fn header(bytes: &[u8], work: &Work) -> Result<ImageHeader, Error> {
     header.ok_or(Error::Truncated(Format::Jxl))
 }
 
-/// Gives the decoder what it needs for the first picture, or only for the headers.
+/// Feeds the decoder with the bytes of the first picture, or only of the headers.
 fn load(bytes: &[u8], tracker: AllocTracker, headers: bool, work: &Work) -> Result<JxlImage, Error> {
     let mut waiting = Some(JxlImage::builder().alloc_tracker(tracker).build_uninit());
     let mut image: Option<JxlImage> = None;
@@ -126,10 +126,10 @@ fn load(bytes: &[u8], tracker: AllocTracker, headers: bool, work: &Work) -> Resu
     codestream(bytes, work, |part| {
         if let Some(mut begun) = waiting.take() {
             begun.feed_bytes(part).map_err(failed)?;
-            // It begins anew each time, with a profile of up to MAX_PROFILE bytes.
+            // Each try starts over, with a profile of up to MAX_PROFILE bytes.
             tries += 1;
             if tries > MAX_TRIES {
-                return Err(damaged("headers of several megabytes"));
+                return Err(damaged("the headers are too long"));
             }
             match begun.try_init().map_err(failed)? {
                 InitializeResult::NeedMoreData(begun) => waiting = Some(begun),
@@ -143,9 +143,9 @@ fn load(bytes: &[u8], tracker: AllocTracker, headers: bool, work: &Work) -> Resu
     image.ok_or(Error::Truncated(Format::Jxl))
 }
 
-/// Bytes that the library may hold while it renders.
+/// Peak bytes of the library while it renders.
 fn library_bytes(probe: &Probe) -> u64 {
-    // Floats: the frame, its neighbour in a filter or a colour transform, and what is handed out.
+    // Floats: the frame, its copy in a filter or a colour transform, and the yielded pixels.
     let channels = if probe.gray { 1 } else { 3 } + u64::from(probe.alpha);
     let padded = |v: u32| u64::from(v).next_multiple_of(256);
     let samples = padded(probe.width).saturating_mul(padded(probe.height)).saturating_mul(channels);
@@ -159,10 +159,10 @@ impl Codec for Jxl {
 
     fn probe(&self, bytes: &[u8], work: &Work) -> Result<Probe, Error> {
         let header = header(bytes, work)?;
-        // As a viewer sees them: the pixels come upright.
+        // Upright, like the decoded pixels.
         let (width, height) = (header.width_with_orientation(), header.height_with_orientation());
         if width == 0 || height == 0 {
-            return Err(damaged("no width or no height"));
+            return Err(damaged("the width or height is 0"));
         }
         let mut probe = Probe::new(Format::Jxl, width, height, bytes.len());
         let metadata = &header.metadata;
@@ -170,7 +170,7 @@ impl Codec for Jxl {
         probe.gray = metadata.grayscale();
         probe.first_of_many = metadata.animation.is_some();
         probe.whole_bitmap = true;
-        // X Y B pixels come as sRGB, whatever they were before.
+        // X Y B pixels are decoded to sRGB.
         if metadata.colour_encoding.want_icc() && !metadata.xyb_encoded {
             let _held = work.take(TABLES as usize)?;
             let image = load(bytes, AllocTracker::with_limit(TABLES as usize), true, work)?;
@@ -214,7 +214,7 @@ impl Codec for Jxl {
         let mut raster = Raster::new(layout, probe.width, probe.height, work)?;
         let mut image = load(bytes, AllocTracker::with_limit(library), false, work)?;
         if (image.width(), image.height()) != (probe.width, probe.height) {
-            return Err(damaged("not the file that was looked at before"));
+            return Err(damaged("the file differs from the probed one"));
         }
         let metadata = &image.image_header().metadata;
         let own_profile = metadata.colour_encoding.want_icc() && !metadata.xyb_encoded;
@@ -232,12 +232,12 @@ impl Codec for Jxl {
         work.check()?;
         let mut stream = render.stream();
         if (stream.width(), stream.height()) != (probe.width, probe.height) {
-            return Err(damaged("a frame of another size"));
+            return Err(damaged("the size of the frame differs from the header"));
         }
         let row_bytes = raster.planes[0].stride();
         for row in raster.data_mut().chunks_exact_mut(row_bytes) {
             let pixels = match (format, layout) {
-                // Two samples a pixel: they come in the first half of the row.
+                // Two samples a pixel fill the first half of the row.
                 (PixelFormat::Graya, Layout::Rgba) => row_bytes / 2,
                 (PixelFormat::Gray, Layout::Gray)
                 | (PixelFormat::Rgb, Layout::Rgb)

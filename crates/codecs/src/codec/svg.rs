@@ -1,6 +1,6 @@
 //! SVG: detected, measured and sanitised, never rasterised.
 //!
-//! [`sanitise`] is what a server sends instead of the file: scripts, event handlers, links to other documents and
+//! A server sends the output of [`sanitise`] instead of the file: scripts, event handlers, links to other documents and
 //! references to other origins are removed. `svg-hush` keeps only elements and attributes that it knows. Before it
 //! runs, the text is decoded to UTF-8 (`decode`), its entities are expanded (`entities`), and its elements and style
 //! sheets are rewritten (`rewrite`, `css`).
@@ -24,7 +24,7 @@ mod size;
 use buffer::{Buffer, CheckedReader};
 pub(crate) use detect::is_svg;
 
-/// The SVG "codec": it can only probe.
+/// The SVG codec, which can only probe.
 #[derive(Debug)]
 pub(crate) struct Svg;
 
@@ -41,7 +41,7 @@ impl Codec for Svg {
     }
 
     /// Width and height in CSS pixels from the root element: its `width` and `height`, else those of its `viewBox`; 0
-    /// where neither says. The encoding is checked to the end of the file, the XML only up to the end of the root
+    /// if neither is given. The encoding is checked to the end of the file, the XML only up to the end of the root
     /// element's start tag: [`sanitise`] parses the rest.
     fn probe(&self, bytes: &[u8], work: &Work) -> Result<Probe, Error> {
         check_kind(bytes)?;
@@ -78,7 +78,7 @@ impl Codec for Svg {
     }
 }
 
-/// Gives the file as UTF-8 without anything that acts or fetches.
+/// The file as UTF-8 without anything that runs code or fetches.
 ///
 /// # Errors
 /// [`Error::TooLarge`] beyond [`MAX_BYTES`] or the limits on elements, depth and compression; [`Error::Malformed`] when
@@ -111,11 +111,11 @@ pub fn sanitise(bytes: &[u8], work: &Work) -> Result<Vec<u8>, Error> {
     Ok(out.bytes)
 }
 
-/// The most that [`sanitise`] reserves for a file whose text is as long as the probe says: the text, a style sheet
+/// The peak memory of [`sanitise`] for a file with the text length of the probe: the text, a style sheet
 /// twice, and two output buffers that double as they grow.
 #[must_use]
 pub fn peak_bytes(probe: &Probe) -> u64 {
-    // Expanded entities are part of the text that follows.
+    // Expanded entities are part of the resulting text.
     let text = probe.file_size + entities::MAX_EXPANSION as u64;
     7 * text
 }

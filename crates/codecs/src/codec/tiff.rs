@@ -1,7 +1,7 @@
 //! TIFF, input only, through the `tiff` crate: the first picture of a file, one band of strips or tiles at a time.
 //!
-//! Read are grey, R G B and C M Y K of 1–16 bits (C M Y K: 8), with alpha, without compression or by LZW, Deflate,
-//! PackBits and fax; tiled and planar too. Palettes, JPEG inside, Y Cb Cr, L*a*b* and floats are not.
+//! Supported: grey, R G B and C M Y K with 1–16 bits (C M Y K: 8), alpha, no compression, LZW, Deflate, PackBits and
+//! fax, tiles, planar files. Not supported: palettes, JPEG compression, Y Cb Cr, L*a*b* and floats.
 
 mod bands;
 
@@ -21,13 +21,13 @@ use work::{Reservation, Work};
 #[derive(Debug)]
 pub(crate) struct Tiff;
 
-/// Bands up to this height are held as such; a file with taller ones counts as a whole bitmap.
+/// Tallest band; a file with taller strips or tiles counts as a whole bitmap.
 const BAND_ROWS: u32 = 512;
-/// Strips or tiles of a picture.
+/// Most strips or tiles of a picture.
 const MAX_PIECES: usize = 1 << 20;
-/// Bytes that the library holds for an entry of their lists while it reads them.
+/// Bytes that the library allocates for each entry of their lists.
 const PIECE_BYTES: usize = size_of::<::tiff::decoder::ifd::Value>() + 16;
-/// Tags that the library reads while it opens a file, and the values they may have: a few for each sample.
+/// Tags that the library reads when it opens a file, and the most values of each: a few for each sample.
 const READ_TAGS: [Tag; 14] = [
     Tag::ImageWidth,
     Tag::ImageLength,
@@ -48,13 +48,13 @@ const MAX_VALUES: usize = 4096;
 /// The decompressors' windows and the library's tables.
 const TABLES: u64 = 1 << 20;
 
-/// How the samples of a pixel become 8 bits of a layout.
+/// The conversion of a pixel's samples to 8 bits of a layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Pixels {
     layout: Layout,
     /// Bits of a sample as stored.
     depth: u8,
-    /// Samples of a pixel as the library hands them out.
+    /// Samples of a pixel in the library's output.
     samples: usize,
     /// The colours are already multiplied by alpha.
     premultiplied: bool,
@@ -91,12 +91,12 @@ impl<'a> File<'a> {
         let held = lists(bytes, work)?;
         let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(failed)?;
         let mut limits = Limits::default();
-        // A compressed piece is read as it stands in the file.
+        // A compressed piece is read from the file without a limit of its own.
         limits.intermediate_buffer_size = bytes.len();
         decoder = decoder.with_limits(limits);
         let (width, height) = decoder.dimensions().map_err(failed)?;
         if width == 0 || height == 0 {
-            return Err(damaged("no width or no height"));
+            return Err(damaged("the width or height is 0"));
         }
         let pixels = pixels(&mut decoder)?;
         Ok(Self { decoder, width, height, pixels, _held: held })
@@ -106,14 +106,14 @@ impl<'a> File<'a> {
     fn piece(&self) -> Result<(u32, u32), Error> {
         let (width, height) = self.decoder.chunk_dimensions();
         if width == 0 || height == 0 {
-            return Err(damaged("strips or tiles of no size"));
+            return Err(damaged("the strips or tiles are empty"));
         }
         Ok((width.min(self.width), height.min(self.height)))
     }
 }
 
-/// Checks the lists of the first directory, before the library reads them with limits of its own, and takes their memory
-/// from the budget.
+/// Checks the lists of the first directory before the library reads them, and reserves their memory in the
+/// budget.
 fn lists(bytes: &[u8], work: &Work) -> Result<Reservation, Error> {
     let structure = ifd::Tiff::new(bytes).ok_or(Error::NotAnImage)?;
     let first = structure.first().ok_or_else(|| damaged("no directory"))?;
@@ -147,7 +147,7 @@ fn pixels(decoder: &mut Decoder<Cursor<&[u8]>>) -> Result<Pixels, Error> {
     let unsupported = || Error::Unsupported(format!("TIFF: {colour:?} samples"));
     let formats = decoder.find_tag_unsigned_vec::<u16>(Tag::SampleFormat).map_err(failed)?;
     if formats.unwrap_or_default().iter().any(|&f| f != 1) {
-        return Err(Error::Unsupported("TIFF: samples that are not whole numbers".to_owned()));
+        return Err(Error::Unsupported("TIFF: samples that are not integers".to_owned()));
     }
     let extra = decoder.find_tag_unsigned_vec::<u16>(Tag::ExtraSamples).map_err(failed)?.unwrap_or_default();
     let alpha = matches!(extra.first(), Some(1 | 2));
@@ -185,7 +185,7 @@ impl Codec for Tiff {
             Layout::Cmyk => icc::Space::Cmyk,
             Layout::Rgb | Layout::Rgba | Layout::Ycc(_) => icc::Space::Rgb,
         };
-        // As it lies in the file: the library would make a list of numbers of it.
+        // Read from the file directly: the library would convert it to a list of numbers.
         if let Some(profile) = profile(bytes) {
             probe.colour = icc::colour(profile, samples, &mut probe.warnings, work)?;
         }
@@ -207,7 +207,7 @@ impl Codec for Tiff {
     fn decode_bytes(&self, probe: &Probe, spec: DecodeSpec) -> u64 {
         let rows = if probe.whole_bitmap { probe.height } else { probe.height.min(BAND_ROWS) };
         let layout = self.decoded_layout(probe, spec);
-        // The samples as stored (extra ones included, within reason), and as handed out.
+        // The stored samples (with an allowance for extra ones), and the yielded ones.
         let stored = u64::from(probe.width) * 5 * if probe.bit_depth > 8 { 2 } else { 1 };
         let lists = u64::from(probe.height.min(MAX_PIECES as u32)) * 2 * PIECE_BYTES as u64;
         u64::from(rows) * stored + layout.bytes(probe.width, rows) + TABLES + lists
@@ -227,7 +227,7 @@ impl Codec for Tiff {
         let file = File::open(bytes, work)?;
         let layout = self.decoded_layout(probe, spec);
         if (file.width, file.height, file.pixels.layout) != (probe.width, probe.height, layout) {
-            return Err(damaged("not the file that was looked at before"));
+            return Err(damaged("the file differs from the probed one"));
         }
         Ok(Box::new(Bands::new(file, work)?))
     }

@@ -1,8 +1,8 @@
-//! WebP, both ways, by libwebp: lossy, lossless, with alpha, animated.
+//! WebP decoding and encoding by libwebp: lossy, lossless, with alpha, animated.
 //!
-//! Lossy WebP is BT.601 in limited range; [`Layout::Ycc`] is full range. Planes are mapped sample by sample on
-//! their way in and out. The decoder writes into a bitmap of its own (libwebp has no other way) whose
-//! rows are handed on as they become final; scaled decoding would save nothing.
+//! Lossy WebP is BT.601 in limited range; [`Layout::Ycc`] is full range. Planes are converted sample by
+//! sample. libwebp decodes into a whole bitmap, whose rows are yielded as they become
+//! final; scaled decoding would not save memory.
 
 mod animation;
 mod ffi;
@@ -19,7 +19,7 @@ use crate::{
 };
 use work::{Reservation, Work};
 
-/// The longest side that the bit streams can say (14 bits).
+/// The longest side that the bit streams can represent (14 bits).
 pub(crate) const MAX_SIDE: u32 = 16383;
 
 /// The WebP codec.
@@ -36,7 +36,7 @@ impl Codec for WebP {
         let mut probe = Probe::new(Format::WebP, container.width, container.height, bytes.len());
         probe.alpha = container.alpha;
         probe.animation = container.animation.map(|a| Animation { frames: a.frames, loops: a.loops });
-        // Lossy images without alpha hold planes that can be taken as they are.
+        // The planes of lossy images without alpha can be used directly.
         if container.animation.is_none() && !container.first.lossless && !container.alpha {
             probe.subsampling = Some(Subsampling::S420);
         }
@@ -68,7 +68,7 @@ impl Codec for WebP {
     fn decode_bytes(&self, probe: &Probe, spec: DecodeSpec) -> u64 {
         let pixels = u64::from(probe.width) * u64::from(probe.height);
         if probe.animation.is_some() {
-            // The canvas, the frame handed out, the frame being decoded and libwebp's own.
+            // The canvas, the yielded frame, the frame being decoded and libwebp's own memory.
             return pixels * (4 + 4 + 4 + 5);
         }
         let output = self.decoded_layout(probe, spec).bytes(probe.width, probe.height);
@@ -156,7 +156,7 @@ impl Codec for WebP {
             (false, true) => pixels * 5 / 2,
             (false, false) => pixels * 3 / 2,
         };
-        // The file: rarely more than half a byte (lossless: two and a half) for each pixel.
+        // The file rarely has more than half a byte (lossless: two and a half) for each pixel.
         let file = if spec.quality >= 100 { pixels * 5 / 2 } else { pixels / 2 };
         picture + encoder_bytes(image, spec.quality) + file + u64::from(image.width) * 8
     }
@@ -201,8 +201,8 @@ impl Codec for WebP {
     }
 }
 
-/// Bytes that libwebp's decoder holds beside its output: lossless images are decoded into a bitmap of
-/// four bytes a pixel, alpha planes into one byte (coded without loss: up to four more).
+/// Bytes of libwebp's decoder besides its output: lossless images are decoded into a bitmap of
+/// four bytes a pixel, alpha planes into one byte (lossless: up to four more).
 fn decoder_bytes(head: &FrameHead) -> usize {
     let pixels = head.width as usize * head.height as usize;
     let rows = head.width as usize * 100 + (64 << 10);
@@ -215,14 +215,14 @@ fn decoder_bytes(head: &FrameHead) -> usize {
     }
 }
 
-/// Bytes that libwebp's encoder holds beside the picture and the file.
+/// Bytes of libwebp's encoder besides the picture and the file.
 fn encoder_bytes(image: ImageSpec, quality: u8) -> u64 {
     let pixels = u64::from(image.width) * u64::from(image.height);
     let per_pixel = if quality >= 100 {
         // Transformed copy, hash chain, backward references.
         36
     } else if image.layout.has_alpha() {
-        // The alpha plane is coded without loss.
+        // The alpha plane is coded losslessly.
         20
     } else {
         1
@@ -243,7 +243,7 @@ fn argb([r, g, b, a]: [u8; 4]) -> u32 {
     u32::from_be_bytes([a, r, g, b])
 }
 
-/// Encodes gathered limited-range planes; alpha is written only when some of it is not 255.
+/// Encodes gathered limited-range planes; alpha is written only if some of it is not 255.
 fn encode_planes(planes: &mut Gather420, spec: &EncodeSpec, work: &Work) -> Result<Vec<u8>, Error> {
     let (width, height) = (planes.y.width, planes.y.height);
     let (Some(cb), Some(cr)) = (&mut planes.cb, &mut planes.cr) else {
@@ -265,12 +265,12 @@ struct Still<'a> {
     size: (u32, u32),
     at: u32,
     tables: ([u8; 256], [u8; 256]),
-    /// Rows mapped to full range.
+    /// Rows converted to full range.
     buffers: [Vec<u8>; 3],
     work: &'a Work,
 }
 
-/// Rows handed out at once: they stay in the cache, and an even number keeps chroma in step.
+/// Rows yielded at once: few enough to fit the cache, and an even number, because of subsampled chroma.
 const GROUP: u32 = 32;
 
 impl RowSource for Still<'_> {

@@ -1,5 +1,5 @@
-//! What ends a connection before its time, and what is said of it. The clock is paused: the times are those of the
-//! deadlines, and a deadline that is not kept shows as a day.
+//! Deadlines that end a connection, and their causes. The clock is paused: the times are those of the
+//! deadlines, and a missed deadline takes a day.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
@@ -26,7 +26,7 @@ struct Served {
     verdicts: Verdicts,
 }
 
-/// Serves one connection; each request gets ten bytes promised and three given, and what comes `then`.
+/// Serves one connection; each response promises ten bytes, sends three, and continues with `then`.
 fn serve(then: Then) -> Served {
     let (client, server) = tokio::io::duplex(1 << 16);
     let verdicts = Verdicts::default();
@@ -91,7 +91,7 @@ impl tracing::Subscriber for Log {
 
 // DLV-008, DLV-002
 #[tokio::test(start_paused = true)]
-async fn what_is_not_done_at_the_drain_deadline_is_cut_counted_and_logged() {
+async fn responses_open_at_the_drain_deadline_are_cut_counted_and_logged() {
     let log = Log::default();
     let _guard = tracing::subscriber::set_default(log.clone());
     let mut served = serve(Then::Waits);
@@ -126,12 +126,12 @@ async fn a_connection_without_a_request_ends_at_once_on_a_drain() {
     let began = Instant::now();
     let report = served.connections.shutdown(DAY).await;
     assert_eq!((report.open, report.cut), (0, 0));
-    // Sooner than any other deadline.
+    // Earlier than any other deadline.
     assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_head_that_does_not_end_is_given_up() {
+async fn a_head_without_an_end_times_out() {
     let mut served = serve(Then::Ends);
     served.client.write_all(&GET[..GET.len() - 2]).await.unwrap();
     let began = Instant::now();
@@ -144,9 +144,9 @@ async fn a_head_that_does_not_end_is_given_up() {
     assert_eq!((served.stats.requests_total(), served.stats.cut(), served.stats.abandoned()), (0, 0, 0));
 }
 
-/// A byte now and then is no reprieve.
+/// Occasional bytes do not extend the deadline.
 #[tokio::test(start_paused = true)]
-async fn a_head_that_trickles_is_given_up() {
+async fn a_head_sent_byte_by_byte_times_out() {
     let mut served = serve(Then::Ends);
     let trickle = b"GET / HTTP/1.1\r\nx: ".iter().chain(std::iter::repeat(&b'x'));
     let began = Instant::now();
@@ -187,7 +187,7 @@ async fn a_body_that_fails_is_a_cut_with_that_cause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_that_panics_is_answered_in_its_place() {
+async fn the_response_to_a_handler_that_panics_is_500() {
     let (mut client, server) = tokio::io::duplex(1 << 16);
     let connections = Connections::new(Config::default());
     let stats = connections.stats();

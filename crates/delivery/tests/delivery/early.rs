@@ -1,4 +1,4 @@
-//! An answer that is ready before its request has ended: when it goes out. The clock is paused, so that the times are
+//! When a response is sent that is ready before its request has ended. The clock is paused, so that the times are
 //! those of the deadlines.
 
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 const HEAD: &[u8] = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n";
 
-/// Refuses without a look at the body.
+/// Refuses without reading the body.
 async fn refuse(_: Request<RequestBody>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from_static(b"no")));
     *response.status_mut() = StatusCode::BAD_REQUEST;
@@ -36,7 +36,7 @@ where
     client
 }
 
-/// The time from now to the whole answer.
+/// The time from now to the whole response.
 async fn answered(client: &mut DuplexStream) -> (Duration, String) {
     let began = Instant::now();
     let mut seen = Vec::new();
@@ -46,7 +46,7 @@ async fn answered(client: &mut DuplexStream) -> (Duration, String) {
     (began.elapsed(), String::from_utf8(seen).unwrap())
 }
 
-// DLV-004, BND-064: a client that pauses may be waiting for the answer.
+// DLV-004, BND-064: a client that pauses may be waiting for the response.
 #[tokio::test(start_paused = true)]
 async fn a_client_that_pauses_is_answered() {
     let mut client = serve(Config::default(), refuse);
@@ -54,13 +54,13 @@ async fn a_client_that_pauses_is_answered() {
     let (took, answer) = answered(&mut client).await;
     assert!(took <= Config::default().request_drain_idle + Duration::from_millis(100), "{took:?}");
     assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("connection: close"), "{answer}");
-    // What it sends after that is taken, and no reset overtakes the answer.
+    // Later input is read, so that no reset overtakes the response.
     client.write_all(b"3\r\nabc\r\n").await.unwrap();
     let mut rest = Vec::new();
     assert_eq!(client.read_to_end(&mut rest).await.unwrap(), 0);
 }
 
-// DLV-004: one that never pauses and never ends is answered too.
+// DLV-004: a client that never pauses and never ends gets a response too.
 #[tokio::test(start_paused = true)]
 async fn a_client_that_never_ends_is_answered() {
     let config = Config::default();
@@ -79,11 +79,11 @@ async fn a_client_that_never_ends_is_answered() {
         assert_ne!(reads.read_buf(&mut seen).await.unwrap(), 0);
     }
     assert!(began.elapsed() <= time + Duration::from_millis(100), "{:?}", began.elapsed());
-    // It is not read from for ever.
+    // Reading from it is bounded.
     writing.await.unwrap();
 }
 
-// What the service waited for in vain is not waited for again.
+// After the service has waited until its timeout, there is no second wait.
 #[tokio::test(start_paused = true)]
 async fn a_request_that_stalled_is_answered_at_once() {
     let mut config = Config::default();
@@ -97,7 +97,7 @@ async fn a_request_that_stalled_is_answered_at_once() {
     assert!(took <= patience + Duration::from_millis(100), "{took:?}");
 }
 
-// A pause that is short is no reason to answer first: the connection can then go on.
+// A short pause does not cause an early response: the connection can then continue.
 #[tokio::test(start_paused = true)]
 async fn a_request_that_ends_after_a_short_pause_keeps_its_connection() {
     let config = Config::default();

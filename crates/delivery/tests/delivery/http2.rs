@@ -1,4 +1,4 @@
-//! HTTP/2: answers without a body, and those that are cut.
+//! HTTP/2: responses without a body, and cut responses.
 
 use std::future::poll_fn;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::support::{Odd, Then, Verdicts};
 
 const LONG: Duration = Duration::from_secs(24 * 3600);
 
-/// `/<status>/<length>`: a body of that length; `/wait/<length>`: it does not go on after its first half.
+/// `/<status>/<length>`: a body of that length; `/wait/<length>`: it stops after its first half.
 async fn answer(request: Request<RequestBody>) -> Response<Odd> {
     let mut parts = request.uri().path().split('/').skip(1);
     let what = parts.next().unwrap();
@@ -66,7 +66,7 @@ impl Client {
         self.connections.stats()
     }
 
-    /// Waits until the server is done with the connection, if it is within a day of its clock.
+    /// Waits until the server has closed the connection, at most a day of its clock.
     async fn served(self) {
         tokio::time::timeout(LONG, self.serving).await.expect("the connection ends").unwrap();
     }
@@ -76,15 +76,15 @@ fn length(response: &Response<h2::RecvStream>) -> Option<&str> {
     response.headers().get("content-length").map(|value| value.to_str().unwrap())
 }
 
-// RFC 9113, 8.1.1: DATA in the answer to HEAD is a malformed response.
+// RFC 9113, 8.1.1: DATA in the response to HEAD is malformed.
 #[tokio::test(start_paused = true)]
-async fn the_answer_to_head_tells_its_length_and_has_no_body() {
+async fn the_response_to_head_has_a_length_and_no_body() {
     let mut client = Client::new(65_535).await;
     let mut response = client.ask(Method::HEAD, "/200/200000").await;
     assert_eq!((response.status(), length(&response)), (StatusCode::OK, Some("200000")));
     assert!(response.body().is_end_stream(), "HEADERS carry END_STREAM");
     assert!(response.body_mut().data().await.is_none());
-    // The connection goes on.
+    // The connection continues.
     let response = client.ask(Method::GET, "/200/10").await;
     assert_eq!(length(&response), Some("10"));
     let response = client.ask(Method::HEAD, "/404/7").await;
@@ -98,7 +98,7 @@ async fn the_answer_to_head_tells_its_length_and_has_no_body() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_without_content_have_no_body() {
+async fn responses_without_content_have_no_body() {
     let mut client = Client::new(65_535).await;
     for path in ["/204/5", "/304/5"] {
         let response = client.ask(Method::GET, path).await;
@@ -111,7 +111,7 @@ async fn answers_without_content_have_no_body() {
     assert_eq!((stats.whole(), stats.cut()), (2, 0));
 }
 
-// DLV-002: the peer's flow control holds the answer, and the transport is free.
+// DLV-002: the peer's flow control blocks the response, although the transport is free.
 #[tokio::test(start_paused = true)]
 async fn a_stream_without_window_is_cut_as_a_stall() {
     let mut client = Client::new(65_535).await;
@@ -132,7 +132,7 @@ async fn a_stream_reset_by_its_peer_is_a_cut() {
     let response = client.ask(Method::GET, "/200/500000").await;
     let stats = client.stats();
     drop(response);
-    // Seen from another stream, behind the reset.
+    // Observed from another stream, after the reset.
     client.ask(Method::HEAD, "/200/1").await;
     assert_eq!((stats.cuts(Cause::PeerReset), stats.cut()), (1, 1));
     drop(client.send);
@@ -155,9 +155,9 @@ async fn streams_of_a_dropped_connection_are_cuts() {
     drop((held, waiting));
 }
 
-// DLV-002: the service's part is done and the connection has all of the body, which is more than the peer's window.
+// DLV-002: the service has finished and the connection has the whole body, which is larger than the peer's window.
 #[tokio::test(start_paused = true)]
-async fn an_answer_lost_between_the_service_and_the_wire_is_a_cut() {
+async fn a_response_lost_between_the_service_and_the_wire_is_a_cut() {
     let mut client = Client::new(1000).await;
     let response = client.ask(Method::GET, "/200/10000").await;
     let stats = client.stats();
@@ -169,9 +169,9 @@ async fn an_answer_lost_between_the_service_and_the_wire_is_a_cut() {
     drop(response);
 }
 
-// A malformed connection is nobody's request.
+// A malformed connection has no request.
 #[tokio::test(start_paused = true)]
-async fn a_preface_alone_is_no_request() {
+async fn a_preface_alone_is_not_a_request() {
     let (mut client, server): (DuplexStream, DuplexStream) = tokio::io::duplex(1 << 16);
     let connections = Connections::new(Config::default());
     let stats = connections.stats();
@@ -184,8 +184,8 @@ async fn a_preface_alone_is_no_request() {
     assert_eq!((stats.requests_total(), stats.whole(), stats.cut(), stats.abandoned()), (0, 0, 0, 0));
 }
 
-// DLV-002, DLV-008: streams ended some time after their connection, and what they had promised was told as cut when the
-// drain was over and the process had left with a good status. Real threads, several times: it was a race.
+// DLV-002, DLV-008: streams ended some time after their connection, and were counted as cut after the drain, when the
+// process had already exited with success. Real threads, several times, because it was a race.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_cut_at_the_drain_deadline_are_counted_before_the_drain_ends() {
     for _ in 0..30 {
@@ -200,9 +200,9 @@ async fn streams_cut_at_the_drain_deadline_are_counted_before_the_drain_ends() {
     }
 }
 
-// DLV-004: the answer to an upload that goes on was followed by a reset in the same breath, and curl threw it away.
+// DLV-004: the response to a continuing upload was followed by a reset at once, and curl discarded it.
 #[tokio::test(start_paused = true)]
-async fn an_upload_that_goes_on_is_read_for_a_while_after_its_answer() {
+async fn an_upload_that_continues_after_its_response_is_read_for_a_bounded_time() {
     let mut client = Client::new(65_535).await;
     let request = Request::builder().method(Method::POST).uri("http://x/413/5").body(()).unwrap();
     poll_fn(|cx| client.send.poll_ready(cx)).await.unwrap();
@@ -212,7 +212,7 @@ async fn an_upload_that_goes_on_is_read_for_a_while_after_its_answer() {
     assert_eq!(response.status().as_u16(), 413);
     assert_eq!(response.body_mut().data().await.unwrap().unwrap().len(), 5);
     assert!(response.body_mut().data().await.is_none(), "the answer has ended");
-    // A second, and the client still may send: nothing has reset the stream.
+    // After a second the client may still send: the stream was not reset.
     tokio::time::sleep(Duration::from_secs(1)).await;
     upload.send_data(Bytes::from_static(b"more"), false).unwrap();
     let reason = poll_fn(|cx| upload.poll_reset(cx)).await.unwrap();

@@ -23,7 +23,7 @@ enum Event {
     Cancelled,
 }
 
-/// Reports when it is dropped before it is done.
+/// Reports a drop before its completion.
 struct Work(Option<UnboundedSender<Event>>);
 
 impl Work {
@@ -87,7 +87,7 @@ fn start() -> Served {
         let release = Arc::clone(&release);
         move |request| serve(request, send.clone(), Arc::clone(&release))
     };
-    // No deadline of the server could be what cancels.
+    // No deadline of the server can be the reason.
     let mut config = Config::default();
     let day = Duration::from_secs(24 * 3600);
     (config.idle_timeout, config.stall_timeout, config.response_timeout) = (day, day, day);
@@ -125,7 +125,7 @@ async fn a_unix_client_that_closes_cancels_its_request() {
         drop(client);
         assert_eq!(served.events.recv().await, Some(Event::Cancelled), "{path}");
     }
-    // Also one that has left before its request is read.
+    // Also a client that has left before its request is read.
     let mut client = UnixStream::connect(&served.unix).await.unwrap();
     client.write_all(&request("/work")).await.unwrap();
     drop(client);
@@ -176,8 +176,7 @@ async fn a_client_that_half_closes_still_waits_for_its_response() {
         writes.write_all(&request("/work")).await.unwrap();
         writes.shutdown().await.unwrap();
         assert_eq!(served.events.recv().await, Some(Event::Begun));
-        // The server has seen the end of the input of a request that it works on by the time that it has accepted and
-        // served another one.
+        // When the server has accepted and served another request, it has also seen the end of the input of the first.
         let mut other = UnixStream::connect(&served.unix).await.unwrap();
         other.write_all(&request("/work")).await.unwrap();
         assert_eq!(served.events.recv().await, Some(Event::Begun));
@@ -192,7 +191,7 @@ async fn a_client_that_half_closes_still_waits_for_its_response() {
     assert_eq!(served.server.stats().whole(), 2);
 }
 
-/// A connection that waits costs no wake-ups: on a paused clock, a request that takes a day passes without a timer that
+/// A waiting connection causes no wake-ups: on a paused clock, during a request that takes a day, no timer
 /// fires more often than the idle timeout.
 #[tokio::test(start_paused = true)]
 async fn a_waiting_connection_is_not_polled() {

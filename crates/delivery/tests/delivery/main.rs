@@ -1,4 +1,4 @@
-//! The delivery layer through its public doors. Test names and comments carry the numbers of the
+//! The delivery layer through its public interface. Test names and comments have the numbers of the
 //! delivery statements (DLV-nnn) that they cover.
 
 mod deadlines;

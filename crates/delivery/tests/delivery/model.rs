@@ -38,7 +38,7 @@ async fn answer(schedule: &Schedule, index: usize, request: Request<RequestBody>
     response
 }
 
-/// Plays one schedule and returns what is wrong with it.
+/// Plays one schedule and returns its first fault.
 async fn run(seed: u64) -> Result<(), String> {
     let schedule = Arc::new(Schedule::from_seed(seed));
     let verdicts = Arc::new(Verdicts::default());
@@ -52,7 +52,7 @@ async fn run(seed: u64) -> Result<(), String> {
             async move { answer(&schedule, index, request).await }
         }
     };
-    let sighting = play(&schedule, async |stream| {
+    let view = play(&schedule, async |stream| {
         connections.serve_stream(stream, &SimulatedProbe, service).await;
     })
     .await;
@@ -61,8 +61,8 @@ async fn run(seed: u64) -> Result<(), String> {
     if open > 0 {
         return Err(format!("seed {seed}: {open} requests open after their connection"));
     }
-    judge(&schedule, Claim::Delivered, &sighting, &verdicts)
-        .map_err(|why| format!("seed {seed}: {why}\n{schedule:?}\n{sighting:?}\n{verdicts:?}"))
+    judge(&schedule, Claim::Delivered, &view, &verdicts)
+        .map_err(|why| format!("seed {seed}: {why}\n{schedule:?}\n{view:?}\n{verdicts:?}"))
 }
 
 async fn run_many(first: u64, count: u64) {
@@ -73,14 +73,14 @@ async fn run_many(first: u64, count: u64) {
     }
 }
 
-/// DLV-001, DLV-002, DLV-003, DLV-006, DLV-011: in every schedule each response is whole, or the ledger says cut and the peer saw no
-/// tidy end.
+/// DLV-001, DLV-002, DLV-003, DLV-006, DLV-011: in every schedule each response is whole, or the ledger says cut and the peer read no
+/// clean end of file.
 #[tokio::test(start_paused = true)]
 async fn every_fixed_schedule_is_whole_or_told() {
     run_many(0, 1500).await;
 }
 
-/// The same with schedules that nobody has seen before. The seed is printed for repeating a failure.
+/// The same with new schedules. The seed is printed, to repeat a failure.
 #[tokio::test(start_paused = true)]
 async fn every_fresh_schedule_is_whole_or_told() {
     let seed = match std::env::var("MODEL_SEED") {

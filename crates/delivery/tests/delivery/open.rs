@@ -1,4 +1,4 @@
-//! The gauge of open requests, and heads that no request came of.
+//! The gauge of open requests, and heads that did not become requests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ async fn answer(request: Request<RequestBody>) -> Response<Odd> {
     Odd::whole(request.uri().path().trim_start_matches('/').parse().unwrap())
 }
 
-/// On TCP a response is open until the peer's kernel has it, though the connection took it all long before.
+/// On TCP a response is open until the peer's kernel has it, long after the connection accepted it.
 #[tokio::test]
 async fn a_request_is_open_until_its_verdict() {
     const LENGTH: u64 = 300_000;
@@ -39,7 +39,7 @@ async fn a_request_is_open_until_its_verdict() {
         let head = all.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4;
         let mut rest = vec![0; usize::try_from(LENGTH).unwrap() + head - all.len()];
         client.read_exact(&mut rest).await.unwrap();
-        // It is noticed without another byte in either direction.
+        // The acknowledgement is noticed without another byte in either direction.
         until(|| stats.whole() == 1).await;
         assert_eq!((stats.requests_open(), stats.whole(), stats.cut()), (0, 1, 0));
         drop(client);
@@ -48,7 +48,7 @@ async fn a_request_is_open_until_its_verdict() {
     }
 }
 
-/// Without a ledger the end of the body is all that is known.
+/// Without a ledger only the end of the body is known.
 #[tokio::test(start_paused = true)]
 async fn without_a_ledger_a_request_is_open_until_its_body_is_given() {
     let mut config = Config::default();
@@ -68,9 +68,9 @@ async fn without_a_ledger_a_request_is_open_until_its_body_is_given() {
     assert_eq!(stats.requests_open(), 0);
 }
 
-/// A head that is refused before its end is answered once and counted once, whatever comes after it.
+/// A head refused before its end has one response and counts once, whatever follows it.
 #[tokio::test(start_paused = true)]
-async fn a_refused_head_is_one_whole_response_and_no_request() {
+async fn a_refused_head_is_one_whole_response_and_not_a_request() {
     let large = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(300_000));
     let twice = format!("{large}{large}");
     let requests = [
@@ -106,9 +106,9 @@ async fn a_refused_head_is_one_whole_response_and_no_request() {
     }
 }
 
-// DLV-003: a client could make false cuts by sending requests behind one whose answer ends the connection.
+// DLV-003: a client could cause false cuts by sending requests after one whose response ends the connection.
 #[tokio::test(start_paused = true)]
-async fn requests_that_were_never_begun_are_no_cuts() {
+async fn requests_that_were_not_begun_are_not_cuts() {
     const LAST: &str = "GET /9 HTTP/1.1\r\nhost: x\r\n\r\n";
     let chunked = "POST /9 HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\nno field\r\n\r\n";
     for (sent, whole) in [(format!("GET /9 HTTP/1.0\r\n\r\n{LAST}"), 1), (format!("{chunked}{LAST}"), 1)] {
@@ -129,10 +129,10 @@ async fn requests_that_were_never_begun_are_no_cuts() {
     }
 }
 
-// DLV-008: what had been pipelined behind the answer under way was told as cut by the server's own fault.
+// DLV-008: requests pipelined after the current response were counted as cut by the server.
 #[tokio::test(start_paused = true)]
 async fn a_drain_leaves_pipelined_requests_unbegun() {
-    // Less than the first answer, so that it is under way when the order comes.
+    // Less than the first response, so that it is in progress at the shutdown.
     let (mut client, server) = tokio::io::duplex(50_000);
     let connections = Connections::new(Config::default());
     let serving = tokio::spawn({

@@ -68,7 +68,7 @@ async fn a_reader_below_the_minimum_rate_is_cut() {
     served.client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
     let (bytes, took) = read_slowly(&mut served.client, 7000).await;
     assert!(bytes < LENGTH, "{bytes}");
-    // What the reader notices comes a second later at most.
+    // The reader notices it at most a second later.
     assert!(took >= allowed() && took <= allowed() + Duration::from_secs(2), "{took:?}");
     served.serving.await.unwrap();
     assert_eq!((served.stats.cuts(Cause::SlowReader), served.stats.cut()), (1, 1));
@@ -79,7 +79,7 @@ async fn a_reader_below_the_minimum_rate_is_cut() {
 async fn a_reader_that_is_fast_enough_gets_all() {
     let mut served = serve();
     served.client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
-    // Below the minimum rate, and done within the whole time.
+    // Below the minimum rate, but within the total time.
     let rate = LENGTH / usize::try_from(allowed().as_secs() - 20).unwrap();
     assert!((rate as u64) < Config::default().min_rate);
     let (bytes, took) = read_slowly(&mut served.client, rate).await;
@@ -88,7 +88,7 @@ async fn a_reader_that_is_fast_enough_gets_all() {
     assert_eq!((served.stats.whole(), served.stats.cut()), (1, 0));
 }
 
-// The time of a body that waits for its source is no fault of the reader.
+// The time in which a body waits for its source does not count for the reader.
 #[tokio::test(start_paused = true)]
 async fn a_body_that_waits_for_its_source_is_not_cut() {
     let (mut client, server) = tokio::io::duplex(1024);
@@ -136,9 +136,9 @@ async fn a_slow_stream_is_cut() {
     let _ = driver.await;
 }
 
-// The connection has all of the response, which is more than the peer's window: nothing else would end the wait.
+// The connection has the whole response, which is larger than the peer's window: nothing else would end the wait.
 #[tokio::test(start_paused = true)]
-async fn a_stream_whose_tail_waits_for_its_window_is_cut() {
+async fn a_stream_whose_end_waits_for_flow_control_is_cut() {
     let (client, server) = tokio::io::duplex(1 << 20);
     let connections = Connections::new(Config::default());
     let stats = connections.stats();
@@ -162,7 +162,7 @@ async fn a_stream_whose_tail_waits_for_its_window_is_cut() {
     let _ = driver.await;
 }
 
-/// Tells when a response was cut.
+/// Reports the time of a cut.
 #[derive(Clone, Default)]
 struct Cut(Arc<Notify>);
 
@@ -174,7 +174,7 @@ impl ledger::Observer for Cut {
     }
 }
 
-// DLV-002: told by a reset.
+// DLV-002: reported by a reset.
 #[tokio::test]
 async fn a_slow_reader_reads_a_reset() {
     let cut = Cut::default();

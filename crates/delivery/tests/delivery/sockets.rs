@@ -29,7 +29,7 @@ fn start(config: impl FnOnce(&mut Config)) -> (Server, SocketAddr, Verdicts) {
     (Server::start(settings, vec![listener], answer), address, verdicts)
 }
 
-// DLV-002: never a tidy end.
+// DLV-002: never a clean end of file.
 #[tokio::test]
 async fn the_peer_of_a_cut_response_reads_a_reset() {
     let (server, address, verdicts) = start(|_| {});
@@ -43,7 +43,7 @@ async fn the_peer_of_a_cut_response_reads_a_reset() {
     assert_eq!(verdicts.list().len(), 1);
 }
 
-/// More than the peer's receive buffer takes, and less than that and our send queue together.
+/// More than the peer's receive buffer, and less than that buffer and our send queue together.
 const LENGTH: u64 = 300_000;
 
 // DLV-011: the kernel accepted every byte, the peer never read one, and reset the connection.
@@ -56,7 +56,7 @@ async fn accepted_is_not_received() {
     let stats = server.stats();
     until(|| stats.bytes() > LENGTH).await;
     assert_eq!(verdicts.list(), [], "accepted, and not acknowledged");
-    // Closed with input unread: that is a reset.
+    // Closing with unread input is a reset.
     drop(client);
     until(|| stats.connections_open() == 0).await;
     assert_eq!(verdicts.list(), [(Some(LENGTH), LENGTH, Some(Cause::UnackedAtReset))]);
@@ -66,7 +66,7 @@ async fn accepted_is_not_received() {
 
 // DLV-002, DLV-006: the peer finished sending, and resets later: the lingering close does not wait for its stall timer.
 #[tokio::test]
-async fn a_reset_after_the_peer_had_finished_ends_the_lingering_close() {
+async fn a_reset_after_the_peers_fin_ends_the_lingering_close() {
     let (server, address, verdicts) = start(|config| {
         let mut linger = Linger::default();
         linger.stall = Duration::from_secs(24 * 3600);
@@ -84,7 +84,7 @@ async fn a_reset_after_the_peer_had_finished_ends_the_lingering_close() {
     assert_eq!(verdicts.len(), 1, "{verdicts:?}");
     let (promised, taken, cause) = verdicts[0];
     assert_eq!((promised, taken), (Some(LENGTH), LENGTH));
-    // Which of the two depends on whether the reset came before the shutdown.
+    // The cause depends on whether the reset came before the shutdown.
     assert!(matches!(cause, Some(Cause::PeerReset | Cause::UnackedAtReset)), "{cause:?}");
     server.shutdown(Duration::from_secs(5)).await;
 }

@@ -1,4 +1,4 @@
-//! The whole delivery path on a transport that is driven by hand: no step is taken before the one before it is done.
+//! The whole delivery path on a transport controlled by the test: no step begins before the previous one is done.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::support::{Odd, Then, Verdicts};
 
-/// What the transport may do, and what it did. Without a waker: its user polls again after each cue.
+/// The controls and records of the transport. It has no waker: the test polls again after each change.
 #[derive(Clone, Debug, Default)]
 struct Cues {
     /// Flushes and shutdowns stay pending until these are set.
@@ -40,13 +40,13 @@ impl Shared {
         self.0.lock().unwrap()
     }
 
-    /// From now on no step pends.
+    /// From now on no step is pending.
     fn go(&self) {
         let mut cues = self.cues();
         (cues.flush, cues.shutdown) = (true, true);
     }
 
-    /// How it stands.
+    /// The current state.
     fn seen(&self) -> Cues {
         self.cues().clone()
     }
@@ -83,7 +83,7 @@ impl AsyncWrite for Cued {
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut cues = self.0.cues();
         cues.flushes_asked += 1;
-        // Like a socket, it has nothing to wait for when nothing was written.
+        // Like a socket, a flush without written bytes does not wait.
         if !cues.flush && cues.flushed < cues.written {
             return Poll::Pending;
         }
@@ -106,7 +106,7 @@ struct CuedProbe;
 
 impl Probe<Cued> for CuedProbe {
     fn queued(&self, stream: &Cued) -> Option<u64> {
-        // With the FIN, once there is one.
+        // Including the FIN, if sent.
         let cues = stream.0.cues();
         Some(cues.queued + u64::from(cues.fin))
     }
@@ -121,7 +121,7 @@ impl Probe<Cued> for CuedProbe {
     }
 }
 
-/// More polls than the path needs for anything that it can do now.
+/// More polls than the path needs for its possible progress.
 const POLLS: usize = 20;
 
 fn poll(future: Pin<&mut impl Future<Output = ()>>) -> bool {
@@ -146,7 +146,7 @@ async fn three_of_ten(_: Request<RequestBody>) -> Response<Odd> {
     Odd::answer(10, 3, Then::Fails)
 }
 
-// The clock is paused and nobody waits: no deadline comes into it.
+// The clock is paused and nothing waits: no deadline is involved.
 #[tokio::test(start_paused = true)]
 async fn the_close_waits_for_the_flush_and_the_end_for_the_shutdown() {
     let (shared, verdicts) = (Shared::default(), Verdicts::default());
@@ -187,11 +187,11 @@ async fn a_response_with_body_owed_is_never_shut_down() {
     assert_eq!(verdicts.list(), [(Some(10), 3, Some(Cause::BodyError))]);
 }
 
-// DLV-008: the lingering close ends with the drain, and says why.
+// DLV-008: the lingering close ends with the drain, with that cause.
 #[tokio::test(start_paused = true)]
 async fn a_lingering_close_ends_at_the_drain_deadline() {
     let (shared, verdicts) = (Shared::default(), Verdicts::default());
-    // The peer is in the middle of another request: closing now loses what is queued.
+    // The peer is sending another request: closing now loses the queued bytes.
     shared.cues().input = [LAST, b"GET /"].concat();
     shared.go();
     shared.cues().queued = 50;
@@ -203,7 +203,7 @@ async fn a_lingering_close_ends_at_the_drain_deadline() {
         let (connections, stream) = (connections.clone(), Cued(shared.clone()));
         async move { connections.serve_stream(stream, &CuedProbe, ten).await }
     });
-    // It lingers: the clock only moves when all else is idle.
+    // It lingers: the paused clock advances only if everything else is idle.
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(shared.seen().fin && !serving.is_finished());
     assert_eq!(verdicts.list(), []);

@@ -1,4 +1,4 @@
-//! Response bodies that come in timed pieces, fail or panic; verdicts; and a few answers.
+//! Response bodies in timed pieces, failing or panicking bodies, verdicts, and some responses.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -13,7 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use ledger::{Cause, Entry, Observer};
 use tokio::time::Sleep;
 
-/// Pieces that become ready one after the other, each some time after the one before.
+/// Pieces that become ready one after the other, each after a pause.
 #[derive(Debug)]
 pub(crate) struct Pieces {
     pieces: VecDeque<(Bytes, Duration)>,
@@ -22,7 +22,7 @@ pub(crate) struct Pieces {
 }
 
 impl Pieces {
-    /// `sized`: the length is told beforehand, so that it goes out as Content-Length.
+    /// `sized`: the length is known in advance and sent as Content-Length.
     pub(crate) fn new(pieces: impl IntoIterator<Item = (Bytes, Duration)>, sized: bool) -> Self {
         Self { pieces: pieces.into_iter().collect(), pause: None, sized }
     }
@@ -74,7 +74,7 @@ impl Observer for Verdicts {
     }
 }
 
-/// How a body goes on after its first bytes.
+/// How a body continues after its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Then {
     Ends,
@@ -83,13 +83,13 @@ pub(crate) enum Then {
     Panics,
 }
 
-/// A body that promises `length` bytes, gives `first` of them in one frame, and then does something else.
+/// A body that promises `length` bytes, yields `first` of them in one frame, and then fails in some way.
 #[derive(Debug)]
 pub(crate) struct Odd {
     length: u64,
     first: usize,
     then: Then,
-    /// Pending once, so that the first bytes go out before it goes on.
+    /// Pending once, so that the first bytes are sent before it continues.
     paused: bool,
 }
 
@@ -122,7 +122,7 @@ impl Body for Odd {
         }
         match self.then {
             Then::Ends => Poll::Ready(None),
-            // Nobody wakes it.
+            // It is never woken.
             Then::Waits => Poll::Pending,
             Then::Fails => Poll::Ready(Some(Err(std::io::Error::other("the source failed")))),
             Then::Panics => panic!("on purpose"),
@@ -138,7 +138,7 @@ impl Body for Odd {
     }
 }
 
-/// Returns when the condition holds. It fails by the test runner's limit only.
+/// Returns when the condition holds; only the test runner's limit ends it otherwise.
 pub(crate) async fn until(mut holds: impl FnMut() -> bool) {
     while !holds() {
         tokio::time::sleep(Duration::from_millis(1)).await;

@@ -1,4 +1,4 @@
-//! TLS on a real socket, spoken by a client that does not take its leave.
+//! TLS on a real socket, with a client that sends no close_notify.
 
 use std::net::Shutdown;
 use std::sync::Arc;
@@ -15,9 +15,9 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::support::{Odd, Verdicts};
 
-// DLV-006: the end of TCP without a word in TLS was a failure, and the whole answer was told as cut.
+// DLV-006: the end of TCP without close_notify was a failure, and the whole response was counted as cut.
 #[tokio::test]
-async fn a_client_that_half_closes_without_close_notify_has_a_whole_answer() {
+async fn a_client_that_half_closes_without_close_notify_gets_a_whole_response() {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
     let verdicts = Verdicts::default();
@@ -37,7 +37,7 @@ async fn a_client_that_half_closes_without_close_notify_has_a_whole_answer() {
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    // Who speaks only HTTP/1.0 is served as well.
+    // A client that offers only HTTP/1.0 is served too.
     client.alpn_protocols = vec![b"http/1.0".to_vec()];
     let connector = TlsConnector::from(Arc::new(client));
     let tcp = std::net::TcpStream::connect(address).unwrap();

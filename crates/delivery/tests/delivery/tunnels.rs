@@ -15,7 +15,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 const UPGRADE: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
 
-// The server takes an asynchronous service.
+// The server expects an asynchronous service.
 #[allow(clippy::unused_async)]
 async fn upgrade(_: Request<RequestBody>, origins: UnboundedSender<DuplexStream>) -> Response<Empty<Bytes>> {
     let (ours, theirs) = tokio::io::duplex(1024);
@@ -36,7 +36,7 @@ fn start() -> (Server, SocketAddr, UnboundedReceiver<DuplexStream>) {
     (server, address, origins)
 }
 
-/// Reads the head of the response, and not a byte more.
+/// Reads exactly the head of the response.
 async fn head(client: &mut (impl AsyncReadExt + Unpin)) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -49,7 +49,7 @@ async fn head(client: &mut (impl AsyncReadExt + Unpin)) -> String {
 async fn a_tunnel_carries_bytes_both_ways_and_half_closes() {
     let (server, address, mut origins) = start();
     let mut client = TcpStream::connect(address).await.unwrap();
-    // What comes in one write with the request belongs to the tunnel.
+    // Bytes in one write with the request belong to the tunnel.
     client.write_all(&[UPGRADE, b"early"].concat()).await.unwrap();
     assert!(head(&mut client).await.starts_with("HTTP/1.1 101 "));
     let mut origin = origins.recv().await.unwrap();
@@ -60,7 +60,7 @@ async fn a_tunnel_carries_bytes_both_ways_and_half_closes() {
     client.read_exact(&mut seen).await.unwrap();
     assert_eq!(&seen, b"hello");
     assert_eq!(server.stats().tunnels_open(), 1);
-    // The origin has finished: the client reads an end and can still send.
+    // The origin has finished: the client reads the end and can still send.
     origin.shutdown().await.unwrap();
     assert_eq!(client.read(&mut seen).await.unwrap(), 0);
     client.write_all(b"later").await.unwrap();

@@ -1,4 +1,4 @@
-//! Finding a uniform border, which may be noisy from lossy compression, or transparent.
+//! Detects a uniform border, which may be noisy from lossy compression, or transparent.
 
 use codecs::Raster;
 use recipe::choices::border_difference;
@@ -9,12 +9,12 @@ use crate::Error;
 use crate::choices::{TRIM_PIXELS_PER_STRAY, TRIM_SHORT_LINE, TRIM_STRAY_REACH};
 use crate::rect::Window;
 
-/// Columns that are looked at together, so that memory is read by rows.
+/// Columns examined together, so that memory is read by rows.
 const BLOCK: usize = 64;
 
-/// What is left inside the border, `keep` pixels of it included; `None` where everything is border. The colour
-/// of the border is the given one, or the one that most of the outermost pixels share. Differences are the
-/// largest of a channel, on premultiplied colours: what is transparent is alike, whatever colour it hides.
+/// The window inside the border and `keep` pixels of the border; `None` if the whole image is border. The colour
+/// of the border is the given one, or the one that most of the outermost pixels share. A difference is the
+/// largest over the channels, on premultiplied colours, so that all fully transparent pixels are equal.
 ///
 /// # Errors
 /// Deadline and cancellation.
@@ -41,7 +41,7 @@ pub fn find(image: &Raster, trim: &BorderTrim, work: &Work) -> Result<Option<Win
         }
         let mut line = Line::default();
         for x in 0..width {
-            line.see(view.difference(view.at(x, y), colour), view.tolerance);
+            line.add(view.difference(view.at(x, y), colour), view.tolerance);
             if line.is_broken(width) {
                 break;
             }
@@ -61,7 +61,7 @@ pub fn find(image: &Raster, trim: &BorderTrim, work: &Work) -> Result<Option<Win
     }
     let left = view.columns(0..width, top..bottom, colour, work)?;
     if left == width {
-        // Only strays were left in the rows.
+        // The remaining rows contain only stray pixels.
         return Ok(None);
     }
     let right = width - view.columns((left + 1..width).rev(), top..bottom, colour, work)?;
@@ -75,7 +75,7 @@ pub fn find(image: &Raster, trim: &BorderTrim, work: &Work) -> Result<Option<Win
     Ok(Some(Window { x, y, width: w, height: h }))
 }
 
-/// How far a row or column is from being border.
+/// The pixels of a row or column that differ from the border.
 #[derive(Debug, Clone, Copy, Default)]
 struct Line {
     strays: usize,
@@ -83,7 +83,7 @@ struct Line {
 }
 
 impl Line {
-    fn see(&mut self, difference: i32, tolerance: i32) {
+    fn add(&mut self, difference: i32, tolerance: i32) {
         if difference > tolerance {
             self.strays += 1;
             self.broken |= difference > tolerance * TRIM_STRAY_REACH;
@@ -119,13 +119,13 @@ impl View<'_> {
         })
     }
 
-    /// Whether a row is border beyond doubt: the usual case, and quickly seen.
+    /// Whether all pixels of a row are border: the usual case, and fast to check.
     fn is_plain(&self, y: usize, colour: [i32; 4]) -> bool {
         let row = self.image.planes[0].row(y as u32);
         if self.channels == 4 && colour[3] == 0 {
             return row.chunks_exact(4).all(|p| p[3] == 0);
         }
-        // Opaque colours are the same premultiplied.
+        // Premultiplying does not change opaque colours.
         let reach = if self.channels == 4 { 0 } else { self.tolerance as u8 };
         let wanted = colour.map(|c| c as u8);
         colour[3] == 255
@@ -138,7 +138,7 @@ impl View<'_> {
         a.iter().zip(&b).map(|(a, b)| (a - b).abs()).max().unwrap_or(0)
     }
 
-    /// The median of each side's outermost line is a candidate; the one that most outermost pixels are near to wins.
+    /// The candidates are the medians of the outermost line of each side; the one nearest to most outermost pixels is taken.
     fn detect(&self) -> [i32; 4] {
         let (w, h) = (self.image.width as usize, self.image.height as usize);
         let sides: [Vec<[i32; 4]>; 4] = [
@@ -180,7 +180,7 @@ impl View<'_> {
         while columns.peek().is_some() {
             let block: Vec<usize> = columns.by_ref().take(BLOCK).collect();
             let mut lines = vec![Line::default(); block.len()];
-            // Columns after a broken one need not be looked at.
+            // Columns after a broken one are not examined.
             let mut open = block.len();
             for y in rows.clone() {
                 if y.is_multiple_of(64) {
@@ -188,7 +188,7 @@ impl View<'_> {
                 }
                 for i in 0..open {
                     let line = &mut lines[i];
-                    line.see(self.difference(self.at(block[i], y), colour), self.tolerance);
+                    line.add(self.difference(self.at(block[i], y), colour), self.tolerance);
                     if line.is_broken(rows.len()) {
                         open = i;
                         break;

@@ -8,7 +8,7 @@ use crate::Error;
 use crate::choices::LEAST_FACE_SCORE;
 use crate::rect::Area;
 
-/// The smallest box around all faces, in parts of width and height.
+/// The smallest box around all faces, as fractions of width and height.
 ///
 /// # Errors
 /// Budget, deadline, cancellation.
@@ -29,9 +29,9 @@ pub(crate) fn find(thumbnail: Raster, work: &Work) -> Result<Option<Area>, Error
     }))
 }
 
-/// Bytes that looking for faces holds, the decoder of the picture not counted.
+/// Peak memory of the face detection in bytes, without the decoder of the image.
 pub(crate) fn bytes() -> u64 {
-    // The thumbnail, before and after it is turned, and as RGB.
+    // The thumbnail before and after the turn, and as RGB.
     let pixels = u64::from(faces::LONGEST) * u64::from(faces::LONGEST);
     faces::bytes(faces::LONGEST, faces::LONGEST) as u64 + pixels * (4 + 4 + 3)
 }

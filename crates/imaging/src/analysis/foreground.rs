@@ -11,8 +11,8 @@ use crate::ops::flatten;
 use crate::ops::resample::{Resampler, one_plane};
 use crate::rect::{Area, Window};
 
-/// The foreground of an upright image as one channel of its own size, 255 = foreground. The model sees the image
-/// squeezed to its square, transparency as white.
+/// The foreground of an upright image as one channel of its own size, 255 = foreground. The model's input is the
+/// image scaled to a square, over white.
 ///
 /// # Errors
 /// [`Error::Model`]; budget, deadline and cancellation.
@@ -37,17 +37,17 @@ pub(crate) fn mask(
         models.segment(&small, work)?
     };
     if (found.width, found.height, found.channels) != (side, side, 1) {
-        return Err(Error::Internal("the mask has another size than the model said".to_owned()));
+        return Err(Error::Internal("the size of the mask differs from the model's capabilities".to_owned()));
     }
-    stretched(&found, (image.width, image.height), work)
+    resized(&found, (image.width, image.height), work)
 }
 
-/// Catmull-Rom in both directions, also where it shrinks.
-fn stretched(mask: &Plane, (width, height): (u32, u32), work: &Work) -> Result<Plane, Error> {
+/// Resizes with Catmull-Rom in both directions, also where it shrinks.
+fn resized(mask: &Plane, (width, height): (u32, u32), work: &Work) -> Result<Plane, Error> {
     work.check()?;
     let mut out = Plane::new(width, height, 1, work)?;
-    // The rows between the two directions.
-    let _held = work.take(stretch_bytes(mask.width, (width, height)))?;
+    // The intermediate rows between the two directions.
+    let _held = work.take(resize_bytes(mask.width, (width, height)))?;
     let spec = Spec { channels: 1, filter: FilterType::CatmullRom, crop: None, use_alpha: true };
     Convolution::new()
         .resize(&mask.data, (mask.width, mask.height), &mut out.data, (width, height), &spec)
@@ -56,16 +56,16 @@ fn stretched(mask: &Plane, (width, height): (u32, u32), work: &Work) -> Result<P
     Ok(out)
 }
 
-/// Bytes between the two directions of stretching a mask of `side` × `side` to `size`.
-fn stretch_bytes(side: u32, size: (u32, u32)) -> usize {
+/// Bytes of the intermediate rows when a mask of `side` × `side` is resized to `size`.
+fn resize_bytes(side: u32, size: (u32, u32)) -> usize {
     side.max(size.0) as usize * side.max(size.1) as usize
 }
 
-/// Bytes that [`mask`] holds at most, its result included, for an image of `size`.
+/// Peak memory of [`mask`] in bytes, including its result, for an image of `size`.
 pub(crate) fn mask_bytes(model: &SegmentModel, size: (u32, u32)) -> u64 {
     let square = u64::from(model.side) * u64::from(model.side);
     let out = u64::from(size.0) * u64::from(size.1);
-    // The square with and without alpha, its mask, and the source rows that wait in the resampler.
+    // The square with and without alpha, its mask, and the source rows buffered in the resampler.
     let small = square * (4 + 3 + 1) + u64::from(size.0) * 4 * u64::from(size.1.min(1024));
-    model.bytes + small + out + stretch_bytes(model.side, size) as u64
+    model.bytes + small + out + resize_bytes(model.side, size) as u64
 }

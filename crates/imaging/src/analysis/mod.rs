@@ -1,4 +1,4 @@
-//! Looking at pixels: the answers to the questions of a plan, one file each.
+//! Analysis of pixels: answers the questions of a plan, one file for each.
 
 pub mod border;
 pub(crate) mod faces;

@@ -1,8 +1,8 @@
-//! The crop window of a given size that holds most of a picture's subject.
+//! The crop window of a given size that contains most of an image's subject.
 //!
-//! Both measures look at a thumbnail of 100 to 200 pixels on its longer side and return the window's left and top edge as
+//! Both measures use a thumbnail of 100 to 200 pixels on its longer side and return the window's left and top edge as
 //! fractions of the image's width and height. Ties are broken by the centroid of all near-best windows: the subject is
-//! centred in its window, and a picture without a subject is cropped at its centre.
+//! centred in its window, and an image without a subject is cropped at its centre.
 
 use codecs::Raster;
 use work::Work;
@@ -12,15 +12,15 @@ use crate::choices::{ENTROPY_LEVELS, FOCUS_AS_GOOD, FOCUS_REACH};
 use crate::ops::resample::{Resampler, one_plane};
 use crate::rect::{Area, Window};
 
-/// What a subject is measured by.
+/// The measure of a subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SubjectMeasure {
     Saliency,
     Entropy,
 }
 
-/// Left and top edge of the window with the most of the subject, in parts of the image's width and height. `window` is
-/// its size in the same parts; the subject is looked for on a thumbnail of `size`.
+/// Left and top edge of the window with the highest score, as fractions of the image's width and height. `window` is
+/// its size in the same fractions; the score is computed on a thumbnail of `size`.
 ///
 /// # Errors
 /// Budget, deadline, cancellation.
@@ -51,12 +51,12 @@ pub fn find(
 /// Budget, deadline, cancellation.
 pub fn saliency(thumb: &Raster, window: (f64, f64), work: &Work) -> Result<(f64, f64), Error> {
     let (w, h) = (thumb.width as usize, thumb.height as usize);
-    // Three planes of f32, as many sums of f64, the map's, and what it grows through.
+    // Three planes of f32, three summed areas of f64 and that of the map, and the buffers of the dilation.
     let _held = work.take((w + 1) * (h + 1) * (2 * 3 * 4 + 4 * 8 + 2 * 4))?;
     let lab = lab(thumb);
     work.check()?;
     let soft: Vec<Vec<f32>> = lab.iter().map(|plane| binomial(plane, w, h)).collect();
-    let sums: Vec<Sums> = lab.iter().map(|plane| Sums::new(plane, w, h)).collect();
+    let sums: Vec<SummedArea> = lab.iter().map(|plane| SummedArea::new(plane, w, h)).collect();
     work.check()?;
     let mut map = vec![0f32; w * h];
     for y in 0..h {
@@ -73,22 +73,22 @@ pub fn saliency(thumb: &Raster, window: (f64, f64), work: &Work) -> Result<(f64,
             map[y * w + x] = distance as f32;
         }
     }
-    // What is below the average is taken for background: a wide calm area would else outweigh a small subject.
+    // Values below the average count as background. Otherwise a wide calm area would outweigh a small subject.
     let mean = map.iter().map(|v| f64::from(*v)).sum::<f64>() / (w * h).max(1) as f64;
     for v in &mut map {
         *v = (f64::from(*v) - mean).max(0.0) as f32;
     }
-    // The surround of what is near an edge is little more than itself: the outer side of a subject there stands out less
-    // than its inner side, and has to be held all the same.
-    let map = grown(&map, w, h, (FOCUS_REACH * w.max(h) as f64).round() as usize);
-    let sums = Sums::new(&map, w, h);
+    // Near an edge the surround is hardly larger than the subject, so that the subject's outer side has a lower saliency
+    // than its inner side. The dilation keeps the outer side in the window.
+    let map = dilated(&map, w, h, (FOCUS_REACH * w.max(h) as f64).round() as usize);
+    let sums = SummedArea::new(&map, w, h);
     let grid = Grid::new(w, h, window);
     let (x, y) = best(grid.free_x, grid.free_y, |x, y| sums.of(x, x + grid.width, y, y + grid.height));
     Ok(grid.fraction(x, y))
 }
 
 /// The window (width and height as fractions of the image's) whose luma has the greatest Shannon entropy.
-/// Where both axes are free, the horizontal place is chosen first.
+/// If both axes are free, the horizontal position is chosen first.
 ///
 /// # Errors
 /// Budget, deadline, cancellation.
@@ -112,12 +112,12 @@ pub fn entropy(thumb: &Raster, window: (f64, f64), work: &Work) -> Result<(f64, 
     Ok(grid.fraction(x, y))
 }
 
-/// The window in thumbnail pixels and the room it has.
+/// The window in thumbnail pixels, and its possible positions.
 #[derive(Debug, Clone, Copy)]
 struct Grid {
     width: usize,
     height: usize,
-    /// Number of places besides the first.
+    /// Number of horizontal positions besides the first.
     free_x: usize,
     free_y: usize,
     full: (usize, usize),
@@ -135,14 +135,14 @@ impl Grid {
     fn fraction(self, x: usize, y: usize) -> (f64, f64) {
         let at = |v: usize, free: usize, full: usize, part: f64| {
             let room = (1.0 - part).max(0.0);
-            // The last place is the edge itself, whatever rounding did to the window.
+            // The last position is exactly at the edge, in spite of rounding.
             if free == 0 { room / 2.0 } else { (v as f64 / full as f64).min(room) }.min(room)
         };
         (at(x, self.free_x, self.full.0, self.window.0), at(y, self.free_y, self.full.1, self.window.1))
     }
 }
 
-/// The place with the best score; of places as good, the one nearest to their middle.
+/// The position with the best score; of equally good ones, the one nearest to their centroid.
 fn best(free_x: usize, free_y: usize, score: impl Fn(usize, usize) -> f64) -> (usize, usize) {
     let places = || (0..=free_y).flat_map(move |y| (0..=free_x).map(move |x| (x, y)));
     let (low, high) = places()
@@ -157,7 +157,7 @@ fn best(free_x: usize, free_y: usize, score: impl Fn(usize, usize) -> f64) -> (u
     good().min_by(|a, b| far(a).total_cmp(&far(b))).unwrap_or((free_x / 2, free_y / 2))
 }
 
-/// Entropy of the histogram of `length` consecutive lines, for each of `free` + 1 places.
+/// Entropy of the histogram of `length` consecutive lines, at each of `free` + 1 positions.
 fn sliding<I: Iterator<Item = usize>>(
     levels: &[u8],
     length: usize,
@@ -182,7 +182,7 @@ fn sliding<I: Iterator<Item = usize>>(
     scores
 }
 
-/// The pixels over mid-grey, where neither black nor white that is transparent stands out.
+/// The pixels over mid-grey, so that transparent pixels have a low saliency, whatever their colour.
 pub(crate) fn rgb(thumb: &Raster) -> impl Iterator<Item = [u8; 3]> {
     let n = thumb.layout.channels(0);
     thumb.data().chunks_exact(n).map(|p| match *p {
@@ -218,8 +218,8 @@ fn lab(thumb: &Raster) -> [Vec<f32>; 3] {
     planes
 }
 
-/// The cube root of CIELAB with its straight part near black; two steps of Halley's method from a guess at a
-/// third of the exponent, exact to six digits.
+/// The cube root of CIELAB with its linear part near black: two steps of Halley's method, starting from a third of the
+/// exponent; accurate to six digits.
 fn response(t: f32) -> f32 {
     const KNEE: f32 = 216.0 / 24389.0;
     if t <= KNEE {
@@ -248,7 +248,7 @@ fn binomial(plane: &[f32], w: usize, h: usize) -> Vec<f32> {
 }
 
 /// The greatest value within `reach` along both axes.
-fn grown(plane: &[f32], w: usize, h: usize, reach: usize) -> Vec<f32> {
+fn dilated(plane: &[f32], w: usize, h: usize, reach: usize) -> Vec<f32> {
     let raise = |to: &mut [f32], from: &[f32]| {
         to.iter_mut().zip(from).for_each(|(to, from)| *to = to.max(*from));
     };
@@ -270,12 +270,12 @@ fn grown(plane: &[f32], w: usize, h: usize, reach: usize) -> Vec<f32> {
 
 /// Summed areas (F. Crow 1984).
 #[derive(Debug)]
-struct Sums {
+struct SummedArea {
     sums: Vec<f64>,
     stride: usize,
 }
 
-impl Sums {
+impl SummedArea {
     fn new(plane: &[f32], w: usize, h: usize) -> Self {
         let stride = w + 1;
         let mut sums = vec![0.0; stride * (h + 1)];

@@ -8,10 +8,10 @@ use crate::Error;
 use crate::rect::Pad;
 
 /// Adds a frame; `widths` = top, right, bottom, left, in pixels of the result. A translucent colour makes
-/// the result translucent (RGBA); the image itself stays as it is.
+/// the result translucent (RGBA); the image itself does not change.
 ///
 /// # Errors
-/// Budget; [`Error::TooLarge`] where a side leaves the range of sizes.
+/// Budget; [`Error::TooLarge`] if a side overflows.
 pub fn add(image: Raster, widths: [u32; 4], color: recipe::Color, work: &Work) -> Result<Raster, Error> {
     if widths == [0; 4] {
         return Ok(image);

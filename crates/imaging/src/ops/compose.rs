@@ -1,7 +1,7 @@
 //! Painting one image onto another: placement, tiling, opacity and the Porter–Duff operators.
 //!
 //! Operators after T. Porter and T. Duff, "Compositing digital images" (SIGGRAPH 1984), restricted to the
-//! rectangle of the overlay (or of its row, column or plane of tiles): the base outside it stays as it is.
+//! rectangle of the overlay (or of its row, column or plane of tiles): the base outside it does not change.
 
 use std::ops::Range;
 
@@ -12,24 +12,24 @@ use work::Work;
 use super::flatten;
 use crate::Error;
 
-/// Rows painted between two looks at the clock.
+/// Rows painted between two checks of the deadline.
 const ROWS_PER_CHECK: usize = 64;
 
 /// Whether any pixel of a base of size `base` (width, height) lies under the overlay.
 #[must_use]
 pub fn touches(base: (u32, u32), overlay: (u32, u32), draw: &Draw) -> bool {
-    let place = Place::new(base, overlay, draw);
+    let place = OverlayPlacement::new(base, overlay, draw);
     !place.x.is_empty() && !place.y.is_empty()
 }
 
-/// Paints `overlay` onto `base`, whose size stays. Offsets are distances from an edge and may be negative;
-/// an axis without one is centred. A tiled axis is filled from edge to edge, with one tile where a
-/// single overlay would be. An RGB base stays RGB while the operator keeps it opaque, and becomes RGBA otherwise.
+/// Paints `overlay` onto `base`, whose size does not change. Offsets are distances from an edge and may be negative;
+/// an axis without an offset is centred. A tiled axis is filled from edge to edge, with one tile at the position of a
+/// single overlay. An RGB base stays RGB while the operator keeps it opaque, and becomes RGBA otherwise.
 ///
 /// # Errors
 /// Budget, deadline, cancellation.
 pub fn draw(base: Raster, overlay: &Raster, draw: &Draw, work: &Work) -> Result<Raster, Error> {
-    let place = Place::new((base.width, base.height), (overlay.width, overlay.height), draw);
+    let place = OverlayPlacement::new((base.width, base.height), (overlay.width, overlay.height), draw);
     if draw.is_identity() || place.x.is_empty() || place.y.is_empty() {
         return Ok(base);
     }
@@ -40,7 +40,7 @@ pub fn draw(base: Raster, overlay: &Raster, draw: &Draw, work: &Work) -> Result<
         (_, Composite::In) if !solid => flatten::to_rgba(base, work)?,
         _ => flatten::to_rgb(base, Color::WHITE, work)?,
     };
-    let ink = Ink::new(base.layout, draw);
+    let operator = Operator::new(base.layout, draw);
     let n = base.layout.channels(0);
     let tiled = place.tiled_x;
     let span = place.x.clone();
@@ -55,17 +55,17 @@ pub fn draw(base: Raster, overlay: &Raster, draw: &Draw, work: &Work) -> Result<
         }
         let source = overlay.planes[0].row(v);
         let coverage = Coverage::of(source, overlay.layout, draw.opacity);
-        if coverage == Coverage::None && ink.keeps_uncovered() {
+        if coverage == Coverage::None && operator.keeps_uncovered() {
             continue;
         }
-        let copies = coverage == Coverage::Full && ink.replaces();
-        // The source where it already has the wanted layout, else through a row of RGBA.
+        let copies = coverage == Coverage::Full && operator.replaces();
+        // Rows that already have the right layout are used directly, others are converted to RGBA.
         let ready = if !tiled && (overlay.layout == Layout::Rgba || (copies && overlay.layout == base.layout))
         {
             let first = place.phase_x(span.start);
             &source[first * from..][..span.len() * from]
         } else {
-            spread(source, from, place.phase_x(span.start), &mut row);
+            tile_row(source, from, place.phase_x(span.start), &mut row);
             &row[..]
         };
         for y in lines {
@@ -75,7 +75,7 @@ pub fn draw(base: Raster, overlay: &Raster, draw: &Draw, work: &Work) -> Result<
             }
             let target = &mut base.planes[0].row_mut(y)[span.start * n..span.end * n];
             if !copies {
-                ink.paint(target, ready);
+                operator.paint(target, ready);
             } else if ready.len() == target.len() {
                 target.copy_from_slice(ready);
             } else {
@@ -88,9 +88,9 @@ pub fn draw(base: Raster, overlay: &Raster, draw: &Draw, work: &Work) -> Result<
     Ok(base)
 }
 
-/// Where an overlay comes to lie on a base.
+/// The position of an overlay on a base.
 #[derive(Debug)]
-struct Place {
+struct OverlayPlacement {
     /// Columns and rows of the base that are painted.
     x: Range<usize>,
     y: Range<usize>,
@@ -101,7 +101,7 @@ struct Place {
     tiled_y: bool,
 }
 
-impl Place {
+impl OverlayPlacement {
     fn new(base: (u32, u32), overlay: (u32, u32), draw: &Draw) -> Self {
         let tiled_x = matches!(draw.repeat, Repeat::Both | Repeat::X);
         let tiled_y = matches!(draw.repeat, Repeat::Both | Repeat::Y);
@@ -125,7 +125,7 @@ impl Place {
         let (first, step) = if self.tiled_y {
             (at.rem_euclid(height), height as usize)
         } else {
-            // A single row or none: the step leads out of any image.
+            // One row or none: the step is larger than any image.
             (at, usize::MAX)
         };
         let inside = first >= start as i64 && first < end as i64;
@@ -153,7 +153,7 @@ fn axis(base: u32, overlay: u32, near: Option<i32>, far: Option<i32>, tiled: boo
     (start, covered)
 }
 
-/// How much a row of the overlay hides.
+/// How much of the base a row of the overlay hides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Coverage {
     None,
@@ -183,8 +183,8 @@ impl Coverage {
     }
 }
 
-/// Fills `row` (RGBA) with pixels of `source` from column `first` on, round and round.
-fn spread(source: &[u8], channels: usize, first: usize, row: &mut [u8]) {
+/// Fills `row` (RGBA) with pixels of `source` from column `first` on, repeatedly.
+fn tile_row(source: &[u8], channels: usize, first: usize, row: &mut [u8]) {
     let width = source.len() / channels;
     let once = width.min(row.len() / 4);
     let pixels = source.chunks_exact(channels).cycle().skip(first);
@@ -205,29 +205,29 @@ fn spread(source: &[u8], channels: usize, first: usize, row: &mut [u8]) {
 
 /// An operator and an opacity, for a base of one layout.
 #[derive(Debug, Clone, Copy)]
-struct Ink {
+struct Operator {
     composite: Composite,
     opaque_base: bool,
     opacity: f32,
 }
 
-impl Ink {
+impl Operator {
     fn new(base: Layout, draw: &Draw) -> Self {
         let opaque_base = !base.has_alpha();
         let composite = match draw.composite {
-            // The same where the base is opaque: `in` only comes here with an overlay that is, too.
+            // Equal on an opaque base: `in` gets here only with an opaque overlay.
             Composite::Atop | Composite::In if opaque_base => Composite::Over,
             other => other,
         };
         Self { composite, opaque_base, opacity: draw.opacity.clamp(0.0, 1.0) }
     }
 
-    /// Whether the base stays as it is under transparent pixels.
+    /// Whether the base does not change under transparent pixels.
     fn keeps_uncovered(self) -> bool {
         !matches!(self.composite, Composite::In | Composite::Out)
     }
 
-    /// Whether the result is the overlay where that is opaque.
+    /// Whether the result equals the overlay where the overlay is opaque.
     fn replaces(self) -> bool {
         self.composite == Composite::Over
     }
@@ -274,8 +274,8 @@ impl Ink {
         }
     }
 
-    /// Straight colours weighted by what `share` leaves of overlay and base, from their alphas (0–1).
-    /// The sum is only above one for `lighter`, which saturates.
+    /// Straight colours, weighted by the fractions of overlay and base that `share` computes from their alphas (0–1).
+    /// The sum exceeds one only for `lighter`, which saturates.
     #[inline(always)]
     fn blend(self, base: &mut [u8], over: &[u8], share: impl Fn(f32, f32) -> (f32, f32)) {
         let scale = self.opacity / 255.0;

@@ -1,4 +1,4 @@
-//! The effects: what changes pixels after the resize, in the order in which they are applied. To add one, write its row.
+//! The table of effects, which change pixels after the resize, in the order of their application. A new effect is one row.
 
 use codecs::Raster;
 use recipe::Transform;
@@ -8,7 +8,7 @@ use super::{gaussian, tone};
 use crate::Error;
 use crate::choices::{BLUR_SIGMA_PER_RADIUS, LEAST_BLUR_RADIUS, SHARPEN_SIGMA, SHARPEN_STRENGTH};
 
-/// The name of an option, and its value in a transform; `None` where it is not set.
+/// The name of an option, and its value in a transform; `None` if it is not set.
 type EffectOption = (&'static str, fn(&Transform) -> Option<f64>);
 
 /// One pass over the pixels. The planner reads its options and its cost; `render` applies it.
@@ -16,7 +16,7 @@ type EffectOption = (&'static str, fn(&Transform) -> Option<f64>);
 pub struct Effect {
     /// The name of its stage in timings.
     stage: &'static str,
-    /// The options that ask for it, with their values. It is applied if one of them is set.
+    /// The options that enable it, with their values. It is applied if one of them is set.
     options: &'static [EffectOption],
     /// Nanoseconds for each pixel.
     pub(crate) pixel_ns: u64,
@@ -56,12 +56,12 @@ static EFFECTS: [Effect; 3] = [
     },
 ];
 
-/// A smaller radius changes no pixel.
+/// The radius; smaller ones have no effect.
 fn blur_radius(transform: &Transform) -> Option<f64> {
     transform.blur.filter(|radius| *radius >= LEAST_BLUR_RADIUS)
 }
 
-/// The effects that a transform asks for, in their order.
+/// The effects of a transform, in order.
 pub(crate) fn of(transform: &Transform) -> impl Iterator<Item = &'static Effect> {
     EFFECTS.iter().filter(|effect| effect.values(transform).next().is_some())
 }
@@ -73,7 +73,7 @@ impl Effect {
     }
 }
 
-/// Applies the effects that a transform asks for. A grey image stays grey.
+/// Applies the effects of a transform. A grey image stays grey.
 ///
 /// # Errors
 /// Budget, deadline, cancellation.

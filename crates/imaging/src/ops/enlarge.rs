@@ -28,12 +28,12 @@ pub(crate) fn enlarge(
     drop(colours);
     if (large.layout, large.width, large.height) != (Layout::Rgb, window.width * scale, window.height * scale)
     {
-        return Err(Error::Internal("the enlargement has another size than asked for".to_owned()));
+        return Err(Error::Internal("the enlargement has an unexpected size".to_owned()));
     }
     if image.layout.has_alpha() { with_alpha(&large, image, window, work) } else { Ok(large) }
 }
 
-/// A part of an image without its alpha.
+/// The colours of a window, without alpha.
 fn colours(image: &Raster, window: Window, work: &Work) -> Result<Raster, Error> {
     let mut out = Raster::new(Layout::Rgb, window.width, window.height, work)?;
     let n = image.layout.channels(0);
@@ -68,14 +68,14 @@ fn with_alpha(large: &Raster, image: &Raster, window: Window, work: &Work) -> Re
     Ok(out)
 }
 
-/// Bytes that an enlargement of `window` pixels of an image of `size` holds at most, its result included. It has at most
+/// Peak memory in bytes of an enlargement of `window` pixels of an image of `size`, including its result of at most
 /// `max_pixels` pixels.
 pub(crate) fn pass_bytes(model: &EnlargeModel, window: (u32, u32), size: (u32, u32), max_pixels: u64) -> u64 {
     let area = |size: (u32, u32)| u64::from(size.0) * u64::from(size.1);
     let scale = u64::from(model.scale);
-    // Colours before and after; alpha before and after; both together.
+    // Colours and alpha before and after, and the merged result.
     let large = area(window).saturating_mul(scale * scale).min(max_pixels) * (3 + 1 + 4);
-    // The rows that wait in the resamplers of alpha and of the enlarged image.
+    // The rows buffered in the resamplers of alpha and of the enlarged image.
     let rows = u64::from(window.0) * scale * 4 * 1024 + u64::from(size.0) * 1024;
     model.bytes + area(window) * 3 + large + rows + area(size)
 }

@@ -1,8 +1,8 @@
-//! Gaussian blur and the unsharp mask that is made of it, in place, in a few rows of memory.
+//! Gaussian blur, and the unsharp mask based on it, in place, with a few rows of memory.
 //!
 //! Small radii are convolved with a sampled Gaussian in 16-bit fixed point, rows first, then columns; wide ones
-//! on a reduced copy, which loses nothing that a wide Gaussian would leave. Edges are extended. Colours count by
-//! their alpha, so that what is transparent does not bleed.
+//! on a reduced copy, which keeps all the detail that a wide blur keeps. Edges are extended. Colours are weighted by
+//! their alpha, so that transparent pixels do not bleed.
 
 use codecs::Raster;
 use resample::{Convolution, FilterType, Spec};
@@ -10,13 +10,13 @@ use work::Work;
 
 use crate::Error;
 
-/// Standard deviations, in pixels, from which on a reduced copy is blurred.
+/// From this standard deviation on, in pixels, a reduced copy is blurred.
 const WIDE: f64 = 4.0;
-/// Standard deviation that is left for the reduced copy: its grid still resolves the blur.
+/// Standard deviation on the reduced copy: its grid still resolves the blur.
 const REDUCED: f64 = 2.0;
-/// Rows are kept with this many bits behind the point: 255 ≪ 7 twice is just under 2¹⁶.
+/// Fractional bits of the stored rows: twice 255 ≪ 7 is just under 2¹⁶.
 const POINT: u32 = 7;
-/// Samples convolved at once along a row: the sums stay in the first-level cache.
+/// Samples convolved at once along a row, so that the sums fit the first-level cache.
 const CHUNK: usize = 2048;
 
 /// Blurs with a Gaussian of standard deviation `sigma` (pixels).
@@ -33,7 +33,7 @@ pub fn blur(image: &mut Raster, sigma: f64, work: &Work) -> Result<(), Error> {
     blur_axes(image, (sigma, sigma), work)
 }
 
-/// Adds `strength` times the difference from a copy blurred by `sigma`; alpha stays.
+/// Adds `strength` times the difference from a copy blurred by `sigma`; alpha does not change.
 ///
 /// # Errors
 /// Budget, deadline, cancellation.
@@ -81,8 +81,8 @@ fn blur_axes(image: &mut Raster, sigmas: (f64, f64), work: &Work) -> Result<(), 
     })
 }
 
-/// Reduces, blurs by what is left to do, and enlarges again. A tent as wide as the reduction adds a sixth of its square to
-/// the variance; the cubic that enlarges adds nothing.
+/// Reduces, blurs by the remaining variance, and enlarges again. The tent filter of the reduction adds a sixth of the square
+/// of its width to the variance; the cubic filter of the enlargement adds nothing.
 fn blur_reduced(image: &mut Raster, sigma: f64, work: &Work) -> Result<(), Error> {
     let reduce = sigma / (REDUCED * REDUCED + 1.0 / 6.0).sqrt();
     let part = |full: u32| ((f64::from(full) / reduce).ceil() as u32).clamp(1, full);
@@ -118,7 +118,7 @@ fn scale(from: &Raster, to: &mut Raster, filter: FilterType) -> Result<(), Error
 /// One half of a symmetric kernel.
 #[derive(Debug)]
 struct Kernel {
-    /// Weights in 1/65536 of the centre and of the samples to either side; all of them add up to 65536.
+    /// Weights of the centre and of the samples to one side, in 1/65536. The whole kernel sums to 65536.
     weights: Vec<u16>,
 }
 
@@ -143,7 +143,7 @@ impl Kernel {
         self.weights.len() - 1
     }
 
-    /// Writes the sums over `rows`, whose middle one is at `centre`, to `out`.
+    /// Writes the weighted sums of the rows around `at(0)` to `out`.
     fn sum<'a>(&self, out: &mut [u16], at: impl Fn(isize) -> &'a [u16]) {
         let middle = at(0);
         for (o, &m) in out.iter_mut().zip(middle) {
@@ -158,14 +158,14 @@ impl Kernel {
     }
 }
 
-/// The high half of a product, which vector units have in one instruction.
+/// The high half of a product, one instruction on vector units.
 #[inline(always)]
 fn part(value: u16, weight: u16) -> u16 {
     ((u32::from(value) * u32::from(weight)) >> 16) as u16
 }
 
-/// Convolves along both axes and gives each row, still as it was, with its blurred copy (premultiplied where
-/// there is alpha, [`POINT`] bits behind the point) to `write`, which changes it.
+/// Convolves along both axes and passes each row, unchanged, and its blurred copy (premultiplied if
+/// there is alpha, with [`POINT`] fractional bits) to `write`, which updates the row.
 fn convolve(
     image: &mut Raster,
     (sigma_x, sigma_y): (f64, f64),

@@ -1,5 +1,5 @@
-//! Resampling of one plane, fed by rows: a band of the target is computed as soon as its source rows are
-//! there, so that no more than a band's worth of source rows is held.
+//! Resampling of one plane, row by row: a band of the target is computed as soon as its source rows have
+//! arrived, so that only the source rows of one band are buffered.
 
 use codecs::{Layout, Plane, PlaneRows, Raster};
 use resample::{Convolution, Crop, Filter, FilterType, Spec};
@@ -8,19 +8,19 @@ use work::{Reservation, Work};
 use crate::Error;
 use crate::rect::{Area, Window};
 
-/// Source rows of one band: large enough that weights and the rows shared by neighbouring bands cost little, small
-/// enough that they stay in the cache.
+/// Source rows of one band: enough that weights and the rows shared by neighbouring bands cost little, few
+/// enough to fit the cache.
 const BAND_SOURCE_ROWS: f64 = 256.0;
 /// Target rows of one band, at least and at most.
 const BAND_ROWS: (f64, f64) = (1.0, 128.0);
-/// Rows that a decoder hands over at once, at most.
+/// Most rows that a decoder yields at once.
 const GROUP_ROWS: u32 = 64;
 const LANCZOS_LOBES: f64 = 3.0;
 const CATMULL_ROM_LOBES: f64 = 2.0;
 
-/// Lanczos with three lobes, `sinc(x) · sinc(x / 3)`, by one sine instead of two: with `t = πx / 3`,
-/// `sin 3t = sin t · (3 − 4 sin² t)`. Each band computes its weights anew, so that they show in the time of a request.
-/// Error below 2e-7, less than the weights' fixed point.
+/// Lanczos with three lobes, `sinc(x) · sinc(x / 3)`, with one sine instead of two: with `t = πx / 3`,
+/// `sin 3t = sin t · (3 − 4 sin² t)`. Each band computes its weights, so that their cost matters.
+/// The error is below 2e-7, less than the resolution of the weights.
 fn lanczos3(x: f64) -> f64 {
     use std::f64::consts::PI;
     let x = x.abs();
@@ -31,7 +31,7 @@ fn lanczos3(x: f64) -> f64 {
         return 1.0;
     }
     let t = x * (PI / 3.0);
-    // The sine is the same on both sides of π/2; there its Taylor series, to the 13th power.
+    // The sine is symmetric about π/2. Taylor series up to the 13th power.
     let u = if t > PI / 2.0 { PI - t } else { t };
     let q = u * u;
     let sine = u
@@ -61,19 +61,19 @@ fn nonzero(weight: f64) -> f64 {
     if weight == 0.0 { 1e-12 } else { weight }
 }
 
-/// How a resampler cuts its work: the filter's reach, and rows.
+/// How a resampler divides its work into bands.
 #[derive(Debug, Clone, Copy)]
 struct Bands {
     /// Source rows that a target row reaches beyond its own area, above and below.
     reach: f64,
     /// Target rows of a band.
     rows: u32,
-    /// Source rows that wait at most.
+    /// Most buffered source rows.
     waiting: u32,
 }
 
 impl Bands {
-    /// For `height` source rows that become `target`, of `available` rows in all. `lobes` of the filter.
+    /// Bands for `height` source rows that become `target`, of `available` rows in all. `lobes` of the filter.
     fn new(height: f64, target: u32, available: u32, lobes: f64) -> Self {
         let scale = height / f64::from(target.max(1));
         let reach = lobes * scale.max(1.0) + 1.0;
@@ -85,13 +85,13 @@ impl Bands {
     }
 }
 
-/// Source rows of which `height` become `target` that wait in a resampler at most; there are `available`.
+/// Most source rows buffered in a resampler that scales `height` of `available` rows to `target`.
 pub(crate) fn waiting_rows(height: f64, target: u32, available: u32) -> u32 {
     Bands::new(height, target, available, LANCZOS_LOBES).waiting
 }
 
-/// Rows that a streaming resampler has ready at most, of `height` source rows that become `target`: what one group of a
-/// decoder's rows brings, with what waited for it. A few rows that are enlarged a lot are all of the result.
+/// Most finished rows in a streaming resampler that scales `height` source rows to `target`: the rows that one group of a
+/// decoder's rows completes. For a few rows that are enlarged a lot, that is the whole result.
 pub(crate) fn ready_rows(height: f64, target: u32) -> u32 {
     let bands = Bands::new(height, target, u32::MAX, LANCZOS_LOBES);
     let scale = height / f64::from(target.max(1));
@@ -115,22 +115,22 @@ pub struct Resampler {
     bands: Bands,
     buffer: Vec<u8>,
     _held: Reservation,
-    /// Row of the bounds that `buffer` starts with.
+    /// The first row of `buffer`, counted within the bounds.
     first: u32,
     rows: u32,
     size: (u32, u32),
     target: Target,
     next: u32,
-    /// Rows are taken as they are: nothing is scaled, and the window starts on whole samples.
+    /// Rows are copied: nothing is scaled, and the window starts on whole samples.
     copies: bool,
     convolution: Convolution,
 }
 
-/// Where finished rows go.
+/// The destination of finished rows.
 #[derive(Debug)]
 enum Target {
     Whole(Plane),
-    /// Those that were not taken yet, from row `first` on.
+    /// The rows that were not taken yet, from row `first` on.
     Stream {
         rows: Vec<u8>,
         first: u32,
@@ -139,7 +139,7 @@ enum Target {
 }
 
 impl Resampler {
-    /// `bounds`: the part of the plane that may be looked at; `area`: what is scaled to `size`, in plane
+    /// `bounds`: the part of the plane that may be read; `area`: the part scaled to `size`, in plane
     /// coordinates, within the bounds; `channels`: 1, 3 or 4 (4 = RGBA, straight alpha).
     ///
     /// # Errors
@@ -282,7 +282,7 @@ impl Resampler {
         Ok(())
     }
 
-    /// Finished rows that nobody has taken yet, of a streaming resampler.
+    /// Finished rows of a streaming resampler that were not taken yet.
     #[must_use]
     pub fn ready(&self) -> PlaneRows<'_> {
         match &self.target {
@@ -293,7 +293,7 @@ impl Resampler {
         }
     }
 
-    /// Says that the rows of [`Resampler::ready`] have been taken.
+    /// Drops the rows of [`Resampler::ready`], which have been taken.
     pub fn forget(&mut self) {
         if let Target::Stream { rows, first, .. } = &mut self.target {
             rows.clear();
@@ -301,7 +301,7 @@ impl Resampler {
         }
     }
 
-    /// Room for the next `count` finished rows.
+    /// The buffer of the next `count` finished rows.
     fn rows_to_fill(&mut self, count: u32) -> Result<&mut [u8], Error> {
         let stride = self.size.0 as usize * self.channels;
         let length = count as usize * stride;
@@ -327,12 +327,12 @@ impl Resampler {
         self.area.height / f64::from(self.size.1)
     }
 
-    /// First source row that the next band looks at.
+    /// First source row that the next band reads.
     fn band_start(&self) -> f64 {
         (self.area.y + f64::from(self.next) * self.step() - self.bands.reach).max(0.0)
     }
 
-    /// One past the last source row that the next band looks at.
+    /// One past the last source row that the next band reads.
     fn band_end(&self) -> u32 {
         let end = self.area.y + f64::from(self.next + self.band_rows()) * self.step() + self.bands.reach;
         (end.ceil() as u32).min(self.bounds.height)
@@ -409,8 +409,8 @@ mod tests {
     }
 
     proptest! {
-        // Windows that begin anywhere, enlarged and shrunk by anything: every row is read inside its bounds, and a plain
-        // area stays plain, which it does not when a neighbour's memory is read.
+        // Windows at any position, scaled by any factor: every row is read inside its bounds. A plain area stays plain,
+        // unless memory outside of it is read.
         #[test]
         fn any_window_is_read_inside_its_bounds(
             w in 1u32..60, h in 1u32..60, tw in 1u32..120, th in 1u32..120, channels in prop::sample::select(vec![1usize, 3, 4]),
@@ -428,14 +428,14 @@ mod tests {
             let mut r = Resampler::new(bounds, area, (tw, th), channels, &work).unwrap();
             r.push(0, &vec![201; (w * h) as usize * channels], w as usize * channels, &work).unwrap();
             let done = r.finish().unwrap().data;
-            // Dividing by alpha rounds.
+            // The division by alpha rounds.
             let off = if channels == 4 { 2 } else { 0 };
             prop_assert!(done.iter().all(|v| v.abs_diff(201) <= off));
         }
 
-        // However the rows are cut into groups, the bands give what one piece would give.
+        // The result does not depend on how the rows are grouped.
         #[test]
-        fn bands_do_not_show(w in 1u32..80, h in 1u32..400, tw in 1u32..60, th in 1u32..300, group in 1usize..50) {
+        fn the_result_does_not_depend_on_groups_of_rows(w in 1u32..80, h in 1u32..400, tw in 1u32..60, th in 1u32..300, group in 1usize..50) {
             let work = Work::new(Budget::new(1 << 26));
             let data = gradient(w, h);
             let bounds = Window { x: 0, y: 0, width: w, height: h };
@@ -449,7 +449,7 @@ mod tests {
             };
             let (whole, parts) = (make(h as usize), make(group));
             prop_assert_eq!(&whole, &parts);
-            // A gradient stays one: neighbours in a column differ by little more than the source's slope.
+            // A gradient stays a gradient: neighbours in a column differ by little more than the source's slope.
             for x in 0..tw as usize {
                 for y in 1..th as usize {
                     let (a, b) = (whole[(y - 1) * tw as usize + x], whole[y * tw as usize + x]);

@@ -1,4 +1,4 @@
-//! Decoded rows become sRGB: ICC profiles are applied, CMYK and grey files end as RGB.
+//! Converts decoded rows to sRGB: ICC profiles are applied, CMYK and grey files become RGB.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ pub struct ToSrgb {
     from: Layout,
     to: Layout,
     transform: Option<Arc<dyn TransformExecutor<u8> + Send + Sync>>,
-    inks: Option<Inks>,
-    /// Grey samples by a curve of their own; grey may be stored as three equal channels, beside alpha.
+    cmyk: Option<CmykConverter>,
+    /// The curve of a grey profile; grey may be stored as three equal channels, with alpha.
     curve: Option<Box<[u8; 256]>>,
     buffer: Vec<u8>,
 }
@@ -32,10 +32,10 @@ impl fmt::Debug for ToSrgb {
 
 impl ToSrgb {
     /// A converter for rows of `layout` in `colour`. A profile that cannot be read, or does not fit the
-    /// layout, is ignored: such files are shown as sRGB everywhere.
+    /// layout, is ignored: other programs show such files as sRGB too.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for planar rows, which have no interleaved form here.
+    /// [`Error::Unsupported`] for planar rows.
     pub fn new(colour: &Colour, layout: Layout) -> Result<Self, Error> {
         let to = Self::yields(layout)?;
         let profile = match colour {
@@ -45,7 +45,7 @@ impl ToSrgb {
         };
         let space = profile.as_ref().map(|p| p.color_space);
         let mut result =
-            Self { from: layout, to, transform: None, inks: None, curve: None, buffer: Vec::new() };
+            Self { from: layout, to, transform: None, cmyk: None, curve: None, buffer: Vec::new() };
         if let Colour::Icc(icc) = colour
             && layout != Layout::Cmyk
         {
@@ -56,7 +56,7 @@ impl ToSrgb {
         }
         let Some(profile) = profile else { return Ok(result) };
         if layout == Layout::Cmyk && space == Some(DataColorSpace::Cmyk) {
-            result.inks = Inks::new(&profile);
+            result.cmyk = CmykConverter::new(&profile);
             return Ok(result);
         }
         let srgb = ColorProfile::new_srgb();
@@ -73,7 +73,7 @@ impl ToSrgb {
         Ok(result)
     }
 
-    /// What rows of `layout` become.
+    /// The layout that rows of `layout` are converted to.
     ///
     /// # Errors
     /// As [`ToSrgb::new`].
@@ -86,7 +86,7 @@ impl ToSrgb {
         }
     }
 
-    /// What [`ToSrgb::rows`] yields.
+    /// The layout of the rows that [`ToSrgb::rows`] returns.
     #[must_use]
     pub fn layout(&self) -> Layout {
         self.to
@@ -109,9 +109,9 @@ impl ToSrgb {
         }
         let pixels = data.len() / self.from.channels(0);
         self.buffer.resize(pixels * self.to.channels(0), 0);
-        let done = match (&self.transform, &mut self.inks) {
+        let done = match (&self.transform, &mut self.cmyk) {
             (Some(transform), _) => transform.transform(data, &mut self.buffer).is_ok(),
-            (None, Some(inks)) => inks.rows(data, &mut self.buffer),
+            (None, Some(cmyk)) => cmyk.rows(data, &mut self.buffer),
             (None, None) => false,
         };
         if !done {
@@ -125,7 +125,7 @@ impl ToSrgb {
     }
 }
 
-/// Without a profile: each ink takes away its share, black takes from all.
+/// Without a profile: each ink subtracts from its complementary colour, black from all three.
 fn naive_cmyk(cmyk: &[u8], rgb: &mut [u8]) {
     for (p, t) in cmyk.chunks_exact(4).zip(rgb.chunks_exact_mut(3)) {
         for i in 0..3 {
@@ -135,23 +135,23 @@ fn naive_cmyk(cmyk: &[u8], rgb: &mut [u8]) {
     }
 }
 
-/// CMYK by a profile, with black point compensation: the darkest that the inks can print becomes black, and all else
-/// is scaled with it in linear light (Adobe's "Black Point Compensation", 2006; Little CMS does the same for the perceptual
-/// intent). In 16 bits, since it spreads the shadows.
-struct Inks {
+/// CMYK with a profile and black point compensation: the darkest printable colour becomes black, and the others
+/// are scaled with it in linear light (Adobe's "Black Point Compensation", 2006; Little CMS does the same for the perceptual
+/// intent). In 16 bits, because the shadows are stretched.
+struct CmykConverter {
     transform: Arc<dyn TransformExecutor<u16> + Send + Sync>,
-    /// From 16 bits before to 8 bits after.
+    /// From 16 bits before compensation to 8 bits after.
     compensated: Box<[u8]>,
-    inks: Vec<u16>,
+    cmyk: Vec<u16>,
     colours: Vec<u16>,
 }
 
-/// A black point lighter than this (L* = 50) is taken for this: such a profile does not tell of ink on paper.
+/// The lightest black point (L* = 50). A profile with a lighter one does not describe ink on paper.
 const LIGHTEST_BLACK: f64 = 0.184_19;
 
-impl Inks {
+impl CmykConverter {
     fn new(profile: &ColorProfile) -> Option<Self> {
-        // moxcms calls four-channel samples RGBA whatever they mean.
+        // moxcms uses RGBA for all samples of four channels.
         let srgb = ColorProfile::new_srgb();
         let options = TransformOptions::default();
         let transform =
@@ -164,15 +164,15 @@ impl Inks {
             let light = (linear(f64::from(v) / 65535.0) - black) / (1.0 - black);
             (encoded(light.clamp(0.0, 1.0)) * 255.0).round() as u8
         });
-        Some(Self { transform, compensated: compensated.collect(), inks: Vec::new(), colours: Vec::new() })
+        Some(Self { transform, compensated: compensated.collect(), cmyk: Vec::new(), colours: Vec::new() })
     }
 
     /// Converts whole pixels of C M Y K, 255 = full ink, to R G B.
     fn rows(&mut self, cmyk: &[u8], rgb: &mut [u8]) -> bool {
-        self.inks.clear();
-        self.inks.extend(cmyk.iter().map(|v| u16::from(*v) * 257));
+        self.cmyk.clear();
+        self.cmyk.extend(cmyk.iter().map(|v| u16::from(*v) * 257));
         self.colours.resize(rgb.len(), 0);
-        let done = self.transform.transform(&self.inks, &mut self.colours).is_ok();
+        let done = self.transform.transform(&self.cmyk, &mut self.colours).is_ok();
         for (to, from) in rgb.iter_mut().zip(&self.colours) {
             *to = self.compensated[usize::from(*from)];
         }
@@ -180,7 +180,7 @@ impl Inks {
     }
 }
 
-/// Light for a sample of an HDR curve, both 0–1, where 1 is [`HDR_WHITE_NITS`]: what is brighter is white. `None` for
+/// The luminance of a sample of an HDR curve, both 0–1, where 1 is [`HDR_WHITE_NITS`] and brighter. `None` for
 /// other curves.
 fn hdr_light(transfer: u8, sample: f64) -> Option<f64> {
     let nits = match transfer {
@@ -194,7 +194,7 @@ fn hdr_light(transfer: u8, sample: f64) -> Option<f64> {
             let v = sample.powf(1.0 / M2);
             10_000.0 * ((v - C1).max(0.0) / (C2 - C3 * v)).powf(1.0 / M1)
         }
-        // ITU-R BT.2100 HLG on a display of 1000 nits, whose gamma of 1.2 is taken for each channel by itself.
+        // ITU-R BT.2100 HLG on a display of 1000 nits, whose gamma of 1.2 is applied to each channel separately.
         18 => {
             const A: f64 = 0.178_832_77;
             const B: f64 = 0.284_668_92;
@@ -208,7 +208,7 @@ fn hdr_light(transfer: u8, sample: f64) -> Option<f64> {
     Some((nits / HDR_WHITE_NITS).clamp(0.0, 1.0))
 }
 
-/// A profile of these primaries with a HDR curve that ends at white.
+/// A profile of these primaries with an HDR curve that ends at white.
 fn hdr(color_primaries: CicpColorPrimaries, transfer: u8) -> Option<ColorProfile> {
     hdr_light(transfer, 0.0)?;
     let mut profile = ColorProfile::new_from_cicp(CicpProfile {
@@ -219,7 +219,7 @@ fn hdr(color_primaries: CicpColorPrimaries, transfer: u8) -> Option<ColorProfile
     });
     let sample = |i: u32| hdr_light(transfer, f64::from(i) / 4095.0).unwrap_or(0.0);
     let curve: Vec<u16> = (0..4096).map(|i| (sample(i) * 65535.0).round() as u16).collect();
-    // What stands in the curves counts, not the code points that the profile was made from.
+    // The curves count, not the code points that the profile was made from.
     profile.cicp = None;
     for channel in [&mut profile.red_trc, &mut profile.green_trc, &mut profile.blue_trc] {
         *channel = Some(ToneReprCurve::Lut(curve.clone()));
@@ -247,9 +247,9 @@ mod tests {
 
     use super::{ToSrgb, hdr_light};
 
-    /// A CMYK profile by the smallest table that there is (ICC.1:2022 §10.11, `mft1`): paper is L* = 100, any ink at its most
-    /// takes 20 away, and all together leave L* = 20.
-    fn inks() -> Vec<u8> {
+    /// A CMYK profile with the smallest possible table (ICC.1:2022 §10.11, `mft1`): paper is L* = 100, each full ink
+    /// subtracts 20, and all inks together give L* = 20.
+    fn cmyk_profile() -> Vec<u8> {
         let mut table = b"mft1\0\0\0\0\x04\x03\x02\0".to_vec();
         let unit = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
         table.extend(unit.iter().flat_map(|v: &f64| ((v * 65536.0) as i32).to_be_bytes()));
@@ -277,16 +277,16 @@ mod tests {
         profile
     }
 
-    // URL-128: the darkest print is a dark grey, and was shown as one: black ink looked washed out.
+    // URL-128: the darkest print is dark grey and was shown as such, so that black ink looked washed out.
     #[test]
     fn the_darkest_ink_is_black() {
-        let inks = codecs::Metadata::copy(&inks(), &work::Work::unlimited()).unwrap();
-        let mut to = ToSrgb::new(&Colour::Icc(inks), Layout::Cmyk).unwrap();
+        let cmyk = codecs::Metadata::copy(&cmyk_profile(), &work::Work::unlimited()).unwrap();
+        let mut to = ToSrgb::new(&Colour::Icc(cmyk), Layout::Cmyk).unwrap();
         let mut shown = |ink: [u8; 4]| -> [u8; 3] { to.rows(&ink).try_into().unwrap() };
         let near = |got: [u8; 3], wanted: u8| got.iter().all(|v| v.abs_diff(wanted) <= 2);
         assert!(near(shown([255; 4]), 0), "{:?}", shown([255; 4]));
         assert!(near(shown([0; 4]), 255), "{:?}", shown([0; 4]));
-        // L* = 60 has a luminance of 0.281; less the darkest's 0.0299, of what is left: 0.259, which is 139.
+        // L* = 60 has a luminance of 0.281. Minus the darkest, 0.0299, and scaled to the rest: 0.259, which is 139.
         assert!(near(shown([255, 0, 255, 0]), 139), "{:?}", shown([255, 0, 255, 0]));
     }
 
@@ -295,7 +295,7 @@ mod tests {
         to.rows(&[sample; 3]).try_into().unwrap()
     }
 
-    // Pictures for HDR screens were scaled so that 10,000 nits are white, which left them nearly black. Reference white is 203
+    // HDR images were scaled so that 10,000 nits were white, which made them nearly black. Reference white is 203
     // nits (ITU-R BT.2408): code 148 of 255 in PQ, and 75 % of the signal in HLG.
     #[test]
     fn reference_white_is_white() {
@@ -313,7 +313,7 @@ mod tests {
                 }
             }
         }
-        // A sixth of white is a middle grey.
+        // A sixth of white is middle grey.
         assert!((hdr_light(16, 0.4).unwrap() - 0.16).abs() < 0.01, "{:?}", hdr_light(16, 0.4));
         assert_eq!(hdr_light(13, 0.5), None);
     }

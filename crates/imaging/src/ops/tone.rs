@@ -7,9 +7,9 @@ use work::Work;
 use crate::Error;
 use crate::choices::{COLOUR_ORDER, ColourEffect, GAMMA_BELOW_ONE_LIGHTENS};
 
-/// Samples treated between two looks at the clock.
+/// Samples processed between two checks of the deadline.
 const CHECKED: usize = 1 << 20;
-/// Bits behind the point of a saturated value: 255 · 255 still has room in 31 bits.
+/// Fractional bits of a saturated value: 255 · 255 still fits 31 bits.
 const POINT: u32 = 12;
 
 /// Applies the colour effects in the order of [`COLOUR_ORDER`], in one pass. A grey image stays grey.
@@ -20,8 +20,8 @@ pub(super) fn apply(image: &mut Raster, transform: &Transform, work: &Work) -> R
     colour(image, transform, &COLOUR_ORDER, work)
 }
 
-/// A curve for each value, then saturation as a distance from the luma (Rec. 601 weights), which is
-/// `s · value + (1 − s) · luma`: both from tables of the unbent value. What comes after saturation is another curve.
+/// A curve for each value, then saturation as the distance from the luma (Rec. 601 weights), which is
+/// `s · value + (1 − s) · luma`. Both come from tables over the original value. Effects after saturation form another curve.
 fn colour(
     image: &mut Raster,
     transform: &Transform,
@@ -44,16 +44,16 @@ fn colour(
         match (&tables, n) {
             (Some(tables), 3) => part.chunks_exact_mut(3).for_each(|p| tables.saturate(p)),
             (Some(tables), _) => part.chunks_exact_mut(4).for_each(|p| tables.saturate(p)),
-            (None, _) => bend(part, n, &curve),
+            (None, _) => apply_curve(part, n, &curve),
         }
         if let Some(curve) = &last {
-            bend(part, n, curve);
+            apply_curve(part, n, curve);
         }
     }
     Ok(())
 }
 
-/// The factor of an effect that is a curve; `None` where it is not asked for.
+/// The factor of an effect that is a curve; `None` if it is not requested.
 fn factor(transform: &Transform, effect: ColourEffect) -> Option<f64> {
     match effect {
         ColourEffect::Brightness => transform.brightness,
@@ -80,13 +80,13 @@ fn curve(transform: &Transform, order: &[ColourEffect]) -> [u8; 256] {
     })
 }
 
-/// All channels but alpha.
-fn bend(pixels: &mut [u8], channels: usize, curve: &[u8; 256]) {
-    let bend = |colours: &mut [u8]| colours.iter_mut().for_each(|c| *c = curve[usize::from(*c)]);
-    if channels == 4 { pixels.chunks_exact_mut(4).for_each(|p| bend(&mut p[..3])) } else { bend(pixels) }
+/// Applies a curve to all channels but alpha.
+fn apply_curve(pixels: &mut [u8], channels: usize, curve: &[u8; 256]) {
+    let apply = |colours: &mut [u8]| colours.iter_mut().for_each(|c| *c = curve[usize::from(*c)]);
+    if channels == 4 { pixels.chunks_exact_mut(4).for_each(|p| apply(&mut p[..3])) } else { apply(pixels) }
 }
 
-/// What a value adds to its own channel and, as red, green and blue, to the grey that all channels share.
+/// The contribution of a value to its own channel and, as red, green and blue, to the luma of all channels.
 #[derive(Debug)]
 struct Tables {
     own: [i32; 256],
@@ -123,7 +123,7 @@ mod tests {
     use crate::choices::COLOUR_ORDER;
     use crate::choices::ColourEffect::{Brightness, Contrast, Gamma, Saturation};
 
-    // Every effect alone, one after the other, is what all do together in that order.
+    // All effects together equal the single effects, one after the other, in that order.
     #[test]
     fn effects_are_applied_in_the_given_order() {
         let work = Work::new(Budget::new(1 << 20));
@@ -144,7 +144,7 @@ mod tests {
             let picture = || {
                 let mut image = Raster::new(Layout::Rgba, 16, 16, &work).unwrap();
                 for (i, v) in image.data_mut().iter_mut().enumerate() {
-                    // No value is driven over the edge, where the intermediate results of single effects are cut.
+                    // Values that do not clip in the intermediate results.
                     *v = (90 + i * 7 % 61) as u8;
                 }
                 image
@@ -161,7 +161,7 @@ mod tests {
                 };
                 colour(&mut single, &one, &order, &work).unwrap();
             }
-            // Single effects round every time.
+            // Each single effect rounds.
             for (a, b) in together.data().iter().zip(single.data()) {
                 assert!(a.abs_diff(*b) <= 3, "{order:?}: {a} {b}");
             }

@@ -7,7 +7,7 @@ use work::Work;
 use crate::Error;
 use crate::rect::Area;
 
-/// One of the eight symmetries: first the axes change places (if `transpose`), then each axis may be mirrored.
+/// One of the eight symmetries: a transposition if `transpose`, then a mirror on each axis if set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Turn {
     pub transpose: bool,
@@ -20,7 +20,7 @@ impl Turn {
         Self { transpose, flip_x, flip_y }
     }
 
-    /// What makes stored pixels upright.
+    /// The turn that makes stored pixels upright.
     #[must_use]
     pub const fn from_orientation(orientation: Orientation) -> Self {
         match orientation {
@@ -58,7 +58,7 @@ impl Turn {
     /// This turn, and then `other`.
     #[must_use]
     pub const fn then(self, other: Self) -> Self {
-        // A transposition that follows makes mirrors change their axes.
+        // A later transposition swaps the axes of the mirrors.
         let (x, y) = if other.transpose { (self.flip_y, self.flip_x) } else { (self.flip_x, self.flip_y) };
         Self::new(self.transpose != other.transpose, x != other.flip_x, y != other.flip_y)
     }
@@ -79,7 +79,7 @@ impl Turn {
         self.transpose
     }
 
-    /// Where a rectangle of an image of `size` lies after the turn.
+    /// The position of a rectangle of an image of `size` after the turn.
     #[must_use]
     pub fn map_rect(self, area: Area, size: (f64, f64)) -> Area {
         let (mut a, mut size) = (area, size);
@@ -127,7 +127,7 @@ fn turn_samples<const N: usize>(from: &Plane, turn: Turn, work: &Work) -> Result
     let (source, _) = from.data.as_chunks::<N>();
     let (target, _) = to.data.as_chunks_mut::<N>();
     let (fw, w, h) = (from.width as usize, w as usize, h as usize);
-    // Blocks, so that both sides of a transposition stay in the cache.
+    // In blocks, so that both sides of a transposition fit the cache.
     const BLOCK: usize = 32;
     for by in (0..h).step_by(BLOCK) {
         work.check()?;

@@ -1,4 +1,4 @@
-//! The operator's limits on results (OPS-022): what is above them is made smaller, with a warning.
+//! The operator's limits on results (OPS-022): a larger result is reduced, with a warning.
 
 use recipe::{Extent, Fit, Recipe, Step, Transform, Warnings};
 
@@ -19,7 +19,7 @@ fn bounded((width, height): (u32, u32), limits: &OutputLimits) -> (u32, u32) {
     if k >= 1.0 {
         return (width, height);
     }
-    // What is rounded down never has too many pixels.
+    // Rounded down, so that the area is never too large.
     let side = |full: f64| ((full * k + 1e-9).floor() as u32).max(1);
     (side(w), side(h))
 }
@@ -36,7 +36,7 @@ pub(super) fn shrink(
         if result.is_known || !is_above(result.largest, limits) {
             return false;
         }
-        // A border that is found decides: the box that holds whatever it leaves.
+        // The size depends on a border that is not yet known: a box that fits every possible size.
         recipe.steps.push(resize(Fit::ScaleDown, largest_box(result.largest, limits)));
         return true;
     }
@@ -78,7 +78,7 @@ fn largest_box((width, height): (u32, u32), limits: &OutputLimits) -> (u32, u32)
     (width, u64::from(height).min(by_area).max(1) as u32)
 }
 
-/// How many of `frames` the result has.
+/// The number of frames of the result.
 pub(super) fn frames(frames: u32, limits: &OutputLimits, warnings: &mut Warnings) -> u32 {
     let kept = limits.max_animation_frames.map_or(frames, |most| frames.min(most.max(1)));
     if kept < frames {

@@ -1,41 +1,41 @@
-//! What a plan costs: bytes and CPU time, as sums of what its parts say.
+//! The cost of a plan: bytes and CPU time, summed over its parts.
 
-/// What a whole plan costs. Admission goes by it.
+/// The cost of a whole plan, used by admission.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// An upper estimate of all buffers, decoders and encoders held at once, in bytes; inputs not counted.
+    /// An upper bound of all buffers, decoders and encoders held at once, in bytes, without inputs.
     pub peak_bytes: u64,
-    /// Expected CPU time in nanoseconds on one core of about 3 GHz. Only the ratio between two plans is meant to be right:
-    /// admission corrects it by what jobs took.
+    /// Expected CPU time in nanoseconds on one core of about 3 GHz. Only ratios between plans are meaningful:
+    /// admission corrects the estimate by the time of earlier jobs.
     pub cpu_ns: u64,
 }
 
-/// What a step costs.
+/// The cost of a step.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StepCost {
     /// Bytes of the largest bitmap before, in and after the step.
     pub bitmap_bytes: u64,
-    /// Bytes that a model takes, with what goes in and comes out.
+    /// Bytes of a model run, with its input and output.
     pub model_bytes: u64,
-    /// Bytes that looking for faces takes.
+    /// Bytes of the face detection.
     pub faces_bytes: u64,
     pub cpu_ns: u64,
 }
 
-/// What decoding an image costs.
+/// The cost of decoding an image.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DecodeCost {
-    /// Bytes of the decoder, and of the rows that wait for the resampler.
+    /// Bytes of the decoder, and of the rows buffered for the resampler.
     pub decoder_bytes: u64,
-    /// Bytes of the whole image, where no step makes another of it.
+    /// Bytes of the whole image, if no step transforms it.
     pub bitmap_bytes: u64,
     pub cpu_ns: u64,
 }
 
-/// What making the result costs.
+/// The cost of encoding the result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct EncodeCost {
-    /// Bytes of the encoder and its file, and of the pixels that it takes.
+    /// Bytes of the encoder, its file and its input pixels.
     pub encoder_bytes: u64,
     pub cpu_ns: u64,
 }

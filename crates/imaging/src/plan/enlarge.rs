@@ -9,21 +9,21 @@ use crate::models::EnlargeModel;
 use crate::ops::turn::Turn;
 use crate::rect::{Area, Window};
 
-/// Source pixels around a crop window that an enlarging model sees too.
+/// Source pixels around a crop window that are part of a model's input.
 const CONTEXT: f64 = 8.0;
 
 /// One run of a model before the resize.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EnlargePass {
     pub model: EnlargeModel,
-    /// What is enlarged, in whole pixels of the image before it is turned.
+    /// The enlarged window, in whole pixels of the image before the turn.
     pub window: Window,
-    /// How the enlarged pixels become those of the step.
+    /// The mapping from the enlarged pixels to those of the step.
     pub then: Mapping,
 }
 
 impl EnlargePass {
-    /// The pass that a mapping asks for, if any: `upscale=generate`, a model for it, a side that becomes longer, and an
+    /// The pass for a mapping. It needs `upscale=generate`, a model, a side that becomes longer, and an
     /// enlarged image within the limits.
     pub(crate) fn of(transform: &Transform, map: &Mapping, limits: &Limits) -> Option<Self> {
         let factor = wanted(transform, map)?;
@@ -46,7 +46,7 @@ impl EnlargePass {
     }
 }
 
-/// How many times longer a side becomes by a transform that asks for `upscale=generate`; `None` when none does.
+/// The enlargement factor of a transform with `upscale=generate`; `None` without one, or if no side becomes longer.
 pub(crate) fn wanted(transform: &Transform, map: &Mapping) -> Option<f64> {
     let along = f64::from(map.size.0) / map.area.width;
     let across = f64::from(map.size.1) / map.area.height;
@@ -54,7 +54,7 @@ pub(crate) fn wanted(transform: &Transform, map: &Mapping) -> Option<f64> {
     (transform.upscale == Some(Upscale::Generate) && factor > 1.0 + 1e-6).then_some(factor)
 }
 
-/// The model whose scale is nearest to `factor` as a ratio, so that 3 is nearer to 4 than to 2; of two as near, the
+/// The model whose scale is nearest to `factor` as a ratio, so that 3 is nearer to 4 than to 2. Of two equally near, the
 /// larger.
 fn nearest(models: &[EnlargeModel], factor: f64) -> Option<EnlargeModel> {
     let distance = |m: &EnlargeModel| (f64::from(m.scale) / factor).ln().abs();
@@ -64,7 +64,7 @@ fn nearest(models: &[EnlargeModel], factor: f64) -> Option<EnlargeModel> {
         .copied()
 }
 
-/// Whether there is a model for what a transform asks for, but its result would be above the limits.
+/// Whether a model is available and requested, but its result would be above the limits.
 pub(crate) fn is_beyond(transform: &Transform, g: &Geometry, size: (u32, u32), limits: &Limits) -> bool {
     let map = Mapping::new(g, transform, Turn::default(), size);
     !limits.models.enlarge.is_empty()
@@ -72,7 +72,7 @@ pub(crate) fn is_beyond(transform: &Transform, g: &Geometry, size: (u32, u32), l
         && EnlargePass::of(transform, &map, limits).is_none()
 }
 
-/// Whether pixels decide how small the window is that is scaled.
+/// Whether the size of the scaled window depends on pixels.
 pub(crate) fn zooms(transform: &Transform) -> bool {
     transform.gravity == Some(Gravity::Face) && transform.zoom.is_some_and(|zoom| zoom > 0.0)
 }
@@ -85,8 +85,8 @@ pub(crate) fn needs_bitmap(transform: &Transform, g: &Geometry, size: (u32, u32)
         && (wanted(transform, &map).is_some() || zooms(transform))
 }
 
-/// The largest run of a model that a step can need for an image of at most `size`: the model, and the size of what it
-/// enlarges. Where pixels decide what is trimmed or cropped, all of it may be enlarged.
+/// The largest run of a model that a step can need for an image of at most `size`: the model, and the size of its
+/// input. If the trim or crop depends on pixels, the whole image may be enlarged.
 pub(crate) fn largest_run(
     transform: &Transform,
     g: Option<&Geometry>,
@@ -111,7 +111,7 @@ pub(crate) fn largest_run(
 mod tests {
     use super::{EnlargeModel, nearest};
 
-    // The one pass is at the nearest of the scales that there are.
+    // The single pass uses the nearest available scale.
     #[test]
     fn the_nearest_scale_is_taken() {
         let model = |scale| EnlargeModel { scale, bytes: 1 };

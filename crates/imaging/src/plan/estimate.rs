@@ -9,7 +9,7 @@ use super::geometry;
 use super::image::PlannedImage;
 use super::output::PlannedOutput;
 use super::step::{
-    Next, Placement, PlannedStep, PlannedTransform, Question, Reads, Scaling, border_question,
+    Next, PixelSource, Placement, PlannedStep, PlannedTransform, Question, Scaling, border_question,
 };
 use super::subject;
 use crate::Limits;
@@ -18,7 +18,7 @@ use crate::models::SegmentModel;
 use crate::ops::resample::waiting_rows;
 use crate::ops::{self, effects};
 
-/// Rows that a decoder hands over at once, and their conversion to sRGB.
+/// Rows that a decoder yields at once, and their conversion to sRGB.
 const DECODED_ROWS: u64 = 128;
 
 /// Nanoseconds for each pixel.
@@ -30,23 +30,23 @@ mod rate {
     pub(super) const SEARCHED: u64 = 2;
     pub(super) const DRAWN: u64 = 5;
 }
-/// Nanoseconds that the search for faces and for a subject takes.
+/// Nanoseconds of the search for faces and for a subject.
 const FACES_NS: u64 = 12_000_000;
 const SUBJECT_NS: u64 = 1_500_000;
-/// Nanoseconds for each byte that a run of a model takes: its tensors are read and written many times.
+/// Nanoseconds for each byte of a model run: its tensors are read and written many times.
 const MODEL_NS_PER_BYTE: u64 = 4;
 
-/// What decoding an image costs whose pixels go through `passes`. Without passes nothing is scaled on the way.
+/// The cost of decoding an image for its first step, if it has one.
 pub(super) fn decoding(probe: &Probe, first: Option<&PlannedTransform>) -> DecodeCost {
     let spec = DecodeSpec { scale: 1, planar: false };
     let waiting = first.map_or(0, |step| {
         let waits = |s: &Scaling| waiting_rows(s.mapping.area.height, s.mapping.size.1, probe.height);
         scalings(&step.next).iter().map(waits).max().unwrap_or(0)
     });
-    // A group of rows is handed over whatever becomes of it.
+    // A decoder yields a group of rows, whatever they are used for.
     let rows = u64::from(waiting) + DECODED_ROWS;
     let decoder = codec_for(probe.format).map_or(0, |c| c.decode_bytes(probe, spec));
-    // With faces to be looked for, the file is decoded once more.
+    // The face detection decodes the file once more.
     let thumbnail = first.is_some_and(|step| matches!(step.next, Next::Ask(Question::Faces { .. })));
     let runs = 1 + u64::from(thumbnail);
     let scale = first.and_then(|step| scalings(&step.next).last().map(|s| s.decode_scale)).unwrap_or(1);
@@ -66,20 +66,20 @@ fn scalings(next: &Next) -> Vec<Scaling> {
     }
 }
 
-/// Nanoseconds that decoding takes.
+/// Nanoseconds of decoding.
 fn decode_ns(probe: &Probe, spec: DecodeSpec) -> u64 {
     let pixels = u64::from(probe.width) * u64::from(probe.height);
     let per_pixel = codec_for(probe.format).map_or(0, |c| c.decode_pixel_ns(spec));
     pixels * per_pixel + probe.file_size * 4
 }
 
-/// Nanoseconds that encoding takes.
+/// Nanoseconds of encoding.
 fn encode_ns(format: Format, spec: &EncodeSpec, (width, height): (u32, u32)) -> u64 {
     let per_pixel = codec_for(format).map_or(0, |c| c.encode_pixel_ns(spec));
     u64::from(width) * u64::from(height) * per_pixel
 }
 
-/// What a transform costs. `before` is at most the size of the image, `result` at most that of the result.
+/// The cost of a transform. `before` is the largest size of the image, `result` the largest size of the result.
 pub(super) fn transform(
     options: &Transform,
     step: &PlannedTransform,
@@ -92,7 +92,7 @@ pub(super) fn transform(
     let rgba = |size: (u32, u32)| Layout::Rgba.bytes(size.0, size.1);
     let result = rgba(step.largest).min(limits.max_pixels * 4);
     let mut bitmap_bytes = result;
-    if step.reads == Reads::Bitmap {
+    if step.source == PixelSource::Bitmap {
         bitmap_bytes = bitmap_bytes.max(rgba(before));
     }
     let (source, target) = (rgba(before) / 4, result / 4);
@@ -133,7 +133,7 @@ fn moves_window(options: &Transform) -> bool {
     matches!(options.gravity, Some(Gravity::Auto | Gravity::Entropy))
 }
 
-/// What a draw costs on a base of at most `base`.
+/// The cost of a draw on a base of at most `base`.
 pub(super) fn draw(base: (u32, u32), overlay: (u32, u32), tiled: bool) -> StepCost {
     let area = |size: (u32, u32)| u64::from(size.0) * u64::from(size.1);
     let painted = if tiled { area(base) } else { area(base).min(area(overlay)) };
@@ -141,11 +141,11 @@ pub(super) fn draw(base: (u32, u32), overlay: (u32, u32), tiled: bool) -> StepCo
     StepCost { bitmap_bytes, cpu_ns: painted * rate::DRAWN, ..StepCost::default() }
 }
 
-/// What encoding a bitmap of at most `size` costs.
+/// The cost of encoding a bitmap of at most `size`.
 pub(super) fn encoding(output: &PlannedOutput, size: (u32, u32), max_pixels: u64) -> EncodeCost {
     let layout = Layout::Rgba;
     let size = (size.0.max(1), size.1.max(1));
-    // Where pixels decide the size, its area is bounded by the limit.
+    // If the size depends on pixels, its area is bounded by the limit.
     let size = (size.0, size.1.min((max_pixels / u64::from(size.0)).clamp(1, u64::from(u32::MAX)) as u32));
     let format = output.format.unwrap_or(Format::Png);
     let spec = output.encode_spec(format, size);
@@ -159,7 +159,7 @@ pub(super) fn encoding(output: &PlannedOutput, size: (u32, u32), max_pixels: u64
     }
 }
 
-/// What the rows that go straight into an encoder cost: the encoder, its file, and the rows and bitmaps on the way.
+/// The cost of encoding on the rows path: the encoder, its file, and the rows and bitmaps in between.
 pub(super) fn streaming(format: Format, spec: &EncodeSpec, image: ImageSpec, bitmaps: u64) -> EncodeCost {
     // The file grows by doubling, and is seldom larger than its pixels in planes.
     let file = Layout::Rgb.bytes(image.width.max(1), image.height.max(1)) / 2;
@@ -170,17 +170,17 @@ pub(super) fn streaming(format: Format, spec: &EncodeSpec, image: ImageSpec, bit
     }
 }
 
-/// Bytes that a description with a mask of `size` holds beside what the mask was made of.
+/// Bytes of a description with a mask of `size`, without the pixels that the mask was made from.
 pub(super) fn mask_text_bytes(size: (u32, u32)) -> u64 {
     let area = u64::from(size.0) * u64::from(size.1);
     let spec = EncodeSpec::default();
     let image = ImageSpec { layout: Layout::Gray, width: size.0, height: size.1 };
     let encoding = codec_for(Format::Png).map_or(0, |c| c.encode_bytes(image, &spec));
-    // A PNG may be a little larger than its pixels, its text is a third larger, and is copied once.
+    // A PNG may be slightly larger than its pixels; its base64 text is a third larger and is copied once.
     encoding + area + (area + area / 16 + 4096) * 8 / 3
 }
 
-/// The sum for a plan that streams rows of image 0.
+/// The cost of a plan on the rows path.
 pub(super) fn sum_of_rows(image: &PlannedImage, step: &PlannedTransform, encode: EncodeCost) -> Cost {
     Cost {
         peak_bytes: image.cost.decoder_bytes + encode.encoder_bytes + step.cost.faces_bytes,
@@ -188,7 +188,7 @@ pub(super) fn sum_of_rows(image: &PlannedImage, step: &PlannedTransform, encode:
     }
 }
 
-/// The sum for a plan that makes bitmaps; of an animation, for all its frames.
+/// The cost of a plan on the bitmap path; for an animation, of all frames.
 pub(super) fn sum_of_bitmaps(
     images: &[PlannedImage],
     steps: &[PlannedStep],

@@ -1,14 +1,14 @@
-//! `gravity=face` and `zoom`: the crop window that holds the faces of a picture.
+//! `gravity=face` and `zoom`: the crop window that contains the faces of an image.
 //!
-//! The faces are looked for on a thumbnail, before the crop. A picture without a face is cropped at its centre, and every byte
-//! is the same as with `gravity=center`.
+//! Faces are detected on a thumbnail, before the crop. An image without a face is cropped at its centre: its result is the
+//! same as with `gravity=center`, byte for byte.
 
 use recipe::{Fit, Gravity, Transform};
 
 use super::geometry::Geometry;
 use crate::rect::Area;
 
-/// Whether the transform has to know where the faces are. `turned` is the size of what is cropped, upright.
+/// Whether the transform depends on the faces. `turned` is the upright size of the image before the crop.
 pub(crate) fn needed(transform: &Transform, g: &Geometry, turned: (u32, u32)) -> bool {
     let sized = transform.width.is_some() && transform.height.is_some();
     let cuts = |full: u32, part: f64| part < f64::from(full) - 0.5;
@@ -16,22 +16,22 @@ pub(crate) fn needed(transform: &Transform, g: &Geometry, turned: (u32, u32)) ->
     let zooms = transform.zoom.is_some_and(|zoom| zoom > 0.0);
     let may_zoom = match transform.fit {
         Some(Fit::Cover | Fit::AspectCrop) => true,
-        // A picture that is smaller than what is asked for is not cropped at all.
+        // An image smaller than the requested size is not cropped.
         Some(Fit::Crop) => g.scaled != turned,
         _ => return false,
     };
     transform.gravity == Some(Gravity::Face) && sized && (crops || zooms && may_zoom)
 }
 
-/// Size of the thumbnail of a picture.
+/// Size of the thumbnail of an image.
 pub(crate) fn thumbnail(turned: (u32, u32)) -> (u32, u32) {
     let k = (f64::from(faces::LONGEST) / f64::from(turned.0.max(turned.1))).min(1.0);
     let side = |full: u32| ((f64::from(full) * k).round() as u32).max(1);
     (side(turned.0), side(turned.1))
 }
 
-/// `g` with its window where the faces are. `part` is the smallest box around all faces, in parts of width and height.
-pub(crate) fn aimed(g: Geometry, transform: &Transform, turned: (u32, u32), part: Area) -> Geometry {
+/// `g` with its window around the faces. `part` is the smallest box around all faces, as fractions of width and height.
+pub(crate) fn with_faces(g: Geometry, transform: &Transform, turned: (u32, u32), part: Area) -> Geometry {
     let (w, h) = (f64::from(turned.0), f64::from(turned.1));
     let faces = Area { x: part.x * w, y: part.y * h, width: part.width * w, height: part.height * h };
     let zoom = transform.zoom.unwrap_or(0.0);
@@ -39,9 +39,9 @@ pub(crate) fn aimed(g: Geometry, transform: &Transform, turned: (u32, u32), part
     Geometry { area: on_pixels(area, g.scaled, (w, h)), ..g }
 }
 
-/// The window around `faces` inside a picture of size `full`: at `zoom` 0 as large as `largest`, at 1 the smallest of the
-/// same ratio that holds the faces (or `largest`, if that is too small for them), and between them in proportion.
-/// Its middle is that of the faces, as far as it can be without leaving the picture.
+/// The window around `faces` inside an image of size `full`. `zoom` interpolates its size from `largest` (0) to the smallest
+/// of the same ratio that contains the faces (1), or `largest` if that is too small for them. It is centred on the faces,
+/// but does not leave the image.
 fn window(full: (f64, f64), largest: (f64, f64), faces: Area, zoom: f64) -> Area {
     let closest = (faces.width / largest.0).max(faces.height / largest.1).min(1.0);
     let k = 1.0 + (closest - 1.0) * zoom.clamp(0.0, 1.0);
@@ -57,7 +57,7 @@ fn window(full: (f64, f64), largest: (f64, f64), faces: Area, zoom: f64) -> Area
     }
 }
 
-/// The window begins on a pixel of what it is scaled to, as every crop does: without scaling no pixel changes.
+/// The window begins on a whole pixel of the scaled image, as every crop does, so that without scaling no pixel changes.
 fn on_pixels(area: Area, scaled: (u32, u32), full: (f64, f64)) -> Area {
     let at = |at: f64, length: f64, scaled: u32, full: f64| {
         let k = f64::from(scaled) / length;
@@ -81,7 +81,7 @@ mod tests {
     }
 
     proptest! {
-        /// The window stays inside, keeps its ratio, holds the faces if it can, and is inside that of a lesser zoom.
+        /// The window stays inside the image, keeps its ratio, contains the faces if it can, and lies inside that of a smaller zoom.
         #[test]
         fn more_zoom_is_a_smaller_window_inside_the_larger(
             fw in 1.0f64..4000.0, fh in 1.0f64..4000.0, ratio in 0.1f64..10.0,

@@ -6,11 +6,11 @@ use recipe::{Extent, Fit, Gravity, GravityMode, Length, Rotate, Side, Transform,
 use crate::rect::{Area, Pad, Window};
 use crate::{Error, Limits};
 
-/// What a transform does to an image's size. `window` is measured on the image as it is; the turn
-/// (flip, then rotation) comes next; everything after is measured on the turned window.
+/// Sizes and windows of a transform. `window` is measured on the image before the turn
+/// (flip, then rotation); everything else is measured on the turned window.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Geometry {
-    /// What trimming leaves.
+    /// The window that trimming keeps.
     pub window: Window,
     /// The part of the turned window that is scaled to `scaled`.
     pub area: Area,
@@ -25,7 +25,7 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// The same transform that scales all of the turned window to `size`, without padding.
+    /// The same transform, but it scales the whole turned window to `size`, without padding.
     #[must_use]
     pub(crate) fn of_all(self, turned: (u32, u32), size: (u32, u32)) -> Self {
         Self { area: Area::whole(turned), scaled: size, size, pad: None, ..self }
@@ -38,8 +38,8 @@ impl Geometry {
     }
 }
 
-/// Computes what `transform` does to an image of `width` × `height`; `base` is the size that
-/// [`Extent::OfBase`] is a fraction of. A border to be found is taken to be absent.
+/// Computes the geometry of `transform` for an image of `width` × `height`; `base` is the size that
+/// [`Extent::OfBase`] is a fraction of. A border that `trim=border` would find is ignored.
 ///
 /// # Errors
 /// [`Error::Empty`] when trimming leaves nothing, [`Error::Enlarged`] and [`Error::TooLarge`] by the limits.
@@ -57,7 +57,7 @@ pub fn resolve(
     resolve_in(window, transform, base, limits)
 }
 
-/// Computes the same once it is known what trimming leaves: after a border was found.
+/// Computes the same with a known trim window, after a border was found.
 ///
 /// # Errors
 /// [`Error::Enlarged`] and [`Error::TooLarge`] by the limits.
@@ -77,8 +77,8 @@ pub(super) fn resolve_in(
     Ok(Geometry { window, bordered, ..fitted })
 }
 
-/// The largest size that `transform` can give for any image of at most `size`, whatever is trimmed. Used for costs where
-/// the size depends on pixels; [`resolve_in`] still refuses what is above a limit.
+/// The largest size that `transform` can give for any image of at most `size` and any trim. Used for costs where
+/// the size depends on pixels; [`resolve_in`] still checks the limits.
 #[must_use]
 pub(crate) fn largest(
     transform: &Transform,
@@ -96,7 +96,7 @@ pub(crate) fn largest(
         ((w, h), Fit::ScaleDown | Fit::Crop | Fit::AspectCrop) => {
             (w.unwrap_or(width).min(width), h.unwrap_or(height).min(height))
         }
-        // A narrow strip that is as wide as asked for is as high as is allowed.
+        // A narrow strip scaled to the requested width may reach the height limit.
         ((w, h), Fit::ScaleUp) => (w.map_or(most, |w| w.max(width)), h.map_or(most, |h| h.max(height))),
         ((w, h), _) => (w.unwrap_or(most), h.unwrap_or(most)),
     };
@@ -121,7 +121,7 @@ pub(crate) fn turned(transform: &Transform, (width, height): (u32, u32)) -> (u32
     if swaps { (height, width) } else { (width, height) }
 }
 
-/// The asked dimensions in pixels.
+/// The requested dimensions in pixels.
 fn target(transform: &Transform, base: (u32, u32)) -> (Option<u32>, Option<u32>) {
     let dpr = transform.dpr.unwrap_or(1.0);
     let pixels = |extent: Option<Extent>, base: u32| {
@@ -173,7 +173,7 @@ fn fit(transform: &Transform, source: (u32, u32), target: (Option<u32>, Option<u
         (None, None) => return plain(source),
         (Some(w), Some(h)) => (w, h),
         (w, h) => {
-            // One dimension: plain proportional scaling; the given dimension is met exactly.
+            // One dimension: proportional scaling; the given dimension is exact.
             let s = w.map_or_else(|| f64::from(h.unwrap_or(1)) / sh, |w| f64::from(w) / sw);
             let s = match fit {
                 Fit::ScaleDown | Fit::Crop | Fit::AspectCrop => s.min(1.0),
@@ -187,7 +187,7 @@ fn fit(transform: &Transform, source: (u32, u32), target: (Option<u32>, Option<u
     let inside = (tw / sw).min(th / sh);
     let outside = (tw / sw).max(th / sh);
     let gravity = transform.gravity.unwrap_or(Gravity::Center);
-    // Scaled to whole pixels first, then cropped between pixels: without scaling the pixels stay unchanged.
+    // Scaled to whole pixels first, then cropped at pixel boundaries, so that without scaling no pixel changes.
     let cropped = |full: (u32, u32), size: (u32, u32)| {
         let full = (full.0.max(size.0), full.1.max(size.1));
         let (fw, fh) = (f64::from(full.0), f64::from(full.1));
@@ -213,7 +213,7 @@ fn fit(transform: &Transform, source: (u32, u32), target: (Option<u32>, Option<u
             let size = if outside <= 1.0 {
                 (w, h)
             } else {
-                // The largest window of the asked ratio inside the image, nothing enlarged.
+                // The largest window of the requested ratio inside the image, without enlargement.
                 let k = (sw / tw).min(sh / th);
                 (round(tw * k), round(th * k))
             };
@@ -240,7 +240,7 @@ fn place(gravity: Gravity, full: (f64, f64), crop: (f64, f64)) -> (f64, f64) {
         Gravity::Point { x, y, mode: GravityMode::BoxCenter } => {
             ((x * full.0 - crop.0 / 2.0).clamp(0.0, fx), (y * full.1 - crop.1 / 2.0).clamp(0.0, fy))
         }
-        // The last three move the window once the pixels have been looked at.
+        // The last three move the window when their question has been answered.
         Gravity::Center | Gravity::Auto | Gravity::Face | Gravity::Entropy => (fx / 2.0, fy / 2.0),
     }
 }

@@ -1,4 +1,4 @@
-//! The planned images: where the pixels of each numbered image come from.
+//! The planned images: the source of the pixels of each numbered image.
 
 use std::sync::Arc;
 
@@ -11,20 +11,20 @@ use super::step::PlannedTransform;
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlannedImage {
     pub source: ImageSource,
-    /// How a file is decoded that is needed as a bitmap before its first step, or has none.
+    /// How a file is decoded that is needed as a bitmap before its first step, or that has no step.
     pub load: Option<PlannedTransform>,
     pub cost: DecodeCost,
 }
 
-/// Where the pixels of an image come from.
+/// The source of the pixels of an image.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ImageSource {
-    /// Nothing needs the image.
+    /// The image is not needed.
     Unused,
     /// A file with this header.
     File(Arc<Probe>),
     /// The frames of an animated file with this header, one after the other.
     Frames(Arc<Probe>),
-    /// A text that takes this much room.
+    /// A text of this size.
     Text { width: u32, height: u32 },
 }

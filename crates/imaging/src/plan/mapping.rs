@@ -1,4 +1,4 @@
-//! How stored pixels become scaled ones.
+//! The mapping from stored pixels to scaled pixels.
 
 use codecs::{Codec, Probe, codec_for};
 use recipe::Transform;
@@ -11,19 +11,19 @@ use crate::rect::{Area, Window};
 /// From the pixels of a file or a bitmap to those of a step, before padding.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Mapping {
-    /// What the resampler may read, in stored pixels.
+    /// The part that the resampler may read, in stored pixels.
     pub bounds: Area,
-    /// What is scaled to `size`, in stored pixels.
+    /// The part that is scaled to `size`, in stored pixels.
     pub area: Area,
     /// Size after scaling, before the turn.
     pub size: (u32, u32),
-    /// What is done to the scaled pixels.
+    /// The turn of the scaled pixels.
     pub turn: Turn,
 }
 
 impl Mapping {
-    /// Maps everything back to stored coordinates, so that the turn is done on the small result. `upright` is the turn
-    /// that makes the stored pixels upright, `oriented` their size then.
+    /// Maps the geometry back to stored coordinates, so that the turn is done on the small result. `upright` is the turn
+    /// that makes the stored pixels upright, `oriented` their upright size.
     pub(crate) fn new(g: &Geometry, transform: &Transform, upright: Turn, oriented: (u32, u32)) -> Self {
         let own = own_turn(transform);
         let window = Area::from(g.window);
@@ -52,12 +52,12 @@ impl Mapping {
         if self.turn.swaps_axes() { (self.size.1, self.size.0) } else { self.size }
     }
 
-    /// Whether nothing is cut and nothing scaled of a bitmap of size `from`.
+    /// Whether a bitmap of size `from` is neither cropped nor scaled.
     pub(crate) fn takes_all_of(&self, from: (u32, u32)) -> bool {
         self.area == Area::whole(from) && self.size == from
     }
 
-    /// What may be read, in whole pixels.
+    /// The readable part in whole pixels.
     pub(crate) fn window(&self) -> Window {
         let a = self.bounds;
         Window { x: a.x as u32, y: a.y as u32, width: a.width as u32, height: a.height as u32 }
@@ -84,9 +84,9 @@ fn own_turn(transform: &Transform) -> Turn {
     transform.flip.map_or(Turn::default(), Turn::from_flip).then(Turn::from_rotate(transform.rotate))
 }
 
-/// The decode scale that leaves the pixels that the mapping needs, and a margin for the resampler.
+/// The decode scale that keeps the pixels that the mapping needs, and a margin for the resampler.
 pub(crate) fn decode_scale(probe: &Probe, map: &Mapping) -> u32 {
-    // A trimmed window has to start on whole pixels, which a coarser grid does not have.
+    // A trimmed window starts on whole pixels, which a coarser grid may not have.
     let whole = map.bounds == Area::whole((probe.width, probe.height));
     if !whole || !codec_for(probe.format).is_some_and(Codec::scales) {
         return 1;
@@ -101,8 +101,8 @@ pub(crate) fn decode_scale(probe: &Probe, map: &Mapping) -> u32 {
         .unwrap_or(1)
 }
 
-/// Decoded pixels for each stored one. A scaled image is rounded up to whole pixels, the last of which may lie partly
-/// outside: stretching the picture to them would move it by up to a pixel.
+/// Decoded pixels for each stored pixel. The size of a scaled image is rounded up, so that its last pixel may lie partly
+/// outside; a ratio of the two sizes would shift the image by up to a pixel.
 pub(crate) fn decoded_scale(scale: u32) -> f64 {
     1.0 / f64::from(scale)
 }

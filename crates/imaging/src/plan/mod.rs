@@ -2,6 +2,7 @@
 
 mod bound;
 mod cost;
+mod display;
 mod enlarge;
 mod estimate;
 mod faces;
@@ -14,7 +15,6 @@ mod rows;
 mod sizes;
 mod step;
 mod subject;
-mod text;
 mod types;
 
 pub use crate::analysis::subject::SubjectMeasure;
@@ -30,6 +30,7 @@ pub use planner::plan;
 pub use rows::RowPipeline;
 pub(crate) use step::border_question;
 pub use step::{
-    Answers, Crop, Next, Placement, PlannedDraw, PlannedStep, PlannedTransform, Question, Reads, Scaling,
+    Answers, Crop, Next, PixelSource, Placement, PlannedDraw, PlannedStep, PlannedTransform, Question,
+    Scaling,
 };
 pub use types::{Path, Plan, PlanKind, PlannedDescription};

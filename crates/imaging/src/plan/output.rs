@@ -1,4 +1,4 @@
-//! Which format the result has, and how it is encoded.
+//! The format of the result, and the settings of its encoder.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use recipe::{Color, Composite, FormatChoice, Metadata, Output, Quality, Recipe, 
 use crate::choices::{self, WordQuality};
 use crate::{Error, Limits};
 
-/// What the result becomes.
+/// The planned result.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlannedOutput {
     /// Expected width and height of the result.
@@ -20,7 +20,7 @@ pub struct PlannedOutput {
     pub encoding: Encoding,
     /// Painted under transparency.
     pub background: Option<Color>,
-    /// Whether every pixel stays as it is in the source.
+    /// Whether every pixel equals that of the source.
     pub unchanged: bool,
 }
 
@@ -33,7 +33,7 @@ pub struct Encoding {
     pub(crate) metadata: Metadata,
     /// The header whose EXIF is kept or dropped.
     pub(crate) source: Arc<Probe>,
-    /// Where opacity decides, opaque pixels become PNG too.
+    /// Where opacity decides, also opaque pixels become PNG.
     pub(crate) prefers_png: bool,
 }
 
@@ -63,7 +63,7 @@ impl PlannedOutput {
             fast,
             jpeg: if baseline { JpegMode::Baseline } else { JpegMode::Progressive },
             palette: format == Format::Png && quality.is_some() && number < 100,
-            // Without loss: a source with a palette keeps it where its pixels still fit one.
+            // Lossless: a source with a palette keeps a palette if its pixels still fit one.
             palette_if_exact: format == Format::Png && self.encoding.source.palette,
             palette_bound: self.palette_bound(),
             subsampling: Subsampling::S420,
@@ -71,20 +71,20 @@ impl PlannedOutput {
         }
     }
 
-    /// A PNG made of a PNG with a palette gives up colours before it becomes much larger than its source.
+    /// The size limit of a PNG from a source with a palette, relative to its source.
     fn palette_bound(&self) -> Option<PaletteBound> {
         let source = &self.encoding.source;
         let colours = usize::from(source.palette_entries?);
         Some(PaletteBound { bytes: source.file_size.saturating_mul(choices::MOST_PALETTE_GROWTH), colours })
     }
 
-    /// The format of pixels that are opaque or not, where nothing else decides.
+    /// The format by opacity, if no format is planned.
     #[must_use]
     pub(crate) fn format_of(&self, opaque: bool) -> Format {
         self.format.unwrap_or(if self.encoding.prefers_png || !opaque { Format::Png } else { Format::Jpeg })
     }
 
-    /// How long a frame is shown that its file shows for `delay_ms`.
+    /// The delay in the result of a frame whose delay in the file is `delay_ms`.
     #[must_use]
     pub(crate) fn delay_ms(&self, delay_ms: u32) -> u32 {
         let converts = self.encoding.source.format == Format::Gif && self.format != Some(Format::Gif);
@@ -94,10 +94,10 @@ impl PlannedOutput {
         delay_ms
     }
 
-    /// Whether a picture of which nothing visible changes may stay the file that it was in `format`, without its metadata,
-    /// where that is smaller.
+    /// Whether the coded pixels of the source may be sent instead of a result in `format`, because nothing visible changes.
+    /// Used if that is smaller.
     #[must_use]
-    pub(crate) fn may_stay(&self, format: Format) -> bool {
+    pub(crate) fn may_keep_source(&self, format: Format) -> bool {
         let source = &self.encoding.source;
         let sequential = self.encoding.choice == FormatChoice::BaselineJpeg;
         self.unchanged
@@ -113,7 +113,7 @@ impl PlannedOutput {
     }
 }
 
-/// What a quality word is in `format`.
+/// The number of a quality word in `format`.
 fn of_format(word: WordQuality, format: Format) -> u8 {
     match format {
         Format::WebP => word.webp,
@@ -122,7 +122,7 @@ fn of_format(word: WordQuality, format: Format) -> u8 {
     }
 }
 
-/// What decides on the format.
+/// The inputs of the choice of a format.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FormatInput<'a> {
     pub(super) recipe: &'a Recipe,
@@ -136,7 +136,7 @@ pub(super) struct FormatInput<'a> {
 /// The format of the result; `None` = JPEG or PNG by the pixels' opacity, or raw pixels.
 ///
 /// # Errors
-/// [`Error::Option`] where the operator does not allow the format that was asked for.
+/// [`Error::Option`] if the operator does not allow the requested format.
 pub(super) fn output_format(
     input: FormatInput<'_>,
     warnings: &mut Warnings,
@@ -152,7 +152,7 @@ pub(super) fn output_format(
     let mut warn = |text: &str| warnings.push(text);
     let chosen = match output.format {
         FormatChoice::Standard if animated => Some(Format::Gif),
-        // The vendor's emulator keeps AVIF sources AVIF; nothing else contradicts it.
+        // The vendor's emulator keeps AVIF sources AVIF; no other source says otherwise.
         FormatChoice::Standard
             if choices::AVIF_STAYS_AVIF
                 && probe.format == Format::Avif
@@ -192,7 +192,7 @@ pub(super) fn output_format(
         }
         FormatChoice::Avif | FormatChoice::AvifForce => Some(Format::Avif),
         FormatChoice::Gif => Some(Format::Gif),
-        // A bitmap is never made into a drawing: the plan has refused that.
+        // The planner has refused to convert a bitmap to SVG.
         FormatChoice::Json | FormatChoice::Rgb | FormatChoice::Rgba | FormatChoice::Svg => None,
     };
     match chosen {
@@ -206,7 +206,7 @@ fn not_allowed(format: Format, limits: &Limits) -> Error {
     Error::Option(format!("format: {} is not allowed here (allowed: {})", format.name(), allowed.join(", ")))
 }
 
-/// What the choice between JPEG and PNG is, where the service makes it.
+/// The service's choice between JPEG and PNG.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum JpegOrPng {
     Decided(Format),
@@ -242,7 +242,7 @@ fn prefers_png(probe: &Probe) -> bool {
     probe.palette
 }
 
-/// Whether a decoder gives the pixels of a file as every viewer shows them: upright, in sRGB, eight bits.
+/// Whether the decoded pixels of a file are those that viewers show: upright, in sRGB, eight bits.
 pub(super) fn shows_as_stored(probe: &Probe) -> bool {
     let is_srgb = match &probe.colour {
         Colour::Srgb => true,
@@ -252,7 +252,7 @@ pub(super) fn shows_as_stored(probe: &Probe) -> bool {
     is_srgb && probe.orientation == Orientation::Upright && probe.bit_depth <= 8 && !probe.cmyk
 }
 
-/// Whether the result can have pixels that are not opaque, as far as can be told without them.
+/// Whether the result may have pixels that are not opaque, as far as the headers show.
 fn may_be_transparent(recipe: &Recipe, probe: &Probe) -> bool {
     probe.alpha
         || recipe.steps.iter().any(|step| match step {
@@ -268,7 +268,7 @@ fn may_be_transparent(recipe: &Recipe, probe: &Probe) -> bool {
         })
 }
 
-/// The settings that `output` asks for, for a source with the header `probe`.
+/// The settings that `output` requests, for a source with the header `probe`.
 pub(super) fn encoding(output: &Output, probe: &Arc<Probe>) -> Encoding {
     Encoding {
         choice: output.format,

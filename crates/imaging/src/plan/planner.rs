@@ -1,4 +1,4 @@
-//! From a recipe and the headers of its inputs to a plan. Nothing here looks at a pixel.
+//! The planner: from a recipe and the headers of its inputs to a plan, without reading a pixel.
 
 use std::sync::Arc;
 
@@ -15,16 +15,17 @@ use super::output::{self, FormatInput, PlannedOutput};
 use super::rows::RowPipeline;
 use super::sizes::{self, ImageSize, Sizes, StepSizes};
 use super::step::{
-    Answers, Next, PlannedDraw, PlannedStep, PlannedTransform, Question, Reads, border_question, needs_bitmap,
+    Answers, Next, PixelSource, PlannedDraw, PlannedStep, PlannedTransform, Question, border_question,
+    needs_bitmap,
 };
 use super::types::{Path, Plan, PlanKind, PlannedDescription};
 use crate::{Error, Limits};
 
 /// Plans a recipe. `probes[i]` is the header of input `i`, by [`crate::probe`] or [`crate::probe_text`]; `None` for
-/// images that [`Recipe::used_images`] says are not needed.
+/// images that are not needed according to [`Recipe::used_images`].
 ///
 /// # Errors
-/// Every refusal that needs no pixels; the deadline and cancellation of `work`.
+/// Everything that can be refused without reading pixels; the deadline and cancellation of `work`.
 pub fn plan(
     recipe: &Arc<Recipe>,
     probes: &[Option<Arc<Probe>>],
@@ -40,7 +41,7 @@ pub fn plan(
         )));
     }
     let mut warnings = Warnings::default();
-    // What the decoder will assume about files that are not quite whole.
+    // Assumptions that the decoder will make about faulty files.
     for probe in probes.iter().flatten() {
         probe.warnings.iter().for_each(|warning| warnings.push(*warning));
     }
@@ -72,7 +73,7 @@ pub fn plan(
     planner.picture(&sizes, warnings)
 }
 
-/// What needs a model that is not there is refused or warned of.
+/// Refuses `segment` without a model; warns of `upscale` without a model.
 fn check_models(transform: &Transform, limits: &Limits, warnings: &mut Warnings) -> Result<(), Error> {
     if transform.segment_foreground && limits.models.segment.is_none() {
         let text = "segment: no segmentation model is configured; the setting segment-model names its file";
@@ -102,7 +103,7 @@ fn svg(
         _ => return Err(Error::Unsupported("SVG images can't be converted to other formats".to_owned())),
     };
     let mut images = vec![unused(); recipe.inputs.len()];
-    // The text is read several times.
+    // The text is parsed several times.
     let cost = DecodeCost { cpu_ns: probe.file_size.saturating_mul(100), ..DecodeCost::default() };
     if let Some(image) = images.first_mut() {
         *image = PlannedImage { source: ImageSource::File(Arc::clone(probe)), load: None, cost };
@@ -127,7 +128,7 @@ fn unused() -> PlannedImage {
     PlannedImage { source: ImageSource::Unused, load: None, cost: DecodeCost::default() }
 }
 
-/// What all parts of a plan are made of.
+/// The inputs of all parts of a plan.
 struct Planner<'a> {
     /// Without the steps that do not change the result.
     recipe: Arc<Recipe>,
@@ -138,7 +139,7 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    /// The frames that are wanted of an animated canvas.
+    /// The number of frames of an animated canvas that the result needs.
     fn frames(&self) -> Option<u32> {
         self.probe.animation.filter(|a| a.frames > 1 && self.recipe.output.anim).map(|a| a.frames)
     }
@@ -186,7 +187,7 @@ impl Planner<'_> {
             }
             return Ok(self.pass_through(output, warnings));
         }
-        // Frames that no step makes smaller.
+        // Frames may keep their size through all steps.
         self.limits.check(size, self.probe.oriented_size())?;
         let (images, steps) = self.build(sizes, Some(kept), true)?;
         let encode = estimate::encoding(&output, sizes.result.largest, self.limits.max_pixels);
@@ -213,13 +214,13 @@ impl Planner<'_> {
                 (Path::Bitmap, estimate::sum_of_bitmaps(&images, &steps, encode, None))
             }
         };
-        // The source without its metadata, beside the result.
+        // The source without its metadata is held beside the result.
         let kept = if output.unchanged { self.probe.file_size } else { 0 };
         let cost = Cost { peak_bytes: cost.peak_bytes + kept, ..cost };
         Ok(Plan { path, ..self.finish(PlanKind::Still, images, steps, output, cost, warnings) })
     }
 
-    /// Whether the result shows every pixel as the source does.
+    /// Whether every pixel of the result equals that of the source.
     fn is_unchanged(&self, steps: &[PlannedStep]) -> bool {
         let flattens = |background: Option<recipe::Color>| background.is_some() && self.probe.alpha;
         let keeps = match steps {
@@ -237,7 +238,7 @@ impl Planner<'_> {
 
     fn json(self, sizes: &Sizes, warnings: Warnings) -> Result<Plan, Error> {
         let frames = self.frames();
-        // What would be delivered is the source, so that is what is described.
+        // The source would be delivered, so the source is described.
         let is_source = match frames {
             Some(frames) => {
                 self.passes_through(frames)?
@@ -284,7 +285,7 @@ impl Planner<'_> {
         self.finish(PlanKind::PassThrough, images, vec![], output, Cost::default(), warnings)
     }
 
-    /// The images of a plan that makes no pixels.
+    /// The images of a plan that renders no pixels.
     fn sources(&self) -> Vec<PlannedImage> {
         let mut images = vec![unused(); self.recipe.inputs.len()];
         if let Some(image) = images.first_mut() {
@@ -316,10 +317,10 @@ impl Planner<'_> {
         }
     }
 
-    /// Whether an animation is delivered as it is, for its size.
+    /// Whether an animation is passed through because of its size.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] where it is not delivered at all.
+    /// [`Error::TooLarge`] above the limit of animations.
     fn passes_through(&self, frames: u32) -> Result<bool, Error> {
         let Probe { width, height, .. } = **self.probe;
         let area = u64::from(width) * u64::from(height);
@@ -333,7 +334,7 @@ impl Planner<'_> {
         Ok(total > self.limits.passthrough_animation_pixels)
     }
 
-    /// Images and steps with all that sizes decide. With `renders` the canvas is needed as pixels at the end.
+    /// Images and steps with everything that depends on sizes. With `renders` the canvas is needed as pixels at the end.
     fn build(
         &self,
         sizes: &Sizes,
@@ -365,7 +366,7 @@ impl Planner<'_> {
                         cost: estimate::draw(base.largest, overlay.largest, tiled),
                     })
                 }
-                _ => return Err(Error::Internal("sizes of another step".to_owned())),
+                _ => return Err(Error::Internal("the sizes belong to another step".to_owned())),
             });
         }
         if renders {
@@ -417,16 +418,16 @@ impl Planner<'_> {
         sizes: TransformSizes<'_>,
     ) -> Result<PlannedTransform, Error> {
         let TransformSizes { base, before, geometry, largest } = sizes;
-        let reads = match images.get(image) {
+        let source = match images.get(image) {
             Some(ImageState {
                 image: PlannedImage { source: ImageSource::File(probe), .. },
                 is_bitmap: false,
             }) if !needs_bitmap(options, geometry, before.expected, self.limits) => {
-                Reads::Rows(Arc::clone(probe))
+                PixelSource::Rows(Arc::clone(probe))
             }
             _ => {
                 self.load(images, image)?;
-                Reads::Bitmap
+                PixelSource::Bitmap
             }
         };
         let segment = self.limits.models.segment.filter(|_| options.segment_foreground);
@@ -435,7 +436,7 @@ impl Planner<'_> {
             options: options.clone(),
             base,
             before: before.if_known(),
-            reads,
+            source,
             segment,
             geometry: *geometry,
             next: Next::Ask(Question::Size),
@@ -444,14 +445,14 @@ impl Planner<'_> {
         };
         step.next = step.complete(&Answers::default(), self.limits)?;
         step.cost = estimate::transform(options, &step, before.largest, segment, self.limits);
-        if let (Reads::Rows(probe), Some(state)) = (&step.reads, images.get_mut(image)) {
+        if let (PixelSource::Rows(probe), Some(state)) = (&step.source, images.get_mut(image)) {
             state.image.cost = estimate::decoding(probe, Some(&step));
             state.is_bitmap = true;
         }
         Ok(step)
     }
 
-    /// Has a file that no step has decoded yet decoded as a whole.
+    /// Plans to decode the whole file of an image that no step has decoded yet.
     fn load(&self, images: &mut [ImageState], index: usize) -> Result<(), Error> {
         let state = images.get_mut(index).ok_or(Error::NoSuchImage(index))?;
         let probe = match &state.image.source {
@@ -464,7 +465,7 @@ impl Planner<'_> {
             image: index,
             base: size,
             before: Some(size),
-            reads: Reads::Rows(Arc::clone(&probe)),
+            source: PixelSource::Rows(Arc::clone(&probe)),
             segment: None,
             geometry: super::geometry::resolve(&options, size, size, self.limits)?,
             next: Next::Ask(Question::Size),
@@ -498,10 +499,10 @@ struct TransformSizes<'a> {
     largest: (u32, u32),
 }
 
-/// An image while the steps are gone through.
+/// The state of an image while the steps are planned.
 #[derive(Debug)]
 struct ImageState {
     image: PlannedImage,
-    /// Whether its pixels are made by then.
+    /// Whether it is a bitmap at this point.
     is_bitmap: bool,
 }

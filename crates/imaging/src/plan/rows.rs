@@ -1,22 +1,22 @@
-//! The path from file to file without a bitmap: rows flow from the decoder through the resampler into the encoder.
+//! The rows path: rows flow from the decoder through the resampler into the encoder, without a bitmap.
 
 use codecs::{Colour, DecodeSpec, EncodeSpec, Format, ImageSpec, Layout, Probe};
 
 use super::cost::EncodeCost;
 use super::estimate;
 use super::output::PlannedOutput;
-use super::step::{Next, PlannedTransform, Question, Reads, only_resizes};
+use super::step::{Next, PixelSource, PlannedTransform, Question, only_resizes};
 use crate::ops::resample::ready_rows;
 use crate::ops::to_srgb::ToSrgb;
 
-/// What the rows of a plan flow through.
+/// The pipeline of a plan on the rows path.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RowPipeline {
     pub format: Format,
     pub spec: EncodeSpec,
     /// Y Cb Cr planes, rather than interleaved sRGB.
     pub planar: bool,
-    /// What the encoder takes.
+    /// The layout of the encoder's input.
     pub layout: Layout,
     pub cost: EncodeCost,
 }
@@ -24,7 +24,7 @@ pub struct RowPipeline {
 impl RowPipeline {
     /// The pipeline of a plan with this one step; `None` where a bitmap is needed.
     pub(super) fn new(step: &PlannedTransform, output: &PlannedOutput) -> Option<Self> {
-        let Reads::Rows(probe) = &step.reads else { return None };
+        let PixelSource::Rows(probe) = &step.source else { return None };
         let format = output.format.filter(|_| !output.is_raw() && only_resizes(&step.options))?;
         let is_streamed = matches!(step.next, Next::Scale(p) if p.crop.is_none() && p.pad.is_none())
             || matches!(step.next, Next::Ask(Question::Faces { .. })) && !step.geometry.pads();
@@ -39,7 +39,7 @@ impl RowPipeline {
     }
 }
 
-/// Whether planes can flow, and the layout that the encoder takes.
+/// Whether the pipeline is planar, and the layout of the encoder's input.
 fn layout(
     step: &PlannedTransform,
     output: &PlannedOutput,
@@ -62,14 +62,14 @@ fn layout(
             return Some((true, layout));
         }
     }
-    // Interleaved: nothing may be left between the resampler and the encoder.
+    // Interleaved: no other operation may come between the resampler and the encoder.
     let stored = codec.decoded_layout(probe, DecodeSpec { scale: 1, planar: false });
     let layout = ToSrgb::yields(stored).ok()?;
     let flattens = layout.has_alpha() && (step.options.background.is_some() || output.background.is_some());
     (!flattens && encoder.encoded_layout(layout, spec) == layout).then_some((false, layout))
 }
 
-/// Bytes of the rows on their way to the encoder, and of the bitmaps that a turn takes.
+/// Bytes of the rows between decoder and encoder, and of the bitmaps of a turn.
 fn waiting_bytes(step: &PlannedTransform, probe: &Probe, layout: Layout) -> u64 {
     let map = step.mapping_of_geometry(probe);
     let (width, height) = step.geometry.scaled;

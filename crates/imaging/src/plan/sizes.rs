@@ -1,4 +1,4 @@
-//! The sizes of all images through the steps, and which steps they make visible.
+//! The sizes of all images through the steps; draws outside of their base are removed.
 
 use std::sync::Arc;
 
@@ -15,11 +15,11 @@ use crate::{Error, Limits};
 /// The size of an image at one point of a recipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ImageSize {
-    /// The size, if no border is found before.
+    /// The size, if no border is found in earlier steps.
     pub(super) expected: (u32, u32),
-    /// It is never larger than this.
+    /// The largest possible size.
     pub(super) largest: (u32, u32),
-    /// Whether it is as expected, whatever the pixels are.
+    /// Whether `expected` does not depend on pixels.
     pub(super) is_known: bool,
 }
 
@@ -40,21 +40,21 @@ pub(super) enum StepSizes {
     Draw { base: ImageSize, overlay: ImageSize },
 }
 
-/// What was followed.
+/// The sizes of a recipe.
 #[derive(Debug)]
 pub(super) struct Sizes {
     pub(super) steps: Vec<StepSizes>,
     /// Image 0 after all steps.
     pub(super) result: ImageSize,
-    /// Whether a model is wanted and there, but its result would be above the limits.
+    /// Whether a model is requested and available, but its result would be above the limits.
     pub(super) beyond_models: bool,
 }
 
-/// Follows the sizes of all images through the steps, refuses what is too large, and removes draws that
-/// fall outside their base, with all that was only made for them.
+/// Computes the sizes of all images through the steps, refuses images that are too large, and removes draws that
+/// lie outside of their base, with the steps that served only them.
 ///
 /// # Errors
-/// Every refusal that sizes decide.
+/// Sizes that are refused.
 pub(super) fn follow(
     recipe: &mut Recipe,
     probes: &[Option<Arc<Probe>>],
@@ -114,7 +114,7 @@ fn once(
     Ok((Sizes { steps, result: find(&images, 0)?, beyond_models }, visible))
 }
 
-/// The sizes of the inputs that are used, upright.
+/// The upright sizes of the inputs that are used.
 fn sources(
     recipe: &Recipe,
     probes: &[Option<Arc<Probe>>],
@@ -148,7 +148,7 @@ fn after(
     ImageSize { expected: geometry.bordered, largest, is_known: false }
 }
 
-/// Onto which image each image is drawn first.
+/// The image onto which each image is drawn first.
 fn parents(recipe: &Recipe) -> Vec<Option<usize>> {
     let mut parents = vec![None; recipe.inputs.len()];
     for step in &recipe.steps {

@@ -1,4 +1,4 @@
-//! The planned steps: what is done to each image, in order, and what pixels have to decide first.
+//! The planned steps: the operations on each image, in order, and the questions about pixels that come first.
 
 use std::sync::Arc;
 
@@ -30,27 +30,27 @@ pub enum PlannedStep {
 pub struct PlannedTransform {
     /// Number of the image.
     pub image: usize,
-    /// Effects, border and background are taken from here, and the request that is completed after a question.
+    /// The requested options: effects, border, background, and the sizes that are completed after a question.
     pub options: Transform,
-    /// The size that fractions of a dimension are taken of.
+    /// The size that fractional dimensions refer to.
     pub base: (u32, u32),
-    /// Size of the image before the step, upright; `None` where a border that is found earlier decides.
+    /// Upright size of the image before the step; `None` if it depends on a border found earlier.
     pub before: Option<(u32, u32)>,
-    pub reads: Reads,
+    pub source: PixelSource,
     /// The model that finds the foreground, if the background is removed first.
     pub segment: Option<SegmentModel>,
-    /// Sizes and windows, where pixels decide with the answer that changes nothing.
+    /// Sizes and windows; for questions, with the answer that changes nothing.
     pub geometry: Geometry,
-    /// The first question, or the pixels' way if nothing is asked.
+    /// The first question, or the placement if there is no question.
     pub next: Next,
     /// The result is never larger than this.
     pub largest: (u32, u32),
     pub cost: StepCost,
 }
 
-/// Where the pixels of a transform come from.
+/// The source of the pixels of a transform.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Reads {
+pub enum PixelSource {
     /// Rows of a file flow through the resampler while they are decoded.
     Rows(Arc<Probe>),
     /// A bitmap.
@@ -65,13 +65,13 @@ pub struct PlannedDraw {
     pub draw: Draw,
     /// Whether a later step uses the drawn image again.
     pub used_again: bool,
-    /// Sizes of base and overlay; `None` where a border that is found earlier decides.
+    /// Sizes of base and overlay; `None` if they depend on a border found earlier.
     pub base: Option<(u32, u32)>,
     pub overlay: Option<(u32, u32)>,
     pub cost: StepCost,
 }
 
-/// What comes next in a step.
+/// The next action of a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "plain data that is copied a few times for each step")]
 pub enum Next {
@@ -79,7 +79,7 @@ pub enum Next {
     Scale(Placement),
 }
 
-/// What has to be known of the pixels before a step can go on.
+/// A fact about pixels that a step depends on.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Question {
     /// The size of the image, after a border that was found in an earlier step.
@@ -88,7 +88,7 @@ pub enum Question {
     Border(BorderTrim),
     /// The box around all faces, on a thumbnail.
     Faces { thumbnail: Scaling },
-    /// The place of a window of `window` parts of width and height, on a thumbnail of the scaled whole.
+    /// The position of a window (`window`: fractions of width and height), on a thumbnail of the scaled whole.
     Subject { whole: Scaling, thumbnail: (u32, u32), window: (f64, f64), measure: SubjectMeasure },
 }
 
@@ -97,17 +97,17 @@ pub enum Question {
 pub struct Answers {
     pub size: Option<(u32, u32)>,
     pub border: Option<Window>,
-    /// In parts of width and height; `Some(None)`: there is no face.
+    /// As fractions of width and height; `Some(None)`: there is no face.
     pub faces: Option<Option<Area>>,
-    /// Left and top edge, in parts of width and height.
+    /// Left and top edge, as fractions of width and height.
     pub subject: Option<(f64, f64)>,
 }
 
-/// How the pixels of a step are made once nothing is left to ask.
+/// How the pixels of a step are made when all questions are answered.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Placement {
     pub scaling: Scaling,
-    /// A window that is cut out after that, and scaled.
+    /// A window that is cropped after the scaling, and scaled again.
     pub crop: Option<Crop>,
     /// The padding canvas, where it is larger than the scaled image.
     pub pad: Option<Pad>,
@@ -121,11 +121,11 @@ pub struct Scaling {
     pub mapping: Mapping,
     /// Denominator of the scale at which a file is decoded.
     pub decode_scale: u32,
-    /// A model enlarges first; its own mapping comes after it.
+    /// A model enlarges first; the pass has its own mapping to the result.
     pub enlarge: Option<EnlargePass>,
 }
 
-/// A window of whole pixels that is cut out, and then scaled.
+/// A window of whole pixels that is cropped and then scaled.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Crop {
     pub window: Window,
@@ -133,7 +133,7 @@ pub struct Crop {
 }
 
 impl PlannedTransform {
-    /// The next question of the step, or its placement when `answers` holds all that is needed. Pure.
+    /// The next question of the step, or its placement if `answers` is complete. Pure.
     ///
     /// # Errors
     /// [`Error::Enlarged`], [`Error::TooLarge`] and [`Error::Empty`], as [`geometry::resolve`].
@@ -155,7 +155,7 @@ impl PlannedTransform {
                     let thumbnail = self.scaling(&small, size, limits);
                     return Ok(Next::Ask(Question::Faces { thumbnail }));
                 }
-                Some(found) => found.map_or(g, |part| faces::aimed(g, options, turned, part)),
+                Some(found) => found.map_or(g, |part| faces::with_faces(g, options, turned, part)),
             }
         } else {
             g
@@ -183,13 +183,13 @@ impl PlannedTransform {
     }
 
     fn scaling(&self, g: &Geometry, size: (u32, u32), limits: &Limits) -> Scaling {
-        match &self.reads {
-            Reads::Rows(probe) => {
+        match &self.source {
+            PixelSource::Rows(probe) => {
                 let upright = Turn::from_orientation(probe.orientation);
                 let mapping = Mapping::new(g, &self.options, upright, size);
                 Scaling { mapping, decode_scale: decode_scale(probe, &mapping), enlarge: None }
             }
-            Reads::Bitmap => {
+            PixelSource::Bitmap => {
                 let mapping = Mapping::new(g, &self.options, Turn::default(), size);
                 let enlarge = EnlargePass::of(&self.options, &mapping, limits);
                 Scaling { mapping, decode_scale: 1, enlarge }
@@ -197,13 +197,13 @@ impl PlannedTransform {
         }
     }
 
-    /// The mapping from the stored pixels of `probe` that the sizes ask for.
+    /// The mapping of the geometry to the stored pixels of `probe`.
     pub(super) fn mapping_of_geometry(&self, probe: &Probe) -> Mapping {
         let upright = Turn::from_orientation(probe.orientation);
         Mapping::new(&self.geometry, &self.options, upright, probe.oriented_size())
     }
 
-    /// Whether the step leaves every pixel as it is, but for what a background covers.
+    /// Whether the step changes no pixel, apart from a background.
     pub(super) fn is_identity(&self) -> bool {
         let t = &self.options;
         let size = self.geometry.bordered;
@@ -219,7 +219,7 @@ impl PlannedTransform {
     }
 }
 
-/// The border that the transform has to find, with what it keeps of it in pixels of the image.
+/// The border that the transform has to find, with `keep` in pixels of the image.
 pub(crate) fn border_question(transform: &Transform) -> Option<BorderTrim> {
     let detect = transform.trim.and_then(|t| t.border)?;
     let keep = (f64::from(detect.keep) * transform.dpr.unwrap_or(1.0)).round() as u32;
@@ -233,7 +233,7 @@ pub(crate) fn needs_bitmap(transform: &Transform, g: &Geometry, size: (u32, u32)
         || enlarge::needs_bitmap(transform, g, size, limits)
 }
 
-/// Whether nothing is left to be done once the pixels are scaled, turned and padded.
+/// Whether the transform only scales, turns and pads.
 pub(crate) fn only_resizes(transform: &Transform) -> bool {
     effects::of(transform).next().is_none() && transform.border.is_none()
 }

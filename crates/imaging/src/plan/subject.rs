@@ -1,5 +1,5 @@
-//! `gravity=auto` and `gravity=entropy`: the whole picture is scaled first, and cropped once its subject is known, so that a file
-//! is decoded once. Only an enlargement is done after the crop.
+//! `gravity=auto` and `gravity=entropy`: the whole image is scaled first and cropped when its subject is known, so that a file
+//! is decoded once. Only enlargements are done after the crop.
 
 use recipe::{Gravity, Transform};
 
@@ -8,7 +8,7 @@ use crate::analysis::subject::SubjectMeasure;
 use crate::choices::FOCUS_THUMBNAIL;
 use crate::rect::Window;
 
-/// The measure that the transform needs before it knows what to crop, if any. `turned` is the size of what is cropped.
+/// The measure of the subject, if the crop depends on it. `turned` is the upright size of the image before the crop.
 pub(crate) fn needed(transform: &Transform, g: &Geometry, turned: (u32, u32)) -> Option<SubjectMeasure> {
     let measure = match transform.gravity {
         Some(Gravity::Auto) => SubjectMeasure::Saliency,
@@ -19,7 +19,7 @@ pub(crate) fn needed(transform: &Transform, g: &Geometry, turned: (u32, u32)) ->
     crops.then_some(measure)
 }
 
-/// The size that the whole picture is scaled to before the crop: as the crop needs it where that shrinks, else
+/// The size of the whole image before the crop: reduced if the crop needs fewer pixels, else
 /// unchanged.
 pub(crate) fn whole_size(g: &Geometry, (tw, th): (u32, u32)) -> (u32, u32) {
     let scale = |scaled: u32, part: f64| (f64::from(scaled) / part.max(1e-6)).min(1.0);
@@ -29,7 +29,7 @@ pub(crate) fn whole_size(g: &Geometry, (tw, th): (u32, u32)) -> (u32, u32) {
     (size(tw, kx, g.scaled.0), size(th, ky, g.scaled.1))
 }
 
-/// The size of the crop window in the scaled whole picture.
+/// The size of the crop window in the scaled whole image.
 pub(crate) fn crop_size(g: &Geometry, turned: (u32, u32), whole: (u32, u32)) -> (u32, u32) {
     let part = |part: f64, full: u32, whole: u32| {
         ((part / f64::from(full) * f64::from(whole)).round() as u32).clamp(1, whole)
@@ -42,14 +42,14 @@ pub(crate) fn crop_size(g: &Geometry, turned: (u32, u32), whole: (u32, u32)) -> 
     }
 }
 
-/// Size of the thumbnail on which the subject is looked for.
+/// Size of the thumbnail on which the subject is measured.
 pub(crate) fn thumbnail(whole: (u32, u32)) -> (u32, u32) {
     let k = (f64::from(FOCUS_THUMBNAIL) / f64::from(whole.0.max(whole.1))).min(1.0);
     let side = |v: u32| ((f64::from(v) * k).round() as u32).max(1);
     (side(whole.0), side(whole.1))
 }
 
-/// The crop window whose left and top edges are at `at`, in parts of width and height of the whole.
+/// The crop window whose left and top edges are at `at`, as fractions of width and height of the whole.
 pub(crate) fn window(at: (f64, f64), crop: (u32, u32), whole: (u32, u32)) -> Window {
     let edge = |v: f64, full: u32, part: u32| {
         ((v * f64::from(full)).round().max(0.0) as u32).min(full.saturating_sub(part))

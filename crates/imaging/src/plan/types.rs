@@ -1,4 +1,4 @@
-//! A plan: everything that can be known, and refused, before a pixel is decoded.
+//! The types of a plan: everything that is known before a pixel is decoded.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use super::rows::RowPipeline;
 use super::step::PlannedStep;
 use crate::Limits;
 
-/// What kind of work a request turned out to be.
+/// The kind of work of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PlanKind {
-    /// Decode, operate, encode one picture.
+    /// Decode, transform and encode one image.
     Still,
     /// The same for every frame.
     Animation { frames: u32 },
@@ -22,11 +22,11 @@ pub enum PlanKind {
     PassThrough,
     /// SVG: sanitised, not resized.
     Svg,
-    /// `format=json`: pixels are made only for the mask of `segment=foreground` and for a border that has to be found.
+    /// `format=json`: pixels are rendered only for the mask of `segment=foreground` and to find a border.
     Json,
 }
 
-/// What [`crate::render`] does, as data. Made by [`crate::plan()`].
+/// The instructions for [`crate::render`], as data. Made by [`crate::plan()`].
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub kind: PlanKind,
@@ -35,37 +35,37 @@ pub struct Plan {
     /// Without the steps that do not change the result.
     pub steps: Vec<PlannedStep>,
     pub path: Path,
-    /// What `format=json` looks at; `None` for all other outputs.
+    /// The plan of `format=json`; `None` for all other outputs.
     pub description: Option<PlannedDescription>,
     pub output: PlannedOutput,
     pub cost: Cost,
     pub warnings: Warnings,
-    /// Texts are painted from here.
+    /// The source of the texts that are painted.
     pub(crate) recipe: Arc<Recipe>,
     pub(crate) limits: Arc<Limits>,
 }
 
-/// How pixels get from the decoder to the encoder.
+/// The path of pixels from the decoder to the encoder.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Path {
-    /// Rows flow through; no bitmap is held unless it has to be turned.
+    /// Rows flow through; a bitmap is held only for a turn.
     Rows(RowPipeline),
     Bitmap,
 }
 
-/// What a description needs of the pixels, and what it says of the frames.
+/// The pixels that a description needs, and the frames that it reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlannedDescription {
     /// The step before which the mask of `segment=foreground` is made.
     pub mask_before: Option<usize>,
-    /// Whether a border has to be found to know the size.
+    /// Whether the size depends on a border.
     pub measures: bool,
-    /// Frames of the source, if all are wanted.
+    /// Frames of the source, if the result is animated.
     pub frames: Option<u32>,
 }
 
 impl Plan {
-    /// Which inputs are needed, by number.
+    /// Whether each input is needed, by number.
     #[must_use]
     pub fn needed(&self) -> Vec<bool> {
         self.images.iter().map(|image| image.source != super::image::ImageSource::Unused).collect()

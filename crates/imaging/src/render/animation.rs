@@ -1,4 +1,4 @@
-//! Animations frame by frame: one canvas decoded, one result, and what the encoder holds.
+//! Animations frame by frame. Memory: one decoded canvas, one result, and the encoder's state.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ pub(super) struct Canvas<'a> {
 }
 
 impl<'a> Canvas<'a> {
-    /// Image 0 of a plan that takes its frames; `None` where it is a still image.
+    /// Image 0 of a plan, if it is an animation.
     pub(super) fn of(plan: &'a Plan, inputs: &[RenderInput<'a>]) -> Option<Self> {
         match (plan.images.first().map(|image| &image.source), inputs.first()) {
             (Some(ImageSource::Frames(probe)), Some(RenderInput::Image(bytes))) => {
@@ -36,10 +36,10 @@ impl<'a> Canvas<'a> {
         Ok(Frames { source, probe: self.probe, work })
     }
 
-    /// What is done before the first frame: the overlays, and a look at all frames for borders to be trimmed.
+    /// Work before the first frame: the overlays, and the search of all frames for borders to be trimmed.
     ///
     /// # Errors
-    /// [`Error::Empty`] where all frames are nothing but border.
+    /// [`Error::Empty`] if all frames consist of border only.
     pub(super) fn prepare(&self, images: &mut ImageSet<'_>, most: u32, work: &'a Work) -> Result<(), Error> {
         images.run_overlays()?;
         while let Some(step) = images.step_to_survey() {
@@ -94,7 +94,7 @@ pub(super) fn render(
     let mut images = ImageSet::new(plan, inputs, models, work)?;
     canvas.prepare(&mut images, count, work)?;
     let mut frames = canvas.frames(work)?;
-    // The first result tells the size, which may depend on pixels.
+    // The size may depend on pixels; the first result has it.
     let mut sink: Option<Box<dyn FrameSink>> = None;
     let mut size = (plan.output.width, plan.output.height);
     let mut made = 0;

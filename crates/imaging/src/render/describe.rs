@@ -1,4 +1,4 @@
-//! `format=json`: an image described instead of made.
+//! `format=json`: an image is described instead of rendered.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -15,7 +15,7 @@ use crate::ops::resample::one_plane;
 use crate::plan::{Plan, PlannedStep};
 use crate::{Error, analysis};
 
-/// The shape of `format=json`.
+/// The JSON object of `format=json`.
 #[derive(Debug, Serialize)]
 struct Description {
     width: u32,
@@ -35,15 +35,15 @@ struct Original {
     format: &'static str,
 }
 
-/// What `segment=foreground` found.
+/// The result of `segment=foreground`.
 #[derive(Debug, Serialize)]
 struct Segment {
-    /// A grey PNG in base64, white = foreground, as large as the image that was segmented, upright.
+    /// A grey PNG in base64, white = foreground, of the upright size of the segmented image.
     mask: String,
     upscale_filter: &'static str,
 }
 
-/// The answer to `format=json`. Pixels are made for a mask and for a border only.
+/// The result of `format=json`. Pixels are rendered only for a mask and a border.
 pub(super) fn describe(
     plan: &Plan,
     inputs: &[RenderInput<'_>],
@@ -112,7 +112,7 @@ fn base64_png(mask: Plane, work: &Work) -> Result<String, Error> {
     mask.push_into(sink.as_mut(), 16)?;
     let png = sink.finish()?;
     drop(mask);
-    // The text, and the answer that it is copied into.
+    // The text, and its copy in the response.
     let _held = work.take(png.len().div_ceil(3) * 4 * 2)?;
     Ok(STANDARD.encode(png))
 }

@@ -1,4 +1,4 @@
-//! The end of a still image: background, format by opacity, encoder.
+//! The last steps of a still image: background, format by opacity, encoder.
 
 use codecs::{ImageSpec, Layout, Raster};
 use recipe::{Color, FormatChoice};
@@ -10,7 +10,7 @@ use crate::Error;
 use crate::ops::flatten;
 use crate::plan::Plan;
 
-/// Encodes the finished picture.
+/// Encodes the finished image.
 pub(super) fn encode(plan: &Plan, image: Raster, work: &Work) -> Result<Rendered, Error> {
     let mut image = image;
     work.stages.at_step(None);

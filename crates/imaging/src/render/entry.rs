@@ -1,4 +1,4 @@
-//! Does what a plan says.
+//! The entry points of rendering.
 
 use std::time::Instant;
 
@@ -34,7 +34,7 @@ pub fn render_with(
     work.check()?;
     let bytes = match inputs.first() {
         Some(RenderInput::Image(bytes)) => *bytes,
-        // A text has no file: it is made when its first step comes.
+        // A text has no file; it is painted by its first step.
         Some(RenderInput::Font(_)) => &[],
         _ => return Err(Error::NoSuchImage(0)),
     };
@@ -60,10 +60,10 @@ pub fn render_with(
     }
 }
 
-/// The source without its metadata, where nothing visible has changed and the result is larger.
+/// The source without its metadata, if nothing visible has changed and the result is larger.
 fn smaller(plan: &Plan, done: Rendered, source: &[u8], work: &Work) -> Result<Rendered, Error> {
     let (Body::Bytes(body), Some(format)) = (&done.body, done.format) else { return Ok(done) };
-    if body.len() <= source.len() || !plan.output.may_stay(format) {
+    if body.len() <= source.len() || !plan.output.may_keep_source(format) {
         return Ok(done);
     }
     let exif = plan.output.encode_spec(format, (done.width, done.height)).exif;

@@ -1,5 +1,5 @@
 //! The numbered images of one request, and the steps over them. An image is decoded by its first step, and
-//! given up by the draw that uses it last.
+//! dropped after the last draw that uses it.
 
 use codecs::Raster;
 use recipe::{Input, TextSource};
@@ -10,10 +10,10 @@ use super::scale::EncodedImage;
 use super::transform::{self, Pixels, StepContext};
 use crate::Error;
 use crate::models::Models;
-use crate::ops::{compose, lettering};
+use crate::ops::{compose, text};
 use crate::plan::{Answers, ImageSource, Plan, PlannedDraw, PlannedStep, PlannedTransform, border_question};
 
-/// An image between two steps.
+/// The state of an image between two steps.
 enum ImageState<'a> {
     Encoded(EncodedImage<'a>),
     Text {
@@ -21,7 +21,7 @@ enum ImageState<'a> {
         source: &'a TextSource,
     },
     Bitmap(Raster),
-    /// Not supplied, not there yet, or not needed any more.
+    /// Not supplied, not decoded yet, or no longer needed.
     Absent,
 }
 
@@ -30,7 +30,7 @@ pub(super) struct ImageSet<'a> {
     plan: &'a Plan,
     context: StepContext<'a>,
     states: Vec<ImageState<'a>>,
-    /// For each step, what pixels have decided.
+    /// The answers to the questions of each step.
     answers: Vec<Answers>,
 }
 
@@ -73,7 +73,7 @@ impl<'a> ImageSet<'a> {
         self.take(0)
     }
 
-    /// What can be done before the first frame of an animated canvas: all that is not done on the canvas.
+    /// All steps on other images than the canvas, before the first frame of an animation.
     pub(super) fn run_overlays(&mut self) -> Result<(), Error> {
         for (index, step) in self.plan.steps.iter().enumerate() {
             if !is_on_canvas(step) {
@@ -88,7 +88,7 @@ impl<'a> ImageSet<'a> {
         Ok(())
     }
 
-    /// The steps of the canvas, on one frame; overlays stay for the next.
+    /// The steps of the canvas on one frame; overlays are kept for the next frame.
     pub(super) fn run_frame(&mut self, frame: Raster) -> Result<Raster, Error> {
         self.run_frame_to(frame, self.plan.steps.len())
     }
@@ -104,7 +104,7 @@ impl<'a> ImageSet<'a> {
         self.take(0)
     }
 
-    /// The first step of the canvas whose border has to be found, and is not known yet.
+    /// The first step of the canvas with an unanswered question about a border.
     pub(super) fn step_to_survey(&self) -> Option<usize> {
         self.plan.steps.iter().zip(&self.answers).position(|(step, answers)| match step {
             PlannedStep::Transform(step) => {
@@ -114,7 +114,7 @@ impl<'a> ImageSet<'a> {
         })
     }
 
-    /// Looks for the border that step `index` trims in one more frame.
+    /// Searches one more frame for the border that step `index` trims.
     pub(super) fn survey(&mut self, index: usize, frame: Raster) -> Result<(), Error> {
         let image = self.run_frame_to(frame, index)?;
         let PlannedStep::Transform(step) = &self.plan.steps[index] else { return Ok(()) };
@@ -132,7 +132,7 @@ impl<'a> ImageSet<'a> {
     }
 
     fn transform(&mut self, index: usize, step: &PlannedTransform) -> Result<(), Error> {
-        if step.reads == crate::plan::Reads::Bitmap {
+        if step.source == crate::plan::PixelSource::Bitmap {
             self.load(step.image)?;
         }
         let pixels = match std::mem::replace(self.state(step.image)?, ImageState::Absent) {
@@ -168,12 +168,12 @@ impl<'a> ImageSet<'a> {
             ImageState::Encoded(image) => {
                 let load = plan.images.get(index).and_then(|image| image.load.as_ref());
                 let load =
-                    load.ok_or_else(|| Error::Internal(format!("image {index} is not to be loaded")))?;
+                    load.ok_or_else(|| Error::Internal(format!("image {index} has no decoding plan")))?;
                 transform::run(load, Pixels::Encoded(*image), &mut Answers::default(), context)?
             }
             ImageState::Text { font, source } => {
                 let _text = context.work.stage("text");
-                lettering::render(source, font, context.work)?
+                text::render(source, font, context.work)?
             }
             ImageState::Absent => return Err(Error::NoSuchImage(index)),
         };

@@ -1,4 +1,4 @@
-//! Does what a plan says. Sizes and windows come from the plan; what depends on pixels is asked of `analysis`.
+//! Executes a plan. Sizes and windows come from the plan; `analysis` answers its questions about pixels.
 
 mod animation;
 mod describe;

@@ -7,14 +7,14 @@ use recipe::Warnings;
 
 use crate::plan::Plan;
 
-/// The bytes of one input. They stay the caller's.
+/// The borrowed bytes of one input.
 #[derive(Debug, Clone, Copy)]
 pub enum RenderInput<'a> {
     /// A whole image file.
     Image(&'a [u8]),
     /// The font file of a text input.
     Font(&'a [u8]),
-    /// Nothing: the plan does not need this input.
+    /// The plan does not need this input.
     Nothing,
 }
 
@@ -26,10 +26,10 @@ pub struct Rendered {
     pub content_type: &'static str,
     /// `None` for JSON and raw pixels.
     pub format: Option<Format>,
-    /// Width and height of the result; of a description, those that it tells.
+    /// Width and height of the result; for a description, the described size.
     pub width: u32,
     pub height: u32,
-    /// Frames of the result; of a description or a passed-through file, those of the source.
+    /// Frames of the result; for a description or a passed-through file, those of the source.
     pub frames: u32,
     pub warnings: Warnings,
     pub timings: Timings,
@@ -43,7 +43,7 @@ pub enum Body {
     Input,
 }
 
-/// Time that was spent on the pixels and on the encoder.
+/// Time spent on the pixels and on the encoder.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Timings {
     /// Decoding and all operations.

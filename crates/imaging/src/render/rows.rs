@@ -1,5 +1,5 @@
-//! The path without a bitmap: rows flow from the decoder through the resampler into the encoder, as Y Cb Cr planes
-//! where both ends speak them.
+//! The rows path: rows flow from the decoder through the resampler into the encoder, as Y Cb Cr planes
+//! where both ends support them.
 
 use std::time::{Duration, Instant};
 
@@ -79,7 +79,7 @@ pub(super) fn render(
     Ok(Rendered { width, height, frames: 1, timings, ..done })
 }
 
-/// What the step scales, once its questions are answered.
+/// The scaling of the step, after its questions are answered.
 fn scaling(
     step: &PlannedTransform,
     image: EncodedImage<'_>,
@@ -106,9 +106,9 @@ fn factors(layout: Layout, index: usize) -> (f64, f64) {
     }
 }
 
-/// A resampler for each plane, between the decoder and whatever takes the rows.
+/// A resampler for each plane, fed by the decoder.
 struct RowResampler {
-    /// For planar rows none are needed: they are sRGB already.
+    /// `None` for planar rows, which are sRGB already.
     colours: Option<ToSrgb>,
     planes: Vec<Resampler>,
     /// Bytes of a row of each plane of the decoder.
@@ -155,7 +155,7 @@ impl RowResampler {
         Ok(Self { colours, planes, strides })
     }
 
-    /// Takes the next rows of the decoder; false after its last.
+    /// Decodes the next rows; false after the last.
     fn pull(&mut self, source: &mut dyn RowSource, work: &Work) -> Result<bool, Error> {
         let decode = work.stage("decode");
         let Some(rows) = source.next_rows()? else { return Ok(false) };
@@ -174,7 +174,7 @@ impl RowResampler {
         Ok(true)
     }
 
-    /// Hands the rows that are ready to `take`.
+    /// Passes the finished rows to `take`.
     fn give(&mut self, take: impl FnOnce(Rows<'_>) -> Result<(), Error>) -> Result<(), Error> {
         let planes: Vec<PlaneRows<'_>> = self.planes.iter().map(Resampler::ready).collect();
         if planes.iter().any(|p| p.count > 0) {
@@ -184,7 +184,7 @@ impl RowResampler {
         Ok(())
     }
 
-    /// All rows, as a bitmap.
+    /// Collects all rows in a bitmap.
     fn collect(
         mut self,
         source: &mut dyn RowSource,

@@ -1,4 +1,4 @@
-//! Pixels of a file or a bitmap through the resampler, as a plan maps them.
+//! Scales the pixels of a file or a bitmap by a planned mapping.
 
 use codecs::{Codec, DecodeSpec, Format, Probe, Raster, RowSource, codec_for};
 use work::Work;
@@ -18,13 +18,13 @@ pub(super) struct EncodedImage<'a> {
     pub(super) probe: &'a Probe,
 }
 
-/// The codec of a format, which a plan has named.
+/// The codec of a planned format.
 pub(super) fn codec_of(format: Format) -> Result<&'static dyn Codec, Error> {
     Ok(codec_for(format)
         .ok_or_else(|| codecs::Error::Unsupported(format!("{format} is not in this build")))?)
 }
 
-/// Decodes an image and scales it on the way; colours become sRGB.
+/// Decodes an image and scales its rows; colours become sRGB.
 pub(super) fn from_file(image: EncodedImage<'_>, scaling: &Scaling, work: &Work) -> Result<Raster, Error> {
     let spec = DecodeSpec { scale: scaling.decode_scale, planar: false };
     let decode = work.stage("decode");
@@ -34,7 +34,7 @@ pub(super) fn from_file(image: EncodedImage<'_>, scaling: &Scaling, work: &Work)
     turn(raster, scaling.mapping.turn, work)
 }
 
-/// Scales an image that is in memory and stays there.
+/// Scales a bitmap that is kept.
 pub(super) fn from_bitmap(image: &Raster, mapping: &Mapping, work: &Work) -> Result<Raster, Error> {
     let resize = work.stage("resize");
     let plane = &image.planes[0];
@@ -45,7 +45,7 @@ pub(super) fn from_bitmap(image: &Raster, mapping: &Mapping, work: &Work) -> Res
     turn(raster, mapping.turn, work)
 }
 
-/// Scales an image that is in memory and is given up; a model enlarges it first where the plan says so.
+/// Scales a bitmap that is consumed; a model enlarges it first if planned.
 pub(super) fn of_bitmap(
     image: Raster,
     scaling: &Scaling,
@@ -65,7 +65,7 @@ fn resized(image: Raster, mapping: &Mapping, work: &Work) -> Result<Raster, Erro
     from_bitmap(&image, mapping, work)
 }
 
-/// Pulls rows and resamples them; colours become sRGB RGB, RGBA or grey on the way.
+/// Pulls rows, converts them to sRGB (RGB, RGBA or grey) and resamples them.
 fn resampled_rows(
     source: &mut dyn RowSource,
     probe: &Probe,

@@ -1,4 +1,4 @@
-//! One planned transform: questions are answered, pixels scaled, and what comes after the resize is done.
+//! Executes one planned transform: answers its questions, scales the pixels, and applies the effects.
 
 use codecs::Raster;
 use recipe::{Color, Transform};
@@ -13,16 +13,16 @@ use crate::plan::{
 };
 use crate::{Error, Limits};
 
-/// What every step of a request shares.
+/// The context shared by all steps of a request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct StepContext<'a> {
     pub(super) limits: &'a Limits,
-    /// The models that the limits describe.
+    /// The models whose capabilities are in the limits.
     pub(super) models: Option<&'a dyn Models>,
     pub(super) work: &'a Work,
 }
 
-/// The pixels that a transform starts with.
+/// The input pixels of a transform.
 #[derive(Debug)]
 pub(super) enum Pixels<'a> {
     Encoded(EncodedImage<'a>),
@@ -30,8 +30,8 @@ pub(super) enum Pixels<'a> {
 }
 
 impl Pixels<'_> {
-    /// Scales a copy, for a look at it.
-    fn look(&self, scaling: &Scaling, work: &Work) -> Result<Raster, Error> {
+    /// A scaled copy for analysis.
+    fn thumbnail(&self, scaling: &Scaling, work: &Work) -> Result<Raster, Error> {
         match self {
             Self::Encoded(image) => from_file(*image, scaling, work),
             Self::Bitmap(image) => from_bitmap(image, &scaling.mapping, work),
@@ -53,7 +53,7 @@ impl Pixels<'_> {
     }
 }
 
-/// Does a transform. Questions that `answers` already answers are not asked again; new answers are added to it.
+/// Executes a transform. Questions answered in `answers` are not asked again; new answers are added to it.
 pub(super) fn run(
     step: &PlannedTransform,
     pixels: Pixels<'_>,
@@ -62,7 +62,7 @@ pub(super) fn run(
 ) -> Result<Raster, Error> {
     let work = context.work;
     let mut pixels = Some(segmented(step, pixels, context)?);
-    // The whole picture, scaled for a look at its subject.
+    // The scaled whole image, if its subject has been measured.
     let mut whole = None;
     let placement = loop {
         match step.complete(answers, context.limits)? {
@@ -93,10 +93,10 @@ pub(super) fn run(
 }
 
 fn taken_twice() -> Error {
-    Error::Internal("a step needs its pixels twice".to_owned())
+    Error::Internal("the pixels of the step were already consumed".to_owned())
 }
 
-/// Answers a question that leaves the pixels as they are.
+/// Answers a question without changing the pixels.
 pub(super) fn answer(
     question: &Question,
     pixels: &Pixels<'_>,
@@ -107,23 +107,25 @@ pub(super) fn answer(
         Question::Size => answers.size = Some(pixels.size()),
         Question::Border(trim) => {
             let Pixels::Bitmap(image) = pixels else {
-                return Err(Error::Internal("a border is looked for in a file".to_owned()));
+                return Err(Error::Internal(
+                    "a border question was planned for an undecoded file".to_owned(),
+                ));
             };
             let _trim = work.stage("trim");
             answers.border = Some(analysis::border::find(image, trim, work)?.ok_or(Error::Empty)?);
         }
         Question::Faces { thumbnail } => {
-            let thumbnail = pixels.look(thumbnail, work)?;
+            let thumbnail = pixels.thumbnail(thumbnail, work)?;
             answers.faces = Some(analysis::faces::find(thumbnail, work)?);
         }
         Question::Subject { .. } => {
-            return Err(Error::Internal("a subject is looked for after scaling".to_owned()));
+            return Err(Error::Internal("a subject question reached the wrong function".to_owned()));
         }
     }
     Ok(())
 }
 
-/// Looks for the border that a step trims in one frame: what any frame shows is kept in all of them.
+/// Searches one frame for the border that a step trims. The window grows to contain what any frame shows.
 pub(super) fn survey_border(
     step: &PlannedTransform,
     image: &Raster,
@@ -145,15 +147,14 @@ fn segmented<'a>(
 ) -> Result<Pixels<'a>, Error> {
     let Some(model) = step.segment else { return Ok(pixels) };
     let Pixels::Bitmap(image) = pixels else {
-        return Err(Error::Internal("the foreground is looked for in a file".to_owned()));
+        return Err(Error::Internal("segmentation was planned for an undecoded file".to_owned()));
     };
     let mask = analysis::foreground::mask(&image, context.models, model, context.work)?;
     mask::apply(image, &mask, context.work).map(Pixels::Bitmap)
 }
 
-/// Padding, effects, border and background: what comes after the resize, in the order of the specification. Padding
-/// is a canvas of the background under the image, and takes part in the effects; without it the background is what the
-/// finished picture is flattened on.
+/// Padding, effects, border and background, after the resize, in the order of the specification. Padding is filled with
+/// the background before the effects; without padding the finished image is flattened onto the background.
 fn after_resize(
     mut image: Raster,
     placement: &Placement,

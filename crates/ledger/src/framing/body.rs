@@ -1,9 +1,9 @@
-//! The framing of a message body. Payload bytes are skipped by arithmetic and never looked at.
+//! The framing of a message body. Payload bytes are skipped by arithmetic and never read.
 
 use super::lines::Lines;
 use crate::http1::chunk_size;
 
-/// What the next bytes of a body are.
+/// The kind of the next bytes of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Body {
     Length(u64),
@@ -22,9 +22,9 @@ pub(super) enum State {
     Start,
     Headers,
     Body(Body),
-    /// After `101` or a `CONNECT` that was accepted.
+    /// After `101` or an accepted `CONNECT`.
     Tunnel,
-    /// The bytes are no HTTP/1.
+    /// The bytes are not HTTP/1.
     Unparsable,
 }
 

@@ -1,6 +1,6 @@
 //! Lines of a stream that arrives in pieces.
 
-/// Longest part of a head line that is kept: names and values that matter here are short.
+/// Longest part of a head line that is kept: the relevant names and values are short.
 const LINE_LIMIT: usize = 1024;
 
 /// Cuts a byte stream into lines, keeping only a line that is split over two slices.

@@ -1,7 +1,7 @@
 //! Follows the HTTP framing of both directions of one server connection (RFC 9112, RFC 9113).
 //!
 //! The reader looks at heads, chunk-size lines and trailers. It skips body bytes by arithmetic: it copies nothing and
-//! never reads their content. Bytes may arrive in pieces of any size. Bytes that are no HTTP, and tunnels, end the
+//! never reads their content. Bytes may arrive in pieces of any size. After bytes that are not HTTP, and in tunnels, it stops
 //! reading: the protocol is then [`Protocol::Opaque`].
 
 mod body;
@@ -64,7 +64,7 @@ impl Framing {
             }
             _ => {
                 if let Some(rest) = self.requests.follow(bytes) {
-                    // "\r\nSM\r\n\r\n" is what the preface still holds after its first line.
+                    // "\r\nSM\r\n\r\n" is the rest of the preface after its first line.
                     self.become_http2(8);
                     self.read(rest, on);
                 }
@@ -81,7 +81,7 @@ impl Framing {
         }));
     }
 
-    /// Follows bytes that the transport took.
+    /// Follows bytes that the transport accepted.
     pub(crate) fn wrote(&mut self, bytes: &[u8], on: &mut dyn FnMut(Event)) {
         if self.protocol == Protocol::Undecided && !bytes.is_empty() {
             // The first byte of a frame is the high byte of its length and never a letter. A server may send its
@@ -198,22 +198,22 @@ impl Framing {
             self.requests.refused = true;
         }
         if out.fields.closes {
-            // RFC 9112, 9.6: requests behind this one get no response.
+            // RFC 9112, 9.6: later requests get no response.
             self.requests.closing = true;
             self.requests.unanswered.clear();
         }
         on(Event::Written { entry: out.take(), tail });
     }
 
-    /// The writing side is closed in good order: a response that ends with its connection is complete.
-    pub(crate) fn closing_in_order(&mut self, on: &mut dyn FnMut(Event)) {
+    /// The writing side was shut down: a response that ends with its connection is complete.
+    pub(crate) fn fin_sent(&mut self, on: &mut dyn FnMut(Event)) {
         if self.protocol == Protocol::Http1 && self.responses.state == State::Body(Body::UntilClose) {
             self.response_complete(0, on);
         }
     }
 
     /// Removes everything that is not complete: first responses that have begun, then requests whose head was read and
-    /// that got no byte of a response.
+    /// whose response has no byte.
     pub(crate) fn take_unfinished(&mut self) -> Vec<Entry> {
         match self.protocol {
             Protocol::Opaque => return Vec::new(),
@@ -232,7 +232,7 @@ impl Framing {
             unfinished.push(Entry::unanswered(out.count));
             out.count += 1;
         }
-        // What is written from here on belongs to no response that could still become whole.
+        // Later bytes belong to no response that could still become whole.
         self.protocol = Protocol::Opaque;
         unfinished
     }

@@ -1,5 +1,5 @@
 //! The requests of a connection. They are followed because the length of a response depends on the method that it
-//! answers (`HEAD`, `CONNECT`), and because pipelined requests have to be told apart from request bodies.
+//! answers (`HEAD`, `CONNECT`), and because pipelined requests have to be distinguished from request bodies.
 
 use std::collections::VecDeque;
 
@@ -26,13 +26,13 @@ pub(super) struct Requests {
     /// Methods of requests whose head is complete and that have no final response yet, oldest first.
     pub(super) unanswered: VecDeque<Method>,
     begun: bool,
-    /// The server has responded to the head that is arriving before its end.
+    /// The server has responded to the current head before its end arrived.
     pub(super) refused: bool,
-    /// The server has announced that it closes: requests that still arrive get no response.
+    /// The server has announced the close: later requests get no response.
     pub(super) closing: bool,
 }
 
-/// The first line of the HTTP/2 preface; it looks like a request line on purpose.
+/// The first line of the HTTP/2 preface, which has the form of a request line.
 const PREFACE_LINE: &[u8] = b"PRI * HTTP/2.0";
 
 impl Requests {

@@ -10,19 +10,19 @@ pub(super) struct Responses {
     pub(super) state: State,
     pub(super) lines: Lines,
     pub(super) fields: Fields,
-    /// `status`, `promised`, `written` and `id` are those of the present response, as in [`Entry`].
+    /// `status`, `promised`, `written` and `id` are those of the current response, as in [`Entry`].
     pub(super) status: Option<u16>,
     pub(super) promised: Option<u64>,
     pub(super) written: u64,
     pub(super) id: Option<Box<str>>,
-    /// A byte of the present response has been written.
+    /// A byte of the current response has been written.
     pub(super) begun: bool,
-    /// Responses before the present one.
+    /// Responses before the current one.
     pub(super) count: u64,
 }
 
 impl Responses {
-    /// Ends the present response and returns its entry.
+    /// Ends the current response and returns its entry.
     pub(super) fn take(&mut self) -> Entry {
         let entry = Entry {
             protocol: Protocol::Http1,

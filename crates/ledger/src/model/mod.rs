@@ -1,17 +1,17 @@
-//! A simulated transport and schedules of its misfortunes, for testing servers and ledgers without a
+//! A simulated transport with schedules of faults, for testing servers and ledgers without a
 //! kernel: partial writes, writes and flushes that are not ready, peers that stall, reset, half-close,
 //! pipeline, hold back the end of a request, and requests cut at any byte.
 //!
-//! Everything follows from a seed, and all time is tokio's: on a runtime whose clock is paused, a
-//! thousand runs with their stalls of minutes take seconds, and a run that failed can be repeated.
+//! A run is determined by its seed and uses tokio's clock: with a paused clock, a thousand runs with
+//! stalls of minutes take seconds, and a failed run can be repeated.
 //!
-//! 1. [`Schedule::from_seed`] draws what happens.
+//! 1. [`Schedule::from_seed`] generates the events of a run.
 //! 2. [`play`] gives the server's end of the transport to a closure that serves one connection on it, with
 //!    any server on [`AsyncRead`](tokio::io::AsyncRead) + [`AsyncWrite`](tokio::io::AsyncWrite). For its
-//!    n-th request the server must do what [`Schedule::exchanges`]`[n]` says, as far as it lives to.
-//! 3. [`judge`] lays what the peer saw beside the ledger's verdicts.
+//!    n-th request the server must do what [`Schedule::exchanges`]`[n]` says, unless the connection ends before.
+//! 3. [`judge`] compares the bytes that the peer received with the ledger's verdicts.
 //!
-//! The server stays responsible for its own deadlines; a peer may stall for good.
+//! The server needs deadlines of its own: a peer may stall forever.
 
 mod schedule;
 mod transport;
@@ -31,18 +31,18 @@ use transport::{Wire, pair};
 /// Longer than any deadline a server under test should have.
 const RUN_LIMIT: Duration = Duration::from_secs(3600);
 
-/// What the peer saw.
+/// The connection as seen by the peer.
 #[derive(Clone, Debug)]
-pub struct Sighting {
+pub struct PeerView {
     /// Responses received in full, every byte right.
     pub complete: usize,
     /// Bytes of a further response, head included, that were received.
     pub partial: usize,
     /// How the connection ended.
     pub end: End,
-    /// The server closed the connection. `false`: it hung until the run was given up.
+    /// The server closed the connection. `false`: it hung until the time limit of the run.
     pub served: bool,
-    /// A response was not what the schedule says.
+    /// A difference between a response and the schedule.
     pub wrong: Option<String>,
     /// Whether the server's shutdown reached the transport.
     pub shutdown_passed_on: bool,
@@ -75,9 +75,9 @@ impl Observer for Verdicts {
     }
 }
 
-/// Plays a schedule. `serve` gets the server's end and serves one connection on it; when its future is
-/// ready, the connection must be dropped.
-pub async fn play<F, Fut>(schedule: &Schedule, serve: F) -> Sighting
+/// Plays a schedule. `serve` gets the server's end and serves one connection on it; the connection must be
+/// dropped before the future is ready.
+pub async fn play<F, Fut>(schedule: &Schedule, serve: F) -> PeerView
 where
     F: FnOnce(Simulated) -> Fut,
     Fut: Future<Output = ()>,
@@ -93,16 +93,16 @@ where
         done[2] = done[2] || receiving.as_mut().poll(cx).is_ready();
         if done == [true; 3] { Poll::Ready(()) } else { Poll::Pending }
     });
-    // What is not over by then is judged as it stands.
+    // A run that has not ended by then is judged in its current state.
     let _ = tokio::time::timeout(RUN_LIMIT, all).await;
     let state = wire.lock();
-    let reading = Reading::of(schedule, &state.received);
-    Sighting {
-        complete: reading.complete,
-        partial: state.received.len() - reading.offset,
+    let parser = PeerParser::of(schedule, &state.received);
+    PeerView {
+        complete: parser.complete,
+        partial: state.received.len() - parser.offset,
         end: state.end,
         served: done[0],
-        wrong: reading.wrong,
+        wrong: parser.wrong,
         shutdown_passed_on: state.shutdown_passed_on,
     }
 }
@@ -135,7 +135,7 @@ async fn send(schedule: &Schedule, wire: &Wire) {
         let last_piece = exchange.request.len() - 1;
         let sent: Vec<u8> =
             exchange.request[..last_piece].iter().flat_map(|(piece, _)| piece).copied().collect();
-        // Without its head nobody could answer it.
+        // A request without its head could not be answered.
         let withholds = schedule.withholds_end && last_exchange && end_of_head(&sent).is_some();
         for (n, (piece, after)) in exchange.request.iter().enumerate() {
             if withholds && n == last_piece {
@@ -157,7 +157,7 @@ async fn send(schedule: &Schedule, wire: &Wire) {
 }
 
 async fn receive(schedule: &Schedule, wire: &Wire) {
-    let mut reading = Reading::default();
+    let mut parser = PeerParser::default();
     for (most, after) in schedule.reads.iter().cycle() {
         let more = wait(wire, 1, |state| {
             state.see_end();
@@ -171,7 +171,7 @@ async fn receive(schedule: &Schedule, wire: &Wire) {
         let received = wire.lock().received.len();
         let most = match schedule.quit {
             Quit::StallAt(at) if received >= at => {
-                // It reads no more; all it can still learn is that the connection was reset.
+                // It no longer reads, and can only notice a reset.
                 wait(wire, 1, |state| state.ended().then_some(())).await;
                 return;
             }
@@ -184,9 +184,9 @@ async fn receive(schedule: &Schedule, wire: &Wire) {
         };
         let mut state = wire.lock();
         state.deliver(most);
-        reading.go_on(schedule, &state.received);
-        if reading.complete > state.complete {
-            state.complete = reading.complete;
+        parser.parse(schedule, &state.received);
+        if parser.complete > state.complete {
+            state.complete = parser.complete;
             if let Some(waker) = state.peer[0].take() {
                 waker.wake();
             }
@@ -194,24 +194,24 @@ async fn receive(schedule: &Schedule, wire: &Wire) {
     }
 }
 
-/// How far the peer can make sense of what it received. It reads HTTP in its own plain way, so that a
-/// mistake in the ledger's framing shows.
+/// The peer's parser of responses. It shares no code with the ledger's framing, so that a mistake in one of
+/// them is detected.
 #[derive(Debug, Default)]
-struct Reading {
+struct PeerParser {
     complete: usize,
-    /// Where the response begins that is not complete.
+    /// Start of the incomplete response.
     offset: usize,
     wrong: Option<String>,
 }
 
-impl Reading {
+impl PeerParser {
     fn of(schedule: &Schedule, bytes: &[u8]) -> Self {
-        let mut reading = Self::default();
-        reading.go_on(schedule, bytes);
-        reading
+        let mut parser = Self::default();
+        parser.parse(schedule, bytes);
+        parser
     }
 
-    fn go_on(&mut self, schedule: &Schedule, bytes: &[u8]) {
+    fn parse(&mut self, schedule: &Schedule, bytes: &[u8]) {
         while self.wrong.is_none() && self.offset < bytes.len() {
             let Some(exchange) = schedule.exchanges.get(self.complete) else {
                 self.wrong = Some("more responses than requests".into());
@@ -278,34 +278,34 @@ fn response(bytes: &[u8], exchange: &Exchange) -> Result<Option<usize>, String> 
     Ok(Some(end))
 }
 
-/// What the server's side of a run claims to do.
+/// The guarantee that the server under test gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
-    /// The ledger watches a server that may lose bytes. It must find every loss; on TCP it may doubt
-    /// what was not acknowledged when the server closed.
+    /// The ledger watches a server that may lose bytes. It must find every loss; on TCP it may also report
+    /// responses as cut that were not acknowledged when the server closed.
     Watched,
-    /// The server also closes in good order: nothing is lost but by the peer's doing.
+    /// The server also closes gracefully: only the peer can cause a loss.
     Delivered,
 }
 
-/// Lays what the peer saw beside the verdicts.
+/// Compares the peer's view with the verdicts.
 ///
 /// # Errors
-/// Says which promise was broken: a response that the peer misses and that is not reported as cut, a
-/// false alarm, a tidy end after a cut, two verdicts on one response, or a server that hangs.
+/// The broken guarantee: a response that the peer did not receive and that is not reported as cut, a
+/// false alarm, a clean end of file after a cut, two verdicts on one response, or a server that hangs.
 pub fn judge(
     schedule: &Schedule,
     claim: Claim,
-    sighting: &Sighting,
+    view: &PeerView,
     verdicts: &[(Entry, Option<Cause>)],
 ) -> Result<(), String> {
-    if !sighting.served {
+    if !view.served {
         return Err("the server hangs".into());
     }
-    if let Some(wrong) = &sighting.wrong {
+    if let Some(wrong) = &view.wrong {
         return Err(wrong.clone());
     }
-    let peer_quit = sighting.end == End::Own || matches!(schedule.quit, Quit::StallAt(_));
+    let peer_quit = view.end == End::Own || matches!(schedule.quit, Quit::StallAt(_));
     let mut seen = vec![0u32; schedule.exchanges.len()];
     for (entry, cause) in verdicts {
         let number = usize::try_from(entry.number).unwrap_or(usize::MAX);
@@ -313,22 +313,28 @@ pub fn judge(
             Some(count) => *count += 1,
             None => return Err(format!("a verdict on response {number}, which does not exist")),
         }
-        let received = number < sighting.complete;
+        let received = number < view.complete;
         match cause {
             None if received => {}
-            // It lost interest after its kernel, or ours, had all of it: no sender can know.
+            // The peer quit after its kernel, or ours, had all of the response: a sender cannot know that.
             None if peer_quit => {}
-            None => return Err(format!("response {number} is whole for the ledger, not for the peer")),
+            None => {
+                return Err(format!(
+                    "response {number}: the ledger says whole, the peer did not receive all of it"
+                ));
+            }
             Some(Cause::UnackedAtReset) if received && claim == Claim::Watched => {}
             Some(cause) if received => {
-                return Err(format!("response {number} is cut ({cause}) for the ledger, whole for the peer"));
+                return Err(format!(
+                    "response {number}: the ledger says cut ({cause}), the peer received all of it"
+                ));
             }
             Some(cause) if claim == Claim::Delivered && !peer_quit && entry.status.is_some() => {
-                return Err(format!("response {number} was lost ({cause}) with a peer that waited for it"));
+                return Err(format!("response {number} was lost ({cause}) although the peer waited for it"));
             }
             Some(_) if entry.status.is_some() && schedule.kind == Kind::Tcp => {
-                if sighting.end == End::Eof {
-                    return Err(format!("response {number} is cut and the peer saw a tidy end"));
+                if view.end == End::Eof {
+                    return Err(format!("response {number} is cut and the peer read a clean end of file"));
                 }
             }
             Some(_) => {}
@@ -337,10 +343,10 @@ pub fn judge(
     if let Some(number) = seen.iter().position(|count| *count > 1) {
         return Err(format!("{} verdicts on response {number}", seen[number]));
     }
-    if claim == Claim::Delivered && !peer_quit && sighting.complete != schedule.owed() {
-        return Err(format!("{} responses received, {} owed", sighting.complete, schedule.owed()));
+    if claim == Claim::Delivered && !peer_quit && view.complete != schedule.owed() {
+        return Err(format!("{} responses received, {} owed", view.complete, schedule.owed()));
     }
-    let begun = sighting.complete + usize::from(sighting.partial > 0);
+    let begun = view.complete + usize::from(view.partial > 0);
     if let Some(number) = seen[..begun].iter().position(|count| *count == 0) {
         return Err(format!("no verdict on response {number}"));
     }

@@ -1,14 +1,14 @@
-//! What happens in one run, drawn from a seed.
+//! The events of one run, generated from a seed.
 
 use std::time::Duration;
 
 /// How the simulated transport closes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Accepted is not received; input that is unread at the close, or arrives after it, makes the queue
-    /// be thrown away and the peer see a reset.
+    /// Accepted is not received: input that is unread at the close, or arrives after it, discards the queue
+    /// and sends a reset to the peer.
     Tcp,
-    /// What was accepted stays readable. The peer sees a reset, after the data, only if input was unread.
+    /// Accepted bytes stay readable. The peer reads a reset, after the data, only if input was unread.
     Unix,
 }
 
@@ -21,13 +21,13 @@ pub enum Framing {
     Chunked,
 }
 
-/// How much of a request the handler reads before it answers.
+/// How much of a request the handler reads before it responds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reads {
     /// To the end.
     All,
-    /// Until it has seen this many body bytes; then it drops the body. A parser that stops at the
-    /// closing delimiter does that.
+    /// Up to this many body bytes; then it drops the body, like a parser that stops at the closing
+    /// delimiter.
     UpTo(usize),
     /// Nothing: it drops the body at once.
     Nothing,
@@ -38,29 +38,29 @@ pub enum Reads {
 pub struct Piece {
     /// Its length, at least 1.
     pub bytes: usize,
-    /// Time that passes before it is there.
+    /// Time until it is available.
     pub after: Duration,
 }
 
-/// What the handler does with one request, and the request itself.
+/// One request, and what the handler does with it.
 #[derive(Clone)]
 pub struct Exchange {
     /// The request as it goes over the wire, in pieces that each arrive `after` the one before.
     pub request: Vec<(Vec<u8>, Duration)>,
-    /// Whether it is a `HEAD` request, whose answer has no body.
+    /// Whether it is a `HEAD` request, whose response has no body.
     pub head_only: bool,
     /// How much of it the handler reads.
     pub reads: Reads,
-    /// How the answer is framed.
+    /// How the response is framed.
     pub framing: Framing,
-    /// The body of the answer.
+    /// The body of the response.
     pub pieces: Vec<Piece>,
-    /// The answer carries `Connection: close`.
+    /// The response carries `Connection: close`.
     pub says_close: bool,
 }
 
 impl std::fmt::Debug for Exchange {
-    /// Of the request only its first line and the lengths of its pieces.
+    /// Prints only the first line of the request and the lengths of its pieces.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let bytes: Vec<u8> = self.request.iter().flat_map(|(piece, _)| piece).copied().collect();
         let head = bytes.split(|byte| *byte == b'\n').take(4).collect::<Vec<_>>().concat();
@@ -78,13 +78,13 @@ impl std::fmt::Debug for Exchange {
 }
 
 impl Exchange {
-    /// Length of the answer's body.
+    /// Length of the response's body.
     pub fn length(&self) -> usize {
         self.pieces.iter().map(|piece| piece.bytes).sum()
     }
 
-    /// The body's bytes of one piece. They differ from place to place, so that bytes that are lost or
-    /// doubled show.
+    /// The body bytes of one piece. They depend on the offset, so that lost or repeated bytes are
+    /// detected.
     pub fn piece(&self, index: usize) -> Vec<u8> {
         let start: usize = self.pieces[..index].iter().map(|piece| piece.bytes).sum();
         (start..start + self.pieces[index].bytes).map(body_byte).collect()
@@ -93,7 +93,7 @@ impl Exchange {
 
 /// The byte of every body at `offset`.
 pub fn body_byte(offset: usize) -> u8 {
-    // A prime, so that no power of two repeats it.
+    // A prime, so that the pattern does not repeat at powers of two.
     u8::try_from(offset % 251).unwrap_or(0)
 }
 
@@ -106,7 +106,7 @@ pub enum WriteStep {
     Pend(Duration),
 }
 
-/// What the peer does of its own accord that ends the connection.
+/// How the peer ends the connection early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quit {
     /// Nothing.
@@ -120,36 +120,35 @@ pub enum Quit {
 /// Everything that happens in one run.
 #[derive(Clone, Debug)]
 pub struct Schedule {
-    /// What it was drawn from.
+    /// The seed that it was generated from.
     pub seed: u64,
     /// How the transport closes.
     pub kind: Kind,
     /// Bytes the send queue holds.
     pub capacity: usize,
-    /// The transport keeps accepted bytes for itself until it is flushed, as TLS does.
+    /// The transport buffers accepted bytes until it is flushed, as TLS does.
     pub holds: bool,
     /// Whether it takes vectored writes.
     pub vectored: bool,
-    /// What successive writes do; starts over at its end.
+    /// The outcomes of successive writes; starts over at its end.
     pub writes: Vec<WriteStep>,
     /// How long successive flushes are not ready; starts over at its end.
     pub flushes: Vec<Duration>,
-    /// How the peer reads: at most so many bytes, after a pause; starts over at its end.
+    /// The peer's reads: at most so many bytes, after a pause; starts over at its end.
     pub reads: Vec<(usize, Duration)>,
-    /// Requests and answers, in order.
+    /// Requests and responses, in order.
     pub exchanges: Vec<Exchange>,
-    /// Requests are sent without waiting for answers.
+    /// Requests are sent without waiting for responses.
     pub pipelined: bool,
     /// The peer ends its writing side after the last request.
     pub half_closes: bool,
-    /// The last piece of the last request is sent only when its answer is complete.
+    /// The last piece of the last request is sent only when its response is complete.
     pub withholds_end: bool,
-    /// What the peer does to end the connection early.
+    /// How the peer ends the connection early, if it does.
     pub quit: Quit,
 }
 
-/// A small generator (SplitMix64, by Steele, Lea and Flood): all that is asked of it is that seeds can
-/// be repeated.
+/// A small generator (SplitMix64, by Steele, Lea and Flood), so that a seed can be repeated.
 #[derive(Debug)]
 struct Random(u64);
 
@@ -162,7 +161,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// From `low` to `high`, both included.
+    /// From `low` to `high` inclusive.
     fn range(&mut self, low: usize, high: usize) -> usize {
         let span = (high - low) as u64 + 1;
         low + usize::try_from(self.next() % span).unwrap_or(0)
@@ -185,7 +184,7 @@ impl Random {
 }
 
 impl Schedule {
-    /// How many requests a server that loses nothing answers: those up to the first that ends the
+    /// The number of responses from a server that loses nothing: up to the first that ends the
     /// connection.
     pub fn owed(&self) -> usize {
         let ends = |exchange: &Exchange| {
@@ -196,7 +195,7 @@ impl Schedule {
         self.exchanges.iter().position(ends).map_or(self.exchanges.len(), |last| last + 1)
     }
 
-    /// Draws a schedule. The same seed gives the same one.
+    /// Generates a schedule. The same seed gives the same schedule.
     pub fn from_seed(seed: u64) -> Self {
         let mut random = Random(seed);
         let r = &mut random;
@@ -236,7 +235,7 @@ fn writes(r: &mut Random) -> Vec<WriteStep> {
             }
         })
         .collect();
-    // However it is drawn, it gets on.
+    // Every schedule makes progress.
     steps.push(WriteStep::Take(r.range(512, 64 << 10)));
     steps
 }
@@ -262,7 +261,7 @@ fn exchange(r: &mut Random, last: bool) -> Exchange {
     }
 }
 
-/// Head and body of a request, the end of a chunked body in it.
+/// Head and body of a request, including the end of a chunked body.
 fn request(r: &mut Random, head_only: bool, last: bool) -> (String, Vec<u8>) {
     let close = if r.chance(if last { 20 } else { 3 }) { "Connection: close\r\n" } else { "" };
     if head_only {
@@ -288,7 +287,7 @@ fn request(r: &mut Random, head_only: bool, last: bool) -> (String, Vec<u8>) {
     }
 }
 
-/// Cuts a request anywhere; often just before the end of the body, where the bug lives.
+/// Splits a request at any byte; often just before the end of the body, where the bug occurs.
 fn split(r: &mut Random, head: &str, body: &[u8]) -> Vec<(Vec<u8>, Duration)> {
     let bytes = [head.as_bytes(), body].concat();
     let mut cuts: Vec<usize> = (0..r.range(0, 3)).map(|_| r.range(1, bytes.len())).collect();

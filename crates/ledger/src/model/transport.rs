@@ -1,4 +1,4 @@
-//! The simulated transport: a stream for the server, a kernel between, and a door for the peer.
+//! The simulated transport: a stream for the server, a kernel in between, and a handle for the peer.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -17,13 +17,13 @@ use crate::socket::Probe;
 /// How the connection ended for the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// It has not.
+    /// It has not ended.
     Open,
-    /// A tidy end of file.
+    /// A clean end of file.
     Eof,
-    /// A reset by the server's side.
+    /// A reset from the server's side.
     Reset,
-    /// The peer ended it itself, by a reset.
+    /// A reset by the peer itself.
     Own,
 }
 
@@ -44,7 +44,7 @@ pub(super) struct State {
     linger_zero: bool,
     /// The server has dropped its end.
     closed: bool,
-    /// On a Unix socket: the end that the peer reads after the data is a reset.
+    /// On a Unix socket: the peer reads a reset after the data.
     reset_after_data: bool,
     pub(super) end: End,
     /// Responses that the peer has in full.
@@ -76,7 +76,7 @@ impl State {
         self.end != End::Open
     }
 
-    /// The server's kernel ends the connection by a reset: what it has queued is lost.
+    /// The server's kernel ends the connection by a reset: the queued bytes are lost.
     fn reset_by_server(&mut self) {
         if !self.ended() {
             self.queue.clear();
@@ -136,7 +136,7 @@ impl State {
 
     fn close(&mut self) {
         self.closed = true;
-        // What was never flushed never left.
+        // Bytes that were not flushed were not sent.
         self.held.clear();
         let unread = !self.inbox.is_empty();
         match self.kind {
@@ -172,7 +172,7 @@ pub struct Simulated {
     write_pause: Option<Pin<Box<Sleep>>>,
     flush_pause: Option<Pin<Box<Sleep>>>,
     flush_paused: bool,
-    /// Something was written since the last flush went through: others have nothing to wait for.
+    /// Bytes were written since the last flush succeeded. Other flushes do not wait.
     unflushed: bool,
 }
 
@@ -241,7 +241,7 @@ impl Simulated {
         let room = state.capacity.saturating_sub(state.queue.len() + state.held.len());
         if room == 0 {
             if self.holds {
-                // A full buffer of its own is passed on when it can be, as TLS does.
+                // A full buffer is passed on when possible, as TLS does.
                 pass_on(&mut state);
             }
             state.writer = Some(cx.waker().clone());
@@ -274,7 +274,7 @@ impl Simulated {
         Poll::Ready(Ok(n))
     }
 
-    /// Waits as long as the schedule says for this flush, once.
+    /// Waits once for the pause of this flush.
     fn pause_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.flush_paused && self.unflushed {
             self.flush_paused = true;

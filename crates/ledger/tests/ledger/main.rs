@@ -1,4 +1,4 @@
-//! What a ledgered stream does with each call, on a transport that is driven by hand, and on real sockets.
+//! The effect of each call on a ledgered stream, on a transport controlled by the test, and on real sockets.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,4 +1,4 @@
-//! A head that the server refuses before its end has one answer and one verdict.
+//! A head that the server refuses before its end has one response and one verdict.
 
 use std::future::pending;
 use std::pin::{Pin, pin};
@@ -11,7 +11,7 @@ use crate::support::{Cued, CuedProbe, Verdict, Verdicts, poll};
 
 const REFUSAL: &[u8] = b"HTTP/1.1 431 Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
-/// The verdicts when `first` is read, `answer` written, and `rest` read and discarded by the lingering close.
+/// The verdicts if `first` is read, `answer` written, and `rest` read and discarded by the lingering close.
 fn verdicts(first: &[u8], answer: &[u8], rest: &[u8]) -> Vec<Verdict> {
     let (cued, verdicts) = (Cued::with(first), Verdicts::default());
     cued.go();
@@ -35,25 +35,25 @@ fn verdicts(first: &[u8], answer: &[u8], rest: &[u8]) -> Vec<Verdict> {
 }
 
 #[test]
-fn the_rest_of_a_refused_head_is_no_request() {
+fn bytes_after_a_refused_head_are_not_a_request() {
     let whole = vec![(0, 0, None)];
     assert_eq!(verdicts(b"GET / HTTP/1.1\r\nx: aaa", REFUSAL, b"aaa\r\n\r\n"), whole);
     assert_eq!(verdicts(b"GET /aaa", REFUSAL, b"aaa HTTP/1.1\r\nhost: x\r\n\r\n"), whole);
-    // Whatever the refusal says of the connection.
+    // With any `Connection` field in the refusal.
     let plain = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
     assert_eq!(verdicts(b"GET / HTTP/1.1\r\nx: aaa", plain, b"aaa\r\n\r\n"), whole);
-    // Nor is what comes after it.
+    // Nor are later bytes.
     assert_eq!(verdicts(b"GET / HTTP/1.1\r\nx: aaa", REFUSAL, b"\r\n\r\nGET / HTTP/1.1\r\n\r\n"), whole);
 }
 
 #[test]
-fn what_is_pipelined_behind_the_last_answer_is_no_request() {
+fn input_after_the_last_response_is_not_a_request() {
     let two = b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n";
     assert_eq!(verdicts(two, REFUSAL, b"GET / HTTP/1.1\r\n\r\n"), [(0, 0, None)]);
 }
 
 #[test]
-fn what_is_pipelined_behind_another_answer_is_owed_one() {
+fn a_request_pipelined_after_another_is_owed_a_response() {
     let two = b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n";
     let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
     let list = verdicts(two, answer, b"");

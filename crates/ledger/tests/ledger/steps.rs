@@ -1,4 +1,4 @@
-//! Each call by itself: what is passed on, what is held back, and what is pending as long as the transport is.
+//! Each call separately: passed on, held back, or pending as long as the transport is.
 
 use std::future::pending;
 use std::pin::{Pin, pin};
@@ -29,7 +29,7 @@ fn answered(answer: &[u8]) -> (Ledgered<Cued>, Cued, Verdicts) {
     (stream, cued, verdicts)
 }
 
-/// The same with an owner who takes the stream back.
+/// The same with an owner that takes the stream back.
 fn reclaimed(answer: &[u8]) -> (Ledgered<Cued>, Cued, Verdicts, Returned) {
     let (stream, cued, verdicts) = answered(answer);
     let returned = Returned::default();
@@ -97,7 +97,7 @@ fn finishing_waits_for_a_pending_shutdown() {
 }
 
 #[test]
-fn a_shutdown_that_pends_for_too_long_is_a_stall() {
+fn a_shutdown_pending_for_too_long_is_a_stall() {
     let (stream, cued, verdicts, returned) = reclaimed(ANSWER);
     drop(stream);
     let mut finish = pin!(take(&returned).finish(Linger::default(), |time| {
@@ -108,11 +108,11 @@ fn a_shutdown_that_pends_for_too_long_is_a_stall() {
     assert_eq!((cued.seen().resets, verdicts.list()), (1, vec![(0, 4, Some(Cause::WriteStall))]));
 }
 
-/// Answers whose body is owed in part, and the body bytes that went out.
+/// Responses with missing body bytes, and the body bytes that were sent.
 const PARTS: [(&[u8], u64); 5] = [
     (b"HTTP/1.1 200 OK\r\ncontent-le", 0),
     (b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nabc", 3),
-    // Between two chunks nothing seems to be owed, and the terminator is.
+    // Between two chunks only the terminator is missing.
     (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", 0),
     (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n", 3),
     (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n", 3),

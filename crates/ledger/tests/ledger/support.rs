@@ -1,4 +1,4 @@
-//! A transport that does each step on cue, and an observer that keeps its verdicts.
+//! A transport controlled by the test, and an observer that stores its verdicts.
 
 use std::io;
 use std::pin::Pin;
@@ -30,7 +30,7 @@ impl Observer for Verdicts {
     }
 }
 
-/// What the transport may do, and what it was asked and did.
+/// The controls and records of the transport.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cues {
     /// Flushes and shutdowns stay pending until these are set.
@@ -45,7 +45,7 @@ pub(crate) struct Cues {
     pub(crate) resets: usize,
 }
 
-/// A transport that is driven by hand. Without a waker: its user polls again after each cue.
+/// A transport controlled by the test. It has no waker: the test polls again after each change.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cued(Arc<Mutex<Cues>>);
 
@@ -61,13 +61,13 @@ impl Cued {
         self.0.lock().unwrap()
     }
 
-    /// From now on no step pends.
+    /// From now on no step is pending.
     pub(crate) fn go(&self) {
         let mut cues = self.cues();
         (cues.flush, cues.shutdown) = (true, true);
     }
 
-    /// How it stands.
+    /// The current state.
     pub(crate) fn seen(&self) -> Cues {
         self.cues().clone()
     }

@@ -1,4 +1,4 @@
-//! Real TCP sockets on loopback: accepted is not received, and a cut is no tidy end.
+//! Real TCP sockets on loopback: accepted is not received, and a cut is not a clean end of file.
 
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,9 +13,9 @@ use tokio::sync::Notify;
 use crate::support::Verdicts;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
-/// More than the peer's receive buffer takes, and less than that and our send queue together.
+/// More than the peer's receive buffer, and less than that buffer and our send queue together.
 const LENGTH: usize = 300_000;
-/// More looks at a socket than any of these tests needs.
+/// More queries of a socket than these tests need.
 const MANY_LOOKS: usize = 200;
 
 async fn pair() -> (TcpStream, TcpStream) {
@@ -49,7 +49,7 @@ async fn a_cut_is_a_reset() {
         read_request(&mut server).await;
         server.write_all(&head(10)).await.unwrap();
         server.write_all(b"seven b").await.unwrap();
-        // Everything that was sent is across, so that no reset overtakes it.
+        // Everything sent has arrived, so that no reset overtakes it.
         let mut seen = vec![0; head(10).len() + 7];
         client.read_exact(&mut seen).await.unwrap();
         if shuts_down {
@@ -67,7 +67,7 @@ async fn a_cut_is_a_reset() {
     }
 }
 
-/// The kernel accepts all of the answer; the peer never reads, and then resets the connection.
+/// The kernel accepts the whole response; the peer never reads, and then resets the connection.
 #[tokio::test]
 async fn accepted_is_not_received() {
     let (mut client, server) = pair().await;
@@ -81,7 +81,7 @@ async fn accepted_is_not_received() {
     let queued = socket::queued(std::os::fd::AsFd::as_fd(server.stream().unwrap())).unwrap();
     assert!(queued > 0, "the peer's kernel has all of it: {LENGTH} is too little for this test");
     assert_eq!(verdicts.list(), []);
-    // Closed with input unread: that is a reset.
+    // Closing with unread input is a reset.
     drop(client);
     let mut scratch = [0; 8];
     assert_eq!(server.read(&mut scratch).await.unwrap_err().kind(), ErrorKind::ConnectionReset);
@@ -89,7 +89,7 @@ async fn accepted_is_not_received() {
     assert_eq!(verdicts.list(), [(0, LENGTH as u64, Some(Cause::UnackedAtReset))]);
 }
 
-/// A peer that has finished sending, and the connection that its server has dropped after an answer larger than the queue.
+/// A peer that has finished sending, and the connection that its server has dropped after a response larger than the queue.
 async fn answered_after_the_peer_finished() -> (TcpStream, Verdicts, Closing<TcpStream>) {
     let (mut client, server) = pair().await;
     let verdicts = Verdicts::default();
@@ -109,9 +109,9 @@ async fn answered_after_the_peer_finished() -> (TcpStream, Verdicts, Closing<Tcp
     (client, verdicts, closing)
 }
 
-/// The same after the peer had finished sending: no read tells of the reset then.
+/// The same after the peer had finished sending: no read reports the reset then.
 #[tokio::test]
-async fn finishing_ends_when_a_peer_that_had_finished_resets() {
+async fn finishing_ends_when_a_peer_that_sent_a_fin_resets() {
     let (client, verdicts, closing) = answered_after_the_peer_finished().await;
     let mut linger = Linger::default();
     linger.stall = Duration::from_secs(3600);
@@ -140,7 +140,7 @@ async fn finishing_ends_when_a_peer_that_had_finished_resets() {
 
 /// A peer that has finished sending, and reads slowly, gets all.
 #[tokio::test]
-async fn finishing_waits_for_a_peer_that_had_finished_and_reads() {
+async fn finishing_waits_for_a_peer_that_sent_a_fin_and_reads() {
     let (mut client, verdicts, closing) = answered_after_the_peer_finished().await;
     let (looks, looked) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
     let mut finishing = tokio::spawn({

@@ -41,7 +41,7 @@ impl Message {
     }
 }
 
-/// Length of an axis, or its name where any length will do.
+/// Length of an axis, or its name if it is dynamic.
 #[derive(Clone, Copy)]
 pub enum Axis {
     Of(i64),
@@ -94,19 +94,19 @@ fn square(channels: i64, side: i64) -> Vec<Axis> {
     vec![Axis::Of(1), Axis::Of(channels), Axis::Of(side), Axis::Of(side)]
 }
 
-/// What stands behind the weighted sum of a segmenter's channels.
+/// The operator after the weighted sum of a segmenter's channels.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Ending {
     Logits,
     Sigmoid,
-    /// No number wherever the sum is negative.
+    /// NaN where the sum is negative.
     Root,
-    /// A first output that has to be left alone stands before the last.
+    /// Another output, which must be ignored, precedes the last.
     Second,
 }
 
 /// A segmenter for pictures of `side` × `side`: its last output is `sum(weights[c] · c) + bias` of the channels R, G,
-/// B between 0 and 1, which it gets back from what ImageNet's mean and deviation made of them.
+/// B between 0 and 1, which it restores from the normalisation by ImageNet's mean and deviation.
 pub fn segmenter(side: i64, weights: [f32; 3], bias: f32, ending: Ending) -> Vec<u8> {
     let (mean, deviation) = ([0.485_f32, 0.456, 0.406], [0.229_f32, 0.224, 0.225]);
     let scaled: Vec<f32> = weights.iter().zip(deviation).map(|(w, d)| w * d).collect();
@@ -152,7 +152,7 @@ pub fn negative(scale: i64) -> Vec<u8> {
     enlarger(scale, -1.0, [1.0; 3], Axis::Any("height"), Axis::Any("width"))
 }
 
-/// Blue all over, enlarged.
+/// Blue everywhere, enlarged.
 pub fn blue(scale: i64) -> Vec<u8> {
     enlarger(scale, 0.0, [0.0, 0.0, 1.0], Axis::Any("height"), Axis::Any("width"))
 }

@@ -69,7 +69,7 @@ impl BindingRequest<'_> {
             [("quality", self.output_quality), ("background", self.background), ("anim", self.anim)];
         for (name, text) in options {
             match text {
-                // JavaScript's JSON has no such number either: `transforms` has null there.
+                // As in JSON, where `transforms` has null for such numbers.
                 Some(text @ ("NaN" | "Infinity" | "-Infinity")) => {
                     reader.warn(name, &format!("'{text}' is not a number"))?;
                 }

@@ -17,13 +17,13 @@ use crate::{
     choices::{MAX_IMAGES, MAX_JSON_BYTES},
 };
 
-/// What a `cf.image` object asks for.
+/// A parsed `cf.image` object.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CfImage {
     pub recipe: Recipe,
     /// Warnings for the client, including [`Recipe::warnings`].
     pub warnings: Warnings,
-    /// `origin-auth: "share-publicly"`: the source may see the documented credentials headers.
+    /// `origin-auth: "share-publicly"`: the documented credentials headers are sent to the source.
     pub origin_auth: bool,
     /// Request header names for `vary`.
     pub varies_on: Vec<&'static str>,

@@ -1,4 +1,4 @@
-//! What depends on the client: `width=auto`, `slow-connection-quality`, `format=auto`.
+//! Options that depend on the client: `width=auto`, `slow-connection-quality`, `format=auto`.
 
 use super::{
     request_options::RequestOptions,
@@ -85,7 +85,7 @@ impl ClientHints<'_> {
         number(self.viewport_width).filter(|&width| width > 0.0)
     }
 
-    /// Whether one header tells of a slow connection; a missing header does not.
+    /// Whether a header indicates a slow connection; a missing header does not.
     fn slow_connection(&self) -> bool {
         number(self.rtt).is_some_and(|rtt| rtt > 150.0)
             || number(self.downlink).is_some_and(|downlink| downlink < 5.0)

@@ -21,7 +21,7 @@ fn unit(text: &[u8]) -> Option<u16> {
 
 fn replace_lone_surrogates(json: &[u8]) -> Cow<'_, [u8]> {
     let mut out: Vec<u8> = Vec::new();
-    // `out` has everything before `done`, if a surrogate was replaced.
+    // `out` contains everything before `done`, if a surrogate was replaced.
     let (mut done, mut at) = (0, 0);
     while at < json.len() {
         if json[at] != b'\\' {

@@ -34,7 +34,7 @@ pub(super) fn parts(text: &str) -> impl Iterator<Item = Result<Part<'_>, OptionE
 }
 
 impl Part<'_> {
-    /// The pairs of this part: more than one where a tool escaped the commas of the list too. Only a comma before an
+    /// The pairs of this part: more than one if a tool escaped the commas of the list too. Only a comma before an
     /// option's name and `=` separates them: `rgb%28240%2C40%2C145%29` stays one value.
     pub(super) fn pairs(&self) -> impl Iterator<Item = Pair<'_>> {
         let names_an_option = |rest: &str| {
@@ -82,7 +82,7 @@ struct Bracket {
     opens: bool,
 }
 
-/// The brackets of `text`, escaped ones too, that have a counterpart. Others do not group anything.
+/// The brackets of `text` that have a counterpart, including escaped ones. Unmatched brackets do not group.
 fn closed_brackets(text: &str) -> Vec<Bracket> {
     let mut brackets: Vec<(Bracket, bool)> = vec![];
     let mut open: Vec<usize> = vec![];
@@ -129,7 +129,7 @@ mod tests {
         same("a=rgb(0,1,2),b=3", &[("a", "rgb(0,1,2)"), ("b", "3")]);
         same("a=rgb%280,1,2%29,b=3", &[("a", "rgb(0,1,2)"), ("b", "3")]);
         same("a=f(g(0,1),2),b=3", &[("a", "f(g(0,1),2)"), ("b", "3")]);
-        // An open bracket does not group what follows.
+        // An unmatched bracket does not group.
         same("a=rgb(0,b=3", &[("a", "rgb(0"), ("b", "3")]);
         same("a=0),b=3", &[("a", "0)"), ("b", "3")]);
         same("a=((1),b=2,c=(3,4)", &[("a", "((1)"), ("b", "2"), ("c", "(3,4)")]);

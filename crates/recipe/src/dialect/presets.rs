@@ -1,4 +1,4 @@
-//! Presets: options that the operator has given a name.
+//! Presets: named options, set by the operator.
 
 use std::collections::BTreeMap;
 

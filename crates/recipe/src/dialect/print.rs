@@ -1,4 +1,4 @@
-//! Options and recipes as text: equal for equal ones, different for different ones.
+//! Options and recipes as text, which is equal if and only if they are equal.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use crate::{
 /// Everything but unreserved characters and `;`, which separates the members of a value.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b';');
 
-/// The canonical text: full names in the table's order, defaults left out, values escaped.
+/// The canonical text: full names in the table's order, without defaults, values escaped.
 /// [`super::parse_options`] reads it back to the same options.
 impl fmt::Display for RequestOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

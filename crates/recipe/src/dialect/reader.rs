@@ -35,12 +35,12 @@ pub struct Parsed<T> {
     pub warnings: Warnings,
 }
 
-/// Parses options text: `name=value` pairs joined by `,`, percent-decoded once. [`super::pairs`] says how
-/// escaped commas and commas in brackets count. The last one of a repeated name (or alias) counts.
+/// Parses options text: `name=value` pairs joined by `,`, percent-decoded once. [`super::pairs`] defines
+/// the meaning of escaped commas and commas in brackets. The last one of a repeated name (or alias) counts.
 ///
 /// # Errors
 /// [`OptionError::Empty`] without any pair; [`OptionError::Invalid`] and [`OptionError::Format`] for values
-/// that are not of their option's form or range, in strict mode also where a warning would do otherwise;
+/// that do not have their option's form or range, in strict mode also for problems that are otherwise warnings;
 /// [`OptionError::Preset`] for presets.
 pub fn parse_options(
     text: &str,
@@ -149,7 +149,7 @@ impl<'a> OptionReader<'a> {
         }
     }
 
-    /// Reads the options of a preset. Later options win over them.
+    /// Reads the options of a preset. Later options override them.
     fn read_preset(&mut self, name: &str) -> Result<(), OptionError> {
         let preset = self.mode.presets.and_then(|presets| presets.get(name));
         let unknown = || OptionError::Preset(PresetError::Unknown { name: printable(name) });

@@ -1,8 +1,8 @@
-//! Everything that one list of options can say.
+//! The parsed form of one list of options.
 
 use crate::{Output, Quality, Transform};
 
-/// One list of options, before the client's hints are known.
+/// One list of options, before the client's hints are applied.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RequestOptions {
     /// Has no width when `auto_width` is set.

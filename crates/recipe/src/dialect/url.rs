@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{OptionError, SourceError, Warnings};
 
-/// The exact start of a transformation URL's path.
+/// The prefix of a transformation URL's path.
 pub const PREFIX: &str = "/cdn-cgi/image/";
 
 /// A parsed transformation URL.
@@ -23,7 +23,7 @@ pub struct UrlRequest {
     pub warnings: Warnings,
 }
 
-/// Where the source image is, still escaped as received, with its query.
+/// The reference to the source image, escaped as received, with its query.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum SourceRef {
     /// An `http://` or `https://` URL.
@@ -60,7 +60,7 @@ pub fn onerror_source(path_and_query: &str) -> Option<SourceRef> {
     if redirects_on_error(options) { parse_source(source.strip_prefix('/')?).ok() } else { None }
 }
 
-/// Splits what follows the prefix into options and source. A `?` before the first `/` ends the path: there is no source.
+/// Splits the part after the prefix into options and source. A `?` before the first `/` ends the path: there is no source.
 fn split_target(rest: &str) -> (&str, &str) {
     rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()))
 }
@@ -142,9 +142,9 @@ fn check_backslash(source: &str) -> Result<(), SourceError> {
 enum Scheme<'a> {
     Web {
         name: &'static str,
-        /// What follows the colon.
+        /// The part after the colon.
         rest: &'a str,
-        /// The slashes are escaped, so the whole is.
+        /// The slashes are escaped, so the whole URL is.
         escaped: bool,
     },
     Other,
@@ -175,8 +175,8 @@ fn strip_escape<'a>(text: &'a str, escape: &str) -> Option<&'a str> {
     start.eq_ignore_ascii_case(escape).then_some(rest)
 }
 
-/// Decodes a URL that was escaped as a whole, once, and serialises it as `new URL()` does. A raw query behind it is the
-/// client's own and stays. A fragment is never sent to a server and is removed.
+/// Decodes a URL that was escaped as a whole, once, and serialises it as `new URL()` does. A raw query after it is the
+/// client's own and is kept. A fragment is removed, because it is never sent to a server.
 fn unescape(scheme: &str, rest: &str) -> Result<String, SourceError> {
     let (escaped, query) = rest.split_at(rest.find('?').unwrap_or(rest.len()));
     let decoded = percent_decode_str(escaped).decode_utf8().map_err(|_| SourceError::Characters)?;
@@ -203,7 +203,7 @@ fn unescape(scheme: &str, rest: &str) -> Result<String, SourceError> {
     Ok(text)
 }
 
-/// Whether a path leads to this interface again, however it is written: escaped, with dots or doubled slashes.
+/// Whether a path is a transformation URL in any spelling: escaped, with dots or doubled slashes.
 fn is_transformation(path: &str) -> bool {
     let path = path.split(['?', '#']).next().unwrap_or_default();
     let decoded = percent_decode_str(path).decode_utf8_lossy().replace('\\', "/");

@@ -1,4 +1,4 @@
-//! One option's value as a client sent it, text or JSON, and its readings as typed values.
+//! One option's value as the client sent it, text or JSON, and its conversion to typed values.
 
 use serde_json::Value as Json;
 
@@ -9,7 +9,7 @@ use crate::{Color, Length, Quality, words::QUALITY_WORDS};
 pub enum Dialect {
     /// `/cdn-cgi/image/<options>/…`
     Url,
-    /// The program's own command line: the URL's options without those that need a client, plus `border`.
+    /// The command line: the URL's options without those that need a client, plus `border`.
     CommandLine,
     /// The object `cf.image`.
     CfImage,
@@ -36,7 +36,7 @@ pub(crate) struct OptionValue<'a> {
     pub(crate) dialect: Dialect,
 }
 
-/// Why a value is not used.
+/// Why a value is rejected.
 #[derive(Debug)]
 pub(crate) enum ValueError {
     /// The request fails.
@@ -154,7 +154,7 @@ impl<'a> OptionValue<'a> {
         Ok(number as u32)
     }
 
-    /// The meaning of one of a table's words.
+    /// The meaning of a keyword in a table.
     pub(crate) fn keyword<T: Copy>(&self, words: &[(&str, T)]) -> ValueResult<T> {
         let found = self.text().and_then(|text| words.iter().find(|(word, _)| *word == text));
         match found {

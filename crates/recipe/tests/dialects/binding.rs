@@ -144,7 +144,7 @@ fn steps_keep_their_order() {
 }
 
 #[test]
-fn transforms_that_are_no_list_are_refused() {
+fn transforms_that_are_not_a_list_are_refused() {
     // BND-032
     let missing = BindingRequest { transforms: None, ..request(1, "") }.parse();
     assert!(matches!(missing, Err(OptionError::Steps(_))));
@@ -192,7 +192,7 @@ fn indices_have_to_exist() {
 }
 
 #[test]
-fn a_later_image_index_counts() {
+fn the_index_of_a_later_image_is_valid() {
     let recipe = parse(2, r#"[{"imageIndex":1,"width":5}]"#).unwrap();
     assert!(matches!(recipe.steps[0], Step::Transform { image: 1, .. }));
     let repeated = parse(2, r#"[{"imageIndex":0,"width":5,"imageIndex":1}]"#).unwrap();
@@ -200,7 +200,7 @@ fn a_later_image_index_counts() {
 }
 
 #[test]
-fn draws_have_a_greatest_depth() {
+fn the_depth_of_draws_is_limited() {
     let chain = |length: usize| {
         let draws: Vec<_> = (0..length)
             .rev()

@@ -38,7 +38,7 @@ fn invalid_option(image: Value) -> String {
 }
 
 #[test]
-fn nothing_asked_is_no_transformation() {
+fn an_empty_request_is_not_a_transformation() {
     for blob in
         ["{}", r#"{"cacheTtl":5}"#, r#"{"image":{}}"#, r#"{"image":null}"#, r#"{"image":{"width":null}}"#]
     {
@@ -129,7 +129,7 @@ fn format_auto_is_not_negotiated() {
 }
 
 #[test]
-fn url_only_options_are_unknown_here_and_origin_auth_is_known() {
+fn cf_image_has_origin_auth_but_no_url_only_options() {
     // URL-165
     let asked = parse(json!({"onerror": "redirect", "scq": 50, "width": 5, "origin-auth": "share-publicly"}))
         .unwrap();

@@ -1,4 +1,4 @@
-//! Parsers take anything without panicking, and canonical text reads back to what it was made of.
+//! Parsers never panic, and canonical text parses back to the same options.
 
 use proptest::{option, prelude::*, sample::select};
 use recipe::{
@@ -145,13 +145,13 @@ prop_compose! {
 
 fn read_back(options: &RequestOptions, dialect: Dialect) -> Result<RequestOptions, OptionError> {
     match parse_options(&options.to_string(), dialect, ParseMode::new(true)) {
-        // Options that are all at their defaults print as nothing.
+        // Options at their defaults print as empty text.
         Err(OptionError::Empty) => Ok(RequestOptions::default()),
         parsed => parsed.map(|parsed| parsed.value),
     }
 }
 
-/// JSON of any shape, with names and words that mean something somewhere.
+/// JSON of any shape, with names and words of some options.
 fn some_json() -> impl Strategy<Value = Value> {
     let words = vec![
         "auto",
@@ -259,7 +259,7 @@ proptest! {
     #[test]
     fn url_options_print_and_read_back(options in client_options()) {
         prop_assert_eq!(read_back(&options, Dialect::Url), Ok(options.clone()));
-        // And through the whole target, since nothing printed may end the segment.
+        // Also as a whole target, since printed text must not end the segment.
         if options != RequestOptions::default() {
             let request = url::parse(&format!("/cdn-cgi/image/{options}/a.jpg")).unwrap().unwrap();
             prop_assert_eq!(request.options, options);
@@ -267,7 +267,7 @@ proptest! {
     }
 
     #[test]
-    fn what_parses_prints_and_reads_back(text in some_options()) {
+    fn parsed_recipes_print_and_parse_back(text in some_options()) {
         if let Ok(parsed) = parse_options(&text, Dialect::Url, ParseMode::default()) {
             prop_assert_eq!(read_back(&parsed.value, Dialect::Url), Ok(parsed.value));
         }
@@ -300,7 +300,7 @@ proptest! {
     #[test]
     fn any_source_is_parsed_or_refused(source in "(https?|ftp)?(:|%3A|%3a)?(/|%2F|\\\\|\\.\\.|cdn-cgi|image|[a-z?#%@ é]){0,12}") {
         if let Ok(parsed) = url::parse_source(&source) {
-            // What was taken once is taken again, and is the same.
+            // Parsing the accepted text again gives the same result.
             let again = match &parsed {
                 url::SourceRef::Absolute(url) => url::parse_source(url),
                 url::SourceRef::Relative(path) => url::parse_source(path),

@@ -1,4 +1,4 @@
-//! Steps that cannot be seen are left out; and recipes as canonical text.
+//! Steps without a visible effect are removed; recipes as canonical text.
 
 use recipe::{
     Color, Composite, Draw, Extent, Input, Output, Recipe, Step, TextSource, Transform,
@@ -22,7 +22,7 @@ fn pruned(images: usize, transforms: &str) -> Recipe {
 }
 
 #[test]
-fn steps_after_the_draw_are_not_seen() {
+fn steps_after_the_last_draw_of_an_image_are_removed() {
     // BND-035, BND-036
     let with_late_step = pruned(
         2,
@@ -35,7 +35,7 @@ fn steps_after_the_draw_are_not_seen() {
 }
 
 #[test]
-fn steps_between_two_draws_of_one_image_stay() {
+fn steps_between_two_draws_of_one_image_are_kept() {
     let twice = r#"[{"drawImageIndex":1,"targetImageIndex":0},{"imageIndex":1,"rotate":90},
         {"drawImageIndex":1,"targetImageIndex":0,"left":0}]"#;
     assert_eq!(pruned(2, twice), recipe(2, twice));
@@ -54,7 +54,7 @@ fn images_that_are_never_painted_lose_their_steps_but_keep_their_numbers() {
 }
 
 #[test]
-fn nested_draws_are_seen_through_their_parent() {
+fn nested_draws_are_visible_through_their_parent() {
     let nested = r#"[{"imageIndex":2,"width":5},{"drawImageIndex":2,"targetImageIndex":1},{"drawImageIndex":1,"targetImageIndex":0}]"#;
     assert_eq!(pruned(3, nested), recipe(3, nested));
     assert_eq!(pruned(3, nested).used_images(), [true; 3]);
@@ -64,7 +64,7 @@ fn nested_draws_are_seen_through_their_parent() {
 }
 
 #[test]
-fn invisible_draws_go_unless_they_clear() {
+fn invisible_draws_are_removed_unless_they_clear_the_base() {
     // URL-195, BND-041
     for (composite, stays) in
         [("over", false), ("atop", false), ("xor", false), ("lighter", false), ("in", true), ("out", true)]
@@ -77,7 +77,7 @@ fn invisible_draws_go_unless_they_clear() {
 }
 
 #[test]
-fn steps_without_effect_go() {
+fn steps_without_effect_are_removed() {
     let mut recipe = Recipe::single(Transform::default(), Output::default());
     recipe
         .steps
@@ -87,7 +87,7 @@ fn steps_without_effect_go() {
 }
 
 #[test]
-fn a_recipe_reads_as_text() {
+fn a_recipe_is_printed_as_text() {
     let recipe = Recipe {
         inputs: vec![
             Input::Supplied,

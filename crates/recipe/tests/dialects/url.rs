@@ -1,4 +1,4 @@
-//! The URL interface: targets, options, and what is settled with client hints.
+//! The URL interface: targets, options, and client hints.
 
 use recipe::{
     BorderTrim, Color, Extent, Fit, Flip, FormatChoice, Gravity, GravityMode, Length, Metadata, OptionError,
@@ -57,7 +57,7 @@ fn source_error<T>(error: SourceError) -> Result<T, OptionError> {
 }
 
 #[test]
-fn only_the_exact_prefix_is_this_interface() {
+fn only_the_exact_prefix_is_the_url_interface() {
     // URL-001, URL-002
     for target in [
         "/",
@@ -182,7 +182,7 @@ fn sources_with_impossible_characters_are_refused() {
 }
 
 #[test]
-fn a_missing_source_is_told() {
+fn a_missing_source_is_an_error() {
     for target in [
         "/cdn-cgi/image/w=8",
         "/cdn-cgi/image/w=8/",
@@ -256,7 +256,7 @@ fn values_are_decoded_after_the_split() {
     assert!(is_invalid("background=reddish", "background"));
 }
 
-// URL-009: tools escape whole option lists. The first was 9401, the second gave the full size.
+// URL-009: tools escape whole option lists. The first form was 9401, the second gave the full size.
 #[test]
 fn escaped_option_lists_mean_the_same() {
     let plain = options("width=80,format=png").unwrap().options;
@@ -266,7 +266,7 @@ fn escaped_option_lists_mean_the_same() {
         assert_eq!(options(text).unwrap().options, plain, "{text}");
         assert_eq!(warnings(text), [""; 0], "{text}");
     }
-    // Without an option's name behind it a comma is part of the value.
+    // A comma without an option's name after it is part of the value.
     assert!(matches!(options("format=png%2Cfoo=1"), Err(OptionError::Format { .. })));
     assert!(
         matches!(options("fit%3Dfill%2Cwidth%3D9"), Err(OptionError::Invalid { option, .. }) if option == "fit")
@@ -296,7 +296,7 @@ fn colours_may_have_raw_commas_and_plus_signs() {
 
 // `onerror=redirect` beside a refused option was 400.
 #[test]
-fn onerror_counts_beside_a_refused_option() {
+fn onerror_applies_beside_a_refused_option() {
     for text in [
         "onerror=redirect,fit=fill",
         "format=jpg,onerror=redirect",
@@ -396,14 +396,14 @@ fn aliases_are_the_same_options() {
 }
 
 #[test]
-fn the_last_of_two_wins() {
+fn the_last_of_two_equal_options_counts() {
     assert_eq!(transform("w=50,width=60").width, Some(Extent::Pixels(60)));
     assert_eq!(width("width=auto,w=60", &ClientHints::default()), Some(Extent::Pixels(60)));
     assert_eq!(width("w=60,width=auto", &ClientHints::default()), Some(Extent::Pixels(1200)));
 }
 
 #[test]
-fn an_unknown_format_is_told_with_the_known_ones() {
+fn the_error_of_an_unknown_format_lists_the_known_ones() {
     // URL-018
     for unknown in ["jpg", "gif", "rgb", "WEBP", ""] {
         let error = options(&format!("format={unknown}")).unwrap_err();
@@ -415,7 +415,7 @@ fn an_unknown_format_is_told_with_the_known_ones() {
 }
 
 #[test]
-fn a_width_that_is_no_number_is_ignored_with_a_warning() {
+fn a_width_that_is_not_a_number_is_ignored_with_a_warning() {
     // URL-019
     for text in ["width=abc", "height=abc", "width=NaN", "width=inf", "width="] {
         assert!(transform(text).is_identity(), "{text}");
@@ -442,14 +442,14 @@ fn an_unknown_option_is_ignored_with_a_warning() {
 }
 
 #[test]
-fn strict_mode_turns_doubts_into_errors() {
+fn strict_mode_turns_warnings_into_errors() {
     let strict = ParseMode::new(true);
     for text in ["blurr=5,width=50", "width=abc", "width=50,odd"] {
         let parsed = url::parse_with(&format!("/cdn-cgi/image/{text}/a.jpg"), strict).unwrap();
         assert!(matches!(parsed, Err(OptionError::Invalid { .. })), "{text}");
     }
     assert!(url::parse_with("/cdn-cgi/image/width=50,/a.jpg", strict).unwrap().is_ok());
-    // What is refused was not ignored.
+    // A refused option is not reported as ignored.
     for (text, said) in [
         ("blurr=5", "blurr: unknown option"),
         ("width=abc", "width: 'abc' is not a number"),
@@ -464,7 +464,7 @@ fn strict_mode_turns_doubts_into_errors() {
 }
 
 #[test]
-fn every_fit_has_its_word() {
+fn every_fit_has_a_keyword() {
     for (word, fit) in [
         ("scale-down", Fit::ScaleDown),
         ("scale-up", Fit::ScaleUp),
@@ -742,7 +742,7 @@ fn format_auto_is_negotiated_by_names_only() {
 }
 
 #[test]
-fn width_auto_takes_the_breakpoint_that_is_wide_enough() {
+fn width_auto_uses_the_smallest_breakpoint_that_is_wide_enough() {
     // URL-180, URL-181, URL-183
     let chosen = |options: &str, viewport| {
         width(
@@ -765,7 +765,7 @@ fn width_auto_takes_the_breakpoint_that_is_wide_enough() {
 }
 
 #[test]
-fn width_auto_without_a_hint_looks_at_the_device() {
+fn width_auto_without_a_hint_depends_on_the_device() {
     // URL-182, URL-184
     let chosen = |options: &str, user_agent| width(options, &ClientHints { user_agent, ..<_>::default() });
     let (iphone, desktop) =
@@ -782,7 +782,7 @@ fn width_auto_without_a_hint_looks_at_the_device() {
 }
 
 #[test]
-fn onerror_is_handed_on() {
+fn onerror_is_passed_on() {
     // URL-170
     assert!(resolve("onerror=redirect", &ClientHints::default()).onerror_redirect);
     assert!(!resolve("width=5", &ClientHints::default()).onerror_redirect);

@@ -1,4 +1,4 @@
-//! Chunked bodies, as long as their framing can be seen.
+//! Chunked bodies, as long as their framing is visible.
 
 use ledger::http1::chunk_size;
 
@@ -15,7 +15,7 @@ pub(super) enum Chunk {
 }
 
 impl Outgoing {
-    /// Reads on in a chunked body; returns how many bytes were used.
+    /// Continues a chunked body; returns the number of bytes used.
     pub(super) fn chunks(&mut self, piece: Part<'_>) -> u64 {
         let State::Chunked(chunk) = &mut self.state else { return 0 };
         match chunk {
@@ -29,7 +29,7 @@ impl Outgoing {
             }
             Chunk::Size(line) | Chunk::Trailer(line) => {
                 let Some(byte) = piece.visible.first() else {
-                    // The framing is out of sight from here on.
+                    // The framing is no longer visible.
                     self.state = State::Unknown;
                     return 0;
                 };

@@ -1,8 +1,8 @@
-//! Heads of responses and requests, as far as they can be seen.
+//! Heads of responses and requests, as far as they are visible.
 
 use ledger::http1::{self, Fields};
 
-/// What is known of one response.
+/// The known facts about one response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Response {
     pub(crate) method: Option<String>,
@@ -11,30 +11,30 @@ pub(crate) struct Response {
     pub(crate) chunked: bool,
     /// Bytes of the head, once its end is known.
     pub(crate) head: Option<u64>,
-    /// The head was in sight to its end: what it does not say, it does not promise.
+    /// The whole head was visible: fields that are not in it were not sent.
     pub(super) head_in_sight: bool,
-    /// Bytes of all kinds that the kernel took.
+    /// Bytes of all kinds that the kernel accepted.
     pub(crate) taken: u64,
-    /// Its request was out of sight, behind others in one read: it may have been `HEAD`.
+    /// Its request was not visible, after others in one read: it may have been `HEAD`.
     pub(super) perhaps_bodiless: bool,
 }
 
 impl Response {
-    /// Body bytes that the kernel took, chunk framing included; all bytes while the head's end is not known.
+    /// Body bytes that the kernel accepted, including chunk framing; all bytes while the head's end is not known.
     pub(crate) fn sent(&self) -> u64 {
         self.taken - self.head.unwrap_or(0).min(self.taken)
     }
 
-    /// An interim answer with its end out of sight and, to judge by its length, nothing behind it.
+    /// An interim response whose end is not visible and, judging by its length, nothing after it.
     pub(super) fn interim_alone(&self) -> bool {
         const LONGEST: u64 = 2048;
         self.status.is_some_and(|status| status < 200 && status != 101) && self.taken <= LONGEST
     }
 
-    /// What can be seen of its head says how long it is: by a length, by having no body, or by promising nothing, so that
-    /// the body goes on to the end of the connection.
+    /// Whether the visible part of the head determines the length: a length field, no body, or neither length nor chunks, so
+    /// that the connection's end ends the body.
     pub(super) fn measured(&self) -> bool {
-        // Behind an interim answer, in the same write, comes the one that counts.
+        // An interim response may be followed by the final one in the same write.
         let interim = self.status.is_some_and(|status| status < 200);
         let until_the_end = self.head_in_sight && !self.chunked;
         self.promised.is_some() || !self.has_body() && !interim || until_the_end
@@ -46,15 +46,15 @@ impl Response {
     }
 }
 
-/// Whether this is the beginning of a response, as far as it goes.
+/// Whether this is the beginning of a response, as far as it is visible.
 pub(crate) fn begins_response(visible: &[u8]) -> bool {
     const START: &[u8] = b"HTTP/1.";
     let length = visible.len().min(START.len());
     length > 0 && visible[..length] == START[..length]
 }
 
-/// Where the head that `text` begins with ends, its empty line included, looking from `from` on. Some servers write bare
-/// line feeds, and every client reads them.
+/// The end of the head at the start of `text`, including its empty line, searched from `from` on. Some servers write bare
+/// line feeds, which clients accept.
 pub(super) fn head_end(text: &[u8], from: usize) -> Option<usize> {
     (from..text.len()).filter(|at| text[*at] == b'\n').find_map(|at| match text[at + 1..] {
         [b'\n', ..] => Some(at + 2),
@@ -67,14 +67,14 @@ pub(super) fn head_end(text: &[u8], from: usize) -> Option<usize> {
 pub(super) fn method(visible: &[u8]) -> Option<String> {
     let length = visible.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
     let target = matches!(visible.get(length..)?, [b' ', b'/' | b'*' | b'h' | b'H' | b'0'..=b'9' | b'[', ..]);
-    // A server's name behind CONNECT begins with any letter.
+    // The host after CONNECT begins with any letter.
     let connect = visible.starts_with(b"CONNECT ");
     let known = (3..=20).contains(&length) && (target || connect);
     known.then(|| String::from_utf8_lossy(&visible[..length]).into_owned())
 }
 
 impl Response {
-    /// Takes what the complete lines of a head say. The status may stand in a line without its end.
+    /// Parses the complete lines of a head. The status may be in an incomplete line.
     pub(super) fn read(&mut self, text: &[u8]) {
         let mut lines =
             text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));

@@ -1,7 +1,7 @@
-//! The HTTP/1 framing of what one connection sends, as far as it can be seen.
+//! The HTTP/1 framing of the output of one connection, as far as it is visible.
 //!
-//! strace shows the beginning of each buffer and the length of all of it. What is visible is followed like a parser
-//! would; where the view ends, the lengths that the server asked the kernel to take remain as evidence.
+//! strace shows the beginning of each buffer and the length of all of it. Visible bytes are
+//! parsed; beyond them, the lengths that the server passed to the kernel remain as evidence.
 
 mod chunk;
 mod head;
@@ -16,7 +16,7 @@ use piece::Part;
 pub(crate) use piece::Piece;
 use piece::slice;
 
-/// How much of a head is kept.
+/// Longest part of a head that is kept.
 const MOST_HEAD: usize = 64 << 10;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,22 +28,22 @@ enum State {
     Counted(u64),
     /// In a chunked body that can still be followed.
     Chunked(Chunk),
-    /// In a response whose end cannot be seen coming.
+    /// In a response of unknown length.
     Unknown,
-    /// Not HTTP/1, or bytes that belong to no response.
+    /// Not HTTP/1, or bytes outside of responses.
     Opaque,
-    /// The connection was handed to another protocol.
+    /// The connection has switched to another protocol.
     Tunnel,
 }
 
-/// What the framing says of a response whose connection ends now.
+/// The verdict on the current response when its connection ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// No response is under way.
+    /// No response is in progress.
     Nothing,
     /// It was complete.
     Whole,
-    /// All that was offered of it was taken; how much it should have been is out of sight.
+    /// Every write of it was accepted in full; its promised length is not visible.
     Unseen,
     /// Bytes are missing: this many, or at least this many.
     Cut { response: Box<Response>, missing: u64, exact: bool },
@@ -54,30 +54,30 @@ pub(crate) enum End {
 pub(crate) struct Outgoing {
     state: State,
     response: Response,
-    /// The response under way began before the trace.
+    /// The current response began before the trace.
     middle: bool,
-    /// Responses so far that came to an end.
+    /// Completed responses so far.
     pub(crate) responses: u64,
     /// Those of them that were [`End::Unseen`].
     pub(crate) unseen: u64,
-    /// Methods of the requests that were read and not yet answered, oldest first.
+    /// Methods of the requests without a response yet, oldest first.
     methods: VecDeque<String>,
-    /// What the last write offered and the kernel did not take.
+    /// The part of the last write that the kernel did not accept.
     rest: Vec<Piece>,
-    /// Counted over the whole connection: bytes taken, and how far the server has ever tried to get.
+    /// Offsets in the connection's output: bytes accepted by the kernel, and the furthest byte that the server tried to write.
     taken: u64,
     offered: u64,
-    /// What is left of a file that the kernel was asked to send. Not in `offered`: whatever the server does next on
-    /// the connection says that the file was at its end.
+    /// The rest of a file in `sendfile`. Not in `offered`: any later call of the server on the connection means that
+    /// the end of the file was reached.
     file: u64,
-    /// How far the furthest call reached that the kernel did not serve in full, counted as `taken` is; for the response under
-    /// way.
+    /// The end of the furthest write that the kernel did not accept in full, as an offset like `taken`; for the current
+    /// response.
     refused: u64,
-    /// A read went on behind the last request that could be seen.
+    /// A read continued after the last visible request.
     hidden: bool,
 }
 
-/// More requests than this are not waiting on any connection.
+/// Most unanswered requests of a connection.
 const MOST_WAITING: usize = 1024;
 
 impl Outgoing {
@@ -104,13 +104,13 @@ impl Outgoing {
         self.middle = true;
     }
 
-    /// A response has begun, so far as this trace shows its beginning.
+    /// Whether a response has begun within the trace.
     pub(crate) fn began(&self) -> bool {
         self.response.taken > 0
             && (self.response.status.is_some() || self.response.head.is_some() || !self.middle)
     }
 
-    /// A response has begun and has not come to an end that can be seen.
+    /// Whether a response has begun and no end of it was visible.
     pub(crate) fn under_way(&self) -> bool {
         match self.state {
             State::Between => self.left_over() > 0,
@@ -120,14 +120,14 @@ impl Outgoing {
         }
     }
 
-    /// Something was read: the methods of the requests that can be seen in it, of `length` bytes.
+    /// Records a read of `length` bytes: the methods of the visible requests.
     pub(crate) fn read(&mut self, visible: &[u8], length: u64) {
         let mut rest = visible;
         while let Some(method) = method(rest) {
             if self.methods.len() < MOST_WAITING {
                 self.methods.push_back(method);
             }
-            // Another request directly behind a head without a body: pipelining.
+            // Another request directly after a head without a body: pipelining.
             match head_end(rest, 0) {
                 Some(end) => rest = &rest[end..],
                 None => break,
@@ -136,23 +136,23 @@ impl Outgoing {
         self.hidden = !rest.is_empty() || length > visible.len() as u64;
     }
 
-    /// The server offered `pieces` and the kernel took the first `taken` bytes of them.
+    /// Records a write of `pieces`, of which the kernel accepted the first `taken` bytes.
     pub(crate) fn wrote(&mut self, pieces: &[Piece], taken: u64) {
         let length: u64 = pieces.iter().map(|piece| piece.length).sum();
         let taken = taken.min(length);
         self.file = 0;
         let begins =
             self.offered <= self.taken && pieces.first().is_some_and(|piece| begins_response(&piece.visible));
-        // A body whose end is out of sight has ended when the next write begins another response.
+        // A body of unknown length has ended when the next write begins another response.
         if self.state == State::Unknown && begins {
             if self.response.interim_alone() {
                 self.state = State::Between;
             } else {
-                self.unseen += u64::from(!self.middle && !self.vouched());
+                self.unseen += u64::from(!self.middle && !self.has_evidence_of_end());
                 self.complete();
             }
         }
-        // More bytes than the last response had room for are a fault, but no other protocol.
+        // More bytes than the last response's length are a fault, but not another protocol.
         if self.state == State::Opaque && begins && self.responses > 0 {
             self.state = State::Between;
         }
@@ -161,7 +161,7 @@ impl Outgoing {
             if start >= taken {
                 break;
             }
-            // An interim answer and the answer have a buffer each.
+            // The interim and the final response have a buffer each.
             if self.state == State::Unknown
                 && self.response.interim_alone()
                 && begins_response(&piece.visible)
@@ -179,8 +179,8 @@ impl Outgoing {
         self.rest = slice(pieces, taken, length);
     }
 
-    /// Bytes moved by calls that show none of them. `rest` is what is known to be left of what was asked for: mostly
-    /// that is "as much as there is", and says nothing.
+    /// Records bytes moved by calls that do not show them. `rest` is the known remainder of the requested count, which is
+    /// often just a large number without meaning.
     pub(crate) fn moved(&mut self, taken: u64, rest: u64) {
         self.wrote(&[Piece { length: taken, visible: Vec::new() }], taken);
         self.file = rest;
@@ -226,7 +226,7 @@ impl Outgoing {
         }
     }
 
-    /// Reads on in a head; returns how many bytes of the piece belong to it.
+    /// Continues a head; returns the number of bytes of the piece that belong to it.
     fn head(&mut self, piece: Part<'_>, more_pieces: bool) -> u64 {
         let State::Head(text) = &mut self.state else { return 0 };
         let before = text.len();
@@ -235,7 +235,7 @@ impl Outgoing {
             let out_of_sight = piece.length > piece.visible.len() as u64;
             if out_of_sight || text.len() > MOST_HEAD {
                 let text = std::mem::take(text);
-                self.head_out_of_sight(&text, piece.length, more_pieces);
+                self.head_without_visible_end(&text, piece.length, more_pieces);
             }
             return piece.length;
         };
@@ -248,8 +248,8 @@ impl Outgoing {
         used as u64
     }
 
-    /// The end of the head is not visible. A length may be, and servers like to give the head a buffer of its own.
-    fn head_out_of_sight(&mut self, text: &[u8], length: u64, more_pieces: bool) {
+    /// Handles a head whose end is not visible. Its length may be known, because servers often use a separate buffer for it.
+    fn head_without_visible_end(&mut self, text: &[u8], length: u64, more_pieces: bool) {
         self.response.read(text);
         if more_pieces {
             self.response.head = Some(self.response.taken + length);
@@ -262,7 +262,7 @@ impl Outgoing {
         }
     }
 
-    /// The head hands the connection to another protocol.
+    /// Whether the head switches the connection to another protocol.
     fn tunnel(&self) -> bool {
         let status = self.response.status;
         status == Some(101)
@@ -277,7 +277,7 @@ impl Outgoing {
         } else if status.is_some_and(|status| status < 200) {
             State::Between
         } else if !self.response.has_body() {
-            // Complete as soon as the head is.
+            // Complete with the head.
             State::Counted(0)
         } else if self.response.chunked {
             self.response.promised = None;
@@ -295,13 +295,13 @@ impl Outgoing {
         self.state = State::Between;
     }
 
-    /// Something speaks for a response whose end could not be seen coming, other than that it ended: its head, or that it
-    /// ended with the last byte of what the kernel had not taken at first, and the server came back for.
-    fn vouched(&self) -> bool {
+    /// Whether there is evidence that a response of unknown length is whole: its head, or that the server
+    /// later wrote exactly the bytes that the kernel had refused.
+    fn has_evidence_of_end(&self) -> bool {
         self.response.measured() || self.refused >= self.taken
     }
 
-    /// The connection ends here.
+    /// The verdict at the end of the connection.
     pub(crate) fn end(&mut self) -> End {
         let left = self.left_over();
         let cut = |response: &Response, missing: u64, exact: bool| End::Cut {
@@ -313,7 +313,7 @@ impl Outgoing {
             State::Opaque | State::Tunnel => End::Nothing,
             State::Between if left == 0 => End::Nothing,
             State::Between => {
-                // The kernel took nothing of it; what it would have been stands in what was offered.
+                // The kernel accepted none of it; the refused write shows what it would have been.
                 let rest = std::mem::take(&mut self.rest);
                 let mut would = Self { methods: self.methods.clone(), ..Self::new() };
                 for (nth, piece) in rest.iter().enumerate() {
@@ -326,7 +326,7 @@ impl Outgoing {
                 }
                 let response = Response { taken: 0, head: None, ..would.response };
                 match response.promised.filter(|_| response.has_body()) {
-                    // With the end of the head out of sight, what was offered holds an unknown part of head.
+                    // If the end of the head is not visible, the written bytes include an unknown part of the head.
                     Some(promised) => cut(&response, promised, true),
                     None => cut(&response, left, false),
                 }
@@ -336,7 +336,7 @@ impl Outgoing {
                 response.read(text);
                 cut(&response, left.max(1), false)
             }
-            // The answer to a request out of sight: what looks like a body not sent may be one not asked for.
+            // The request was not visible: a missing body may be the response to `HEAD`.
             State::Counted(missing)
                 if self.response.perhaps_bodiless
                     && left == 0
@@ -348,23 +348,23 @@ impl Outgoing {
             State::Chunked(_) => cut(&self.response, left.max(1), false),
             State::Unknown if left.max(self.file) > 0 => {
                 let mut response = self.response.clone();
-                // Behind an interim answer comes another, and that is the one that was cut.
+                // After an interim response the final one was cut.
                 response.status = response.status.filter(|status| *status >= 200);
                 cut(&response, left.max(self.file), false)
             }
             State::Unknown if self.response.interim_alone() => End::Nothing,
-            // The length may be visible and the end of the head not: then all bytes together may be fewer than the body.
+            // The length may be visible, but not the end of the head: then all bytes together may be fewer than the body.
             State::Unknown => match self.response.promised.filter(|_| self.response.has_body()) {
                 Some(promised) if self.response.taken < promised => {
                     cut(&self.response, promised - self.response.taken, false)
                 }
-                _ if self.vouched() => End::Whole,
+                _ if self.has_evidence_of_end() => End::Whole,
                 _ => End::Unseen,
             },
         }
     }
 
-    /// What the last write left over.
+    /// Bytes of the last write that the kernel did not accept.
     pub(crate) fn left_over(&self) -> u64 {
         self.offered.saturating_sub(self.taken)
     }

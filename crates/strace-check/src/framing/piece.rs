@@ -1,6 +1,6 @@
 //! Buffers of a write, as far as strace prints them.
 
-/// What is kept of a buffer that the kernel did not take.
+/// Most visible bytes kept of a buffer that the kernel did not accept.
 const KEPT_VISIBLE: usize = 16 << 10;
 
 /// One buffer of a write: its length, and the beginning of it that strace printed.
@@ -11,7 +11,7 @@ pub(crate) struct Piece {
 }
 
 impl Piece {
-    /// What can be seen of the part between two offsets.
+    /// The visible bytes between two offsets.
     pub(super) fn part(&self, from: u64, to: u64) -> Part<'_> {
         let seen = self.visible.len();
         let clamp = |at: u64| usize::try_from(at).map_or(seen, |at| at.min(seen));
@@ -19,14 +19,14 @@ impl Piece {
     }
 }
 
-/// A part of a [`Piece`], seen in place.
+/// A borrowed part of a [`Piece`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part<'a> {
     pub(super) length: u64,
     pub(super) visible: &'a [u8],
 }
 
-/// The part of a write from one offset to another, with no more of its bytes than a head needs.
+/// The part of a write between two offsets, with only as many visible bytes as a head needs.
 pub(super) fn slice(pieces: &[Piece], from: u64, to: u64) -> Vec<Piece> {
     let mut parts = Vec::new();
     let mut start = 0;

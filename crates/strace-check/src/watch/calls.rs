@@ -1,14 +1,14 @@
-//! What each call means for the connections.
+//! The effect of each call on the connections.
 
 use super::connection::Connection;
-use super::offer::{READS, WRITES, brought, is_hidden, offered, passed};
+use super::offer::{READS, WRITES, is_hidden, offered, passed, visible_input};
 use super::processes::shares_descriptors;
 use super::{Now, Table, Watch};
 use crate::line::Outcome;
 use crate::report::{Cut, Ending};
 use crate::value::{Descriptor, Value};
 
-/// Calls whose result is a new descriptor that is no connection of ours.
+/// Calls whose result is a new descriptor that is not an accepted connection.
 const OPENERS: [&str; 17] = [
     "socket",
     "open",
@@ -57,7 +57,7 @@ impl Watch {
             }
             ("connect", _) => {
                 if let Some(at) = first {
-                    self.at(table, &at).ours = true;
+                    self.at(table, &at).is_client = true;
                 }
             }
             (write, _) if WRITES.contains(&write) => {
@@ -74,12 +74,12 @@ impl Watch {
                 let from = arguments.get(1).and_then(|from| Descriptor::parse(from.word()));
                 if let (Some(at), Some(from)) = (first, from) {
                     let (asked, rest) = self.at(table, &from).file.sent(arguments, outcome);
-                    self.at(table, &at).sent_unseen(now, asked, rest, outcome);
+                    self.at(table, &at).moved(now, asked, rest, outcome);
                 }
             }
             ("splice", Outcome::Number(..)) => {
                 if let Some(at) = arguments.get(2).and_then(|to| Descriptor::parse(to.word())) {
-                    self.at(table, &at).sent_unseen(now, 0, 0, outcome);
+                    self.at(table, &at).moved(now, 0, 0, outcome);
                 }
             }
             (read, _) if READS.contains(&read) => {
@@ -198,7 +198,7 @@ impl Watch {
         }
     }
 
-    /// Something comes in: requests, or descriptors from another process.
+    /// Handles input: requests, or descriptors from another process.
     #[expect(clippy::too_many_arguments, reason = "a call has that many sides")]
     fn read(
         &mut self,
@@ -210,7 +210,7 @@ impl Watch {
         outcome: &Outcome,
         sink: &mut dyn FnMut(Cut),
     ) {
-        let visible = brought(name, arguments);
+        let visible = visible_input(name, arguments);
         if let Outcome::Number(1.., _) = outcome {
             self.evidence.strings += u64::from(visible.is_some_and(|visible| !visible.is_empty()));
             self.evidence.empty_strings += u64::from(visible.is_some_and(<[u8]>::is_empty));
@@ -218,7 +218,7 @@ impl Watch {
                 self.release(now, table, fd, Ending::Reused, sink);
             }
         }
-        // A glance at bytes that another read will bring.
+        // A peek at bytes that a later read returns again.
         if arguments.iter().skip(2).any(|flags| flags.word().contains("MSG_PEEK")) {
             return;
         }
@@ -232,7 +232,7 @@ impl Watch {
     fn count_write(&mut self, table: Table, at: &Descriptor, name: &str, arguments: &[Value]) {
         let connection = self.at(table, at);
         let to_a_connection =
-            !connection.ours && connection.may_be_a_socket() && (connection.socket || name != "write");
+            !connection.is_client && connection.may_be_a_socket() && (connection.socket || name != "write");
         let accepted = connection.accepted;
         let hidden = is_hidden(name, arguments);
         self.evidence.sent += u64::from(accepted || to_a_connection && name.starts_with("send"));

@@ -1,4 +1,4 @@
-//! The clock of a trace, from whatever strace printed.
+//! The clock of a trace, from the time stamps that strace printed.
 
 use super::Watch;
 use crate::prefix::Stamp;
@@ -6,13 +6,13 @@ use crate::prefix::Stamp;
 const DAY: u64 = 24 * 3600 * 1_000_000;
 
 impl Watch {
-    /// Brings the clock of the trace to this line.
+    /// Advances the clock to this line.
     pub(super) fn tick(&mut self, stamp: Option<&Stamp>) {
         self.clock = match (stamp, self.clock) {
             (Some(Stamp::Epoch(time)), _) => Some(*time),
             (Some(Stamp::OfDay(time)), Some(before)) => {
                 let today = (before - before % DAY).saturating_add(*time);
-                // Midnight, in either direction: lines of several threads may be out of order by a little.
+                // Midnight, in either direction: lines of several threads may be slightly out of order.
                 Some(if today.saturating_add(DAY / 2) < before {
                     today.saturating_add(DAY)
                 } else if today > before.saturating_add(DAY / 2) {

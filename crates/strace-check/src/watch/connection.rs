@@ -1,4 +1,4 @@
-//! One connection: what goes out on it, and what is known of its peer.
+//! One connection: its output, and the state of its peer.
 
 use super::Now;
 use super::file::File;
@@ -7,7 +7,7 @@ use crate::framing::{Outgoing, Piece, begins_response};
 use crate::line::Outcome;
 use crate::report::{Peer, Short};
 
-/// Errors that mean that nobody is there any more.
+/// Errors that mean that the peer has left.
 const GONE: [&str; 8] = [
     "EPIPE",
     "ECONNRESET",
@@ -19,7 +19,7 @@ const GONE: [&str; 8] = [
     "ESHUTDOWN",
 ];
 
-/// What is spoken, where it can be told and is not HTTP/1.
+/// The detected protocol, if it is not HTTP/1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Foreign {
     Tls,
@@ -31,24 +31,24 @@ pub(super) struct Connection {
     pub(super) outgoing: Outgoing,
     pub(super) about: Option<String>,
     pub(super) accepted: bool,
-    /// We called `connect`: what we send are requests.
-    pub(super) ours: bool,
-    /// It has been used as only a socket can be.
+    /// Opened by `connect`: its output is requests.
+    pub(super) is_client: bool,
+    /// It was used in calls for sockets only.
     pub(super) socket: bool,
-    /// Descriptors that lead here.
+    /// Number of descriptors that refer to it.
     pub(super) references: u32,
-    /// No byte has been seen going out.
+    /// No byte was written yet.
     pub(super) fresh: bool,
     pub(super) peer: Peer,
     pub(super) short: Option<(Short, Option<u64>)>,
-    /// A write that has been called and has not returned.
+    /// A write that has not returned yet.
     pub(super) in_flight: Option<Vec<Piece>>,
-    /// The writing side is shut down: everything has been said.
+    /// The writing side is shut down, and the verdict was given.
     pub(super) judged: bool,
     pub(super) foreign: Option<Foreign>,
-    /// What is known of it as the source of a `sendfile`.
+    /// Its state as the source of a `sendfile`.
     pub(super) file: File,
-    /// Where it is registered: to be forgotten with it.
+    /// Its `epoll` registrations, which are removed with it.
     pub(super) registered: Vec<super::ready::Key>,
 }
 
@@ -58,7 +58,7 @@ impl Connection {
             outgoing: Outgoing::new(),
             about,
             accepted,
-            ours: false,
+            is_client: false,
             socket: accepted,
             references: 1,
             fresh: true,
@@ -72,21 +72,21 @@ impl Connection {
         }
     }
 
-    /// False for what `-y` shows to be a file, a pipe, or the like.
+    /// False if the annotation of `-y` is a file, a pipe, or similar.
     pub(super) fn may_be_a_socket(&self) -> bool {
         self.about.as_deref().is_none_or(|about| {
             about.starts_with("socket:") || about.starts_with("UNIX") || about.starts_with("TCP")
         })
     }
 
-    /// A call on it failed.
+    /// Records a failed call.
     pub(super) fn failed(&mut self, error: &str) {
         if GONE.contains(&error) {
             self.peer = Peer::Gone;
         }
     }
 
-    /// The peer has said all it will say.
+    /// Records that the peer has shut down its writing side.
     pub(super) fn peer_ended(&mut self) {
         if self.peer == Peer::Waiting {
             self.peer = Peer::Ended;
@@ -101,7 +101,7 @@ impl Connection {
             self.failed(error);
         }
         if taken > length {
-            // strace left elements of a long list out: the rest of what was taken went by unseen.
+            // strace omitted elements of a long list: the rest of the accepted bytes is not visible.
             pieces.push(piece(taken - length, Vec::new()));
             length = taken;
         }
@@ -124,9 +124,9 @@ impl Connection {
         }
     }
 
-    /// The kernel moved bytes to it without showing them. `asked` and `rest` are what the server wanted to move, and what
-    /// is known to be left of it.
-    pub(super) fn sent_unseen(&mut self, now: &Now, asked: u64, rest: u64, outcome: &Outcome) {
+    /// Records bytes that a call moved without showing them. `asked` is the requested count, `rest` its known
+    /// remainder.
+    pub(super) fn moved(&mut self, now: &Now, asked: u64, rest: u64, outcome: &Outcome) {
         if let Outcome::Error(error) = outcome {
             self.failed(error);
         }
@@ -149,7 +149,7 @@ impl Connection {
             Outcome::Number(length, _) => {
                 self.file.read(*length);
                 let visible = visible.unwrap_or_default();
-                if self.fresh && !self.ours {
+                if self.fresh && !self.is_client {
                     if visible.starts_with(&[22, 3]) {
                         self.foreign = Some(Foreign::Tls);
                     } else if visible.starts_with(b"PRI * HTTP/2") {

@@ -1,4 +1,4 @@
-//! Descriptors, the connections behind them, and the verdict when the last one goes.
+//! Descriptors, their connections, and the verdict when the last descriptor of a connection is closed.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use crate::value::Descriptor;
 /// One descriptor of one table.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slot {
-    /// The connection, or whatever else it is.
+    /// The id of its connection or other object.
     pub(super) id: u64,
-    /// It does not survive `execve`.
+    /// Closed by `execve`.
     pub(super) closes_on_exec: bool,
 }
 
@@ -89,7 +89,7 @@ impl Watch {
         }
     }
 
-    /// A descriptor goes; with the last one the connection ends.
+    /// Closes a descriptor; the last one ends the connection.
     pub(super) fn release(
         &mut self,
         now: &Now,
@@ -117,10 +117,10 @@ impl Watch {
         }
     }
 
-    /// Nothing more will go out on this connection: was everything there?
+    /// Gives the verdict on the current response of a connection that has ended.
     pub(super) fn judge(&mut self, now: &Now, id: u64, fd: i64, ending: Ending, sink: &mut dyn FnMut(Cut)) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        if connection.judged || connection.ours || !connection.may_be_a_socket() {
+        if connection.judged || connection.is_client || !connection.may_be_a_socket() {
             return;
         }
         connection.judged = true;
@@ -143,7 +143,7 @@ impl Watch {
                 self.summary.unjudged += u64::from(connection.socket);
             }
             End::Whole | End::Unseen => {
-                // The continuation of something that began before the trace is nobody's response.
+                // Bytes that began before the trace do not count as a response.
                 if connection.outgoing.began() {
                     seen = true;
                     self.summary.whole += u64::from(end == End::Whole);
@@ -180,10 +180,10 @@ impl Watch {
         self.summary.connections += u64::from(seen);
     }
 
-    /// The trace has ended; what is still open is counted, not judged.
+    /// Ends the trace: open responses are counted, without a verdict.
     pub(crate) fn end(mut self) -> Summary {
         for connection in self.connections.values_mut() {
-            if connection.judged || connection.ours || !connection.may_be_a_socket() {
+            if connection.judged || connection.is_client || !connection.may_be_a_socket() {
                 continue;
             }
             match connection.foreign {

@@ -1,22 +1,22 @@
-//! Files that are sent by `sendfile`: how much of them there is to send.
+//! Files sent by `sendfile`, and their remaining length.
 
 use crate::line::Outcome;
 use crate::value::Value;
 
-/// A count from here on is "as much as there is", as servers write it who do not know how much that is.
+/// Counts from here on mean the whole file: servers that do not know its length pass a large number.
 const ALL: u64 = 1 << 30;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct File {
     size: Option<u64>,
-    /// Where a call without an offset goes on.
+    /// The file position, used by a call without an offset.
     position: u64,
-    /// What the call before left.
+    /// The remainder of the previous call.
     left: u64,
 }
 
 impl File {
-    /// What `fstat` and its like printed.
+    /// Records the size printed by `fstat` and similar calls.
     pub(super) fn described(&mut self, arguments: &[Value]) {
         let regular = |about: &&Value| {
             about
@@ -40,8 +40,8 @@ impl File {
         self.position = position;
     }
 
-    /// What a `sendfile` from it wanted to send, and how much of that the socket did not take. A short count alone may
-    /// mean either end: the socket's or the file's.
+    /// The bytes that a `sendfile` tried to send, and those that the socket did not accept. A short count alone may
+    /// have either reason: the socket is full, or the file has ended.
     pub(super) fn sent(&mut self, arguments: &[Value], outcome: &Outcome) -> (u64, u64) {
         let offset = match arguments.get(2) {
             Some(Value::List { items, .. }) => items.first().and_then(Value::number),
@@ -52,7 +52,7 @@ impl File {
         let in_file = self.size.zip(offset).map(|(size, offset)| size.saturating_sub(offset));
         let asked = match in_file {
             Some(in_file) => in_file.min(count),
-            // Some go on with the count they began with, which reaches beyond the end by then.
+            // Some servers repeat the original count, which then exceeds the rest of the file.
             None if self.left > 0 => self.left.min(count),
             None => count,
         };
@@ -64,7 +64,7 @@ impl File {
                 }
                 if known && *taken > 0 { asked.saturating_sub(*taken) } else { 0 }
             }
-            // With the file at its end there would be nothing to wait for.
+            // At the end of the file the call would not block.
             Outcome::Error(error)
                 if matches!(error.as_str(), "EAGAIN" | "EPIPE" | "ECONNRESET" | "EINTR") =>
             {

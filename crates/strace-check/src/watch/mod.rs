@@ -1,4 +1,4 @@
-//! The processes of a trace, their descriptors, and the connections behind them.
+//! The processes of a trace, their descriptors and connections.
 
 mod calls;
 mod clock;
@@ -12,7 +12,7 @@ mod ready;
 use std::collections::{HashMap, HashSet};
 
 use crate::evidence::Evidence;
-use crate::line::{Line, Outcome, Said, attached, broken_off, call};
+use crate::line::{Event, Line, Outcome, attached, broken_off, call};
 use crate::report::{Cut, Summary};
 use crate::value::{Descriptor, Value};
 use crate::{Error, Tables};
@@ -21,7 +21,7 @@ use descriptors::Slot;
 use offer::{WRITES, offered};
 use processes::shares_descriptors;
 
-/// Open descriptors and unfinished calls that are kept. A real trace stays far below.
+/// Most open descriptors and unfinished calls, far above those of real traces.
 const MOST: usize = 1 << 20;
 
 /// Calls that take effect before they return.
@@ -29,15 +29,15 @@ const AT_ONCE: [&str; 5] = ["close", "shutdown", "close_range", "exit_group", "e
 
 type Table = u64;
 
-/// The line that is being read.
+/// The current line.
 #[derive(Clone, Debug)]
 struct Now {
     line: u64,
     time: Option<String>,
     clock: Option<u64>,
-    /// As the line says.
+    /// The process number on the line.
     pid: Option<u32>,
-    /// Under which number the process is kept.
+    /// The number under which the process is stored.
     who: u32,
 }
 
@@ -48,21 +48,21 @@ pub(crate) struct Watch {
     tables: HashMap<u32, Table>,
     next_table: Table,
     next_connection: u64,
-    /// The process that the lines without a number meant, once it has got one.
+    /// The number of the process whose lines had none, when it is known.
     first: Option<u32>,
-    /// What strace said that it follows, since the first line without a number.
+    /// Processes that strace has attached to since the first line without a number.
     attached: HashSet<u32>,
     descriptors: HashMap<(Table, i64), Slot>,
     connections: HashMap<u64, Connection>,
-    /// Where programs will hear of their connections.
+    /// The `epoll` registrations of connections.
     registrations: HashMap<ready::Key, u64>,
     unfinished: HashMap<u32, Vec<u8>>,
-    /// Bytes of these, and the most that are kept.
+    /// Bytes of the unfinished calls, and their limit.
     held: usize,
     most_held: usize,
-    /// The process whose line was broken off by a message; the next line goes on with it.
+    /// The process whose line was interrupted by a message; the next line continues it.
     broken: Option<u32>,
-    /// Tables of parents that are in a `fork` whose child has not been seen.
+    /// Tables of parents in a `fork` whose child has not appeared yet.
     forking: Vec<Table>,
     clock: Option<u64>,
     evidence: Evidence,
@@ -105,7 +105,7 @@ impl Watch {
         if let Some(who) = broken.filter(|_| matches!(text.trim_ascii_start(), [b',' | b')', ..]))
             && let Some(mut begun) = self.take_unfinished(who)
         {
-            // The clock has not moved since.
+            // The interrupted line has the time stamp.
             begun.extend_from_slice(text);
             let now = Now { line: self.summary.lines, time: None, clock: self.clock, pid: None, who };
             self.finished(&now, &begun, sink);
@@ -119,16 +119,16 @@ impl Watch {
         self.summary.recognised += u64::from(line.recognised);
         self.evidence.named |= line.pid.is_some();
         self.tick(line.stamp.as_ref());
-        let who = self.who(line.pid, &line.said);
+        let who = self.process_of(line.pid, &line.event);
         let now = Now { line: self.summary.lines, time: line.time, clock: self.clock, pid: line.pid, who };
-        match line.said {
-            Said::Call { name, arguments, outcome } => self.call(&now, &name, &arguments, &outcome, sink),
-            Said::Unfinished { name, arguments, text } => {
+        match line.event {
+            Event::Call { name, arguments, outcome } => self.call(&now, &name, &arguments, &outcome, sink),
+            Event::Unfinished { name, arguments, text } => {
                 self.unfinished(&now, &name, &arguments, sink);
                 self.keep_unfinished(who, text);
                 self.broken = Some(who);
             }
-            Said::Resumed { name, rest } => {
+            Event::Resumed { name, rest } => {
                 if let Some(mut text) = self.take_unfinished(who)
                     && text.starts_with(name.as_bytes())
                 {
@@ -136,8 +136,8 @@ impl Watch {
                     self.finished(&now, &text, sink);
                 }
             }
-            Said::Exited => self.process_exited(&now, sink),
-            Said::Other => {}
+            Event::Exited => self.process_exited(&now, sink),
+            Event::Other => {}
         }
         let most = [
             self.descriptors.len(),
@@ -165,22 +165,22 @@ impl Watch {
         Some(text)
     }
 
-    /// A call of which both halves are there.
+    /// Handles a call joined from both halves.
     fn finished(&mut self, now: &Now, text: &[u8], sink: &mut dyn FnMut(Cut)) {
-        let Said::Call { name, arguments, outcome } = call(text) else { return };
+        let Event::Call { name, arguments, outcome } = call(text) else { return };
         // These took effect when they were called.
         if !AT_ONCE.contains(&name.as_str()) {
             self.call(now, &name, &arguments, &outcome, sink);
         }
     }
 
-    /// A line too long to be kept.
+    /// Skips a line that is too long.
     pub(crate) fn leave_out(&mut self) {
         self.summary.lines += 1;
         self.summary.lines_left_out += 1;
     }
 
-    /// A call that has begun: what takes effect at once, and what would be lost if it never returned.
+    /// Handles the first half of a call: effects before its return, and data that would be lost if it did not return.
     fn unfinished(&mut self, now: &Now, name: &str, arguments: &[Value], sink: &mut dyn FnMut(Cut)) {
         match name {
             name if AT_ONCE.contains(&name) => {

@@ -1,21 +1,21 @@
-//! What a call offers to the kernel, read from its arguments.
+//! The bytes that a call passes to the kernel, from its arguments.
 
 use crate::framing::Piece;
 use crate::line::Outcome;
 use crate::value::Value;
 
-/// No call moves more. Larger numbers stand in no real trace, and sums of these do not overflow.
+/// Most bytes of a call: larger numbers do not occur in real traces, and sums of these do not overflow.
 const MOST_BYTES: u64 = 1 << 40;
 
-/// The kernel takes no more buffers in one call.
+/// The kernel's limit of buffers in one call.
 const MOST_PIECES: usize = 1024;
 
-/// Calls that show the bytes which go out.
+/// Calls that show written bytes.
 pub(super) const WRITES: [&str; 6] = ["write", "send", "sendto", "writev", "sendmsg", "sendmmsg"];
-/// Calls that show the bytes which come in.
+/// Calls that show read bytes.
 pub(super) const READS: [&str; 5] = ["read", "recv", "recvfrom", "readv", "recvmsg"];
 
-/// The buffers of a write, and how it ended.
+/// The buffers of a write, and its outcome.
 pub(super) fn offered(name: &str, arguments: &[Value], outcome: &Outcome) -> (Vec<Piece>, Outcome) {
     match name {
         "writev" => (vectors(arguments.get(1)), outcome.clone()),
@@ -31,7 +31,7 @@ pub(super) fn offered(name: &str, arguments: &[Value], outcome: &Outcome) -> (Ve
     }
 }
 
-/// `sendmmsg` returns how many messages it sent, and notes with each of them its bytes.
+/// `sendmmsg` returns the number of messages sent, and the bytes of each of them.
 fn messages(list: Option<&Value>, outcome: &Outcome) -> (Vec<Piece>, Outcome) {
     let Some(Value::List { items, .. }) = list else { return (Vec::new(), outcome.clone()) };
     let of = |message: &Value| vectors(message.field("msg_hdr").and_then(|header| header.field("msg_iov")));
@@ -45,7 +45,7 @@ fn messages(list: Option<&Value>, outcome: &Outcome) -> (Vec<Piece>, Outcome) {
     (pieces, Outcome::Number(taken, None))
 }
 
-/// Bytes that a call says it moved.
+/// The bytes that a call moved, by its result.
 pub(super) fn moved(outcome: &Outcome) -> u64 {
     match outcome {
         Outcome::Number(number, _) => (*number).min(MOST_BYTES),
@@ -53,8 +53,8 @@ pub(super) fn moved(outcome: &Outcome) -> u64 {
     }
 }
 
-/// What a read brought, as far as it can be seen: of the first buffer, which is where a request begins.
-pub(super) fn brought<'a>(name: &str, arguments: &'a [Value]) -> Option<&'a [u8]> {
+/// The visible bytes of a read, from the first buffer, where a request begins.
+pub(super) fn visible_input<'a>(name: &str, arguments: &'a [Value]) -> Option<&'a [u8]> {
     let list = match name {
         "readv" => arguments.get(1),
         "recvmsg" => arguments.get(1).and_then(|message| message.field("msg_iov")),
@@ -70,7 +70,7 @@ pub(super) fn brought<'a>(name: &str, arguments: &'a [Value]) -> Option<&'a [u8]
     }
 }
 
-/// Descriptors that came along with a message from another process.
+/// Descriptors received with a message from another process.
 pub(super) fn passed(arguments: &[Value]) -> Vec<i64> {
     let control = arguments.get(1).and_then(|message| message.field("msg_control"));
     let Some(Value::List { items, .. }) = control else { return Vec::new() };
@@ -87,7 +87,7 @@ pub(super) fn passed(arguments: &[Value]) -> Vec<i64> {
         .collect()
 }
 
-/// The buffers stand there as an address: strace was told not to look into them.
+/// Whether the buffers are printed as addresses.
 pub(super) fn is_hidden(name: &str, arguments: &[Value]) -> bool {
     let buffers = match name {
         "sendmsg" => arguments.get(1).map(|message| message.field("msg_iov").unwrap_or(message)),

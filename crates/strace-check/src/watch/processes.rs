@@ -1,18 +1,18 @@
-//! Which processes there are, and which share their descriptors.
+//! The processes, and which of them share their descriptors.
 
 use super::{Now, Table, Watch};
 use crate::Tables;
-use crate::line::Said;
+use crate::line::Event;
 use crate::report::{Cut, Ending};
 use crate::value::Value;
 
-/// Under this number stands the process whose lines carry none.
+/// The number of the process whose lines have none.
 const UNNAMED: u32 = 0;
 
 impl Watch {
-    /// Whose line this is. On its standard error strace names processes only while there are several: the first one is
-    /// nameless before that, and so is the last one.
-    pub(super) fn who(&mut self, pid: Option<u32>, said: &Said) -> u32 {
+    /// The process of a line. On standard error strace prints process numbers only while there are several: the first one
+    /// has none before that, and neither has the last one.
+    pub(super) fn process_of(&mut self, pid: Option<u32>, event: &Event) -> u32 {
         let Some(pid) = pid else {
             let alone = (self.tables.len() == 1).then(|| self.tables.keys().next().copied()).flatten();
             return alone.filter(|_| !self.tables.contains_key(&UNNAMED)).unwrap_or(UNNAMED);
@@ -25,9 +25,9 @@ impl Watch {
             && !self.tables.contains_key(&pid)
             && !self.attached.contains(&pid)
         {
-            // In the middle of a call, the first process can do nothing but return from it.
-            let returns = match (self.unfinished.get(&UNNAMED), said) {
-                (Some(text), Said::Resumed { name, .. }) => text.starts_with(name.as_bytes()),
+            // During a call, the next line of the first process can only be the return from it.
+            let returns = match (self.unfinished.get(&UNNAMED), event) {
+                (Some(text), Event::Resumed { name, .. }) => text.starts_with(name.as_bytes()),
                 (Some(_), _) => false,
                 (None, _) => true,
             };
@@ -39,7 +39,8 @@ impl Watch {
         pid
     }
 
-    /// strace says that it follows a process. The one it was attached to it names before the first line, and is no child.
+    /// Records that strace follows a process. The first one, which it attached to, is named before the first line and is not a
+    /// child.
     pub(super) fn follows(&mut self, pid: Option<u32>) {
         if self.tables.contains_key(&UNNAMED) {
             self.attached.extend(pid);
@@ -97,10 +98,10 @@ impl Watch {
         }
     }
 
-    /// Another program takes the process over, and descriptors that are marked for it are closed.
+    /// `execve`: descriptors marked close-on-exec are closed.
     pub(super) fn executed(&mut self, now: &Now, sink: &mut dyn FnMut(Cut)) {
         let table = self.table(now.who);
-        // With others at the same table, which of them lose it is not known.
+        // If the table is shared with other processes, the effect on them is not known.
         if self.tables.values().filter(|other| **other == table).count() > 1 {
             return;
         }

@@ -1,20 +1,20 @@
-//! What `epoll`, `poll` and `getsockopt` say about the peer of a connection.
+//! Events of `epoll`, `poll` and `getsockopt` about the peer of a connection.
 
 use super::{Now, Table, Watch};
 use crate::value::{Descriptor, Value};
 
-/// A registration: the table, the epoll instance in it, and the word that the program chose.
+/// A registration: the table, the epoll instance in it, and the program's data word.
 pub(super) type Key = (Table, i64, u64);
 
-/// More registrations of one connection are not kept. Servers have one, those with a set for each direction two.
+/// Most registrations of one connection. Servers use one, or two with a set for each direction.
 const MOST_SETS: usize = 4;
 
-/// What is said about a connection.
+/// The events reported for a connection.
 #[derive(Clone, Copy, Debug, Default)]
 struct Events {
-    /// Both directions are at an end: with our own still open, the peer has closed or reset the connection.
+    /// Both directions have ended: if our own is still open, the peer has closed or reset the connection.
     hung_up: bool,
-    /// The peer has shut its writing side down.
+    /// The peer has shut down its writing side.
     ended: bool,
 }
 
@@ -23,7 +23,7 @@ impl Events {
         let Some(value) = value else { return Self::default() };
         let word = value.word();
         let number = value.number().unwrap_or(0);
-        // An error without the other word may be no more than the report on a zero-copy write.
+        // An error alone may be the notification of a zero-copy write.
         Self {
             hung_up: word.split(['|', ' ']).any(|flag| matches!(flag, "EPOLLHUP" | "POLLHUP"))
                 || number & 0x10 != 0,
@@ -33,7 +33,7 @@ impl Events {
 }
 
 impl Watch {
-    /// Notes under which word the program will hear of a descriptor.
+    /// Records the data word of a registered descriptor.
     pub(super) fn register(&mut self, now: &Now, arguments: &[Value]) {
         let table = self.table(now.who);
         let [set, operation, at, event, ..] = arguments else { return };
@@ -57,7 +57,7 @@ impl Watch {
         self.registrations.insert(key, id);
     }
 
-    /// Takes the events that `epoll_wait` returned.
+    /// Records the events that `epoll_wait` returned.
     pub(super) fn wait_returned(&mut self, now: &Now, arguments: &[Value]) {
         let table = self.table(now.who);
         let [set, Value::List { items, .. }, ..] = arguments else { return };
@@ -74,7 +74,7 @@ impl Watch {
         }
     }
 
-    /// What `poll` has to say: descriptors with what happened to them.
+    /// Records the events that `poll` returned.
     pub(super) fn polled(&mut self, now: &Now, arguments: &[Value]) {
         let table = self.table(now.who);
         let Some(Value::List { items, .. }) = arguments.last() else { return };
@@ -97,7 +97,7 @@ impl Watch {
         }
     }
 
-    /// The error that a socket holds, asked for by `SO_ERROR`.
+    /// Records the error of a socket, read by `SO_ERROR`.
     pub(super) fn held_error(&mut self, now: &Now, arguments: &[Value]) {
         let table = self.table(now.who);
         let [at, _, option, Value::List { items, .. }, ..] = arguments else { return };

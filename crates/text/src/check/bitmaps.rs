@@ -1,4 +1,4 @@
-//! Embedded bitmaps: the sizes that a glyph's pictures announce.
+//! Embedded bitmaps: the announced sizes of a glyph's bitmaps.
 
 use read_fonts::{FontRef, TableProvider, tables::bitmap::BitmapContent, types::GlyphId};
 
@@ -13,8 +13,8 @@ pub(crate) fn has_any(face: &FontRef<'_>) -> bool {
     face.sbix().is_ok() || face.cblc().is_ok()
 }
 
-/// Refuses a glyph one of whose bitmaps is too large, also when it is scaled to `size`, by any strike: the library
-/// chooses one.
+/// Refuses a glyph with a bitmap that is too large in any strike, itself or scaled to `size`: the library
+/// chooses the strike.
 pub(crate) fn check(face: &FontRef<'_>, glyph: u16, size: f32, max_side: u32) -> Result<(), Error> {
     let id = GlyphId::new(u32::from(glyph));
     let mut pictures: Vec<(f32, u32, u32)> = vec![];
@@ -24,7 +24,7 @@ pub(crate) fn check(face: &FontRef<'_>, glyph: u16, size: f32, max_side: u32) ->
         for strike in strikes.iter().filter_map(Result::ok) {
             let Ok(Some(data)) = strike.glyph_data(id) else { continue };
             if data.graphic_type() == read_fonts::types::Tag::new(b"dupe") {
-                return Err(font("a bitmap is a copy of another glyph's"));
+                return Err(font("a bitmap refers to the bitmap of another glyph"));
             }
             let (width, height) = png_size(data.data());
             pictures.push((f32::from(strike.ppem()), width, height));
@@ -38,7 +38,7 @@ pub(crate) fn check(face: &FontRef<'_>, glyph: u16, size: f32, max_side: u32) ->
             let Ok(data) = cbdt.data(&location) else { continue };
             let (width, height) = match data.content {
                 BitmapContent::Data(_, bytes) => png_size(bytes),
-                BitmapContent::Composite(_) => return Err(font("a bitmap is composed of others")),
+                BitmapContent::Composite(_) => return Err(font("a bitmap is composed of other bitmaps")),
             };
             // Other forms have at most 255 pixels a side.
             let (width, height) = if width == 0 { (255, 255) } else { (width, height) };
@@ -49,7 +49,7 @@ pub(crate) fn check(face: &FontRef<'_>, glyph: u16, size: f32, max_side: u32) ->
         let side = width.max(height);
         if side > MAX_BITMAP_SIDE {
             return Err(font(format!(
-                "a bitmap is {width}×{height} pixels large; {MAX_BITMAP_SIDE} are possible"
+                "a bitmap is {width}×{height} pixels large (at most {MAX_BITMAP_SIDE} on a side)"
             )));
         }
         let scaled = side as f32 * size / ppem.max(1.0);
@@ -63,7 +63,7 @@ pub(crate) fn check(face: &FontRef<'_>, glyph: u16, size: f32, max_side: u32) ->
 
 fn limit_strikes(count: usize) -> Result<(), Error> {
     if count > MAX_STRIKES as usize {
-        return Err(font(format!("it has {count} sizes of bitmaps; {MAX_STRIKES} are possible")));
+        return Err(font(format!("it has {count} sizes of bitmaps (at most {MAX_STRIKES})")));
     }
     Ok(())
 }

@@ -1,14 +1,14 @@
-//! Growth: how many glyphs one glyph may become when substitutions follow each other.
+//! Growth: how many glyphs one glyph may become by repeated substitutions.
 
 use work::Work;
 
 use crate::{Error, limits::MAX_GROWTH};
 
-/// Rounds after which a chain of substitutions that still grows is taken for one without end. A chain that doubles
-/// exceeds [`MAX_GROWTH`] before.
+/// After this many rounds, a chain of substitutions that still grows counts as endless. A chain that doubles
+/// exceeds [`MAX_GROWTH`] earlier.
 const ROUNDS: usize = 8;
 
-/// The substitutions of a font, whatever lookup they are in.
+/// The substitutions of a font, over all lookups.
 #[derive(Debug, Default)]
 pub(crate) struct Growth {
     /// From a glyph to `glyphs[start..end]`.
@@ -24,7 +24,7 @@ impl Growth {
         self.edges.push((glyph, index(start), index(self.glyphs.len())));
     }
 
-    /// The most glyphs that any glyph becomes; more than [`MAX_GROWTH`] where there is no end.
+    /// The largest number of glyphs that a glyph becomes; more than [`MAX_GROWTH`] if it is endless.
     pub(crate) fn most(&self, work: &Work) -> Result<u64, Error> {
         let mut sizes = vec![1_u64; usize::from(u16::MAX) + 1];
         let longest = self.edges.iter().map(|(_, start, end)| end - start).max().unwrap_or(1);

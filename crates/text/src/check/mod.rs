@@ -1,4 +1,4 @@
-//! Checks of a font before the font libraries see it: they have no limits of their own on what a small file may expand to.
+//! Checks of a font before the font libraries see it: they do not limit the expansion of a small file.
 
 pub(crate) mod bitmaps;
 mod growth;

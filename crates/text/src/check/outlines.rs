@@ -1,4 +1,4 @@
-//! Outlines: how much a glyph expands to when its parts, subroutines and layers are followed.
+//! Outlines: the expanded size of a glyph with its parts, subroutines and layers.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -31,8 +31,8 @@ struct Expanded {
     depth: u32,
 }
 
-/// Refuses a font with a TrueType glyph that expands too far. All glyphs are looked at: the automatic hinter draws others
-/// than those of the text. Each is followed once. The result is the number of points of each glyph.
+/// Refuses a font with a TrueType glyph that expands too far. All glyphs are checked, because the automatic hinter draws
+/// other glyphs than those of the text. Each is expanded once. The result is the number of points of each glyph.
 pub(crate) fn check_composites(face: &FontRef<'_>, work: &Work) -> Result<Vec<u32>, Error> {
     let (Ok(glyf), Ok(loca), Ok(maxp)) = (face.glyf(), face.loca(None), face.maxp()) else {
         return Ok(vec![]);
@@ -49,7 +49,7 @@ pub(crate) fn check_composites(face: &FontRef<'_>, work: &Work) -> Result<Vec<u3
         if glyph % 1024 == 0 {
             work.check()?;
         }
-        // A glyph on the stack is followed up to its component `next`.
+        // A glyph on the stack has been expanded up to its component `next`.
         let mut stack: Vec<(usize, usize, Expanded)> = vec![(glyph, 0, Expanded::default())];
         while let Some((id, next, mut sum)) = stack.pop() {
             if known.get(id).is_none_or(Option::is_some) {
@@ -119,7 +119,7 @@ pub(crate) fn check_composites(face: &FontRef<'_>, work: &Work) -> Result<Vec<u3
 pub(crate) struct Outlines<'a> {
     face: FontRef<'a>,
     cff: Option<CffFontRef<'a>>,
-    /// Of TrueType glyphs, by [`check_composites`].
+    /// Points of TrueType glyphs, by [`check_composites`].
     true_type: &'a [u32],
     charstrings: HashMap<u16, u32>,
 }
@@ -148,16 +148,13 @@ impl<'a> Outlines<'a> {
         let range = colr.v0_base_glyph(GlyphId::new(u32::from(glyph))).ok().flatten();
         let Some(range) = range else { return Ok(vec![glyph]) };
         if range.len() > MAX_LAYERS {
-            return Err(font(format!(
-                "a colour glyph has {} layers; {MAX_LAYERS} are possible",
-                range.len()
-            )));
+            return Err(font(format!("a colour glyph has {} layers (at most {MAX_LAYERS})", range.len())));
         }
         let layers = range.filter_map(|index| colr.v0_layer(index).ok()).map(|(glyph, _)| glyph.to_u16());
         Ok(std::iter::once(glyph).chain(layers).collect())
     }
 
-    /// The number of points of a glyph's outline; refused when it expands too far.
+    /// The number of points of a glyph's outline; an error if it expands too far.
     pub(crate) fn points(&mut self, glyph: u16) -> Result<u32, Error> {
         let Some(cff) = &self.cff else {
             return Ok(self.true_type.get(usize::from(glyph)).copied().unwrap_or_default());
@@ -171,13 +168,13 @@ impl<'a> Outlines<'a> {
     }
 }
 
-/// Each blend operator looks at every region of its variation data.
+/// Limits the regions of the variation data: each blend operator reads all of them.
 fn check_regions(cff: &CffFontRef<'_>) -> Result<(), Error> {
     let Some(store) = cff.var_store() else { return Ok(()) };
     for data in store.item_variation_data().iter().flatten() {
         let regions = data.map_err(|_| font("its variations are damaged"))?.region_index_count();
         if regions > MAX_REGIONS {
-            return Err(font(format!("its variations have {regions} regions; {MAX_REGIONS} are possible")));
+            return Err(font(format!("its variations have {regions} regions (at most {MAX_REGIONS})")));
         }
     }
     Ok(())
@@ -202,7 +199,7 @@ fn charstring_points(cff: &CffFontRef<'_>, glyph: u16) -> Result<u32, Error> {
     if charstring.len() > MAX_CHARSTRING_BYTES {
         context.left.set(0);
     } else {
-        // The default instance: all variations are zero. An error draws nothing, here as with the library.
+        // The default instance: all variations are zero. After an error nothing is drawn, as in the library.
         let blend = cff.var_store().and_then(|store| {
             read_fonts::ps::cff::blend::BlendState::new(store.clone(), &[], subfont.vs_index()).ok()
         });
@@ -217,7 +214,7 @@ fn charstring_points(cff: &CffFontRef<'_>, glyph: u16) -> Result<u32, Error> {
     Ok(sink.0)
 }
 
-/// Hands out subroutines until their bytes exceed the limit.
+/// Returns subroutines until their bytes exceed the limit.
 struct Counted<'a> {
     cff: &'a CffFontRef<'a>,
     local: Index<'a>,
@@ -227,7 +224,7 @@ struct Counted<'a> {
 
 impl Counted<'_> {
     fn count<'b>(&self, subroutine: &'b [u8]) -> Result<&'b [u8], CharstringError> {
-        // A call without bytes is a step, too.
+        // A call of an empty subroutine counts too.
         let left = self.left.get().saturating_sub(subroutine.len() + 8);
         self.left.set(left);
         if left == 0 { Err(CharstringError::CharstringNestingDepthLimitExceeded) } else { Ok(subroutine) }

@@ -1,8 +1,8 @@
 //! Layout rules (`GSUB`, `GPOS`): how many of them a text may have to try.
 //!
 //! The shaper tries the subtables of each lookup for each glyph, and the rules of the set that a subtable has for the
-//! glyph, until one matches; rules may name further lookups. Offsets may be shared, so that a small table describes
-//! billions of rules: here each is counted as often as the shaper would meet it.
+//! glyph, until one matches; rules may call further lookups. Offsets may be shared, so that a small table can describe
+//! billions of rules: each is counted as often as the shaper would try it.
 
 use read_fonts::{
     FontRef, ReadError, TableProvider,
@@ -21,13 +21,13 @@ use crate::{
     limits::{MAX_GROWTH, MAX_RULE_STEPS, MAX_SHAPING_STEPS},
 };
 
-/// How deep the shaper follows lookups that name others.
+/// The shaper's nesting limit of lookups that call others.
 const MAX_NESTING: usize = 64;
 
-/// Steps that a substitution counts for: it is kept until all are known.
+/// Steps counted for a substitution, which is stored until all are known.
 const EDGE_STEPS: usize = 4;
 
-/// What the rules of a font may cost.
+/// The worst-case cost of a font's rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RuleCost {
     /// Steps for each glyph of a text.
@@ -58,7 +58,7 @@ pub(crate) fn cost(face: &FontRef<'_>, work: &Work) -> Result<RuleCost, Error> {
     steps = steps.saturating_add(total(&lookups, work)?);
     let growth = counter.growth.most(work)?;
     if growth > MAX_GROWTH {
-        return Err(font(format!("a glyph becomes more than {MAX_GROWTH} glyphs by its substitutions")));
+        return Err(font(format!("substitutions turn a glyph into more than {MAX_GROWTH} glyphs")));
     }
     Ok(RuleCost { steps: steps.max(1), growth })
 }
@@ -68,11 +68,11 @@ pub(crate) fn cost(face: &FontRef<'_>, work: &Work) -> Result<RuleCost, Error> {
 struct LookupCost {
     /// Steps of its own rules for one glyph.
     steps: u64,
-    /// For each of its rules with actions: the lookups that they name.
+    /// For each of its rules with actions: the lookups that they call.
     actions: Vec<Vec<u16>>,
 }
 
-/// The steps for one glyph through all lookups, the nested ones within.
+/// The steps for one glyph through all lookups, including nested ones.
 fn total(lookups: &[LookupCost], work: &Work) -> Result<u64, Error> {
     let mut costs: Vec<u64> = lookups.iter().map(|lookup| lookup.steps).collect();
     for _ in 0..MAX_NESTING {
@@ -91,7 +91,7 @@ fn total(lookups: &[LookupCost], work: &Work) -> Result<u64, Error> {
             .collect();
         let is_settled = next == costs || next.iter().any(|cost| *cost > MAX_SHAPING_STEPS);
         costs = next;
-        // More rounds cannot make it possible again.
+        // The total only grows with further rounds.
         if is_settled {
             break;
         }
@@ -105,7 +105,7 @@ struct Counter<'w> {
     work: &'w Work,
 }
 
-/// A rule that matches nothing is passed over by the shaper too.
+/// Skips unreadable rules, as the shaper does.
 fn valid<T>(items: impl Iterator<Item = Result<T, ReadError>>) -> impl Iterator<Item = T> {
     items.filter_map(Result::ok)
 }
@@ -118,7 +118,7 @@ impl Counter<'_> {
             self.work.check()?;
         }
         if self.left == 0 {
-            return Err(font(format!("its layout rules are more than {MAX_RULE_STEPS}")));
+            return Err(font(format!("it has more than {MAX_RULE_STEPS} layout rules")));
         }
         Ok(())
     }
@@ -255,7 +255,7 @@ impl Counter<'_> {
         for lookup in list.lookups().iter() {
             self.count(1)?;
             let mut cost = LookupCost::default();
-            // A macro, since the kinds of subtables have no trait in common.
+            // A macro, since the kinds of subtables have no common trait.
             macro_rules! plain {
                 ($tables:expr, $coverage:ident) => {
                     for table in valid($tables.iter()) {
@@ -304,7 +304,7 @@ impl Counter<'_> {
         Ok(())
     }
 
-    /// A rule of so many glyphs and these actions; its steps.
+    /// Counts a rule with this many glyphs and these actions; returns its steps.
     fn rule(
         &mut self,
         glyphs: usize,

@@ -1,4 +1,4 @@
-//! The table directory: complete, of sane measures, and reduced to the tables that are needed.
+//! The table directory: complete, with plausible metrics, and reduced to the required tables.
 
 use read_fonts::{FontRef, TableProvider, types::Tag};
 
@@ -8,12 +8,12 @@ use crate::{
     limits::{MAX_ENCODINGS, MAX_FACES, MAX_STATE_SUBTABLES, MAX_TABLES},
 };
 
-/// Tables without which no text can be set.
+/// Tables required for layout.
 const REQUIRED: [&str; 5] = ["cmap", "head", "hhea", "hmtx", "maxp"];
 /// Sides of the em square that OpenType allows.
 const UNITS_PER_EM: std::ops::RangeInclusive<u16> = 16..=16384;
-/// The tables that the libraries may read. Hinting programs may run for seconds; names may be thousands of copies; of
-/// variations the default instance is used.
+/// The tables that the libraries may read. Left out are hinting programs, which may run for seconds, names, of which there may
+/// be thousands of copies, and variations, of which the default instance is used.
 const USED: [&[u8; 4]; 26] = [
     b"BASE", b"CBDT", b"CBLC", b"CFF ", b"CFF2", b"COLR", b"CPAL", b"GDEF", b"GPOS", b"GSUB", b"OS/2",
     b"VORG", b"ankr", b"cmap", b"feat", b"glyf", b"head", b"hhea", b"hmtx", b"kern", b"kerx", b"loca",
@@ -29,16 +29,16 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<usize> {
 }
 
 fn cut() -> Error {
-    font("the file is cut: its table directory is not complete")
+    font("the file is cut: its table directory is incomplete")
 }
 
-/// Removes all but the used tables from the directory of the first face, whose faces after it are not used, and tells the
-/// libraries that no glyph has a hinting program.
+/// Removes unused tables from the directory of the first face, and sets the length of hinting programs to 0. Other faces are
+/// not used.
 pub(crate) fn reduce(bytes: &mut [u8]) -> Result<(), Error> {
     let start = first_face(bytes)?;
     let count = start.checked_add(4).and_then(|at| u16_at(bytes, at)).unwrap_or_default();
     if !(1..=MAX_TABLES).contains(&count) {
-        return Err(font(format!("it has {count} tables; 1 to {MAX_TABLES} are possible")));
+        return Err(font(format!("it has {count} tables (expected 1 to {MAX_TABLES})")));
     }
     let directory = bytes.get(start + 12..start + 12 + 16 * count).ok_or_else(cut)?;
     let mut kept: Vec<[u8; 16]> = vec![];
@@ -46,13 +46,13 @@ pub(crate) fn reduce(bytes: &mut [u8]) -> Result<(), Error> {
         let end = u32_at(record, 8).zip(u32_at(record, 12)).and_then(|(at, length)| at.checked_add(length));
         if end.is_none_or(|end| end > bytes.len()) {
             let tag = String::from_utf8_lossy(&record[..4]).trim_end().to_owned();
-            return Err(font(format!("the file is cut: its table '{tag}' reaches beyond the end")));
+            return Err(font(format!("the file is cut: its table '{tag}' extends beyond the end")));
         }
         if USED.iter().any(|tag| record.starts_with(*tag)) {
             kept.push(*record);
         }
     }
-    // The libraries search by halves.
+    // The libraries use binary search.
     kept.sort_by_key(|record| [record[0], record[1], record[2], record[3]]);
     kept.dedup_by_key(|record| [record[0], record[1], record[2], record[3]]);
     let tables = u16::try_from(kept.len()).unwrap_or_default().to_be_bytes();
@@ -78,13 +78,13 @@ fn first_face(bytes: &[u8]) -> Result<usize, Error> {
     }
     let faces = u32_at(bytes, 8).ok_or_else(cut)?;
     if !(1..=MAX_FACES as usize).contains(&faces) {
-        return Err(font(format!("a collection of {faces} faces; 1 to {MAX_FACES} are possible")));
+        return Err(font(format!("it is a collection of {faces} faces (expected 1 to {MAX_FACES})")));
     }
     let start = u32_at(bytes, 12).ok_or_else(cut)?;
     if start < bytes.len() { Ok(start) } else { Err(cut()) }
 }
 
-/// Refuses a font that is not complete or cannot be measured.
+/// Refuses a font that is incomplete or has damaged metrics.
 pub(crate) fn check(face: &FontRef<'_>) -> Result<(), Error> {
     for tag in REQUIRED {
         let present = Tag::new_checked(tag.as_bytes()).is_ok_and(|tag| face.table_data(tag).is_some());
@@ -92,19 +92,19 @@ pub(crate) fn check(face: &FontRef<'_>) -> Result<(), Error> {
             return Err(font(format!("it has no table '{tag}'")));
         }
     }
-    let measures = || font("its measures are damaged");
-    let head = face.head().map_err(|_| measures())?;
-    let glyphs = usize::from(face.maxp().map_err(|_| measures())?.num_glyphs());
-    let advances = usize::from(face.hhea().map_err(|_| measures())?.number_of_h_metrics());
-    // An advance and a bearing of each glyph; those after the last have its advance.
+    let metrics = || font("its metrics are damaged");
+    let head = face.head().map_err(|_| metrics())?;
+    let glyphs = usize::from(face.maxp().map_err(|_| metrics())?.num_glyphs());
+    let advances = usize::from(face.hhea().map_err(|_| metrics())?.number_of_h_metrics());
+    // An advance and a bearing for each glyph; glyphs after the last advance repeat it.
     let hmtx = face.table_data(Tag::new(b"hmtx")).map_or(0, |table| table.len());
     let is_long = match head.index_to_loc_format() {
         0 => false,
         1 => true,
-        _ => return Err(measures()),
+        _ => return Err(metrics()),
     };
     if !UNITS_PER_EM.contains(&head.units_per_em()) || glyphs == 0 || advances == 0 || hmtx < 4 * advances {
-        return Err(measures());
+        return Err(metrics());
     }
     let outlines = || font("its outlines are damaged");
     if let (Some(glyf), Some(loca)) = (face.table_data(Tag::new(b"glyf")), face.table_data(Tag::new(b"loca")))
@@ -127,14 +127,12 @@ pub(crate) fn check(face: &FontRef<'_>) -> Result<(), Error> {
     }
     let encodings = face.cmap().map_err(|_| font("its character map is damaged"))?.encoding_records().len();
     if encodings > MAX_ENCODINGS {
-        return Err(font(format!(
-            "its character map has {encodings} encodings; {MAX_ENCODINGS} are possible"
-        )));
+        return Err(font(format!("its character map has {encodings} encodings (at most {MAX_ENCODINGS})")));
     }
     check_state_tables(face)
 }
 
-/// Counts the subtables of the tables whose state machines run over the whole text, each by itself.
+/// Limits the number of subtables with state machines, each of which runs over the whole text.
 fn check_state_tables(face: &FontRef<'_>) -> Result<(), Error> {
     let table = |tag: &[u8; 4]| face.table_data(Tag::new(tag)).map(|table| table.as_bytes().to_owned());
     let mut counts = vec![];
@@ -152,7 +150,7 @@ fn check_state_tables(face: &FontRef<'_>) -> Result<(), Error> {
         let count = count.ok_or_else(|| font(format!("its table '{tag}' is damaged")))?;
         if count > MAX_STATE_SUBTABLES {
             return Err(font(format!(
-                "its table '{tag}' has {count} subtables; {MAX_STATE_SUBTABLES} are possible"
+                "its table '{tag}' has {count} subtables (at most {MAX_STATE_SUBTABLES})"
             )));
         }
     }

@@ -83,7 +83,7 @@ fn a_transformation_url_with_cf_is_answered_here() {
 
 // Frameworks put onerror into every URL: a refused option leads to the source too.
 #[test]
-fn onerror_counts_beside_a_refused_option() {
+fn onerror_applies_beside_a_refused_option() {
     let s = Server::start(&[("a.png", flag())], &[]);
     for options in [
         "onerror=redirect,width=50,fit=fill",

@@ -1,4 +1,4 @@
-//! What an AVIF file shows: its primary image, one coded picture or a grid of them, and its alpha.
+//! The images of an AVIF file: the primary image, which is a coded picture or a grid of them, and its alpha.
 //! See ISO/IEC 23008-12 and the AVIF specification.
 
 use std::ops::Range;
@@ -9,18 +9,18 @@ use crate::codec::heif::{Cicp, Extents, File, Item, Meta, Property, Reader, SHAR
 use crate::{Error, Format, Orientation};
 use work::Work;
 
-/// What can be shown: the primary image and, if there is one, its alpha.
+/// The primary image and its alpha, if any.
 #[derive(Debug)]
 pub(super) struct Avif {
     pub(super) colour: Image,
     pub(super) alpha: Option<Image>,
     /// Colours were multiplied by alpha.
     pub(super) premultiplied: bool,
-    /// An image sequence comes with the still image.
+    /// The file contains an image sequence beside the still image.
     pub(super) sequence: bool,
     pub(super) orientation: Orientation,
     pub(super) icc: Option<Range<usize>>,
-    /// Code points said by the container; else those of the AV1 sequence header count.
+    /// Code points of the container; `None`: those of the AV1 sequence header count.
     pub(super) cicp: Option<Cicp>,
 }
 
@@ -32,9 +32,9 @@ pub(super) struct Image {
     pub(super) columns: u32,
     pub(super) tile_width: u32,
     pub(super) tile_height: u32,
-    /// Where the data of each tile lies in the file, tile by tile, row by row.
+    /// The data of each tile in the file, row by row.
     pub(super) tiles: Vec<Extents>,
-    /// Of the first tile; the others must be of the same kind.
+    /// The header of the first tile; the others must be of the same kind.
     pub(super) sequence: SequenceHeader,
 }
 
@@ -56,7 +56,7 @@ fn assemble(meta: &Meta<'_>, bytes: &[u8]) -> Result<Avif, Error> {
     let primary = meta.primary()?;
     for (property, essential) in meta.properties_of(primary) {
         match property {
-            // A crop that is not essential may be left out by its own word.
+            // A clean aperture that is not essential may be ignored.
             Property::Unknown([b'c', b'l', b'a', b'p']) => return Err(unsupported("a clean aperture")),
             Property::Unknown(kind) if essential => {
                 return Err(unsupported(&format!("the essential property {}", kind.escape_ascii())));
@@ -79,7 +79,7 @@ fn assemble(meta: &Meta<'_>, bytes: &[u8]) -> Result<Avif, Error> {
             Property::Cicp(c) => out.cicp = Some(*c),
             Property::Icc(range) => out.icc = Some(range.clone()),
             Property::Rotate(n) => {
-                // After a mirror, a turn is the opposite turn before it.
+                // A turn after a mirror equals the opposite turn before it.
                 turns = if mirror.is_some() { (turns + 4 - n) % 4 } else { (turns + n) % 4 };
             }
             Property::Mirror(axis) => mirror = Some(*axis),
@@ -94,7 +94,7 @@ fn assemble(meta: &Meta<'_>, bytes: &[u8]) -> Result<Avif, Error> {
     if let Some(item) = meta.referrer(*b"auxl", primary.id, is_alpha) {
         let image = image(meta, bytes, item)?;
         if (image.width, image.height) != (out.colour.width, out.colour.height) {
-            return Err(unsupported("alpha of another size than the image"));
+            return Err(unsupported("alpha whose size differs from the image"));
         }
         out.premultiplied = meta.referrer(*b"prem", item.id, |from| from.id == primary.id).is_some();
         out.alpha = Some(image);
@@ -102,7 +102,7 @@ fn assemble(meta: &Meta<'_>, bytes: &[u8]) -> Result<Avif, Error> {
     Ok(out)
 }
 
-/// Whether the content of an `auxC` box says that the image is an alpha plane.
+/// Whether the URN of an `auxC` box marks an alpha plane.
 fn is_alpha_urn(text: &[u8]) -> bool {
     [b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha".as_slice(), b"urn:mpeg:hevc:2015:auxid:1"]
         .into_iter()
@@ -131,8 +131,8 @@ fn image(meta: &Meta<'_>, bytes: &[u8], item: &Item) -> Result<Image, Error> {
 }
 
 fn grid(meta: &Meta<'_>, bytes: &[u8], item: &Item) -> Result<Image, Error> {
-    let no_tiles = || damaged("a grid without its tiles");
-    let body = extents(item)?.single(bytes)?.ok_or_else(|| unsupported("a grid in pieces"))?;
+    let no_tiles = || damaged("a grid has no tiles");
+    let body = extents(item)?.single(bytes)?.ok_or_else(|| unsupported("a grid in several extents"))?;
     let mut r = Reader::within(bytes, &body, Format::Avif);
     let _version = r.u8()?;
     let wide = if r.u8()? & 1 == 0 { 2 } else { 4 };
@@ -144,7 +144,7 @@ fn grid(meta: &Meta<'_>, bytes: &[u8], item: &Item) -> Result<Image, Error> {
     let mut seen = std::collections::HashSet::new();
     let mut total = 0_usize;
     for id in meta.targets(*b"dimg", item.id).ok_or_else(no_tiles)? {
-        // An identifier occurs once in a list of references (8.11.12 of ISO/IEC 14496-12), so that items bound the tiles.
+        // An identifier occurs at most once in a list of references (8.11.12 of ISO/IEC 14496-12), which bounds the tiles.
         let tile = meta.find(id).filter(|t| &t.kind == b"av01" && seen.insert(id)).ok_or_else(no_tiles)?;
         let tile_size = size(meta, tile)?;
         if tile_size != first.map_or(tile_size, |(_, size)| size) {
@@ -160,14 +160,14 @@ fn grid(meta: &Meta<'_>, bytes: &[u8], item: &Item) -> Result<Image, Error> {
         return Err(no_tiles());
     }
     if total > bytes.len() + tiles.len() * SHARED_BYTES {
-        return Err(damaged("grid tiles that share most of their data"));
+        return Err(damaged("most data of the grid tiles is shared"));
     }
     if u64::from(tile_width) * u64::from(columns) < u64::from(width)
         || u64::from(tile_height) * u64::from(rows) < u64::from(height)
         || tile_width * (columns - 1) >= width
         || tile_height * (rows - 1) >= height
     {
-        return Err(damaged("a grid that its tiles do not fill"));
+        return Err(damaged("the tiles do not fill the grid"));
     }
     if rows * columns > 1 && (tile_width % 2 != 0 || tile_height % 2 != 0) {
         return Err(unsupported("a grid of tiles with odd sides"));
@@ -180,7 +180,7 @@ fn size(meta: &Meta<'_>, item: &Item) -> Result<(u32, u32), Error> {
     let found = meta
         .properties_of(item)
         .find_map(|(p, _)| if let Property::Size(w, h) = p { Some((*w, *h)) } else { None });
-    let (width, height) = found.ok_or_else(|| damaged("an image without its size"))?;
+    let (width, height) = found.ok_or_else(|| damaged("an image has no size"))?;
     check_size(width, height)?;
     Ok((width, height))
 }
@@ -190,7 +190,7 @@ fn sequence(meta: &Meta<'_>, bytes: &[u8], item: &Item) -> Result<SequenceHeader
     let config = meta
         .properties_of(item)
         .find_map(|(p, _)| if let Property::Av1Config(range) = p { Some(range) } else { None })
-        .ok_or_else(|| damaged("an image without its configuration"))?;
+        .ok_or_else(|| damaged("an image has no configuration"))?;
     if let Some(header) = SequenceHeader::find(&bytes[config.clone()])? {
         return Ok(header);
     }
@@ -199,12 +199,12 @@ fn sequence(meta: &Meta<'_>, bytes: &[u8], item: &Item) -> Result<SequenceHeader
 }
 
 fn extents(item: &Item) -> Result<Extents, Error> {
-    item.extents.ok_or_else(|| damaged("an image without data"))
+    item.extents.ok_or_else(|| damaged("an image has no data"))
 }
 
 fn check_size(width: u32, height: u32) -> Result<(), Error> {
     if width == 0 || height == 0 {
-        return Err(damaged("a side of zero pixels"));
+        return Err(damaged("a side has zero pixels"));
     }
     if width > MAX_SIDE || height > MAX_SIDE {
         return Err(Error::TooLarge(format!("the AVIF image has {width} × {height} pixels")));
@@ -212,7 +212,7 @@ fn check_size(width: u32, height: u32) -> Result<(), Error> {
     Ok(())
 }
 
-/// Quarter turns against the clock, then a mirror, as an EXIF orientation.
+/// Anticlockwise quarter turns, then a mirror, as an EXIF orientation.
 fn orientation(turns: u8, mirror: Option<u8>) -> Orientation {
     match (turns % 4, mirror) {
         (0, None) => Orientation::Upright,
@@ -231,7 +231,7 @@ mod tests {
     use super::orientation;
     use crate::Orientation;
 
-    /// Where the top left pixel and its right neighbour of an upright-to-be image go, on a 3 × 3 board.
+    /// The position of a pixel after the orientation is applied, on a 3 × 3 board.
     fn apply(o: Orientation, (x, y): (i32, i32)) -> (i32, i32) {
         match o {
             Orientation::Upright => (x, y),

@@ -10,7 +10,7 @@ pub(super) struct Levels {
     chroma: Vec<u8>,
 }
 
-/// Black, and the spans of luma and chroma, in codes of `depth` bits.
+/// The black level, and the ranges of luma and chroma, in codes of `depth` bits.
 fn spans(depth: u8, full_range: bool) -> (f32, f32, f32) {
     let scale = (1_u32 << (depth - 8)) as f32;
     if full_range {
@@ -36,7 +36,7 @@ impl Levels {
     /// Maps samples of plane `index`.
     pub(super) fn map(&self, index: usize, samples: &[u16], out: &mut [u8]) {
         let table = if index == 0 { &self.luma } else { &self.chroma };
-        // No sample is beyond its depth; the mask says so to the compiler and to broken streams.
+        // Samples are within their depth; the mask removes bounds checks, and protects against broken streams.
         let mask = table.len() - 1;
         for (o, &v) in out.iter_mut().zip(samples) {
             *o = table[usize::from(v) & mask];
@@ -44,13 +44,13 @@ impl Levels {
     }
 }
 
-/// Turns Y Cb Cr samples into R G B: fixed point with 16 bits behind the point.
+/// Converts Y Cb Cr samples to R G B in fixed point with 16 fractional bits.
 #[derive(Debug)]
 pub(super) struct Matrix {
     luma: i32,
     black: i32,
     half: i32,
-    /// What Cb and Cr add to R, G and B.
+    /// The contributions of Cb and Cr to R, G and B.
     cb: [i32; 3],
     cr: [i32; 3],
     /// The samples are G, B and R themselves.
@@ -95,13 +95,13 @@ impl Matrix {
         })
     }
 
-    /// Whether planes in this matrix are those of JFIF once their range and depth are.
+    /// Whether planes in this matrix equal those of JFIF after conversion of range and depth.
     pub(super) fn is_jfif(cicp: Cicp) -> bool {
         matches!(cicp.matrix, 2 | 5 | 6)
     }
 
     /// Writes one row of `CHANNELS` = 3 or 4 bytes a pixel; alpha is left as it is. `luma`, `cb` and
-    /// `cr` are of the same length.
+    /// `cr` have the same length.
     pub(super) fn row<const CHANNELS: usize>(&self, luma: &[u16], cb: &[u16], cr: &[u16], out: &mut [u8]) {
         const ROUND: i32 = 1 << 15;
         let code = |v: i32| (v >> 16).clamp(0, 255) as u8;
@@ -147,7 +147,7 @@ pub(super) fn mix(near: &mut [u16], far: &[u16]) {
     }
 }
 
-/// Divides by alpha what was multiplied by it.
+/// Divides premultiplied colours by alpha.
 pub(in crate::codec) fn unmultiply(rgba: &mut [u8]) {
     for p in rgba.as_chunks_mut::<4>().0 {
         let a = u32::from(p[3]);

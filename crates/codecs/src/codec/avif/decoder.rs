@@ -9,7 +9,7 @@ use crate::codec::heif::Extents;
 use crate::{Error, Format};
 use work::{Reservation, Work};
 
-/// Frames in the data of one tile. A still picture has one, a layered one at most four; each costs a picture.
+/// Most frames in the data of one tile. A still picture has one, a layered one at most four; each takes a picture's memory.
 const MAX_FRAMES: usize = 8;
 
 /// The rows of an image of one or more tiles; one row of tiles is held at a time.
@@ -29,13 +29,13 @@ struct Tile {
     _held: Reservation,
 }
 
-/// Bytes that decoding one row of tiles takes: the pictures, and the decoder's own tables for one of them.
+/// Bytes for decoding one row of tiles: the pictures, and the decoder's own tables for one of them.
 pub(super) fn decoder_bytes(image: &Image) -> u64 {
     let columns = u64::from(image.columns);
     tile_bytes(image) * columns + u64::from(image.tile_width) * u64::from(image.tile_height) / 2 + (2 << 20)
 }
 
-/// A picture is held in whole 128 × 128 blocks.
+/// A picture is stored in whole 128 × 128 blocks.
 fn tile_bytes(image: &Image) -> u64 {
     let round = |v: u32| u64::from(v.next_multiple_of(128)) + 64;
     let samples = round(image.tile_width) * round(image.tile_height);
@@ -57,7 +57,7 @@ impl<'a> Tiles<'a> {
         &self.image
     }
 
-    /// Makes sure that luma row `y` is decoded.
+    /// Decodes up to luma row `y`.
     pub(super) fn reach(&mut self, y: u32) -> Result<(), Error> {
         let row = y / self.image.tile_height;
         if self.row == Some(row) {
@@ -79,7 +79,7 @@ impl<'a> Tiles<'a> {
         let image = &self.image;
         let sequence = &image.sequence;
         if sequence.max_width < image.tile_width || sequence.max_height < image.tile_height {
-            return Err(damaged("the stream is smaller than the container says"));
+            return Err(damaged("the picture is smaller than the container says"));
         }
         let size = parts.total(self.bytes)?;
         let own = u64::from(image.tile_width) * u64::from(image.tile_height) / 2 + (2 << 20);
@@ -90,7 +90,7 @@ impl<'a> Tiles<'a> {
             data.extend_from_slice(&self.bytes[part?]);
         }
         if obu::frames(&data) > MAX_FRAMES {
-            return Err(damaged("more frames than the layers of a still picture"));
+            return Err(damaged("the stream has more frames than a layered still picture"));
         }
         let failed = |error: Av1Error| match error {
             Av1Error::NotEnoughMemory => Error::Work(work::Error::MemoryBudget { requested: held.bytes() }),
@@ -104,7 +104,7 @@ impl<'a> Tiles<'a> {
         let mut decoder = Decoder::with_settings(&settings).map_err(failed)?;
         let mut sent = decoder.send_data(data, None, None, None);
         let mut picture = None;
-        // One unit of data may hold several layers: the last picture is the best.
+        // One unit of data may contain several layers, of which the last is the best.
         for _ in 0..64 {
             match decoder.get_picture() {
                 Ok(p) => picture = Some(p),
@@ -140,8 +140,8 @@ impl<'a> Tiles<'a> {
         Ok(Tile { planes, strides, _held: held })
     }
 
-    /// Row `y` of plane `index` (in rows of that plane) as samples, `out.len()` of them. The tile row
-    /// that holds it must have been reached; rows beyond it are taken to repeat its last.
+    /// Row `y` of plane `index` (in rows of that plane) as samples, `out.len()` of them. Its row of tiles must
+    /// have been decoded; rows beyond it repeat its last row.
     pub(super) fn samples(&self, index: usize, y: u32, out: &mut [u16]) {
         let sequence = &self.image.sequence;
         let (sx, sy) = if index == 0 { (0, 0) } else { sequence.subsampling };

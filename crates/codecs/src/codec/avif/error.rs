@@ -1,4 +1,4 @@
-//! What is wrong with an AVIF file.
+//! Errors of AVIF files.
 
 use crate::codec::heif;
 use crate::{Error, Format};

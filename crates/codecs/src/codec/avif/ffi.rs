@@ -11,23 +11,23 @@ use crate::pixels::Plane;
 use crate::{Error, Format};
 use work::{Reservation, Work};
 
-/// One picture: full range, 8 bits, 4:2:0 or luma alone.
+/// One picture: full range, 8 bits, 4:2:0 or luma only.
 pub(super) struct Picture<'a> {
     pub(super) luma: &'a Plane,
     pub(super) chroma: Option<(&'a Plane, &'a Plane)>,
 }
 
-/// What the encoder is asked for.
+/// The settings of the encoder.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Settings {
     /// 0 (best) – 63.
     pub(super) quantizer: u32,
-    /// Tune for structure rather than for samples: right for pictures, wrong for alpha.
+    /// Tune for structural similarity instead of sample error: right for colours, wrong for alpha.
     pub(super) perceptual: bool,
 }
 
-/// The quickest speed of libaom's all-intra mode. One or two speeds slower cost four times the time for
-/// a few per cent of bytes.
+/// The fastest speed of libaom's all-intra mode. One or two speeds slower take four times as long for
+/// a few per cent fewer bytes.
 const SPEED: c_int = 9;
 
 struct Context(aom::aom_codec_ctx_t);
@@ -84,7 +84,7 @@ impl Context {
     }
 }
 
-/// Encodes one key frame; the answer is the item data of an AVIF file.
+/// Encodes one key frame and returns the item data of an AVIF file.
 pub(super) fn encode(picture: &Picture<'_>, settings: Settings, work: &Work) -> Result<Vec<u8>, Error> {
     work.check()?;
     let (width, height) = (picture.luma.width, picture.luma.height);
@@ -92,7 +92,7 @@ pub(super) fn encode(picture: &Picture<'_>, settings: Settings, work: &Work) -> 
     // SAFETY: a pure getter.
     let interface = unsafe { aom::aom_codec_av1_cx() };
     let mut config = MaybeUninit::<aom::aom_codec_enc_cfg_t>::uninit();
-    // SAFETY: fills the whole configuration when it answers OK.
+    // SAFETY: fills the whole configuration when it returns OK.
     let mut config = unsafe {
         if aom::aom_codec_enc_config_default(interface, config.as_mut_ptr(), aom::AOM_USAGE_ALL_INTRA)
             != aom::AOM_CODEC_OK
@@ -136,7 +136,7 @@ pub(super) fn encode(picture: &Picture<'_>, settings: Settings, work: &Work) -> 
         context.control(aom::AV1E_SET_COLOR_PRIMARIES, aom::AOM_CICP_CP_BT_709 as c_int)?;
         context.control(aom::AV1E_SET_TRANSFER_CHARACTERISTICS, aom::AOM_CICP_TC_SRGB as c_int)?;
         context.control(aom::AV1E_SET_MATRIX_COEFFICIENTS, aom::AOM_CICP_MC_BT_601 as c_int)?;
-        // Quantiser matrices give more at the same size than any slower speed does.
+        // Quantiser matrices improve quality at equal size more than a slower speed.
         context.control(aom::AV1E_SET_ENABLE_QM, 1)?;
         context.control(aom::AV1E_SET_QM_MIN, 2)?;
         context.control(aom::AV1E_SET_QM_MAX, 10)?;
@@ -171,19 +171,19 @@ pub(super) fn encode(picture: &Picture<'_>, settings: Settings, work: &Work) -> 
     // SAFETY: image and context are complete and alive.
     let code = unsafe { aom::aom_codec_encode(&raw mut context.0, &raw const image, 0, 1, 0) };
     context.check(code)?;
-    // Packets are fetched before the flush as well as after: a flush throws away what was not fetched.
+    // Packets are fetched before the flush as well as after: a flush discards packets that were not fetched.
     context.drain(&mut out, &mut held)?;
     // SAFETY: a null image ends the stream.
     let code = unsafe { aom::aom_codec_encode(&raw mut context.0, ptr::null(), 0, 1, 0) };
     context.check(code)?;
     context.drain(&mut out, &mut held)?;
     work.check()?;
-    // A temporal delimiter has no place in an item.
+    // An item must not contain a temporal delimiter.
     if out.starts_with(&[0x12, 0x00]) {
         out.drain(..2);
     }
     if out.is_empty() {
-        return Err(failed("the encoder gave no frame"));
+        return Err(failed("the encoder returned no frame"));
     }
     Ok(out)
 }

@@ -5,7 +5,7 @@ pub(super) const SEQUENCE_HEADER: u8 = 1;
 const FRAME_HEADER: u8 = 3;
 const FRAME: u8 = 6;
 
-/// The units of a bitstream, type and payload, until one does not fit.
+/// The units of a bitstream, type and payload, up to the first malformed one.
 #[derive(Debug, Clone)]
 pub(super) struct Units<'a>(pub(super) &'a [u8]);
 

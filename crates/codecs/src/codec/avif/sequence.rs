@@ -5,7 +5,7 @@ use super::obu::{SEQUENCE_HEADER, Units};
 use crate::Error;
 use crate::codec::heif::Cicp;
 
-/// What of the sequence header a still image needs.
+/// The fields of the sequence header that a still image needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SequenceHeader {
     /// 8, 10 or 12.
@@ -53,9 +53,9 @@ impl Bits<'_> {
 }
 
 impl SequenceHeader {
-    /// Looks for a sequence header among open bitstream units.
+    /// Finds the sequence header among open bitstream units.
     pub(super) fn find(bitstream: &[u8]) -> Result<Option<Self>, Error> {
-        // It stands first, behind no more than a delimiter and a little metadata.
+        // It comes first, after at most a delimiter and some metadata.
         let unit = Units(bitstream).take(16).find(|(kind, _)| *kind == SEQUENCE_HEADER);
         unit.map(|(_, body)| Self::parse(body)).transpose()
     }

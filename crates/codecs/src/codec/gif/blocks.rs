@@ -1,21 +1,21 @@
 //! The blocks of a GIF file, read without decoding a pixel. See the GIF89a specification.
 //!
-//! Decoders of browsers show more than the specification allows, and files rely on it: a screen smaller than the first
-//! frame grows to it, and a file may end without its trailer, or with other bytes, once its frames are complete. A frame
-//! that is cut is an error.
+//! Browsers accept more than the specification allows, and files rely on it: a screen smaller than the first frame is
+//! enlarged to it, and after complete frames the trailer may be missing or replaced by other bytes. A cut frame is an
+//! error.
 
 use std::ops::Range;
 
 use crate::canvas::Rect;
 use crate::{Error, Format};
 
-/// What is left on the canvas after a frame was shown.
+/// The disposal of a frame after it was displayed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Disposal {
     Keep,
     /// The frame's rectangle becomes clear (browsers never paint the background colour).
     Clear,
-    /// The frame's rectangle becomes what it was.
+    /// The frame's rectangle is restored.
     Previous,
 }
 
@@ -24,7 +24,7 @@ pub(super) enum Disposal {
 pub(super) struct FrameHead {
     pub(super) rect: Rect,
     pub(super) interlaced: bool,
-    /// R G B entries of its own or of the whole file.
+    /// R G B entries of the local or global colour table.
     pub(super) palette: Range<usize>,
     pub(super) clear: Option<u8>,
     /// Hundredths of a second. Browsers show frames of 0 or 1 for a tenth of a second; the file's value is kept.
@@ -35,7 +35,7 @@ pub(super) struct FrameHead {
     pub(super) data: usize,
 }
 
-/// Goes from frame to frame.
+/// An iterator over frames.
 #[derive(Debug, Clone)]
 pub(super) struct Blocks<'a> {
     bytes: &'a [u8],
@@ -44,7 +44,7 @@ pub(super) struct Blocks<'a> {
     pub(super) width: u32,
     pub(super) height: u32,
     global: Range<usize>,
-    /// Repetitions after the first run: `None` if the file does not say, 0 = forever.
+    /// Repetitions after the first run: `None` if not given, 0 = forever.
     pub(super) repeats: Option<u16>,
     frames: u32,
     /// Whether the screen's width and height were smaller than those of the first frame.
@@ -150,7 +150,7 @@ impl<'a> Blocks<'a> {
                     let word = |at: usize| u32::from(u16::from_le_bytes([head[at], head[at + 1]]));
                     let mut rect = Rect { x: word(0), y: word(2), width: word(4), height: word(6) };
                     if self.frames == 0 {
-                        // The screen is as large as this frame now: an offset would move a part of it outside.
+                        // The screen now has this frame's size: an offset would move a part of it outside.
                         rect.x = if self.enlarged.0 { 0 } else { rect.x };
                         rect.y = if self.enlarged.1 { 0 } else { rect.y };
                     }

@@ -1,7 +1,7 @@
 //! GIF files from composited frames.
 //!
-//! Of each frame only the rectangle that changed is written, and in it only the pixels that did. A palette is used
-//! again for as long as it fits the colours; the first one is the file's global table.
+//! Only the changed rectangle of each frame is written, and in it only the changed pixels. A palette is reused
+//! as long as it matches the colours; the first one is the file's global table.
 
 use super::lzw;
 use crate::canvas::{Rect, changed};
@@ -9,29 +9,29 @@ use crate::quantise::{Mapper, Palette, PaletteAlpha};
 use crate::{AnimationSpec, Error, Format, Frame, FrameSink, Layout, Raster};
 use work::{Reservation, Work};
 
-/// Writes frames; each waits for the next, which decides what becomes of it on the canvas.
+/// Writes frames. Each is held until the next one determines its disposal.
 pub(super) struct Encoder<'a> {
     spec: AnimationSpec,
     out: Vec<u8>,
     held: Reservation,
     /// For the table of the LZW encoder.
     _table: Reservation,
-    /// What the canvas shows when the waiting frame comes; `None` = all clear.
+    /// The canvas before the held frame; `None` = all transparent.
     base: Option<Raster>,
     waiting: Option<(Raster, u16)>,
     pushed: u32,
-    /// Milliseconds that rounding to hundredths has left over.
+    /// The remainder of rounding to hundredths, in milliseconds.
     carried: i64,
     global: Vec<[u8; 4]>,
     mapper: Option<Mapper>,
     lzw: lzw::Encoder,
-    /// The misfit of the mapper's palette to the pixels that it was made of.
-    fit: f32,
+    /// The mean error of the mapper's palette on the pixels that it was made from.
+    palette_error: f32,
     work: &'a Work,
 }
 
-/// A misfit (squared distance) that nobody sees.
-const UNSEEN: f32 = 24.0;
+/// A mean error (squared distance) that is not visible.
+const INVISIBLE_ERROR: f32 = 24.0;
 
 fn failed(reason: &str) -> Error {
     Error::Encode { format: Format::Gif, reason: reason.to_owned() }
@@ -54,12 +54,12 @@ impl<'a> Encoder<'a> {
             global: Vec::new(),
             mapper: None,
             lzw: lzw::Encoder::new(),
-            fit: 0.0,
+            palette_error: 0.0,
             work,
         })
     }
 
-    /// Hundredths of a second; what rounding leaves is given to the next frame.
+    /// Hundredths of a second; the rounding error is carried over to the next frame.
     fn delay(&mut self, ms: u32) -> u16 {
         let wanted = i64::from(ms) + self.carried;
         let delay = ((wanted + 5).div_euclid(10)).clamp(0, 0xFFFF);
@@ -83,7 +83,7 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
-    /// Writes a frame over the base. `clear_after`: all of the canvas has to be clear afterwards.
+    /// Writes a frame over the base. `clear_after`: the whole canvas has to be transparent afterwards.
     fn write(&mut self, image: &Raster, delay: u16, clear_after: bool) -> Result<(), Error> {
         let mut rect = match &self.base {
             Some(base) => changed(base, image),
@@ -125,7 +125,7 @@ impl<'a> Encoder<'a> {
         self.codes(&indices, bits.max(2))
     }
 
-    /// The pixels of a rectangle; those that the base shows already are clear.
+    /// The pixels of a rectangle; those equal to the base are transparent.
     fn cut(&self, image: &Raster, rect: Rect) -> Vec<u8> {
         let mut part = Vec::with_capacity(rect.width as usize * rect.height as usize * 4);
         let columns = rect.x as usize * 4..(rect.x + rect.width) as usize * 4;
@@ -144,11 +144,13 @@ impl<'a> Encoder<'a> {
         part
     }
 
-    /// Keeps the palette if it fits these pixels, else makes one.
+    /// Keeps the palette if it matches these pixels, else chooses a new one.
     fn choose(&mut self, part: &[u8]) -> Result<(), Error> {
         if let Some(mapper) = &mut self.mapper
             && !mapper.palette.exact
-            && mapper.misfit(part).is_some_and(|misfit| misfit <= self.fit * 1.5 + UNSEEN)
+            && mapper
+                .mean_error(part)
+                .is_some_and(|error| error <= self.palette_error * 1.5 + INVISIBLE_ERROR)
         {
             return Ok(());
         }
@@ -166,7 +168,7 @@ impl<'a> Encoder<'a> {
         }
         self.mapper = None;
         let mapper = self.mapper.insert(Mapper::new(palette, self.work)?);
-        self.fit = if mapper.palette.exact { 0.0 } else { mapper.misfit(part).unwrap_or(0.0) };
+        self.palette_error = if mapper.palette.exact { 0.0 } else { mapper.mean_error(part).unwrap_or(0.0) };
         Ok(())
     }
 
@@ -179,7 +181,7 @@ impl<'a> Encoder<'a> {
         self.out.extend_from_slice(&[0x80 | (bits - 1) << 4 | (bits - 1), 0, 0]);
         table(&mut self.out, colours, bits);
         self.global = colours.to_vec();
-        // The file says how often to play again; nothing said is once.
+        // The file gives the number of repetitions; without it the animation plays once.
         if self.spec.frames > 1 && self.spec.loops != 1 {
             let repeats = self.spec.loops.saturating_sub(1).min(0xFFFF) as u16;
             self.out.extend_from_slice(b"\x21\xFF\x0BNETSCAPE2.0\x03\x01");
@@ -199,15 +201,15 @@ impl<'a> Encoder<'a> {
             if blocks.is_multiple_of(256) {
                 work.check()?;
             }
-            room(out, held, block.len())?;
+            reserve(out, held, block.len())?;
             out.extend_from_slice(block);
             Ok(())
         })
     }
 
-    /// Makes room for `more` bytes, taken from the budget first.
+    /// Reserves `more` bytes in the budget and in the buffer.
     fn grow(&mut self, more: usize) -> Result<(), Error> {
-        room(&mut self.out, &mut self.held, more)
+        reserve(&mut self.out, &mut self.held, more)
     }
 
     pub(super) fn into_file(mut self) -> Result<Vec<u8>, Error> {
@@ -215,7 +217,7 @@ impl<'a> Encoder<'a> {
             return Err(failed(&format!("{} of {} frames were given", self.pushed, self.spec.frames)));
         }
         let Some((last, delay)) = self.waiting.take() else { return Err(failed("no frames")) };
-        // Played again, an animation starts on a clear canvas.
+        // A repetition starts on a transparent canvas.
         self.write(&last, delay, false)?;
         self.grow(1)?;
         self.out.push(0x3B);
@@ -228,7 +230,7 @@ impl FrameSink for Encoder<'_> {
         let image = &frame.image;
         if image.layout != Layout::Rgba || (image.width, image.height) != (self.spec.width, self.spec.height)
         {
-            return Err(failed("a frame differs from what was announced"));
+            return Err(failed("the size of a frame differs from the announced one"));
         }
         let mut copy = Raster::new(Layout::Rgba, image.width, image.height, self.work)?;
         for (out, p) in copy.data_mut().as_chunks_mut::<4>().0.iter_mut().zip(pixels(image)) {
@@ -242,7 +244,7 @@ impl FrameSink for Encoder<'_> {
     }
 }
 
-/// GIF knows no shades of alpha.
+/// GIF has one-bit alpha.
 pub(super) fn opaque_or_clear([r, g, b, a]: [u8; 4]) -> [u8; 4] {
     if a >= 128 { [r, g, b, 255] } else { [0; 4] }
 }
@@ -251,8 +253,8 @@ fn pixels(image: &Raster) -> impl Iterator<Item = &[u8; 4]> {
     image.data().as_chunks::<4>().0.iter()
 }
 
-/// Makes room for `more` bytes, taken from the budget first.
-fn room(out: &mut Vec<u8>, held: &mut Reservation, more: usize) -> Result<(), Error> {
+/// Reserves `more` bytes in the budget and in the buffer.
+fn reserve(out: &mut Vec<u8>, held: &mut Reservation, more: usize) -> Result<(), Error> {
     let needed = out.len() + more;
     if needed > out.capacity() {
         let capacity = needed.max(out.capacity() * 2).max(4096);

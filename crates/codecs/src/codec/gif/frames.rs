@@ -1,4 +1,4 @@
-//! GIF frames: codes to indices to a canvas.
+//! GIF frames: LZW codes are decoded to indices and composited onto a canvas.
 
 use weezl::decode::{Configuration, Decoder};
 use weezl::{BitOrder, LzwStatus};
@@ -9,7 +9,7 @@ use crate::pixels::Plane;
 use crate::{Error, Format, Frame, FrameSource, Raster};
 use work::Work;
 
-/// What has to happen to the canvas before the next frame.
+/// The pending disposal before the next frame.
 enum Pending {
     Nothing,
     Clear(Rect),
@@ -32,7 +32,7 @@ impl<'a> Frames<'a> {
         Ok(Self { bytes, blocks, canvas, pending: Pending::Nothing, work })
     }
 
-    /// Lays the next frame over the canvas and gives its delay in milliseconds.
+    /// Composites the next frame onto the canvas and returns its delay in milliseconds.
     fn advance(&mut self) -> Result<Option<u32>, Error> {
         self.work.check()?;
         let Some(head) = self.blocks.next()? else { return Ok(None) };
@@ -46,7 +46,7 @@ impl<'a> Frames<'a> {
             Disposal::Clear => self.pending = Pending::Clear(head.rect),
             Disposal::Previous => self.pending = Pending::Restore(self.canvas.save(head.rect, self.work)?),
         }
-        self.lay(&head)?;
+        self.composite(&head)?;
         Ok(Some(u32::from(head.delay) * 10))
     }
 
@@ -56,7 +56,7 @@ impl<'a> Frames<'a> {
         Ok(self.canvas.raster)
     }
 
-    fn lay(&mut self, head: &FrameHead) -> Result<(), Error> {
+    fn composite(&mut self, head: &FrameHead) -> Result<(), Error> {
         let rect = head.rect;
         if rect.is_empty() {
             return Ok(());
@@ -64,7 +64,7 @@ impl<'a> Frames<'a> {
         let mut palette = [[0; 4]; 256];
         let entries = self.bytes[head.palette.clone()].as_chunks::<3>().0;
         if entries.is_empty() {
-            return Err(damaged("no colour table"));
+            return Err(damaged("it has no colour table"));
         }
         for (slot, [r, g, b]) in palette.iter_mut().zip(entries) {
             *slot = [*r, *g, *b, 255];
@@ -86,7 +86,7 @@ impl<'a> Frames<'a> {
             }
             let span = self.canvas.span(visible.x, visible.y + y, visible.width);
             for (out, &index) in span.as_chunks_mut::<4>().0.iter_mut().zip(&row) {
-                // Entries beyond the table are clear, like the clear one.
+                // Entries beyond the table are transparent.
                 let colour = palette[usize::from(index)];
                 if colour[3] != 0 {
                     *out = colour;
@@ -104,7 +104,7 @@ impl FrameSource for Frames<'_> {
 
     fn next_frame(&mut self) -> Result<Option<Frame>, Error> {
         let Some(delay_ms) = self.advance()? else { return Ok(None) };
-        Ok(Some(Frame { image: self.canvas.shown(self.work)?, delay_ms }))
+        Ok(Some(Frame { image: self.canvas.copy(self.work)?, delay_ms }))
     }
 }
 
@@ -117,21 +117,21 @@ fn rows(height: u32, interlaced: bool) -> impl Iterator<Item = u32> {
 
 /// The LZW codes of one frame.
 struct Codes<'a> {
-    /// From a length byte on.
+    /// The remaining sub-blocks, from a length byte on.
     blocks: &'a [u8],
-    /// What is left of the current sub-block.
+    /// The rest of the current sub-block.
     block: &'a [u8],
     decoder: Decoder,
 }
 
 impl<'a> Codes<'a> {
     fn new(blocks: &'a [u8], code_size: u8) -> Self {
-        // Without yielding, the decoder reads on to the end code while pixels of the code before it wait, and these are lost.
+        // Without yielding, the decoder reads up to the end code while pixels of the previous code are pending, and loses them.
         let decoder = Configuration::new(BitOrder::Lsb, code_size).with_yield_on_full_buffer(true).build();
         Self { blocks, block: &[], decoder }
     }
 
-    /// Decodes exactly as many indices as `row` holds.
+    /// Fills `row` with indices.
     fn fill(&mut self, row: &mut [u8]) -> Result<(), Error> {
         let (mut done, mut idle) = (0, 0);
         while done < row.len() {
@@ -139,7 +139,7 @@ impl<'a> Codes<'a> {
                 && let Some((&n, rest)) = self.blocks.split_first()
                 && n > 0
             {
-                // The walk over the blocks has seen that they are whole.
+                // `Blocks` has checked that the sub-blocks are complete.
                 let Some((block, rest)) = rest.split_at_checked(usize::from(n)) else {
                     return Err(Error::Truncated(Format::Gif));
                 };
@@ -152,10 +152,10 @@ impl<'a> Codes<'a> {
             match result.status {
                 Err(_) => return Err(damaged("LZW codes")),
                 Ok(status) => {
-                    // Codes that were read before give pixels without any input, and one call may only make a place for them.
+                    // Buffered codes yield pixels without input, and one call may only free space for them.
                     idle = if result.consumed_in == 0 && result.consumed_out == 0 { idle + 1 } else { 0 };
                     if done < row.len() && (matches!(status, LzwStatus::Done) || idle > 1) {
-                        return Err(damaged("a frame with too few pixels"));
+                        return Err(damaged("a frame has too few pixels"));
                     }
                 }
             }

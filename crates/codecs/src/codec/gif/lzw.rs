@@ -3,17 +3,17 @@
 
 use crate::Error;
 
-/// Where finished sub-blocks go: length byte and data.
+/// Receives finished sub-blocks: length byte and data.
 pub(super) type Emit<'a> = &'a mut dyn FnMut(&[u8]) -> Result<(), Error>;
 
 const MAX_CODES: u32 = 4096;
 const SLOTS: usize = 8192;
 const EMPTY: u32 = u32::MAX;
 
-/// Encodes one image at a time; the table is kept between images.
+/// Encodes one image at a time; the table is reused.
 #[derive(Debug)]
 pub(super) struct Encoder {
-    /// Open addressing: prefix code and index (20 bits) above their own code (12 bits).
+    /// A hash table with open addressing: prefix code and index (20 bits) above the code (12 bits).
     table: Vec<u32>,
     /// A length byte and up to 255 bytes.
     block: [u8; 256],
@@ -57,7 +57,7 @@ impl Encoder {
                 self.put(prefix, width, emit)?;
                 if next < MAX_CODES {
                     self.table[slot] = key << 12 | next;
-                    // The reader makes this entry one code later: only then does its width grow.
+                    // The decoder adds this entry one code later, and only then increases the width.
                     width += u32::from(next == 1 << width);
                     next += 1;
                 } else {
@@ -123,8 +123,8 @@ mod tests {
     }
 
     #[test]
-    fn full_tables_and_every_width_come_back() {
-        // Noise fills the table of 4096 codes many times; a run makes the longest strings.
+    fn full_tables_and_every_width_are_restored() {
+        // Noise fills the table of 4096 codes many times; a run gives the longest strings.
         let mut state = 1_u32;
         let noise: Vec<u8> = (0..200_000)
             .map(|i| {
@@ -141,7 +141,7 @@ mod tests {
     proptest! {
         /// Lengths around every change of width and of the end code's width.
         #[test]
-        fn any_indices_come_back(indices in prop::collection::vec(0_u8..4, 0..3000)) {
+        fn any_indices_are_restored(indices in prop::collection::vec(0_u8..4, 0..3000)) {
             prop_assert_eq!(back(&indices, 2), indices);
         }
     }

@@ -1,4 +1,4 @@
-//! What is in a HEIC file, and whether it may be decoded: looked at before anything is allocated by what it says.
+//! The structure of a HEIC file, checked before anything is allocated from its figures.
 
 use heic_rs::context::Context;
 use heic_rs::props::ItemProps;
@@ -20,7 +20,7 @@ pub(super) struct Picture {
     pub(super) tiles: Vec<u32>,
     pub(super) depth: u8,
     chroma: ChromaFormat,
-    /// Samples of luma in all coded pictures, and in the largest.
+    /// Luma samples in all coded pictures, and in the largest.
     coded: u64,
     largest: u64,
 }
@@ -28,13 +28,13 @@ pub(super) struct Picture {
 /// A file that can be decoded.
 pub(super) struct Heic<'a> {
     pub(super) context: Context<'a>,
-    /// Of the primary item.
+    /// Properties of the primary item.
     pub(super) props: ItemProps<'a>,
     pub(super) colour: Picture,
     pub(super) alpha: Option<Picture>,
-    /// How the samples are to be read.
-    pub(super) said: Nclx,
-    /// As a viewer sees it.
+    /// The colour space of the samples.
+    pub(super) nclx: Nclx,
+    /// The upright size.
     pub(super) size: (u32, u32),
 }
 
@@ -44,11 +44,11 @@ impl<'a> Heic<'a> {
         let id = context.meta.primary;
         let props = context.props(id).map_err(failed)?;
         if context.meta.props.unknown_essential(id).is_some() {
-            return Err(Error::Unsupported("HEIC: an essential property that is not known".to_owned()));
+            return Err(Error::Unsupported("HEIC: an unknown essential property".to_owned()));
         }
         let (width, height) = context.coded_size(id, &props).map_err(failed)?;
         if width == 0 || height == 0 {
-            return Err(damaged("no width or no height"));
+            return Err(damaged("the width or height is 0"));
         }
         let size = transform::transformed_size(width, height, &props.transforms).map_err(failed)?;
         let (colour, sequence) = Picture::read(&context, id, (width, height))?;
@@ -56,18 +56,18 @@ impl<'a> Heic<'a> {
             Some(alpha) => Some(Picture::read(&context, alpha, (width, height))?.0),
             None => None,
         };
-        let mut said = props.nclx;
-        // A grid may leave it to its tiles.
-        if said.is_none()
+        let mut nclx = props.nclx;
+        // A grid may have it in its tiles only.
+        if nclx.is_none()
             && let Some(&tile) = colour.tiles.first()
         {
-            said = context.props(tile).map_err(failed)?.nclx;
+            nclx = context.props(tile).map_err(failed)?.nclx;
         }
-        let said = reading(said, &sequence)?;
-        Ok(Self { context, props, colour, alpha, said, size })
+        let nclx = resolve_nclx(nclx, &sequence)?;
+        Ok(Self { context, props, colour, alpha, nclx, size })
     }
 
-    /// Bytes of all samples that are held while the file is decoded.
+    /// Peak bytes of all samples during decoding.
     pub(super) fn bytes(&self) -> u64 {
         self.colour.bytes().saturating_add(self.alpha.as_ref().map_or(0, Picture::bytes))
     }
@@ -83,7 +83,7 @@ impl Picture {
         let (grid, tiles) = match context.grid(item).map_err(failed)? {
             Some((grid, tiles)) => {
                 if (grid.output_width, grid.output_height) != (width, height) {
-                    return Err(damaged("a grid of another size than its picture"));
+                    return Err(damaged("the size of the grid differs from the image"));
                 }
                 (Some(grid), tiles)
             }
@@ -99,10 +99,11 @@ impl Picture {
             let config = props.hvcc.ok_or(heic_rs::Error::MissingBox("hvcC")).map_err(failed)?;
             let sets = config.parameter_sets();
             let mut most = 0;
-            // Which of them is used stands in the coded picture: none may be too large.
+            // The coded picture selects one of them: none may be too large.
             for set in sets.iter().filter(|set| Sequence::is_one(set)) {
-                let sequence = Sequence::read(set).ok_or_else(|| damaged("a sequence that ends early"))?;
-                // The library loses its way in such pictures, or finds other colours than there are.
+                let sequence =
+                    Sequence::read(set).ok_or_else(|| damaged("a sequence parameter set ends early"))?;
+                // The library fails on such pictures, or returns wrong colours.
                 if matches!(sequence.chroma, 2 | 3) {
                     return Err(Error::Unsupported("HEIC: 4:2:2 and 4:4:4".to_owned()));
                 }
@@ -114,7 +115,7 @@ impl Picture {
         }
         let sequence = first.ok_or_else(|| damaged("no sequence"))?;
         if coded > padded(width, height) {
-            return Err(damaged("coded pictures that are larger than what is seen of them"));
+            return Err(damaged("the coded pictures are much larger than the visible image"));
         }
         let chroma =
             ChromaFormat::from_idc(sequence.chroma).ok_or_else(|| damaged("an unknown chroma format"))?;
@@ -125,8 +126,8 @@ impl Picture {
         self.chroma == ChromaFormat::Monochrome
     }
 
-    /// Two bytes a sample: of all coded pictures, of the whole that a grid becomes, and, while one is decoded, its
-    /// copies for the filters.
+    /// Two bytes for each sample of all coded pictures, of the assembled grid, and of the filters' copies of the
+    /// picture being decoded.
     fn bytes(&self) -> u64 {
         let halves = match self.chroma {
             ChromaFormat::Monochrome => 2,
@@ -137,8 +138,8 @@ impl Picture {
     }
 }
 
-/// The file as the library may read it. It follows every count of the container and copies every list, so all of them
-/// are checked before; and it refuses files for what follows their boxes, so that is left out.
+/// The part of the file that is given to the library. The library trusts every count of the container and copies every
+/// list, so that they are checked first. It refuses files with bytes after their boxes, so that those are cut off.
 fn bounded<'a>(bytes: &'a [u8], work: &Work) -> Result<&'a [u8], Error> {
     let file = heif::File::parse(bytes, Format::Heic, work)?;
     let pictures = file.meta.items().iter().filter(|i| matches!(&i.kind, b"hvc1" | b"hev1" | b"grid"));
@@ -147,20 +148,20 @@ fn bounded<'a>(bytes: &'a [u8], work: &Work) -> Result<&'a [u8], Error> {
     let mut allowed = bytes.len();
     let mut inside = true;
     for extents in pictures.filter_map(|item| item.extents) {
-        // An item without data is the library's matter.
+        // The library reports an item without data.
         total = total.saturating_add(extents.total(bytes).unwrap_or(0));
         allowed += heif::SHARED_BYTES;
         inside &= extents.total(boxes).is_ok();
     }
     if total > allowed {
-        return Err(damaged("items that share most of their data"));
+        return Err(damaged("most data of the items is shared"));
     }
     Ok(if inside { boxes } else { bytes })
 }
 
-/// How the samples are to be read: as the container says, else as the coded picture does, else as BT.601.
-fn reading(said: Option<Nclx>, sequence: &Sequence) -> Result<Nclx, Error> {
-    let mut said = said.unwrap_or_else(|| {
+/// The colour space of the samples: from the container, else from the coded picture, else BT.601.
+fn resolve_nclx(nclx: Option<Nclx>, sequence: &Sequence) -> Result<Nclx, Error> {
+    let mut nclx = nclx.unwrap_or_else(|| {
         let (primaries, transfer, matrix) = sequence.codes;
         Nclx {
             primaries: primaries.into(),
@@ -170,12 +171,12 @@ fn reading(said: Option<Nclx>, sequence: &Sequence) -> Result<Nclx, Error> {
             range: if sequence.full_range { Range::Full } else { Range::Limited },
         }
     });
-    match said.matrix {
-        MatrixCoefficients::Unspecified => said.matrix = MatrixCoefficients::Bt601,
+    match nclx.matrix {
+        MatrixCoefficients::Unspecified => nclx.matrix = MatrixCoefficients::Bt601,
         MatrixCoefficients::Other(code) => {
             return Err(Error::Unsupported(format!("HEIC: matrix coefficients {code}")));
         }
         _ => {}
     }
-    Ok(said)
+    Ok(nclx)
 }

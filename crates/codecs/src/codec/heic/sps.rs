@@ -1,22 +1,22 @@
-//! The sequence parameter set of HEVC (ITU-T H.265, 7.3.2.2), as far as size and colours go. The library reads it too, but
-//! tells neither the size before cropping, for which it allocates, nor what the set says of colours.
+//! The sequence parameter set of HEVC (ITU-T H.265, 7.3.2.2), up to size and colours. The library parses it too, but
+//! exposes neither the size before cropping, which it allocates, nor the colours.
 
-/// What a sequence parameter set says.
+/// The fields of a sequence parameter set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sequence {
     /// 0 none, 1 4:2:0, 2 4:2:2, 3 4:4:4.
     pub(super) chroma: u8,
-    /// Before cropping.
+    /// Width before cropping.
     pub(super) width: u32,
     pub(super) height: u32,
     /// Bits of a sample of luma.
     pub(super) depth: u8,
     pub(super) full_range: bool,
-    /// Primaries, transfer and matrix by ITU-T H.273; 2 if nothing is said.
+    /// Primaries, transfer and matrix by ITU-T H.273; 2 if unspecified.
     pub(super) codes: (u8, u8, u8),
 }
 
-/// Bits of a unit without the bytes that keep start codes out of it.
+/// Bits of a unit without emulation prevention bytes.
 struct Bits<'a> {
     bytes: &'a [u8],
     /// Bits of `bytes[0]` that have been read.
@@ -127,7 +127,7 @@ fn profile(bits: &mut Bits<'_>, layers: u32) -> Option<()> {
     Some(())
 }
 
-/// Range and codes; `None` if nothing is said, or if it stands behind what no still picture has (scaling lists of its own,
+/// Range and code points; `None` if absent, or after structures that still pictures do not have (custom scaling lists,
 /// more than one set of reference pictures).
 fn colours(bits: &mut Bits<'_>, layers: u32) -> Option<(bool, (u8, u8, u8))> {
     bits.number()?;

@@ -1,4 +1,4 @@
-//! The item location box (ISO/IEC 14496-12, 8.11.3): where in the file the data of an item lies.
+//! The item location box (ISO/IEC 14496-12, 8.11.3): the position of an item's data in the file.
 
 use std::ops::Range;
 
@@ -24,17 +24,17 @@ pub(crate) struct Extents {
     count: u16,
     fields: FieldSizes,
     base: usize,
-    /// Where offsets count from, and where the data must end: the `idat` box or the file.
+    /// The range that offsets refer to, and that must contain the data: the `idat` box or the file.
     container: (usize, usize),
-    /// The data is in this file, and no part of another item.
+    /// The data is in this file, and not in another item.
     supported: bool,
     format: Format,
 }
 
-/// An entry of the box: the item's identifier, and where its data lies.
+/// An entry of the box: the item's identifier and its extents.
 pub(crate) type Location = (u32, Extents);
 
-/// Reads the box, entry by entry. The extents are skipped here, not followed.
+/// Reads the box, entry by entry. The extents are skipped.
 pub(crate) fn read(
     r: &mut Reader<'_>,
     idat: &Range<usize>,
@@ -59,7 +59,7 @@ pub(crate) fn read(
         let base = r.number(base_size)?;
         let count = r.u16()?;
         if fields.bytes() == 0 && count > 1 {
-            // All of them would be the same bytes.
+            // All of them would refer to the same bytes.
             return Err(r.damaged("several extents without offset and length"));
         }
         extents += usize::from(count);
@@ -69,7 +69,7 @@ pub(crate) fn read(
         let at = r.at;
         r.take(usize::from(count) * fields.bytes())?;
         let container = if method == 1 { (idat.start, idat.end) } else { (0, r.bytes.len()) };
-        let base = usize::try_from(base).map_err(|_| r.damaged("an item location beyond all files"))?;
+        let base = usize::try_from(base).map_err(|_| r.damaged("an item location out of range"))?;
         let supported = !external && method <= 1;
         each((id, Extents { at, count, fields, base, container, supported, format: r.format }))?;
     }
@@ -108,7 +108,7 @@ impl Extents {
         (start <= stop && stop <= end).then_some(start..stop)
     }
 
-    /// Bytes of all parts together, which lie inside the file.
+    /// Total bytes of all parts, which lie inside the file.
     pub(crate) fn total(self, bytes: &[u8]) -> Result<usize, Error> {
         if !self.supported {
             return Err(unsupported(self.format, "image data in another file or item"));
@@ -118,8 +118,8 @@ impl Extents {
             total = total.saturating_add(range?.len());
         }
         match total {
-            0 => Err(damaged(self.format, "an image without data")),
-            n if n > bytes.len() => Err(damaged(self.format, "an item that is larger than the file")),
+            0 => Err(damaged(self.format, "an image has no data")),
+            n if n > bytes.len() => Err(damaged(self.format, "an item is larger than the file")),
             n => Ok(n),
         }
     }
@@ -133,6 +133,6 @@ impl Extents {
     /// The first part of the data.
     pub(crate) fn first(self, bytes: &[u8]) -> Result<Range<usize>, Error> {
         self.total(bytes)?;
-        self.ranges(bytes).next().ok_or_else(|| damaged(self.format, "an image without data"))?
+        self.ranges(bytes).next().ok_or_else(|| damaged(self.format, "an image has no data"))?
     }
 }

@@ -1,4 +1,4 @@
-//! The meta box of HEIF (ISO/IEC 23008-12, ISO/IEC 14496-12, 8.11): items, their properties, and how they refer to each
+//! The meta box of HEIF (ISO/IEC 23008-12, ISO/IEC 14496-12, 8.11): items, their properties, and their references to each
 //! other.
 
 use std::collections::HashMap;
@@ -9,15 +9,15 @@ use super::reader::{Reader, damaged, unsupported};
 use crate::{Error, Format};
 use work::{Reservation, Work};
 
-/// Items, properties and references that are kept of a file.
+/// Most items, properties and references of a file.
 const MAX_ITEMS: usize = 4096;
-/// Items that all references name.
+/// Most targets of all references together.
 const MAX_TARGETS: usize = 16 * MAX_ITEMS;
-/// Entries of all boxes that associate properties with items: one a box and item.
+/// Most entries of all boxes that associate properties with items: one for each item in each box.
 const MAX_ENTRIES: usize = 4 * MAX_ITEMS;
-/// Associations of properties with items.
+/// Most associations of properties with items.
 const MAX_ASSOCIATIONS: usize = 16 * MAX_ITEMS;
-/// Boxes between two looks at the clock.
+/// Boxes between two checks of the deadline.
 const BOXES_PER_CHECK: u32 = 1024;
 
 /// Code points of ITU-T H.273.
@@ -51,18 +51,18 @@ pub(crate) enum Property {
     Av1Config(Range<usize>),
     Cicp(Cicp),
     Icc(Range<usize>),
-    /// Quarter turns against the clock.
+    /// Anticlockwise quarter turns.
     Rotate(u8),
-    /// 0: top and bottom change places, 1: left and right do.
+    /// 0: top and bottom are swapped, 1: left and right.
     Mirror(u8),
-    /// The URN that says what an auxiliary image is.
+    /// The URN of the type of an auxiliary image.
     Auxiliary(Range<usize>),
-    /// Known, and of no meaning to a decoder of the whole image.
+    /// Known, and not relevant to decoding.
     Other,
     Unknown([u8; 4]),
 }
 
-/// References of one kind from one item to others. The list stays in the file.
+/// References of one kind from one item to others. The list is read from the file when needed.
 #[derive(Debug, Clone, Copy)]
 struct Reference {
     kind: [u8; 4],
@@ -89,7 +89,7 @@ pub(crate) struct Meta<'a> {
 }
 
 impl<'a> Meta<'a> {
-    /// Reads the box that `reader` stands in.
+    /// Parses the content of the box in `reader`.
     pub(crate) fn parse(mut reader: Reader<'a>, work: &Work) -> Result<Self, Error> {
         let (bytes, format) = (reader.bytes, reader.format);
         let mut meta = Self {
@@ -153,7 +153,7 @@ impl<'a> Meta<'a> {
         Ok(meta)
     }
 
-    /// Bytes of all lists. They are bounded by the limits above, and grow after the box that fills them was read.
+    /// Bytes of all lists, which are bounded by the limits above.
     fn bytes_held(&self) -> usize {
         self.items.capacity() * (size_of::<Item>() + 2 * size_of::<(u32, usize)>())
             + self.properties.capacity() * size_of::<Property>()
@@ -161,7 +161,7 @@ impl<'a> Meta<'a> {
             + self.references.capacity() * size_of::<Reference>()
     }
 
-    /// The item, which is made when it is named for the first time.
+    /// The item, created at its first use.
     fn item(&mut self, id: u32) -> Result<&mut Item, Error> {
         let next = self.items.len();
         let at = *self.index.entry(id).or_insert(next);
@@ -311,13 +311,13 @@ impl<'a> Meta<'a> {
         item.properties.iter().filter_map(|&a| Some((self.property(a)?, a.essential)))
     }
 
-    /// The items that `from` names in its first reference of this kind.
+    /// The targets of the first reference of this kind from `from`.
     pub(crate) fn targets(&self, kind: [u8; 4], from: u32) -> Option<impl Iterator<Item = u32>> {
         let reference = self.references.iter().find(|r| r.kind == kind && r.from == from)?;
         Some(self.targets_of(*reference))
     }
 
-    /// The first item that refers to `to` by this kind and is accepted.
+    /// The first accepted item that refers to `to` by this kind.
     pub(crate) fn referrer(&self, kind: [u8; 4], to: u32, accept: impl Fn(&Item) -> bool) -> Option<&Item> {
         let mut candidates = self.references.iter().filter(|r| r.kind == kind);
         candidates.find_map(|r| {
@@ -333,7 +333,7 @@ impl<'a> Meta<'a> {
     }
 }
 
-/// Looks at the clock every [`BOXES_PER_CHECK`] boxes.
+/// Checks the deadline every [`BOXES_PER_CHECK`] boxes.
 pub(crate) fn tick(boxes: &mut u32, work: &Work) -> Result<(), Error> {
     *boxes = boxes.wrapping_add(1);
     if boxes.is_multiple_of(BOXES_PER_CHECK) {

@@ -76,7 +76,7 @@ impl<'a> Reader<'a> {
         Ok(((v >> 24) as u8, v & 0xFF_FFFF))
     }
 
-    /// The next box; `self` then stands behind it. A box takes at least 8 bytes, which bounds every loop over boxes.
+    /// The next box; `self` is then positioned after it. A box has at least 8 bytes, which bounds every loop over boxes.
     pub(crate) fn next_box(&mut self) -> Result<Option<BoxHeader>, Error> {
         if self.at >= self.end {
             return Ok(None);
@@ -96,7 +96,7 @@ impl<'a> Reader<'a> {
         let end = start.checked_add(size).filter(|&e| e >= self.at);
         let end = end.ok_or_else(|| self.damaged("impossible box size"))?;
         if end > self.end {
-            // A box that ends behind the file is cut off; inside another box it contradicts that one.
+            // A top-level box that ends beyond the file is cut; a box inside another one must not exceed it.
             return Err(if top_level {
                 Error::Truncated(self.format)
             } else {

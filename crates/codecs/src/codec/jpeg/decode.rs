@@ -1,4 +1,4 @@
-//! Rows and planes out of libjpeg.
+//! JPEG decoding to rows and planes by libjpeg.
 
 use super::ffi::{Decoder, Output, RawPlane, RawSize};
 use super::header::{Header, Space};
@@ -6,11 +6,11 @@ use super::{coefficient_bytes, component_factors};
 use crate::{Error, Format, Layout, PlaneRows, Probe, RowSource, Rows, Subsampling};
 use work::{Reservation, Work};
 
-/// Interleaved rows handed out at once: few enough to stay in the cache.
+/// Interleaved rows yielded at once: few enough to fit the cache.
 const ROWS: usize = 8;
 
-/// Width of the inverse DCT of a component, 1–8: libjpeg prefers to decode coarse chroma at twice
-/// the size over scaling it up afterwards (`jpeg_calc_output_dimensions`).
+/// Width of the inverse DCT of a component, 1–8: libjpeg decodes subsampled chroma at twice
+/// the size instead of scaling it up afterwards (`jpeg_calc_output_dimensions`).
 fn dct_size(max: (usize, usize), component: (usize, usize), scale: usize) -> usize {
     let min = 8 / scale;
     let mut size = min;
@@ -23,7 +23,7 @@ fn dct_size(max: (usize, usize), component: (usize, usize), scale: usize) -> usi
     size
 }
 
-/// The subsampling of the planes that come out at `1 / scale`: chroma may come out finer.
+/// The subsampling of the planes decoded at `1 / scale`: chroma may be finer than in the file.
 pub(super) fn scaled_subsampling(s: Subsampling, scale: u32) -> Option<Subsampling> {
     let (h, v) = s.factors();
     let scale = scale as usize;
@@ -34,13 +34,13 @@ pub(super) fn scaled_subsampling(s: Subsampling, scale: u32) -> Option<Subsampli
         .flatten()
 }
 
-/// Bytes that decoding holds: coefficients where all scans have to be read first, the strips of
-/// the library and those handed out.
+/// Peak bytes of decoding: coefficients if all scans have to be read first, the strips of
+/// the library and the yielded ones.
 fn needed(width: u32, height: u32, factors: &[(u32, u32)], multiple_scans: bool) -> u64 {
     let max_v = factors.iter().map(|f| f.1).max().unwrap_or(1);
     let coefficients = if multiple_scans { coefficient_bytes(width, height, factors) } else { 0 };
     // An MCU row of each component at full width, once in the library (with context rows) and once
-    // scaled up, and the rows handed out.
+    // scaled up, and the yielded rows.
     let strip = u64::from(width + 64) * factors.len() as u64 * u64::from(max_v * 8);
     coefficients + strip * 2 + u64::from(width) * (ROWS as u64) * 4 + (64 << 10)
 }
@@ -69,7 +69,7 @@ pub(super) fn start<'a>(
     let found = decoder.read_header()?;
     let factors: Vec<(u32, u32)> = found.components.iter().map(|c| (c.h, c.v)).collect();
     if factors != header.factors || (found.width, found.height) != (header.width, header.height) {
-        return Err(Error::Malformed { format: Format::Jpeg, reason: "an ambiguous header".to_owned() });
+        return Err(Error::Malformed { format: Format::Jpeg, reason: "the header is ambiguous".to_owned() });
     }
     let bytes_needed = needed(found.width, found.height, &factors, found.multiple_scans);
     let bytes_needed = usize::try_from(bytes_needed).unwrap_or(usize::MAX);
@@ -80,8 +80,8 @@ pub(super) fn start<'a>(
         (Layout::Ycc(_), _) => Output::Raw,
         (Layout::Rgb | Layout::Rgba, _) => Output::Rgb,
     };
-    // As Adobe's programs write it, inverted. With or without their marker: hardly a file is written otherwise, and
-    // browsers and other decoders take all of them so.
+    // Inverted, as Adobe's programs write it, with or without their marker: nearly all files are, and
+    // browsers and other decoders treat all files so.
     let invert = header.space == Space::Cmyk;
     decoder.start(output, scale, bytes_needed)?;
     let (width, height) = decoder.output_size();
@@ -131,19 +131,19 @@ struct Strip {
 }
 
 impl Planes {
-    /// `sizes`: what the library writes of each component; `lines`: luma rows of an MCU row.
+    /// `sizes`: the size that the library writes for each component; `lines`: luma rows of an MCU row.
     fn new(layout: Layout, size: (u32, u32), sizes: &[RawSize], lines: u32) -> Result<Self, Error> {
         let mut strips = Vec::with_capacity(sizes.len());
         for (i, raw) in sizes.iter().enumerate() {
             let (width, height) = layout.plane_size(i, size.0, size.1);
             let rows = raw.rows as u32;
-            // The layout was chosen before the library chose the sizes of its inverse DCT.
+            // The layout was planned before the library chose the sizes of its inverse DCT.
             if raw.stride < width as usize
                 || u64::from(size.1.div_ceil(lines)) * u64::from(rows) < height.into()
             {
                 return Err(Error::Malformed {
                     format: Format::Jpeg,
-                    reason: "planes of another size than the layout".to_owned(),
+                    reason: "the size of a plane differs from the layout".to_owned(),
                 });
             }
             strips.push(Strip {
@@ -159,7 +159,7 @@ impl Planes {
 }
 
 impl Strip {
-    /// The rows of MCU row `index`, without the columns and rows that only fill the last blocks.
+    /// The rows of MCU row `index`, without the padding of the last blocks.
     fn rows_of(&mut self, index: u32) -> PlaneRows<'_> {
         let first = (index * self.rows).min(self.height);
         let count = self.rows.min(self.height - first);

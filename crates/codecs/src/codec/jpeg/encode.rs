@@ -1,4 +1,4 @@
-//! Rows and planes into libjpeg.
+//! JPEG encoding from rows and planes by libjpeg.
 
 use super::ffi::{Encoder, Input, Settings};
 use super::{MAX_SIDE, coefficient_bytes};
@@ -9,7 +9,7 @@ fn failed(reason: impl Into<String>) -> Error {
     Error::Encode { format: Format::Jpeg, reason: reason.into() }
 }
 
-/// Sampling factors of the components that are written.
+/// Sampling factors of the encoded components.
 fn factors(image: ImageSpec, spec: &EncodeSpec) -> Vec<(u32, u32)> {
     match image.layout {
         Layout::Gray => vec![(1, 1)],
@@ -18,8 +18,8 @@ fn factors(image: ImageSpec, spec: &EncodeSpec) -> Vec<(u32, u32)> {
     }
 }
 
-/// A sequential file of more pixels than this is written in one pass. Huffman codes made for the picture need all its
-/// coefficients first, six bytes a pixel, and a third of the time; the standard's codes cost some bytes.
+/// A sequential file of more pixels than this is written in one pass. Optimised Huffman codes need all
+/// coefficients first, six bytes a pixel, and a third of the time; the standard's codes give slightly larger files.
 const MOST_PIXELS_HELD: u64 = 3000 * 3000;
 
 fn in_one_pass(image: ImageSpec, spec: &EncodeSpec) -> bool {
@@ -27,7 +27,7 @@ fn in_one_pass(image: ImageSpec, spec: &EncodeSpec) -> bool {
     spec.fast || (spec.jpeg == JpegMode::Baseline && pixels > MOST_PIXELS_HELD)
 }
 
-/// Coefficients (kept twice by mozjpeg) unless written in one pass, and strips.
+/// Coefficients (stored twice by mozjpeg) unless written in one pass, and strips.
 fn working_bytes(image: ImageSpec, spec: &EncodeSpec) -> u64 {
     let factors = factors(image, spec);
     let coefficients =
@@ -36,7 +36,7 @@ fn working_bytes(image: ImageSpec, spec: &EncodeSpec) -> u64 {
     coefficients + strip * 3 + (64 << 10)
 }
 
-/// What the file may be expected to take; it grows if that is too little.
+/// The expected size of the file; the buffer grows if it is too small.
 fn expected_output(image: ImageSpec, spec: &EncodeSpec) -> u64 {
     let pixels = u64::from(image.width) * u64::from(image.height);
     let exif = spec.exif.as_ref().map_or(0, Vec::len) as u64;
@@ -61,17 +61,17 @@ pub(super) fn start<'a>(
 ) -> Result<Box<dyn RowSink + 'a>, Error> {
     let ImageSpec { layout, width, height } = image;
     if !(1..=MAX_SIDE).contains(&width) || !(1..=MAX_SIDE).contains(&height) {
-        return Err(failed(format!("{width} × {height} pixels are not possible")));
+        return Err(failed(format!("{width} × {height} pixels cannot be encoded")));
     }
     let input = match layout {
         Layout::Gray => Input::Gray,
         Layout::Rgb => Input::Rgb,
         Layout::Ycc(_) => Input::Raw,
-        Layout::Rgba | Layout::Cmyk => return Err(failed(format!("{layout:?} pixels are not possible"))),
+        Layout::Rgba | Layout::Cmyk => return Err(failed(format!("{layout:?} pixels cannot be encoded"))),
     };
     let app1 = spec.exif.as_ref().map(|exif| [b"Exif\0\0", &exif[..]].concat());
     if app1.as_ref().is_some_and(|payload| payload.len() > 65_533) {
-        return Err(failed("the EXIF data does not fit into its segment"));
+        return Err(failed("the EXIF data exceeds its segment"));
     }
     let working = usize::try_from(working_bytes(image, spec)).unwrap_or(usize::MAX);
     let held = work.take(working)?;
@@ -127,7 +127,7 @@ struct JpegSink<'a> {
     held: Reservation,
 }
 
-/// Rows of one plane that wait for an MCU row to be complete.
+/// Buffered rows of one plane, until an MCU row is complete.
 struct Strip {
     buffer: Vec<u8>,
     /// Bytes of a row: whole MCUs.
@@ -143,7 +143,7 @@ struct Strip {
 }
 
 impl Strip {
-    /// Takes up to `most` rows of `part` from `from` on, for which there is room; how many it took.
+    /// Copies up to `most` rows of `part` from `from` on. Returns their number.
     fn fill(&mut self, part: &PlaneRows<'_>, from: u32, most: u32) -> u32 {
         let take = (part.count - from).min(most);
         for i in 0..take {
@@ -156,7 +156,7 @@ impl Strip {
         self.filled += take;
         self.next += take;
         if self.next == self.height && take > 0 {
-            // The last row again, down to the end of the MCU row; there is room for whole ones.
+            // Repeats the last row to the end of the MCU row; the buffer has space for whole MCU rows.
             let last = (self.filled - 1) as usize * self.stride;
             let end = self.filled.next_multiple_of(self.rows);
             for row in self.filled..end {
@@ -167,7 +167,7 @@ impl Strip {
         take
     }
 
-    /// Leaves out the MCU row that has been written.
+    /// Drops the MCU row that has been written.
     fn advance(&mut self) {
         let written = self.rows as usize * self.stride;
         self.buffer.copy_within(written..self.filled as usize * self.stride, 0);
@@ -176,8 +176,8 @@ impl Strip {
 }
 
 impl JpegSink<'_> {
-    /// Fills strips and writes each MCU row that is complete in all planes. A plane that runs ahead
-    /// of the others waits in a strip that is made longer, on the budget.
+    /// Fills strips and writes each MCU row that is complete in all planes. Rows of a plane that is ahead
+    /// of the others are buffered in a longer strip, reserved in the budget.
     fn push_planes(&mut self, rows: Rows<'_>) -> Result<(), Error> {
         for (strip, part) in self.strips.iter().zip(rows.planes()) {
             check(part, strip.next, strip.height, strip.width)?;
@@ -214,10 +214,10 @@ impl JpegSink<'_> {
     }
 }
 
-/// Whether `part` is the rows that have to come next.
+/// Checks that `part` contains the next rows.
 fn check(part: &PlaneRows<'_>, next: u32, height: u32, row: usize) -> Result<(), Error> {
     if part.count > 0 && part.first != next {
-        return Err(failed(format!("row {} came instead of {next}", part.first)));
+        return Err(failed(format!("row {} was pushed instead of {next}", part.first)));
     }
     if part.count > height - next {
         return Err(failed("too many rows"));

@@ -1,5 +1,5 @@
-//! The only place that talks to libjpeg (mozjpeg): a decompressor over a slice, a compressor into a
-//! growing vector, and an error manager that unwinds instead of ending the process.
+//! The bindings to libjpeg (mozjpeg): a decompressor over a slice, a compressor into a
+//! growing vector, and an error manager that unwinds instead of exiting.
 //!
 //! The library is compiled with unwind tables, and its callbacks are `extern "C-unwind"`, so an error
 //! travels as a Rust panic payload ([`Unwound`], raised without the panic hook) from the callback up
@@ -19,15 +19,15 @@ use super::scans::MAX_SCANS;
 use crate::{Error, Format};
 use work::{Reservation, Work};
 
-/// The payload of an unwinding libjpeg error; the reason waits in [`Shared::failure`].
+/// The payload of an unwinding libjpeg error; the reason is in [`Shared::failure`].
 struct Unwound;
 
-/// What callbacks need, reached through `client_data`.
+/// The data of the callbacks, reached through `client_data`.
 struct Shared {
     work: Work,
     failure: Option<Error>,
     decoding: bool,
-    /// [`source_empty`] has given the end marker.
+    /// [`source_empty`] has supplied the end marker.
     end_given: bool,
     output: Vec<u8>,
     output_held: Option<Reservation>,
@@ -54,7 +54,7 @@ fn unwind_with(shared: &mut Shared, error: Error) -> ! {
 /// The shared part behind a libjpeg object.
 ///
 /// # Safety
-/// `cinfo.client_data` must point to a live [`Shared`] that nobody else borrows at the moment; the
+/// `cinfo.client_data` must point to a live [`Shared`] that is not borrowed elsewhere; the
 /// constructors below set it, and hold no borrow of it while libjpeg runs.
 unsafe fn shared_of<'s>(cinfo: &sys::jpeg_common_struct) -> &'s mut Shared {
     // SAFETY: see above.
@@ -67,13 +67,13 @@ fn guard<T>(shared: *mut Shared, call: impl FnOnce() -> T) -> Result<T, Error> {
         if !payload.is::<Unwound>() {
             resume_unwind(payload);
         }
-        // SAFETY: the library has been left, so no callback borrows the shared part.
+        // SAFETY: the library has returned, so no callback borrows the shared part.
         let failure = unsafe { (*shared).failure.take() };
         failure.unwrap_or_else(|| Error::Malformed { format: Format::Jpeg, reason: "unknown".to_owned() })
     })
 }
 
-/// The library's text for the current message, its parameters filled in.
+/// The library's text for the current message, with its parameters.
 ///
 /// # Safety
 /// `err` must be an error manager set up by `jpeg_std_error`.
@@ -127,8 +127,8 @@ unsafe extern "C-unwind" fn on_error(cinfo: &mut sys::jpeg_common_struct) {
     unwind_with(shared, error)
 }
 
-/// Warnings (level -1) that mean that pixels are wrong are errors; the rest (extraneous bytes between
-/// segments, unknown JFIF or Adobe versions, odd but complete progressions) is tolerated.
+/// Warnings (level -1) about wrong pixels are errors; others (extraneous bytes between
+/// segments, unknown JFIF or Adobe versions, odd but complete progressions) are tolerated.
 unsafe extern "C-unwind" fn on_message(cinfo: &mut sys::jpeg_common_struct, level: c_int) {
     if level >= 0 {
         return;
@@ -140,8 +140,8 @@ unsafe extern "C-unwind" fn on_message(cinfo: &mut sys::jpeg_common_struct, leve
         sys::JWRN_JPEG_EOF => unwind_with(shared, Error::Truncated(Format::Jpeg)),
         sys::JWRN_HIT_MARKER => {
             // SAFETY: a common struct given to us during decoding heads a jpeg_decompress_struct,
-            // whose source manager points into the file, behind at least its first two bytes, or into
-            // END_OF_IMAGE, behind two bytes as well.
+            // whose source manager points into the file, after at least its first two bytes, or into
+            // END_OF_IMAGE, also after two bytes.
             let (before, behind) = unsafe {
                 let dinfo = ptr::from_mut(cinfo).cast::<sys::jpeg_decompress_struct>();
                 let src = &*(*dinfo).src;
@@ -156,7 +156,7 @@ unsafe extern "C-unwind" fn on_message(cinfo: &mut sys::jpeg_common_struct, leve
             } else {
                 Error::Malformed {
                     format: Format::Jpeg,
-                    reason: "a marker inside of the compressed data".to_owned(),
+                    reason: "a marker is inside the compressed data".to_owned(),
                 }
             };
             unwind_with(shared, error)
@@ -170,8 +170,8 @@ unsafe extern "C-unwind" fn on_message(cinfo: &mut sys::jpeg_common_struct, leve
     }
 }
 
-/// Whether the marker that ended the compressed data early is that of the end of the image. It stands
-/// just before the read position, or is the next one: the position is brought up to date only
+/// Whether the marker that ended the compressed data early is the end-of-image marker. It is
+/// just before the read position or next, because the position is updated only
 /// between MCUs.
 fn ended_by(before: &[u8], behind: &[u8]) -> bool {
     let marker = |pair: &[u8]| pair[0] == 0xFF && pair[1] != 0 && pair[1] != 0xFF;
@@ -191,7 +191,7 @@ unsafe extern "C-unwind" fn on_progress(cinfo: &mut sys::jpeg_common_struct) {
         // SAFETY: during decoding the object is a jpeg_decompress_struct, whose head this is.
         let scans =
             unsafe { (*ptr::from_mut(cinfo).cast::<sys::jpeg_decompress_struct>()).input_scan_number };
-        // Counted before already; this holds where the library sees other scans.
+        // Scans were counted before; this check covers differences between the counts.
         if scans > MAX_SCANS as c_int {
             unwind_with(shared, Error::TooLarge(format!("the JPEG file has more than {MAX_SCANS} scans")));
         }
@@ -200,11 +200,11 @@ unsafe extern "C-unwind" fn on_progress(cinfo: &mut sys::jpeg_common_struct) {
 
 unsafe extern "C-unwind" fn source_nothing(_: &mut sys::jpeg_decompress_struct) {}
 
-/// An end marker for files without one, behind two bytes for [`on_message`] to look at.
+/// An end marker for files without one, after two bytes for [`on_message`] to read.
 static END_OF_IMAGE: [u8; 4] = [0, 0, 0xFF, 0xD9];
 
-/// The whole file is the buffer. A decoder that asks for more gets an end marker once: it looks ahead, and a file whose
-/// pixels are all there is whole without one. Where it needs more bits, it warns of the marker.
+/// The buffer contains the whole file. At its end the decoder gets an end marker once, because it reads ahead, and a file
+/// with all its pixels is whole without the marker. If it needs more bits, it warns of the marker.
 unsafe extern "C-unwind" fn source_empty(cinfo: &mut sys::jpeg_decompress_struct) -> boolean {
     // SAFETY: libjpeg passes its own object, whose client data we set.
     let shared = unsafe { shared_of(&cinfo.common) };
@@ -246,17 +246,17 @@ pub(super) struct Component {
     pub(super) v: u32,
 }
 
-/// What `jpeg_read_header` found.
+/// The result of `jpeg_read_header`.
 #[derive(Debug, Clone)]
 pub(super) struct Header {
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) components: Vec<Component>,
-    /// All coefficients are held in memory before the first row comes out.
+    /// All coefficients are held in memory before the first row is decoded.
     pub(super) multiple_scans: bool,
 }
 
-/// Colours of the rows that are read.
+/// Colours of the decoded rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Output {
     Gray,
@@ -372,13 +372,13 @@ impl<'a> Decoder<'a> {
         })
     }
 
-    /// Width and height of what comes out, after [`Decoder::start`].
+    /// Width and height of the decoded image, after [`Decoder::start`].
     pub(super) fn output_size(&mut self) -> (u32, u32) {
         // SAFETY: plain reads.
         unsafe { ((*self.state.as_ptr()).cinfo.output_width, (*self.state.as_ptr()).cinfo.output_height) }
     }
 
-    /// Reads up to `rows` interleaved rows of `stride` bytes; how many came. `buffer` must hold them.
+    /// Reads up to `rows` interleaved rows of `stride` bytes into `buffer`. Returns their number.
     pub(super) fn read_rows(
         &mut self,
         buffer: &mut [u8],
@@ -449,7 +449,7 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    /// Reads on to the end-of-image marker.
+    /// Reads up to the end-of-image marker.
     pub(super) fn finish(&mut self) -> Result<(), Error> {
         // SAFETY: decompression was started.
         self.call(|c| unsafe { sys::jpeg_finish_decompress(c) }).map(|_| ())
@@ -463,7 +463,7 @@ pub(super) struct RawPlane<'b> {
     pub(super) stride: usize,
 }
 
-/// What libjpeg writes of one component for one row of MCUs.
+/// The size that libjpeg writes for one component and one row of MCUs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RawSize {
     pub(super) stride: usize,
@@ -477,7 +477,7 @@ impl RawSize {
     }
 }
 
-/// The components that the header announces; none before it was read.
+/// The components in the header; empty before it was read.
 fn component_infos(c: &sys::jpeg_decompress_struct) -> &[sys::jpeg_component_info] {
     if c.comp_info.is_null() {
         return &[];
@@ -487,14 +487,14 @@ fn component_infos(c: &sys::jpeg_decompress_struct) -> &[sys::jpeg_component_inf
     unsafe { std::slice::from_raw_parts(c.comp_info, usize::try_from(c.num_components).unwrap_or(0)) }
 }
 
-/// `DCT_scaled_size`, which the binding declares but does not publish.
+/// `DCT_scaled_size`, which is private in the binding.
 fn dct_scaled_size(info: &sys::jpeg_component_info) -> usize {
-    // From version 7 of the interface on there are two fields in its place.
+    // Version 7 of the interface replaces it by two fields.
     const { assert!(sys::JPEG_LIB_VERSION < 70) };
     let at = std::mem::offset_of!(sys::jpeg_component_info, height_in_blocks) + size_of::<sys::JDIMENSION>();
     // SAFETY: the struct has the C layout; the field, an int, follows `height_in_blocks`, an int of the same size.
     let size = unsafe { ptr::from_ref(info).cast::<u8>().add(at).cast::<c_int>().read() };
-    // libjpeg knows no larger one.
+    // libjpeg has no larger one.
     usize::try_from(size).unwrap_or(8).clamp(1, 8)
 }
 
@@ -510,7 +510,7 @@ impl Drop for Decoder<'_> {
     }
 }
 
-/// How a [`Encoder`] writes.
+/// The settings of an [`Encoder`].
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Settings {
     pub(super) width: u32,
@@ -520,14 +520,14 @@ pub(super) struct Settings {
     pub(super) factors: (u32, u32),
     pub(super) quality: u8,
     pub(super) fast: bool,
-    /// One pass with the standard's Huffman codes: nothing is held but strips.
+    /// One pass with the standard's Huffman codes: only strips are held.
     pub(super) one_pass: bool,
     pub(super) progressive: bool,
     /// Bound of the library's virtual arrays.
     pub(super) memory: usize,
 }
 
-/// What rows are given to an [`Encoder`].
+/// The kind of rows given to an [`Encoder`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Input {
     Gray,
@@ -551,8 +551,8 @@ pub(super) struct Encoder {
 
 unsafe extern "C-unwind" fn dest_nothing(_: &mut sys::jpeg_compress_struct) {}
 
-/// Makes the output longer; the library calls it at the start and whenever the buffer is full (its
-/// `free_in_buffer` is not to be believed then).
+/// Enlarges the output. The library calls it at the start and whenever the buffer is full (its
+/// `free_in_buffer` is then not valid).
 unsafe extern "C-unwind" fn dest_full(cinfo: &mut sys::jpeg_compress_struct) -> boolean {
     // SAFETY: libjpeg passes its own object, whose client data and destination we set.
     let (shared, dest) = unsafe { (shared_of(&cinfo.common), &mut *cinfo.dest) };
@@ -565,7 +565,7 @@ unsafe extern "C-unwind" fn dest_full(cinfo: &mut sys::jpeg_compress_struct) -> 
     1
 }
 
-/// Gives the library new room behind what is written.
+/// Gives the library new space after the written bytes.
 fn grow(shared: &mut Shared, dest: &mut sys::jpeg_destination_mgr) -> Result<(), Error> {
     let written = shared.output.len();
     let room = (written / 2).max(4096);
@@ -581,7 +581,7 @@ fn grow(shared: &mut Shared, dest: &mut sys::jpeg_destination_mgr) -> Result<(),
 }
 
 impl Encoder {
-    /// Starts a file; `expected` bytes of output are made room for.
+    /// Starts a file with space for `expected` bytes of output.
     pub(super) fn new(settings: &Settings, expected: usize, work: &Work) -> Result<Self, Error> {
         // SAFETY: as in `Decoder::new`: these C structs are valid when zeroed.
         let (cinfo, mut err, mut dest, mut progress) = unsafe {
@@ -629,7 +629,7 @@ impl Encoder {
         guard(unsafe { addr_of_mut!((*s).shared) }, || f(unsafe { &mut (*s).cinfo }))
     }
 
-    /// Writes the file header and, behind it, `exif` as APP1 ("Exif\0\0" included).
+    /// Writes the file header, then `app1` as an APP1 segment (including "Exif\0\0").
     pub(super) fn start(&mut self, app1: Option<&[u8]>) -> Result<(), Error> {
         // SAFETY: the object is configured; the marker's bytes are copied within the call.
         self.call(|c| unsafe {
@@ -686,10 +686,10 @@ impl Encoder {
 
     /// Finishes the file.
     pub(super) fn finish(mut self) -> Result<Vec<u8>, Error> {
-        // SAFETY: compression was started; libjpeg itself checks that all rows have come.
+        // SAFETY: compression was started; libjpeg itself checks that all rows were written.
         self.call(|c| unsafe { sys::jpeg_finish_compress(c) })?;
         let s = self.state.as_ptr();
-        // SAFETY: the library has been left; the bytes up to capacity - free_in_buffer are written.
+        // SAFETY: the library has returned; the bytes up to capacity - free_in_buffer are written.
         unsafe {
             let written = (*s).shared.output.capacity() - (*s).dest.free_in_buffer;
             let mut output = std::mem::take(&mut (*s).shared.output);
@@ -713,14 +713,14 @@ unsafe fn configure(c: &mut sys::jpeg_compress_struct, settings: &Settings) {
         Input::Raw => (3, sys::JCS_YCbCr),
     };
     let profile = if settings.fast { sys::JCP_FASTEST } else { sys::JCP_MAX_COMPRESSION };
-    // SAFETY: the caller's promise. The profile decides what the defaults are, hence comes first.
+    // SAFETY: guaranteed by the caller. The profile determines the defaults and is therefore set first.
     unsafe {
         (*c.common.mem).max_memory_to_use = c_long::try_from(settings.memory).unwrap_or(c_long::MAX);
         sys::jpeg_c_set_int_param(c, sys::JINT_COMPRESS_PROFILE, profile as c_int);
         sys::jpeg_set_defaults(c);
         if !settings.fast {
-            // mozjpeg's tables and deringing without the trellis: most of its gain for a sixth of
-            // its time. Leaving scan optimisation leaves an invalid script behind, made anew below.
+            // mozjpeg's tables and deringing without the trellis: most of the gain for a sixth of
+            // its time. Turning off scan optimisation leaves an invalid script, which is replaced below.
             for off in
                 [sys::JBOOLEAN_OPTIMIZE_SCANS, sys::JBOOLEAN_TRELLIS_QUANT, sys::JBOOLEAN_TRELLIS_QUANT_DC]
             {
@@ -743,7 +743,7 @@ unsafe fn configure(c: &mut sys::jpeg_compress_struct, settings: &Settings) {
     if settings.one_pass {
         c.optimize_coding = 0;
     } else if settings.progressive {
-        // Static: the library keeps the pointer.
+        // Static, because the library keeps the pointer.
         let script: &'static [sys::jpeg_scan_info] =
             if settings.input == Input::Gray { &GRAY_SCANS } else { &COLOUR_SCANS };
         c.scan_info = script.as_ptr();
@@ -751,9 +751,9 @@ unsafe fn configure(c: &mut sys::jpeg_compress_struct, settings: &Settings) {
     }
 }
 
-/// Scans of a progressive file: DC of all components, a first sight of luma, chroma, the rest of luma. Spectral
-/// selection alone: scans that refine single bits cost a tenth of the time of a whole request and save
-/// about a hundredth of the bytes.
+/// Scans of a progressive file: DC of all components, low frequencies of luma, chroma, the rest of luma. Spectral
+/// selection only: scans that refine single bits take a tenth of the time of a whole request and save
+/// about one per cent of the bytes.
 static COLOUR_SCANS: [sys::jpeg_scan_info; 5] =
     [scan(&[0, 1, 2], 0, 0), scan(&[0], 1, 5), scan(&[2], 1, 63), scan(&[1], 1, 63), scan(&[0], 6, 63)];
 static GRAY_SCANS: [sys::jpeg_scan_info; 3] = [scan(&[0], 0, 0), scan(&[0], 1, 5), scan(&[0], 6, 63)];

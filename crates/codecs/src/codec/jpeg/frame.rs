@@ -23,10 +23,10 @@ pub(super) struct Component {
 }
 
 impl Frame {
-    /// Reads the segment.
+    /// Parses the segment.
     pub(super) fn read(segment: &[u8], progressive: bool) -> Result<Self, Error> {
         let [precision, h1, h0, w1, w0, count, rest @ ..] = segment else {
-            return Err(malformed("a short frame header"));
+            return Err(malformed("the frame header is too short"));
         };
         if *precision != 8 {
             return Err(Error::Unsupported(format!("JPEG: {precision} bits a sample")));
@@ -34,7 +34,7 @@ impl Frame {
         let (width, height) =
             (u32::from(u16::from_be_bytes([*w1, *w0])), u32::from(u16::from_be_bytes([*h1, *h0])));
         if width == 0 {
-            return Err(malformed("a width of 0"));
+            return Err(malformed("the width is 0"));
         }
         if height == 0 {
             return Err(Error::Unsupported(
@@ -45,7 +45,7 @@ impl Frame {
             return Err(Error::Unsupported(format!("JPEG: {count} components")));
         }
         if rest.len() != usize::from(*count) * 3 {
-            return Err(malformed("a frame header of the wrong length"));
+            return Err(malformed("the frame header has the wrong length"));
         }
         let component = |c: &[u8]| Component { id: c[0], h: u32::from(c[1] >> 4), v: u32::from(c[1] & 15) };
         let components: Vec<_> = rest.chunks_exact(3).map(component).collect();

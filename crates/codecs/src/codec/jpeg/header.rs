@@ -1,7 +1,7 @@
 //! The markers of a JPEG file up to its first scan: size, sampling, colours, EXIF and ICC.
 //!
 //! Source: ITU-T T.81 annex B; JFIF 1.02; Adobe technical note 5116 (APP14); ICC.1 annex B.4 (APP2).
-//! The choice of the colour space follows what libjpeg does, so that both see the same file.
+//! The colour space is chosen as in libjpeg, so that both agree.
 
 use super::frame::{Frame, malformed};
 use super::scans::{self, Scans};
@@ -9,17 +9,17 @@ use crate::icc::{self, MAX_PROFILE};
 use crate::{Colour, Error, Format, Metadata, Probe, Subsampling, exif};
 use work::Work;
 
-/// How the components are to be understood.
+/// The colour space of the components.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Space {
     Gray,
     Ycc,
     Rgb,
-    /// Also YCCK, which the library turns into CMYK.
+    /// Also YCCK, which the library converts to CMYK.
     Cmyk,
 }
 
-/// What the markers say.
+/// The parsed markers.
 #[derive(Debug)]
 pub(super) struct Header<'a> {
     pub(super) width: u32,
@@ -28,7 +28,7 @@ pub(super) struct Header<'a> {
     pub(super) factors: Vec<(u32, u32)>,
     pub(super) space: Space,
     pub(super) progressive: bool,
-    /// The components come in several scans: coefficients are kept until the last one.
+    /// The components are in several scans: coefficients are kept until the last one.
     pub(super) multiple_scans: bool,
     scans: Scans,
     exif: Option<&'a [u8]>,
@@ -50,7 +50,7 @@ struct Seen<'a> {
     frame: Option<Frame>,
 }
 
-/// Reads the segments up to the first scan, and looks where the scans end.
+/// Parses the segments up to the first scan, and finds the end of the scans.
 pub(super) fn parse<'a>(bytes: &'a [u8], work: &Work) -> Result<Header<'a>, Error> {
     if bytes.get(..2) != Some(&[0xFF, 0xD8]) {
         return Err(Error::NotAnImage);
@@ -63,7 +63,7 @@ pub(super) fn parse<'a>(bytes: &'a [u8], work: &Work) -> Result<Header<'a>, Erro
         if segments.is_multiple_of(1024) {
             work.check()?;
         }
-        // Bytes between segments are skipped, as everybody does.
+        // Bytes between segments are skipped, as in other decoders.
         let start = bytes.get(at..).and_then(|b| b.iter().position(|&b| b == 0xFF)).ok_or(TRUNCATED)?;
         at += start;
         let fill = bytes[at..].iter().position(|&b| b != 0xFF).ok_or(TRUNCATED)?;
@@ -72,14 +72,14 @@ pub(super) fn parse<'a>(bytes: &'a [u8], work: &Work) -> Result<Header<'a>, Erro
         match marker {
             // Stuffing, and markers without a segment.
             0x00 | 0x01 | 0xD0..=0xD7 => continue,
-            0xD8 => return Err(malformed("a second start of image")),
-            0xD9 => return Err(malformed("no image before its end")),
+            0xD8 => return Err(malformed("it has a second start of image")),
+            0xD9 => return Err(malformed("the file ends before an image")),
             _ => {}
         }
         let length = bytes.get(at..at + 2).ok_or(TRUNCATED)?;
         let length = usize::from(u16::from_be_bytes([length[0], length[1]]));
         if length < 2 {
-            return Err(malformed("a segment shorter than its own length"));
+            return Err(malformed("a segment is shorter than its length field"));
         }
         let segment = bytes.get(at + 2..at + length).ok_or(TRUNCATED)?;
         at += length;
@@ -120,8 +120,8 @@ fn finish<'a>(
     scan: &[u8],
     work: &Work,
 ) -> Result<Header<'a>, Error> {
-    let frame = seen.frame.ok_or_else(|| malformed("a scan without a frame"))?;
-    let in_scan = usize::from(*scan.first().ok_or_else(|| malformed("an empty scan header"))?);
+    let frame = seen.frame.ok_or_else(|| malformed("a scan has no frame"))?;
+    let in_scan = usize::from(*scan.first().ok_or_else(|| malformed("a scan header is empty"))?);
     let ids: Vec<u8> = frame.components.iter().map(|c| c.id).collect();
     let space = match (ids.len(), seen.jfif, seen.adobe, &ids[..]) {
         (1, ..) => Space::Gray,
@@ -146,7 +146,7 @@ fn finish<'a>(
     })
 }
 
-/// Puts the numbered pieces of a profile together; an inconsistent set is no profile.
+/// Joins the numbered pieces of a profile; an inconsistent set is ignored.
 fn colour(
     mut pieces: Vec<(u8, u8, &[u8])>,
     space: Space,
@@ -176,10 +176,10 @@ fn colour(
 }
 
 impl Header<'_> {
-    /// The bytes of the image, without what follows it.
+    /// The bytes of the image, without later bytes.
     ///
     /// # Errors
-    /// [`Error::Truncated`] where the file breaks off before it announced all coefficients. An end marker alone may be
+    /// [`Error::Truncated`] if the file ends before all coefficients were announced. Only the end marker may be
     /// missing.
     pub(super) fn image<'a>(&self, bytes: &'a [u8]) -> Result<&'a [u8], Error> {
         if !self.scans.ended && !self.scans.complete {
@@ -188,7 +188,7 @@ impl Header<'_> {
         Ok(&bytes[..self.scans.end])
     }
 
-    /// The subsampling of a Y Cb Cr file whose planes can be handed out as they are.
+    /// The subsampling of a Y Cb Cr file whose planes can be yielded unchanged.
     pub(super) fn subsampling(&self) -> Option<Subsampling> {
         let [(h, v), cb, cr] = self.factors[..] else { return None };
         if self.space != Space::Ycc || cb != cr || !h.is_multiple_of(cb.0) || !v.is_multiple_of(cb.1) {

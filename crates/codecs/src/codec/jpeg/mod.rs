@@ -18,7 +18,7 @@ use work::Work;
 #[derive(Debug)]
 pub(crate) struct Jpeg;
 
-/// The library's own limit of either side.
+/// The library's limit for each side.
 const MAX_SIDE: u32 = 65_500;
 
 impl Codec for Jpeg {
@@ -30,7 +30,7 @@ impl Codec for Jpeg {
         let header = header::parse(bytes, work)?;
         if header.width > MAX_SIDE || header.height > MAX_SIDE {
             return Err(Error::TooLarge(format!(
-                "the JPEG image has {} × {} pixels; {MAX_SIDE} are possible on a side",
+                "the JPEG image has {} × {} pixels (at most {MAX_SIDE} on a side)",
                 header.width, header.height
             )));
         }
@@ -52,7 +52,7 @@ impl Codec for Jpeg {
         true
     }
 
-    /// Nearly the same at all scales: what is saved in the strips is little.
+    /// Nearly the same at all scales: the strips are small.
     fn decode_bytes(&self, probe: &Probe, _spec: DecodeSpec) -> u64 {
         decode::estimate(probe)
     }
@@ -83,14 +83,14 @@ impl Codec for Jpeg {
         if (header.width, header.height) != (probe.width, probe.height) {
             return Err(Error::Malformed {
                 format: Format::Jpeg,
-                reason: "not the file that was looked at before".to_owned(),
+                reason: "the file differs from the probed one".to_owned(),
             });
         }
         decode::start(bytes, &header, self.decoded_layout(probe, spec), spec.scale, work)
     }
 
-    /// Planes that are at least as coarse as asked for are taken as they are; finer ones have to be made
-    /// coarser before. Alpha has to be flattened before.
+    /// Planes that are at least as coarse as requested are accepted; finer ones have to be
+    /// subsampled first. Alpha has to be flattened first.
     fn encoded_layout(&self, offered: Layout, spec: &EncodeSpec) -> Layout {
         match offered {
             Layout::Gray => Layout::Gray,

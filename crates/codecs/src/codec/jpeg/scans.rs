@@ -1,4 +1,4 @@
-//! The scans of a JPEG file: how many there are, and whether they hold all that the frame announces.
+//! The scans of a JPEG file: their number, and whether they contain all announced coefficients.
 //!
 //! Source: ITU-T T.81 annex B (markers), annex G (progressive scans).
 
@@ -8,22 +8,22 @@ use super::frame::{Frame, malformed};
 use crate::Error;
 use work::Work;
 
-/// More scans than any encoder writes.
+/// Most scans of a file; encoders write fewer.
 pub(super) const MAX_SCANS: u32 = 100;
-/// How often the blocks of an image may be walked through; the usual progressive script does it 6 times.
+/// Most passes over the blocks of an image; the usual progressive script has 6.
 const MAX_PASSES: u64 = 16;
-/// Blocks that may be walked through on top of that: a small image may have more scans. At about 70 ns a block, half a
-/// second.
+/// Additional blocks beyond that limit, so that a small image may have more scans. Half a second at about 70 ns a
+/// block.
 const MORE_BLOCKS: u64 = 6_000_000;
-/// Markers between two looks at the clock.
+/// Markers between two checks of the deadline.
 const MARKERS_PER_CHECK: u32 = 4096;
 
-/// What follows the header of the first scan.
+/// The scans of a file, after the header of the first one.
 #[derive(Debug)]
 pub(super) struct Scans {
-    /// Where the image ends: behind the end marker, or where the file breaks off.
+    /// The end of the image: after the end marker, or the end of the file.
     pub(super) end: usize,
-    /// The end marker is there.
+    /// The end marker is present.
     pub(super) ended: bool,
     /// All coefficients of all components are announced in full precision.
     pub(super) complete: bool,
@@ -33,14 +33,14 @@ pub(super) struct Scans {
 struct Tally<'f> {
     frame: &'f Frame,
     scans: u32,
-    /// Blocks walked through by all scans, and blocks of the image.
+    /// Blocks in all scans, and blocks of the image.
     walked: u64,
     blocks: u64,
-    /// Lowest bit that has come of each coefficient, by component; a sequential scan has all of them.
+    /// Lowest bit seen of each coefficient, by component; a sequential scan has all of them.
     lowest: Vec<[Option<u8>; 64]>,
 }
 
-/// Follows the markers from `at`, behind the header of the first scan, without decoding anything.
+/// Follows the markers from `at`, after the header of the first scan, without decoding.
 pub(super) fn follow(
     bytes: &[u8],
     mut at: usize,
@@ -92,13 +92,13 @@ impl<'f> Tally<'f> {
         Self { frame, scans: 0, walked: 0, blocks, lowest }
     }
 
-    /// Takes the header of a scan (T.81, B.2.3).
+    /// Counts a scan by its header (T.81, B.2.3).
     fn scan(&mut self, header: &[u8]) -> Result<(), Error> {
-        let count = usize::from(*header.first().ok_or_else(|| malformed("an empty scan header"))?);
+        let count = usize::from(*header.first().ok_or_else(|| malformed("a scan header is empty"))?);
         let (components, parameters) = header[1..]
             .split_at_checked(count * 2)
             .filter(|(_, parameters)| parameters.len() >= 3)
-            .ok_or_else(|| malformed("a short scan header"))?;
+            .ok_or_else(|| malformed("a scan header is too short"))?;
         let (first, last) = (usize::from(parameters[0]), usize::from(parameters[1]));
         let (range, bit) =
             if self.frame.progressive { (first..last.min(63) + 1, parameters[2] & 15) } else { (0..64, 0) };
@@ -115,7 +115,7 @@ impl<'f> Tally<'f> {
         }
         if self.walked > MAX_PASSES * self.blocks + MORE_BLOCKS {
             return Err(Error::TooLarge(format!(
-                "the JPEG file walks through its {} blocks in more than {MAX_PASSES} passes",
+                "the scans of the JPEG file pass over its {} blocks more than {MAX_PASSES} times",
                 self.blocks
             )));
         }

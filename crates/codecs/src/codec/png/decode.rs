@@ -1,4 +1,4 @@
-//! Rows out of a PNG file.
+//! PNG decoding by rows.
 
 use std::io::ErrorKind;
 
@@ -9,10 +9,10 @@ use super::still::Parts;
 use crate::{Error, Format, Layout, PlaneRows, RowSource, Rows};
 use work::{Reservation, Work};
 
-/// Rows handed out at once.
+/// Rows yielded at once.
 const ROWS: u32 = 8;
 
-/// Bytes that decoding holds; `raw_row` = bytes of a stored row.
+/// Peak bytes of decoding; `raw_row` = bytes of a stored row.
 pub(super) fn needed(width: u32, height: u32, raw_row: u64, layout: Layout, interlaced: bool) -> u64 {
     let row = u64::from(width) * layout.channels(0) as u64;
     let bitmap = if interlaced { row * u64::from(height) } else { 0 };
@@ -39,7 +39,7 @@ pub(super) fn start<'a>(
     let bytes_needed = usize::try_from(bytes_needed).unwrap_or(usize::MAX);
     let held = work.take(bytes_needed)?;
 
-    // Chunks are checked by their CRC; the Adler sum would only repeat that.
+    // Chunks are checked by their CRC, which makes the Adler checksum redundant.
     let mut options = DecodeOptions::default();
     options.set_ignore_adler32(true);
     let mut decoder = png::Decoder::new_with_options(header.still(bytes), options);
@@ -47,7 +47,10 @@ pub(super) fn start<'a>(
     decoder.set_transformations(Transformations::EXPAND);
     let reader = decoder.read_info().map_err(failed)?;
     if (reader.info().width, reader.info().height) != (width, height) {
-        return Err(Error::Malformed { format: Format::Png, reason: "two different headers".to_owned() });
+        return Err(Error::Malformed {
+            format: Format::Png,
+            reason: "the header differs from the probed one".to_owned(),
+        });
     }
     let (colour, depth) = reader.output_color_type();
     let expand = Expand { channels: colour.samples(), sixteen: depth == png::BitDepth::Sixteen, layout };
@@ -79,18 +82,18 @@ pub(super) fn start<'a>(
 
 struct PngRows<'a> {
     reader: Reader<Parts<'a>>,
-    /// The file has no end chunk, but whole image data.
+    /// The file has whole image data, but no end chunk.
     lacks_end_only: bool,
     work: &'a Work,
     layout: Layout,
     width: u32,
     height: u32,
-    /// The next row to hand out.
+    /// The next row to yield.
     next: u32,
     expand: Expand,
-    /// One row as the library gives it.
+    /// One row from the library.
     line: Vec<u8>,
-    /// Bytes of a row handed out.
+    /// Bytes of a yielded row.
     stride: usize,
     /// A few rows, or the whole bitmap.
     buffer: Vec<u8>,
@@ -98,7 +101,7 @@ struct PngRows<'a> {
     _held: Reservation,
 }
 
-/// From the library's samples to the layout.
+/// The conversion of the library's samples to the layout.
 #[derive(Clone, Copy)]
 struct Expand {
     channels: usize,
@@ -107,7 +110,7 @@ struct Expand {
 }
 
 impl Expand {
-    /// Whether the library's rows are already what is wanted.
+    /// Whether the library's rows need no conversion.
     fn nothing(self) -> bool {
         !self.sixteen && self.channels == self.layout.channels(0)
     }
@@ -152,13 +155,13 @@ impl PngRows<'_> {
         self.whole = true;
         let mut row = vec![0; self.stride];
         let mut since_check = 0;
-        // Counted, since a row behind the last would be looked for in what follows the image data.
+        // The rows are counted, because the library would search for a further row after the image data.
         for _ in 0..adam7_rows(self.width, self.height) {
             let info = self.reader.read_row(&mut self.line).map_err(failed)?;
             let Some(InterlaceInfo::Adam7(pass)) = info else {
                 return Err(Error::Malformed { format: Format::Png, reason: "no interlacing".to_owned() });
             };
-            // Bytes beyond the pass's width are left from earlier rows, and not looked at below.
+            // Bytes beyond the pass's width are left from earlier rows and not used below.
             self.expand.row(&mut self.line, &mut row);
             png::expand_interlaced_row(&mut self.buffer, self.stride, &row, &pass, channels as u8 * 8);
             since_check += self.stride;
@@ -180,10 +183,10 @@ fn adam7_rows(width: u32, height: u32) -> u64 {
     passes.map(|(_, row, step)| u64::from(height.saturating_sub(*row).div_ceil(*step))).sum()
 }
 
-/// Checks the checksums up to the end.
+/// Verifies the checksums up to the end.
 fn finish(reader: &mut Reader<Parts<'_>>, lacks_end_only: bool) -> Result<(), Error> {
     match reader.finish().map_err(failed) {
-        // The checksum of all image data was right, and there is nothing else.
+        // The checksums of all image data were right, and nothing follows.
         Err(Error::Truncated(_)) if lacks_end_only => Ok(()),
         other => other,
     }

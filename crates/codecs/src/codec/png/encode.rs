@@ -1,4 +1,4 @@
-//! Rows into a PNG file.
+//! PNG encoding by rows.
 
 use std::cell::RefCell;
 use std::io::{self, Write};
@@ -32,7 +32,7 @@ pub(super) fn estimate(image: ImageSpec, spec: &EncodeSpec) -> u64 {
     }
 }
 
-/// The growing file: shared, because the library keeps its writer to itself.
+/// The growing file, shared because the library owns its writer.
 #[derive(Clone)]
 struct File(Rc<RefCell<Contents>>);
 
@@ -94,7 +94,7 @@ pub(super) fn start<'a>(
 ) -> Result<Box<dyn RowSink + 'a>, Error> {
     let limit = i32::MAX as u32;
     if !(1..=limit).contains(&image.width) || !(1..=limit).contains(&image.height) {
-        return Err(failed(format!("{} × {} pixels are not possible", image.width, image.height)));
+        return Err(failed(format!("{} × {} pixels cannot be encoded", image.width, image.height)));
     }
     colour_type(image.layout)?;
     let file = File::new(work)?;
@@ -118,7 +118,7 @@ fn colour_type(layout: Layout) -> Result<ColorType, Error> {
         Layout::Gray => Ok(ColorType::Grayscale),
         Layout::Rgb => Ok(ColorType::Rgb),
         Layout::Rgba => Ok(ColorType::Rgba),
-        other => Err(failed(format!("{other:?} pixels are not possible"))),
+        other => Err(failed(format!("{other:?} pixels cannot be encoded"))),
     }
 }
 
@@ -139,14 +139,14 @@ type Stream = StreamWriter<'static, File>;
 
 enum Target {
     Stream(Box<Stream>),
-    /// A palette for as long as it holds all colours.
+    /// A palette, as long as it contains all colours.
     Exact(ExactPalette, Option<PaletteBound>),
     /// True colour if the file stays small enough, else quantised.
     Bounded {
         bitmap: Raster,
         bound: PaletteBound,
     },
-    /// A palette can be chosen when all pixels are there.
+    /// A palette, chosen when all pixels have been pushed.
     Palette {
         bitmap: Raster,
         colours: usize,
@@ -159,7 +159,7 @@ struct PngSink<'a> {
     file: File,
     target: Target,
     fast: bool,
-    /// The next row to come.
+    /// The next row to be pushed.
     next: u32,
     _held: Reservation,
 }
@@ -167,7 +167,7 @@ struct PngSink<'a> {
 impl RowSink for PngSink<'_> {
     fn push(&mut self, rows: Rows<'_>) -> Result<(), Error> {
         self.work.check()?;
-        let [part] = rows.planes() else { return Err(failed("one plane is expected")) };
+        let [part] = rows.planes() else { return Err(failed("expected one plane")) };
         if part.count == 0 {
             return Ok(());
         }
@@ -188,14 +188,14 @@ impl RowSink for PngSink<'_> {
                 data = rest;
             }
             if let (false, Some(bound)) = (data.is_empty(), *bound) {
-                // A colour too many: whether true colour is small enough shows at the end.
+                // Too many colours: the size in true colour is known at the end.
                 let mut bitmap =
                     Raster::new(self.image.layout, self.image.width, self.image.height, self.work)?;
                 let rows = bitmap.data_mut().chunks_exact_mut(stride);
                 rows.zip(exact.rows()).for_each(|(to, from)| to.copy_from_slice(&from));
                 self.target = Target::Bounded { bitmap, bound };
             } else if !data.is_empty() {
-                // A colour too many: all rows so far are written in true colour.
+                // Too many colours: all rows so far are written in true colour.
                 let mut writer = true_colour(&self.file, self.image, self.fast)?;
                 for row in exact.rows() {
                     writer.write_all(&row).map_err(|e| self.file.reason(&EncodingError::IoError(e)))?;
@@ -210,7 +210,7 @@ impl RowSink for PngSink<'_> {
                 bitmap.data_mut()[at..at + data.len()].copy_from_slice(data);
             }
             Target::Stream(writer) => {
-                // In pieces, so that a deadline is noticed within a large push.
+                // In pieces, with a check of the deadline in between.
                 for piece in data.chunks(stride * (1 + (1 << 18) / stride)) {
                     writer.write_all(piece).map_err(|e| self.file.reason(&EncodingError::IoError(e)))?;
                     self.work.check()?;
@@ -346,7 +346,7 @@ fn write_indexed(
         encoder.set_trns(palette[..named].iter().map(|c| c[3]).collect::<Vec<u8>>());
     }
     encoder.set_compression(compression(fast));
-    // Neighbouring indices are not similar colours: filters make the file larger.
+    // Filters make the file larger, because neighbouring indices are not similar colours.
     encoder.set_filter(Filter::NoFilter);
     let mut writer =
         encoder.write_header().and_then(png::Writer::into_stream_writer).map_err(|e| file.reason(&e))?;

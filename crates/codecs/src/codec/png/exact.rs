@@ -1,11 +1,11 @@
-//! Images of few colours, kept as palette indices while their rows arrive, so that nothing is lost and the bitmap is not
-//! held.
+//! Images of few colours, stored losslessly as palette indices while their rows arrive, instead of as a
+//! bitmap.
 
 use crate::quantise::ColourSet;
 use crate::{Error, ImageSpec, Layout};
 use work::{Reservation, Work};
 
-/// Rows as indices, one byte a pixel, for as long as a palette holds their colours.
+/// Rows as indices, one byte a pixel, as long as a palette contains their colours.
 #[derive(Debug)]
 pub(super) struct ExactPalette {
     layout: Layout,
@@ -30,7 +30,7 @@ impl ExactPalette {
         })
     }
 
-    /// Takes one row. `false`: it has a colour too many, and was not taken.
+    /// Adds one row. `false`: the row has too many colours and was not added.
     pub(super) fn push(&mut self, row: &[u8]) -> Result<bool, Error> {
         let needed = self.indices.len() + self.width;
         if needed > self.indices.capacity() {
@@ -67,7 +67,7 @@ impl ExactPalette {
         true
     }
 
-    /// The rows as they were given.
+    /// The original rows.
     pub(super) fn rows(&self) -> impl Iterator<Item = Vec<u8>> {
         let channels = self.layout.channels(0);
         self.indices.chunks_exact(self.width.max(1)).map(move |row| {

@@ -20,7 +20,7 @@ pub(super) enum Kind {
     Rgba,
 }
 
-/// What the chunks say.
+/// The parsed chunks.
 #[derive(Debug)]
 pub(super) struct Header<'a> {
     pub(super) width: u32,
@@ -30,7 +30,7 @@ pub(super) struct Header<'a> {
     pub(super) depth: u8,
     pub(super) interlaced: bool,
     transparent: bool,
-    /// More frames than the default image.
+    /// The file has more frames than the default image.
     animated: bool,
     colour: ColourChunks<'a>,
     orientation: Orientation,
@@ -38,24 +38,24 @@ pub(super) struct Header<'a> {
     warnings: Vec<&'static str>,
 }
 
-/// Where the chunks of the still image lie.
+/// The positions of the chunks of the still image.
 #[derive(Debug, Default)]
 struct StillChunks {
     palette: Range<usize>,
     transparency: Range<usize>,
-    /// All `IDAT` chunks, which stand together.
+    /// All `IDAT` chunks, which are adjacent.
     image_data: Range<usize>,
     /// The last of them is whole.
     whole: bool,
-    /// The file has an end.
+    /// The file has an end chunk.
     ended: bool,
 }
 
-/// More chunks than any encoder writes.
+/// Most chunks of a file; encoders write fewer.
 const MAX_CHUNKS: u32 = 1 << 20;
-/// Chunks between two looks at the clock.
+/// Chunks between two checks of the deadline.
 const CHUNKS_PER_CHECK: u32 = 1024;
-/// A larger eXIf chunk is not looked into.
+/// A larger eXIf chunk is ignored.
 const MAX_EXIF: usize = 1 << 20;
 
 const WRONG_CRC: &str = "PNG: a chunk with a wrong checksum was left out";
@@ -84,7 +84,7 @@ struct ColourChunks<'a> {
 struct Chunk<'a> {
     name: [u8; 4],
     data: &'a [u8],
-    /// The whole of it, length and checksum included.
+    /// The whole chunk, including length and checksum.
     range: Range<usize>,
 }
 
@@ -107,7 +107,7 @@ impl<'a> Chunk<'a> {
     }
 }
 
-/// Counts chunks, and looks at the clock now and then.
+/// Counts chunks, and checks the deadline regularly.
 struct ChunkCount<'w>(u32, &'w Work);
 
 impl ChunkCount<'_> {
@@ -120,7 +120,7 @@ impl ChunkCount<'_> {
     }
 }
 
-/// Reads the chunks up to the image data, and looks for EXIF and the end behind it.
+/// Parses the chunks up to the image data, and finds EXIF and the end after it.
 pub(super) fn parse<'a>(bytes: &'a [u8], work: &Work) -> Result<Header<'a>, Error> {
     if !bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
         return Err(Error::NotAnImage);
@@ -146,7 +146,7 @@ pub(super) fn parse<'a>(bytes: &'a [u8], work: &Work) -> Result<Header<'a>, Erro
         at = chunk.range.end;
         match &chunk.name {
             b"IEND" => return Err(malformed("no image data")),
-            // Its checksum is the decoder's matter: without palette there are no colours.
+            // The decoder verifies its checksum: without a palette there are no colours.
             b"PLTE" if header.chunks.palette.is_empty() => header.chunks.palette = chunk.range,
             b"tRNS" | b"acTL" | b"cICP" | b"iCCP" | b"sRGB" | b"gAMA" | b"cHRM" | b"eXIf" => {
                 if chunk.data.len() > MAX_PROFILE {
@@ -174,14 +174,14 @@ pub(super) fn parse<'a>(bytes: &'a [u8], work: &Work) -> Result<Header<'a>, Erro
         }
     }
     let image_data = at;
-    // Up to the first chunk that is none of them.
+    // Up to the first other chunk.
     while let Ok(chunk) = Chunk::at(bytes, at)
         && &chunk.name == b"IDAT"
     {
         count.one_more()?;
         at = chunk.range.end;
     }
-    // The rest of the file, where it breaks off within a chunk: the decoder then finds its end.
+    // The rest of a file that ends within a chunk, so that the decoder reports the end.
     let broken = bytes.get(at + 4..at + 8) == Some(b"IDAT");
     header.chunks.whole = !broken;
     header.chunks.image_data = image_data..if broken { bytes.len() } else { at };
@@ -207,7 +207,7 @@ pub(super) fn parse<'a>(bytes: &'a [u8], work: &Work) -> Result<Header<'a>, Erro
     Ok(header)
 }
 
-/// The header chunk stands first.
+/// The position of the header chunk.
 const IHDR: Range<usize> = 8..33;
 
 fn ihdr<'a>(data: &[u8]) -> Result<Header<'a>, Error> {
@@ -249,7 +249,7 @@ fn choose(
     warnings: &mut Vec<&'static str>,
     work: &Work,
 ) -> Result<Colour, Error> {
-    // Only R G B in full range has a meaning in PNG.
+    // PNG defines only R G B in full range.
     if let Some([primaries, transfer, 0, 1]) = chunks.cicp {
         return Ok(cicp(primaries, transfer));
     }
@@ -257,7 +257,7 @@ fn choose(
         Kind::Gray | Kind::GrayAlpha => icc::Space::Gray,
         Kind::Rgb | Kind::Palette | Kind::Rgba => icc::Space::Rgb,
     };
-    // A chunk that holds no profile leaves the word to the others.
+    // A chunk without a profile is ignored in favour of the others.
     match chunks.iccp.map(|iccp| inflate(iccp, work)).transpose()? {
         Some(Inflated::Profile(profile)) => icc::colour(&profile, samples, warnings, work),
         Some(Inflated::TooLarge) => Ok(icc::too_large(warnings)),
@@ -269,7 +269,7 @@ fn without_profile(chunks: &ColourChunks<'_>) -> Colour {
     if chunks.srgb {
         return Colour::Srgb;
     }
-    // Without a profile, the nearest code points. A gamma of 1/2.2 is what writers of sRGB put there.
+    // The nearest code points. Writers of sRGB files give a gamma of 1/2.2.
     let transfer = match chunks.gamma {
         Some(99_000..=101_000) => 8,
         Some(35_000..=36_500) => 5,
@@ -297,21 +297,21 @@ fn cicp(primaries: u8, transfer: u8) -> Colour {
     }
 }
 
-/// What an iCCP chunk holds.
+/// The content of an iCCP chunk.
 enum Inflated {
     Profile(Vec<u8>),
     TooLarge,
     Damaged,
 }
 
-/// The profile out of an iCCP chunk: name, NUL, method 0, zlib data; at most [`MAX_PROFILE`] bytes.
+/// The profile in an iCCP chunk: name, NUL, method 0, zlib data; at most [`MAX_PROFILE`] bytes.
 fn inflate(chunk: &[u8], work: &Work) -> Result<Inflated, Error> {
     let compressed = || {
         let name = chunk.iter().take(80).position(|&b| b == 0)?;
         chunk.get(name + 1..)?.strip_prefix(&[0])
     };
     let Some(data) = compressed() else { return Ok(Inflated::Damaged) };
-    // Deflate makes at most 1032 bytes of one.
+    // Deflate expands a byte to at most 1032 bytes.
     let most = data.len().saturating_mul(1032).min(MAX_PROFILE);
     let _held = work.take(most)?;
     Ok(match fdeflate::decompress_to_vec_bounded(data, most) {
@@ -344,7 +344,7 @@ impl Header<'_> {
         }
     }
 
-    /// Whether the file breaks off behind its image data: it is whole, although it has no end.
+    /// Whether the file ends after its image data: it is whole, although it has no end chunk.
     pub(super) fn lacks_end_only(&self) -> bool {
         self.chunks.whole && !self.chunks.ended
     }
@@ -365,7 +365,7 @@ impl Header<'_> {
         self.transparent || matches!(self.kind, Kind::GrayAlpha | Kind::Rgba)
     }
 
-    /// Bytes of a row as it is stored.
+    /// Bytes of a stored row.
     pub(super) fn raw_row(&self) -> u64 {
         let channels = match self.kind {
             Kind::Gray | Kind::Palette => 1,

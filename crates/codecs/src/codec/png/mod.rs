@@ -1,5 +1,5 @@
-//! PNG through the `png` crate: rows of a plain file as they are inflated, the whole bitmap only for
-//! interlaced files and palettes. Of an animated PNG the default image is a still.
+//! PNG through the `png` crate: rows are yielded as they are inflated; interlaced files and palettes need the whole
+//! bitmap. An animated PNG gives its default image.
 
 mod decode;
 mod encode;
@@ -34,7 +34,7 @@ impl Codec for Png {
     }
 
     fn decode_bytes(&self, probe: &Probe, spec: DecodeSpec) -> u64 {
-        // The header's depth is not in the probe: 16 bits are supposed.
+        // The header's depth is not in the probe: 16 bits are assumed.
         let raw = u64::from(probe.width) * if probe.palette { 4 } else { 8 };
         decode::needed(probe.width, probe.height, raw, self.decoded_layout(probe, spec), probe.whole_bitmap)
     }
@@ -69,13 +69,13 @@ impl Codec for Png {
         if (header.width, header.height, header.alpha()) != (probe.width, probe.height, probe.alpha) {
             return Err(Error::Malformed {
                 format: Format::Png,
-                reason: "not the file that was looked at before".to_owned(),
+                reason: "the file differs from the probed one".to_owned(),
             });
         }
         decode::start(bytes, &header, self.decoded_layout(probe, spec), work)
     }
 
-    /// Planes have to become R G B before; a palette is made from anything.
+    /// Planes have to be converted to R G B first; a palette can be made from every layout.
     fn encoded_layout(&self, offered: Layout, _spec: &EncodeSpec) -> Layout {
         match offered {
             Layout::Gray => Layout::Gray,

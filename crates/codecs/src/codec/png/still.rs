@@ -1,14 +1,14 @@
 //! The chunks that make the still image of a PNG file, as one stream for the decoder.
 //!
-//! Everything else (text, animation, unknown chunks) stays away from the decoder: a fault in a chunk that the still image
-//! does not need must not spoil it, and no such chunk costs anything.
+//! The decoder does not get other chunks (text, animation, unknown ones): a fault in a chunk that the still image does not
+//! need must not affect it, and no such chunk takes time.
 
 use std::io::{self, BufRead, Read, Seek, SeekFrom};
 
 /// The end of every PNG file: an empty `IEND` chunk.
 pub(super) const END: &[u8] = b"\0\0\0\0IEND\xAE\x42\x60\x82";
 
-/// Parts of a file, read one behind the other.
+/// Parts of a file, read one after the other.
 #[derive(Debug)]
 pub(super) struct Parts<'a> {
     parts: [&'a [u8]; 5],
@@ -45,7 +45,7 @@ impl Read for Parts<'_> {
     }
 }
 
-/// The decoder asks for the trait and does not use it.
+/// The decoder requires the trait but does not use it.
 impl Seek for Parts<'_> {
     fn seek(&mut self, _to: SeekFrom) -> io::Result<u64> {
         Err(io::ErrorKind::Unsupported.into())

@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use crate::Error;
 use work::{Reservation, Work};
 
-/// Bytes between two looks at the deadline.
+/// Bytes between two checks of the deadline.
 const CHECK_EVERY: usize = 64 << 10;
 
 /// A buffer with a limit. An error is kept, because [`Write`] cannot carry it.
@@ -48,7 +48,7 @@ impl Buffer {
         self.inner
     }
 
-    /// The bytes, or the error that a write met.
+    /// The bytes, or the error of a write.
     pub(super) fn finish(self) -> Result<Held, Error> {
         match self.failure {
             Some(error) => Err(error),
@@ -73,7 +73,7 @@ impl Write for Buffer {
     }
 }
 
-/// Reads a slice and checks the deadline every [`CHECK_EVERY`] bytes: the XML parser itself cannot be stopped.
+/// Reads a slice and checks the deadline every [`CHECK_EVERY`] bytes, because the XML parser itself cannot be stopped.
 pub(super) struct CheckedReader<'a> {
     rest: &'a [u8],
     until_check: usize,

@@ -1,22 +1,22 @@
-//! Style sheets without what fetches: written anew from their tokens, so that nobody can read them otherwise than
-//! they were read here. No escapes, comments or badly formed pieces are left for another reader to see differently.
+//! Removes everything that fetches from style sheets. A sheet is rewritten from its tokens, without escapes, comments or
+//! malformed parts, so that other parsers read it in the same way.
 
 mod token;
 
 use token::{Token, Tokens};
 
-/// Rules that begin with `@` and stay. The others fetch (`@import`), or change what names mean (`@namespace`).
+/// At-rules that are kept. Others fetch (`@import`) or change the meaning of names (`@namespace`).
 const KEPT: [&str; 8] =
     ["media", "supports", "keyframes", "-webkit-keyframes", "font-face", "layer", "page", "container"];
 
-/// Functions that fetch what their strings name, beside `url`.
+/// Functions besides `url` that fetch the URLs in their arguments.
 const FETCHING: [&str; 6] = ["src", "image", "image-set", "-webkit-image-set", "cross-fade", "expression"];
 
-/// Images that may stand in a style sheet, as `svg-hush` lets them stand elsewhere.
+/// Embedded images allowed in a style sheet, as `svg-hush` allows elsewhere.
 const IMAGES: [&str; 3] = ["data:image/png", "data:image/jpeg", "data:image/gif"];
 
-/// The sheet, or the declarations of a `style` attribute, with references within the drawing and embedded images
-/// only.
+/// The sheet, or the declarations of a `style` attribute, reduced to references within the document and embedded
+/// images.
 pub(super) fn clean(sheet: &str) -> String {
     let mut out = String::with_capacity(sheet.len());
     let mut tokens = Tokens::new(sheet);
@@ -27,7 +27,7 @@ pub(super) fn clean(sheet: &str) -> String {
                 out.push_str(&name);
             }
             Token::At(_) => {
-                apart(&mut out);
+                separate(&mut out);
                 if skip_rule(&mut tokens) {
                     out.push('}');
                 }
@@ -57,18 +57,18 @@ pub(super) fn clean(sheet: &str) -> String {
             }
             Token::Text(Some(text)) => push_text(&text, &mut out),
             Token::Space => out.push(' '),
-            // What it separated must not grow together: `url<!--(`.
-            Token::Text(None) | Token::Nothing => apart(&mut out),
+            // The neighbours must not join into one token: `url<!--(`.
+            Token::Text(None) | Token::Nothing => separate(&mut out),
             Token::Char(c) => out.push(c),
         }
     }
     out
 }
 
-/// Whether a value that is no CSS, such as those that an animation runs through, leads out of the drawing or acts.
-pub(super) fn leads_out(value: &str) -> bool {
+/// Whether a value that is not CSS, such as an animation's, refers outside the document or runs code.
+pub(super) fn is_external(value: &str) -> bool {
     value.split(';').any(|part| {
-        // Readers of URLs take no notice of white space and controls amid a scheme.
+        // URL parsers ignore white space and control characters within a scheme.
         let part: String = part.chars().filter(|c| *c > ' ').flat_map(char::to_lowercase).collect();
         let scheme = part.find(':').is_some_and(|colon| {
             part.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -78,7 +78,7 @@ pub(super) fn leads_out(value: &str) -> bool {
     })
 }
 
-fn apart(out: &mut String) {
+fn separate(out: &mut String) {
     if !out.is_empty() && !out.ends_with([' ', ';', '{', '}']) {
         out.push_str("/**/");
     }
@@ -91,9 +91,9 @@ fn reads_as(text: &str, token: &Token) -> bool {
 }
 
 fn push_name(name: &str, out: &mut String) {
-    // A name that only an escape can spell refers to nothing that is kept.
+    // A name that needs an escape does not refer to anything that is kept.
     let plain = reads_as(name, &Token::Name(name.to_owned()));
-    // `\-->` and `<!\--` would become the brackets of a comment.
+    // `\-->` and `<!\--` would become comment delimiters.
     let bracket = name == "--" || (name.starts_with("--") && out.ends_with("<!"));
     out.push_str(if plain && !bracket { name } else { "_" });
 }
@@ -126,7 +126,7 @@ fn reference(target: Option<&str>, out: &mut String) {
     }
 }
 
-/// What closes the bracket that a token opens.
+/// The closing bracket for a token that opens one.
 fn closer(token: &Token) -> Option<char> {
     match token {
         Token::Function(_) | Token::Char('(') => Some(')'),
@@ -136,8 +136,8 @@ fn closer(token: &Token) -> Option<char> {
     }
 }
 
-/// Leaves out the rest of a rule: up to its semicolon, or its block. Whether it was ended by the end of the block
-/// around it instead.
+/// Skips the rest of a rule, up to its semicolon or the end of its block. Returns whether the end of the enclosing block
+/// ended it instead.
 fn skip_rule(tokens: &mut Tokens<'_>) -> bool {
     let mut open = Vec::new();
     for token in tokens {
@@ -160,7 +160,7 @@ fn skip_rule(tokens: &mut Tokens<'_>) -> bool {
     false
 }
 
-/// Takes the arguments of a function, and gives the string that is the only one.
+/// Consumes the arguments of a function. Returns the string if it is the only argument.
 fn argument(tokens: &mut Tokens<'_>) -> Option<String> {
     let (mut open, mut only, mut others) = (vec![')'], None, false);
     for token in tokens {
@@ -189,10 +189,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::token::{Token, Tokens};
-    use super::{FETCHING, clean, leads_out};
+    use super::{FETCHING, clean, is_external};
 
     #[test]
-    fn what_fetches_is_gone_and_what_is_beside_it_stays() {
+    fn fetches_are_removed_and_the_rest_is_kept() {
         for (sheet, expected) in [
             ("@import url(\"http://e/a.css\"); .ok{fill:red}", " .ok{fill:red}"),
             ("@import url(http://e/a.css);.ok{fill:red}", ".ok{fill:red}"),
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn harmless_sheets_stay_as_they_are() {
+    fn harmless_sheets_are_unchanged() {
         for sheet in [
             ".b::after{content:\"x;y\"} @media (min-width:3px){.c{fill:red}}",
             "@keyframes a{from{opacity:0}50.5%{opacity:.5}to{opacity:1}}",
@@ -239,7 +239,7 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
-        /// A cleaned sheet is read again as it was written, and holds nothing that fetches.
+        /// A cleaned sheet parses back to itself and contains nothing that fetches.
         #[test]
         fn a_clean_sheet_is_clean(parts in prop::collection::vec(prop::sample::select(vec![
             "url(", "u\\72l(", "(", ")", "{", "}", "[", "]", "'", "\"", "\\", "\n", " ", ";", ":", "@import ",
@@ -270,14 +270,14 @@ mod tests {
     }
 
     #[test]
-    fn values_of_animations_that_lead_out_are_found() {
+    fn external_values_of_animations_are_found() {
         for out in
             ["javascript:x", "#a; java\tscript:x", "//e/x", "http://e", "url(http://e)", "\\\\e", "data:x,y"]
         {
-            assert!(leads_out(out), "{out}");
+            assert!(is_external(out), "{out}");
         }
         for within in ["0;1", "#a;#b", "M0 0L1,1Z", "url(#a)", "rgb(1,2,3)", "0 0;360 5 5", "red"] {
-            assert!(!leads_out(within), "{within}");
+            assert!(!is_external(within), "{within}");
         }
     }
 }

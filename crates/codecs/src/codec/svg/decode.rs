@@ -1,4 +1,4 @@
-//! From the bytes of a file to UTF-8: inflated, and decoded from the encoding that it declares.
+//! Decodes a file to UTF-8: inflates it, and decodes the declared encoding.
 
 use std::borrow::Cow;
 use std::io::{ErrorKind, Read};
@@ -14,13 +14,13 @@ use work::{Reservation, Work};
 const SNIFFED: usize = 16 << 10;
 /// The root element's start tag has to end within these bytes of text.
 pub(super) const HEAD: usize = 256 << 10;
-/// Drawings shrink to a tenth, rarely to a hundredth. A higher ratio is an attack.
+/// Drawings are compressed to a tenth, rarely to a hundredth. A higher ratio is an attack.
 const MAX_RATIO: usize = 256;
 const CHUNK: usize = 64 << 10;
 
 const GZIP: [u8; 2] = [0x1F, 0x8B];
 
-/// The text of a file, and the memory that it takes if it is a copy.
+/// The text of a file, and its reserved memory if it is a copy.
 pub(super) struct Text<'a> {
     pub(super) text: Cow<'a, str>,
     pub(super) held: Reservation,
@@ -29,7 +29,7 @@ pub(super) struct Text<'a> {
 /// The beginning of a text.
 pub(super) struct Head {
     pub(super) text: String,
-    /// Whether the text goes on after it.
+    /// Whether more text follows.
     pub(super) cut: bool,
     /// Bytes of the whole text.
     pub(super) text_bytes: usize,
@@ -40,7 +40,7 @@ pub(super) fn head(bytes: &[u8]) -> Cow<'_, [u8]> {
     let mut head = Cow::Borrowed(&bytes[..bytes.len().min(2 * SNIFFED)]);
     if bytes.starts_with(&GZIP) {
         let mut inflated = Vec::new();
-        // A damaged rest does not matter for detection.
+        // Damage after the beginning is not relevant to detection.
         let _ = flate2::read::MultiGzDecoder::new(bytes).take(SNIFFED as u64).read_to_end(&mut inflated);
         head = inflated.into();
     }
@@ -107,7 +107,7 @@ fn undecodable(encoding: &'static Encoding) -> Error {
     damaged(format!("its bytes are not valid {}, and it declares no other encoding", encoding.name()))
 }
 
-/// Hands the text to `sink`, in valid UTF-8 that may be split within a character.
+/// Passes the text to `sink` in chunks of UTF-8, which may split a character.
 fn decode(bytes: &[u8], work: &Work, sink: &mut dyn FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
     let _held = work.take(2 * CHUNK)?;
     let mut decoder = None;
@@ -137,7 +137,7 @@ fn decode(bytes: &[u8], work: &Work, sink: &mut dyn FnMut(&[u8]) -> Result<(), E
     })
 }
 
-/// Takes a chunk, and whether it is the last.
+/// Receives a chunk, and whether it is the last.
 type ChunkSink<'a> = &'a mut dyn FnMut(&[u8], bool) -> Result<(), Error>;
 
 /// The bytes of a file, inflated, in chunks; the last one may be empty.
@@ -189,7 +189,7 @@ fn encoding_of(bytes: &[u8]) -> Result<(&'static Encoding, usize), Error> {
     }
     let Some(label) = declared(bytes) else { return Ok((UTF_8, 0)) };
     match Encoding::for_label_no_replacement(label.as_bytes()) {
-        // The declaration itself was read as single bytes, so it is not UTF-16: browsers take it for UTF-8.
+        // The declaration itself was read as single bytes, so that it cannot be UTF-16: browsers use UTF-8.
         Some(encoding) if encoding == UTF_16LE || encoding == UTF_16BE => Ok((UTF_8, 0)),
         Some(encoding) => Ok((encoding, 0)),
         None => Err(damaged(format!(

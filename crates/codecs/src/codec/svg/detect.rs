@@ -1,4 +1,4 @@
-//! Whether a file is a drawing: by its root element.
+//! Detects SVG files by their root element.
 
 use super::decode::head;
 
@@ -17,7 +17,7 @@ pub(crate) fn is_svg(bytes: &[u8]) -> bool {
             if let Some(open) = rest.iter().position(|&b| b == b'[' || b == b'>')
                 && rest[open] == b'['
             {
-                // White space may stand between the bracket and the end.
+                // White space may precede the end of the tag.
                 let closed =
                     |at: &usize| rest[*at] == b']' && rest[at + 1..].trim_ascii_start().starts_with(b">");
                 match (open..rest.len()).find(closed) {

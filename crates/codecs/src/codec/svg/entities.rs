@@ -1,7 +1,7 @@
 //! Removes the doctype and expands the entities that it declares.
 //!
-//! Drawing programs declare a few entities for their namespaces. `<!DOCTYPE` is also how a short file expands without
-//! end or fetches other files. All of it is done here, within limits, before an XML parser sees the text. Detection by
+//! Drawing programs declare a few entities for their namespaces. With `<!DOCTYPE` a short file can also expand without
+//! limit or fetch other files. Entities are expanded here, within limits, before an XML parser reads the text. Detection by
 //! content already bounds the doctype: the root element has to begin within the first 16 KiB.
 
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ use work::{Reservation, Work};
 
 /// Nesting of entities within each other.
 const MAX_DEPTH: u32 = 8;
-/// Bytes that all references together may expand to.
+/// Most bytes that all references together expand to.
 pub(super) const MAX_EXPANSION: usize = 1 << 20;
 
 /// The text after the prolog.
@@ -23,7 +23,7 @@ pub(super) enum Expanded {
     Text(String, Reservation),
 }
 
-/// The text from its first element or comment on, in which only character references are left.
+/// The text from its first element or comment on, without references other than character references.
 pub(super) fn expanded(text: &str, work: &Work) -> Result<Expanded, Error> {
     let mut scan = Scan(text);
     let entities = prolog(&mut scan)?;
@@ -162,7 +162,7 @@ fn internal_subset(scan: &mut Scan<'_>, entities: &mut Entities) -> Result<(), E
             // Illustrator writes these. They are skipped and have no effect.
             scan.declaration()?;
         } else {
-            // Parameter entities too: their declarations may come from elsewhere.
+            // Includes parameter entities, whose declarations may be in other files.
             return Err(unreadable(scan));
         }
     }
@@ -203,13 +203,13 @@ fn characters(value: &str) -> Result<String, Error> {
 
 struct Expander {
     entities: Entities,
-    /// Bytes that references may still expand to.
+    /// Remaining bytes for expanded references.
     left: usize,
     /// Bytes of the whole output.
     limit: usize,
 }
 
-/// How much of the content is wanted.
+/// How much of the content is expanded.
 #[derive(Clone, Copy, PartialEq)]
 enum Until {
     End,
@@ -287,7 +287,7 @@ impl Expander {
         Ok(())
     }
 
-    /// The value of the reference whose `&` was consumed; `None` for those that an XML parser knows.
+    /// The value of the reference whose `&` was consumed; `None` for predefined entities and character references.
     fn reference(
         &mut self,
         scan: &mut Scan<'_>,
@@ -305,7 +305,7 @@ impl Expander {
         let value =
             value.clone().ok_or_else(|| damaged(format!("the entity &{named} is in another file")))?;
         scan.0 = name.0;
-        // A reference to an empty entity is work too.
+        // A reference to an empty entity counts too.
         let left = self.left.checked_sub(value.len() + 1);
         match left {
             Some(left) if depth < MAX_DEPTH && out.len() + value.len() <= self.limit => self.left = left,

@@ -1,5 +1,5 @@
-//! Parses a drawing and writes its elements anew for the sanitiser: names without prefixes, style sheets and animations
-//! without references out of the drawing.
+//! Parses a document and rewrites its elements for the sanitiser: names without prefixes, style sheets and animations
+//! without references to other documents.
 //!
 //! The XML parser collects all namespaces in scope for each element, so its time grows with depth and declarations, not
 //! only with bytes. [`Complexity`] stops it.
@@ -23,7 +23,7 @@ const MAX_DEPTH: u32 = 1024;
 const MAX_ATTRIBUTES: usize = 200;
 const MAX_NAME: usize = 1000;
 
-/// Attributes that may hold `url(…)` as a style sheet does.
+/// Attributes that may contain `url(…)`, like a style sheet.
 const PAINTS: [&str; 11] = [
     "clip-path",
     "color-profile",
@@ -37,10 +37,10 @@ const PAINTS: [&str; 11] = [
     "mask",
     "stroke",
 ];
-/// Attributes in which an animation holds values for another attribute.
+/// Attributes with an animation's values for another attribute.
 const STEPS: [&str; 4] = ["values", "to", "from", "by"];
 
-/// The work that a document may cause in the XML parsers, in steps of about 0.16 µs (measured with `xml` 1.4, parsed
+/// The remaining work of the XML parsers for a document, in steps of about 0.16 µs (measured with `xml` 1.4, parsed
 /// twice and written once).
 #[derive(Debug)]
 pub(super) struct Complexity {
@@ -70,7 +70,7 @@ impl Complexity {
     }
 }
 
-/// Writes the text, which has no doctype, anew.
+/// Rewrites the text, which has no doctype.
 pub(super) fn rewrite(
     text: &str,
     complexity: Complexity,
@@ -103,7 +103,7 @@ pub(super) fn rewrite(
     if rewriter.root { Err(damaged("it has no root element")) } else { Ok(()) }
 }
 
-/// Width and height in CSS pixels, 0 where the root element does not say. The text may end after its start tag.
+/// Width and height in CSS pixels, 0 if the root element does not give them. The text may end after its start tag.
 pub(super) fn root_size(text: &str, work: &Work) -> Result<(u32, u32), Error> {
     let mut input = CheckedReader::new(text.as_bytes(), work);
     for event in parser(&mut input) {
@@ -159,11 +159,11 @@ struct Rewriter<'a> {
     out: &'a mut Buffer,
     complexity: Complexity,
     depth: u32,
-    /// Open elements from the outermost one that is left out.
+    /// Number of open elements from the outermost removed one on.
     skipped: u32,
-    /// The text of the style sheet that is open.
+    /// The text of the open style sheet.
     sheet: Option<String>,
-    /// The root element has not been seen yet.
+    /// The root element is still to come.
     root: bool,
 }
 
@@ -183,7 +183,7 @@ impl Rewriter<'_> {
         if root {
             check_root(name)?;
         }
-        // Only the text of a style sheet counts. Elements of other namespaces are never kept.
+        // Only the text of a style sheet is kept. Elements of other namespaces are removed.
         if self.skipped > 0 || self.sheet.is_some() || !is_svg(name) {
             self.skipped += 1;
             return Ok(());
@@ -206,13 +206,13 @@ impl Rewriter<'_> {
         let prefix = match attribute.name.namespace.as_deref() {
             None => "",
             Some(XLINK) if local == "href" => "xlink:",
-            // `svg-hush` keeps no others.
+            // `svg-hush` removes all others.
             Some(_) => return Ok(()),
         };
         let animated = element == "set" || element.starts_with("animate");
         if animated && STEPS.contains(&local) {
             self.complexity.spend(attribute.value.len() as u64)?;
-            if css::leads_out(&attribute.value) {
+            if css::is_external(&attribute.value) {
                 return Ok(());
             }
         }
@@ -220,7 +220,7 @@ impl Rewriter<'_> {
         self.write(&[" ", prefix, local, "=\""])?;
         if styled {
             self.complexity.spend(attribute.value.len() as u64)?;
-            // `svg-hush` drops non-ASCII characters from code afterwards, which must not form other names.
+            // `svg-hush` later removes non-ASCII characters from code, which must not create other names.
             let ascii: String = attribute.value.chars().filter(char::is_ascii).collect();
             self.escaped(&css::clean(&ascii))?;
         } else {

@@ -1,11 +1,11 @@
-//! Width and height of a drawing, from its root element.
+//! Width and height of an SVG image, from its root element.
 
 use std::str::FromStr;
 
 use svgtypes::{Length, LengthUnit, ViewBox};
 use xml::attribute::OwnedAttribute;
 
-/// Width and height in CSS pixels; 0 where the root element does not say.
+/// Width and height in CSS pixels; 0 if the root element does not give them.
 pub(super) fn of(root: &[OwnedAttribute]) -> (u32, u32) {
     let attribute = |name: &str| {
         root.iter().find(|a| a.name.namespace.is_none() && a.name.local_name == name).map(|a| a.value.trim())
@@ -15,7 +15,7 @@ pub(super) fn of(root: &[OwnedAttribute]) -> (u32, u32) {
     if let Some(view) = attribute("viewBox").and_then(|v| ViewBox::from_str(v).ok()) {
         match (width, height) {
             (None, None) => (width, height) = (Some(view.w), Some(view.h)),
-            // One side is given: the other follows from the aspect ratio of the view box.
+            // One side is given; the view box gives the aspect ratio.
             (Some(given), None) => height = Some(given * view.h / view.w),
             (None, Some(given)) => width = Some(given * view.w / view.h),
             (Some(_), Some(_)) => {}
@@ -27,7 +27,7 @@ pub(super) fn of(root: &[OwnedAttribute]) -> (u32, u32) {
 
 /// A length in CSS pixels. Percentages and font sizes have no meaning without a page.
 fn pixels(value: &str) -> Option<f64> {
-    // `svgtypes` knows the units of SVG 1.1; the quarter millimetre came with SVG 2.
+    // `svgtypes` supports the units of SVG 1.1; SVG 2 added the quarter millimetre.
     if let Some(number) = value.strip_suffix('Q') {
         return positive(svgtypes::Number::from_str(number).ok()?.0 * 96.0 / 101.6);
     }

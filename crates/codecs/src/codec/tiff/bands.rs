@@ -1,4 +1,4 @@
-//! Rows out of a TIFF file: every row of strips or tiles is decoded at once, brought to 8 bits, and handed out.
+//! TIFF decoding by rows: each row of strips or tiles is decoded at once and converted to 8 bits.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use crate::codec::avif::unmultiply;
 use crate::{Error, Layout, PlaneRows, RowSource, Rows};
 use work::{Reservation, Work};
 
-/// Rows handed out at once: what takes them may hold as many.
+/// Rows yielded at once; the receiver may buffer as many.
 const GROUP: u32 = 32;
 
 pub(super) struct Bands<'a> {
@@ -17,13 +17,13 @@ pub(super) struct Bands<'a> {
     work: &'a Work,
     /// Width and height of a strip or tile.
     piece: (u32, u32),
-    /// Samples of one strip or tile, as the library hands them out.
+    /// Samples of one strip or tile, from the library.
     samples: Vec<u8>,
     /// One band of finished rows.
     band: Vec<u8>,
-    /// The rows of the picture that are in `band`.
+    /// The rows of the picture in `band`.
     ready: Range<u32>,
-    /// The next row to hand out.
+    /// The next row to yield.
     next: u32,
     held: Reservation,
 }
@@ -57,7 +57,7 @@ impl<'a> Bands<'a> {
         let unit = TiffCodingUnit(index);
         let layout = decoder.image_coding_unit_layout(unit).map_err(failed)?;
         let (length, planes) = (layout.complete_len, layout.planes.max(1));
-        // Memory first: the library allocates nothing of this size by itself.
+        // Reserved here; the library itself makes no allocation of this size.
         let own = self.band.len() + TABLES as usize;
         self.held.grow_to(own.saturating_add(length))?;
         if self.samples.len() < length {
@@ -71,7 +71,7 @@ impl<'a> Bands<'a> {
         let Pixels { layout, samples, .. } = self.file.pixels;
         let channels = layout.channels(0);
         let stride = self.file.width as usize * channels;
-        // Of a planar file each plane holds one sample of every pixel.
+        // In a planar file each plane has one sample of every pixel.
         let each = if planes > 1 { 1 } else { samples };
         for y in 0..rows as usize {
             let out = &mut self.band[y * stride + x as usize * channels..][..width * channels];
@@ -79,8 +79,8 @@ impl<'a> Bands<'a> {
                 let line = self
                     .samples
                     .get(plane * plane_bytes + y * row_bytes..length)
-                    .ok_or_else(|| damaged("fewer samples than pixels"))?;
-                spread(line, out, self.file.pixels, plane, each)?;
+                    .ok_or_else(|| damaged("there are too few samples"))?;
+                scatter(line, out, self.file.pixels, plane, each)?;
             }
             if self.file.pixels.premultiplied && layout == Layout::Rgba {
                 unmultiply(out);
@@ -90,13 +90,13 @@ impl<'a> Bands<'a> {
     }
 }
 
-/// Puts the samples of a line to their places: sample `first` and the `each` - 1 behind it, of every pixel.
-fn spread(line: &[u8], out: &mut [u8], pixels: Pixels, first: usize, each: usize) -> Result<(), Error> {
+/// Writes the samples of a line to the pixels: sample `first` and the next `each` - 1 of every pixel.
+fn scatter(line: &[u8], out: &mut [u8], pixels: Pixels, first: usize, each: usize) -> Result<(), Error> {
     let channels = pixels.layout.channels(0);
     let count = out.len() / channels;
     let needed = (count * each * usize::from(pixels.depth)).div_ceil(8);
-    let line = line.get(..needed).ok_or_else(|| damaged("fewer samples than pixels"))?;
-    // Grey with alpha becomes R G B A; samples that nobody asked for are left out.
+    let line = line.get(..needed).ok_or_else(|| damaged("there are too few samples"))?;
+    // Grey with alpha becomes R G B A; extra samples are skipped.
     let gray_alpha = pixels.layout == Layout::Rgba && pixels.samples < 4;
     for (i, out) in out.chunks_exact_mut(channels).enumerate() {
         for sample in 0..each {
@@ -104,7 +104,7 @@ fn spread(line: &[u8], out: &mut [u8], pixels: Pixels, first: usize, each: usize
                 8 => line[i * each + sample],
                 16 => {
                     let at = (i * each + sample) * 2;
-                    // The library has brought them to this machine's byte order; round(v × 255 / 65535).
+                    // The library has converted them to native byte order; round(v × 255 / 65535).
                     let v = u32::from(u16::from_ne_bytes([line[at], line[at + 1]]));
                     ((v * 255 + 32_895) >> 16) as u8
                 }

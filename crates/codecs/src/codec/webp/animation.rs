@@ -1,7 +1,7 @@
 //! Animated WebP: composited frames from a file, and a file from composited frames.
 //!
-//! Frames are written one by one with their own ANMF chunk. libwebp's own animation encoder would join equal
-//! frames, and with them their delays; here as many frames come out as went in.
+//! Each frame is written to an ANMF chunk of its own. libwebp's animation encoder would merge equal
+//! frames and their delays; this one keeps the number of frames.
 
 use super::ffi::{self, Incremental, Output, Picture, Settings};
 use super::riff::{self, Chunks, Container, FrameHead};
@@ -18,7 +18,7 @@ pub(super) struct Frames<'a> {
     bytes: &'a [u8],
     walk: Chunks<'a>,
     canvas: Canvas,
-    /// To be cleared before the next frame.
+    /// The rectangle to be cleared before the next frame.
     clear: Option<Rect>,
     work: &'a Work,
 }
@@ -29,7 +29,7 @@ impl<'a> Frames<'a> {
         Ok(Self { bytes, walk: riff::chunks(bytes)?, canvas, clear: None, work })
     }
 
-    fn lay(&mut self, head: &FrameHead) -> Result<(), Error> {
+    fn composite(&mut self, head: &FrameHead) -> Result<(), Error> {
         let output = if head.alpha { Output::Rgba } else { Output::Rgb };
         let mut decoder = Incremental::new(
             &self.bytes[head.data.clone()],
@@ -73,15 +73,15 @@ impl FrameSource for Frames<'_> {
         if let Some(rect) = self.clear.take() {
             self.canvas.clear(rect);
         }
-        self.lay(&head)?;
+        self.composite(&head)?;
         if head.clear_after {
             self.clear = Some(Rect { x: head.x, y: head.y, width: head.width, height: head.height });
         }
-        Ok(Some(Frame { image: self.canvas.shown(self.work)?, delay_ms: head.delay_ms }))
+        Ok(Some(Frame { image: self.canvas.copy(self.work)?, delay_ms: head.delay_ms }))
     }
 }
 
-/// Encodes frames as they come; what did not change since the frame before is left out.
+/// Encodes frames one by one, without the pixels that did not change since the previous frame.
 pub(super) struct AnimationEncoder<'a> {
     spec: AnimationSpec,
     previous: Option<Raster>,
@@ -111,7 +111,7 @@ impl<'a> AnimationEncoder<'a> {
         })
     }
 
-    /// The part of the canvas to write, at even offsets as the format demands.
+    /// The part of the canvas to write, at even offsets, as the format requires.
     fn part(&self, image: &Raster) -> Rect {
         let Some(previous) = &self.previous else { return Rect::whole(image.width, image.height) };
         let rect = changed(previous, image);
@@ -122,7 +122,7 @@ impl<'a> AnimationEncoder<'a> {
     fn write_frame(&mut self, image: &Raster, delay_ms: u32) -> Result<(), Error> {
         let rect = self.part(image);
         if rect.is_empty() {
-            // Nothing changed: one clear pixel laid over the canvas keeps the frame and its delay.
+            // Nothing changed: one transparent pixel keeps the frame and its delay.
             let file =
                 ffi::encode(Picture::Argb(&[0]), 1, 1, Settings { quality: 0.0, method: 0 }, self.work)?;
             return self.append(&file, Rect { x: 0, y: 0, width: 1, height: 1 }, delay_ms, true);
@@ -185,7 +185,7 @@ impl FrameSink for AnimationEncoder<'_> {
         {
             return Err(Error::Encode {
                 format: Format::WebP,
-                reason: "a frame differs from what was announced".to_owned(),
+                reason: "the size of a frame differs from the announced one".to_owned(),
             });
         }
         self.write_frame(image, frame.delay_ms)?;
@@ -217,7 +217,7 @@ impl FrameSink for AnimationEncoder<'_> {
         out[27..30].copy_from_slice(&(spec.height - 1).to_le_bytes()[..3]);
         out[30..34].copy_from_slice(b"ANIM");
         out[34..38].copy_from_slice(&6_u32.to_le_bytes());
-        // Background: clear. Loops beyond 16 bits are played as often as the format can say.
+        // Background: transparent. The number of loops is limited to 16 bits.
         out[42..44].copy_from_slice(&(spec.loops.min(0xFFFF) as u16).to_le_bytes());
         Ok(out)
     }

@@ -1,4 +1,4 @@
-//! libwebp behind two safe types: a decoder that fills budgeted planes as it goes, and an encoder call.
+//! Safe bindings to libwebp: an incremental decoder into budgeted planes, and an encoder.
 #![allow(unsafe_code)]
 
 use std::ffi::{c_int, c_void};
@@ -10,7 +10,7 @@ use crate::pixels::Plane;
 use crate::{Error, Format};
 use work::{Reservation, Work};
 
-/// What a decoder writes.
+/// The output of a decoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Output {
     /// Y, Cb and Cr in limited range, 4:2:0.
@@ -19,12 +19,12 @@ pub(super) enum Output {
     Rgba,
 }
 
-/// Decodes one VP8 or VP8L image (with its ALPH chunk) bit by bit into planes of its own.
+/// Decodes one VP8 or VP8L image (with its ALPH chunk) incrementally into its own planes.
 pub(super) struct Incremental<'a> {
     decoder: *mut sys::WebPIDecoder,
     /// Start of each plane's samples. While the decoder lives they are only reached through these.
     starts: Vec<*mut u8>,
-    /// Kept for their memory; not touched while the decoder lives.
+    /// Owns the memory; not accessed while the decoder lives.
     planes: Vec<Plane>,
     output: Output,
     data: &'a [u8],
@@ -36,7 +36,7 @@ pub(super) struct Incremental<'a> {
     _internal: Reservation,
 }
 
-/// Bytes given to the decoder between two looks at the clock.
+/// Bytes given to the decoder between two checks of the deadline.
 const FEED: usize = 32 * 1024;
 
 impl<'a> Incremental<'a> {
@@ -109,7 +109,7 @@ impl<'a> Incremental<'a> {
         self.ready
     }
 
-    /// Decodes on until more rows are final. Must not be called when all are.
+    /// Decodes until more rows are final. Must not be called when all are.
     pub(super) fn advance(&mut self, work: &Work) -> Result<(), Error> {
         let before = self.ready;
         while self.ready == before && !self.done {
@@ -137,7 +137,7 @@ impl<'a> Incremental<'a> {
                 _ => {
                     return Err(Error::Malformed {
                         format: Format::WebP,
-                        reason: "the image data contradict themselves".to_owned(),
+                        reason: "the image data is inconsistent".to_owned(),
                     });
                 }
             }
@@ -197,10 +197,10 @@ impl Drop for Incremental<'_> {
 
 /// The picture given to the encoder.
 pub(super) enum Picture<'a> {
-    /// Limited-range 4:2:0 planes without padding, alpha in a plane of its own. What is fully clear is
-    /// flattened, since nobody sees it.
+    /// Limited-range 4:2:0 planes without padding, alpha in a separate plane. Fully transparent areas are
+    /// flattened.
     Planes { y: &'a mut [u8], cb: &'a mut [u8], cr: &'a mut [u8], alpha: Option<&'a [u8]> },
-    /// 0xAARRGGBB; encoded without loss.
+    /// 0xAARRGGBB; encoded losslessly.
     Argb(&'a [u32]),
 }
 
@@ -208,7 +208,7 @@ pub(super) enum Picture<'a> {
 pub(super) struct Settings {
     /// 0–100; for lossless pictures the effort.
     pub(super) quality: f32,
-    /// 0 (quick) – 6 (small).
+    /// 0 (fast) – 6 (small).
     pub(super) method: i32,
 }
 
@@ -298,7 +298,7 @@ pub(super) fn encode(
     Ok(session.out)
 }
 
-/// Takes bytes of the file from the encoder.
+/// Receives bytes of the file from the encoder.
 unsafe extern "C" fn write(data: *const u8, size: usize, picture: *const sys::WebPPicture) -> c_int {
     // SAFETY: libwebp passes the picture that it was given, whose custom_ptr is the session of this call,
     // and `size` readable bytes at `data`.
@@ -319,7 +319,7 @@ unsafe extern "C" fn write(data: *const u8, size: usize, picture: *const sys::We
     1
 }
 
-/// Lets the encoder stop when nobody waits any more.
+/// Stops the encoder when the request is cancelled or its deadline has passed.
 unsafe extern "C" fn progress(_percent: c_int, picture: *const sys::WebPPicture) -> c_int {
     // SAFETY: as in `write`, with user_data.
     let session = unsafe { &mut *(*picture).user_data.cast::<Session<'_>>() };

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::{Error, Format};
 
-/// The head of a file, from its chunks.
+/// The header of a file, from its chunks.
 #[derive(Debug, Clone)]
 pub(super) struct Container {
     pub(super) width: u32,
@@ -12,11 +12,11 @@ pub(super) struct Container {
     /// The still image, or the first frame.
     pub(super) first: FrameHead,
     pub(super) animation: Option<AnimationHead>,
-    /// Any frame, or the canvas around the frames, may be seen through.
+    /// A frame, or the canvas around the frames, may be transparent.
     pub(super) alpha: bool,
     pub(super) icc: Option<Range<usize>>,
     pub(super) exif: Option<Range<usize>>,
-    /// Something after the image, or after the last frame, is cut or is not a chunk.
+    /// Data after the image, or after the last frame, is cut or malformed.
     pub(super) rest_damaged: bool,
 }
 
@@ -65,7 +65,7 @@ pub(super) struct Chunks<'a> {
     end: usize,
     /// The announced size is larger than the file.
     cut: bool,
-    /// The image is complete: what follows may be damaged, unless it is a frame.
+    /// The image is complete: later chunks may be damaged, except frames.
     complete: bool,
     damaged: bool,
 }
@@ -172,7 +172,7 @@ impl Container {
                 b"VP8 " | b"VP8L" if !animated && still.is_none() => {
                     let frame = image(bytes, &chunk, alph)?;
                     if (frame.width, frame.height) != (width, height) {
-                        return Err(damaged("image and canvas differ in size"));
+                        return Err(damaged("the sizes of image and canvas differ"));
                     }
                     alpha = frame.alpha;
                     still = Some(frame);
@@ -181,7 +181,7 @@ impl Container {
                 _ => {}
             }
         }
-        // Nobody can say how many frames are missing.
+        // The number of missing frames is unknown.
         if animated && walk.cut {
             return Err(TRUNCATED);
         }
@@ -223,7 +223,7 @@ fn anmf(bytes: &[u8], chunk: &Chunk, canvas_w: u32, canvas_h: u32) -> Result<Fra
             b"VP8 " | b"VP8L" => {
                 let frame = image(bytes, &part, alph)?;
                 if (frame.width, frame.height) != (width, height) {
-                    return Err(damaged("a frame and its image differ in size"));
+                    return Err(damaged("the sizes of a frame and its image differ"));
                 }
                 return Ok(FrameHead {
                     x,
@@ -237,7 +237,7 @@ fn anmf(bytes: &[u8], chunk: &Chunk, canvas_w: u32, canvas_h: u32) -> Result<Fra
             _ => {}
         }
     }
-    Err(damaged("a frame without an image"))
+    Err(damaged("a frame has no image"))
 }
 
 /// Reads the head of a VP8 or VP8L bit stream; `alph` is where the ALPH chunk before it starts.
@@ -247,7 +247,7 @@ fn image(bytes: &[u8], chunk: &Chunk, alph: Option<usize>) -> Result<FrameHead, 
         b"VP8 " => {
             let p = p.get(..10).ok_or(TRUNCATED)?;
             if p[0] & 1 != 0 || p[3..6] != [0x9D, 0x01, 0x2A] {
-                return Err(damaged("VP8 key frame header"));
+                return Err(damaged("the VP8 key frame header is malformed"));
             }
             let size = |at: usize| u32::from(u16::from_le_bytes([p[at], p[at + 1]]) & 0x3FFF);
             (size(6), size(8), alph.is_some(), false)
@@ -260,10 +260,10 @@ fn image(bytes: &[u8], chunk: &Chunk, alph: Option<usize>) -> Result<FrameHead, 
             }
             ((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1, bits >> 28 & 1 != 0, true)
         }
-        _ => return Err(damaged("no image chunk")),
+        _ => return Err(damaged("it has no image chunk")),
     };
     if width == 0 || height == 0 {
-        return Err(damaged("a side of zero pixels"));
+        return Err(damaged("a side has zero pixels"));
     }
     let start = if lossless { chunk.start } else { alph.unwrap_or(chunk.start) };
     let end = (chunk.payload.end + chunk.payload.len() % 2).min(bytes.len());

@@ -1,21 +1,21 @@
-//! The tokens of CSS, as CSS Syntax Level 3 has them: names come with their escapes decoded.
+//! The tokens of CSS Syntax Level 3; escapes in names are decoded.
 
-/// A piece of a style sheet.
+/// A token of a style sheet.
 #[derive(Debug, PartialEq)]
 pub(super) enum Token {
     Name(String),
     /// A name and its opening parenthesis.
     Function(String),
-    /// `url(…)` without quotes; nothing where it is badly formed.
+    /// `url(…)` without quotes; `None` if malformed.
     Url(Option<String>),
     At(String),
     Hash(String),
-    /// With its unit.
+    /// A number with its unit.
     Number(String),
-    /// What stands in quotes; nothing where the line ends before they do.
+    /// The content of quotes; `None` if the line ends before the closing quote.
     Text(Option<String>),
     Space,
-    /// A comment, and what is no token: separates others, and says nothing.
+    /// A comment, or characters that are not a token: they only separate other tokens.
     Nothing,
     Char(char),
 }
@@ -144,7 +144,7 @@ impl<'a> Tokens<'a> {
                 Some('\\') => {
                     self.bump();
                     match self.peek(0) {
-                        // A line goes on after a backslash at its end.
+                        // A backslash at the end of a line continues it.
                         Some(c) if is_newline(c) => {
                             let _ = self.eat("\r\n") || self.bump().is_some();
                         }
@@ -161,7 +161,7 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// What follows `url(` when it is no quote.
+    /// The rest of `url(` without quotes.
     fn url(&mut self) -> Token {
         let mut url = String::new();
         loop {
@@ -178,7 +178,7 @@ impl<'a> Tokens<'a> {
                 self.bump();
                 return Token::Url(Some(url));
             }
-            // Badly formed: all up to the parenthesis that closes it belongs to it.
+            // Malformed: it extends to the closing parenthesis.
             loop {
                 self.take_while(|c| c != ')' && c != '\\');
                 let escape = self.escape_at(0);

@@ -7,7 +7,7 @@ use work::{Budget, Work};
 
 use crate::Error;
 
-/// Memory for a font and for painting with it, besides the picture. The plan does not know the unpacked size of the font.
+/// Memory for a font and for painting with it, without the picture. The plan does not know the unpacked size of the font.
 const TEXT_MEMORY: usize = 160 << 20;
 
 /// The time of the request, and [`TEXT_MEMORY`].
@@ -23,7 +23,7 @@ pub fn check(font: &[u8], work: &Work) -> Result<(), Error> {
     text::Font::load(font, &text_work(work)).map(drop).map_err(from_text)
 }
 
-/// The header of a text as an image: transparent, of the size that it takes with this font file. Nothing is painted.
+/// The header of a text as an image: transparent, with the text's size in this font. Nothing is painted.
 ///
 /// # Errors
 /// [`Error::Font`]; [`Error::TooLarge`] by the limits of texts; limits of the request.
@@ -34,7 +34,7 @@ pub fn probe(source: &TextSource, font: &[u8], work: &Work) -> Result<Probe, Err
     Ok(probe)
 }
 
-/// Paints a text with the font file `font` on a transparent ground.
+/// Paints a text with the font file `font` on a transparent background.
 ///
 /// # Errors
 /// As [`probe`].

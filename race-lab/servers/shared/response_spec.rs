@@ -1,19 +1,18 @@
-//! What one request orders from the server: everything about an answer is said by the request's path, so that one
-//! server process can serve every case of the table.
+//! The specification of a response in a request's path, so that one server process can serve every case of the table.
 //!
 //! `/{drain|boundary}/{keep|close}/{held|fed}/{bytes}`
 
-/// How far the handler reads the request body before it answers.
+/// How far the handler reads the request body before it responds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reading {
+pub enum RequestReading {
     /// To the end of the body.
     Drain,
-    /// To the closing multipart delimiter, and not a byte of framing further: the body is dropped before hyper has
-    /// seen the last chunk.
+    /// To the closing multipart delimiter, without later framing: the body is dropped before hyper has
+    /// read the last chunk.
     Boundary,
 }
 
-/// Where the answer's body comes from.
+/// The source of the response's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body {
     /// One buffer in memory, with a `Content-Length`.
@@ -22,25 +21,25 @@ pub enum Body {
     Fed,
 }
 
-/// One answer as ordered.
+/// The requested response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Order {
-    pub reading: Reading,
-    /// The answer says `Connection: close`.
+pub struct ResponseSpec {
+    pub reading: RequestReading,
+    /// The response has `Connection: close`.
     pub close: bool,
     pub body: Body,
     pub bytes: usize,
 }
 
-/// More than any case asks for.
+/// Limit above the figures of all cases.
 const MOST_BYTES: usize = 64 << 20;
 
-impl Order {
+impl ResponseSpec {
     pub fn parse(path: &str) -> Option<Self> {
         let mut parts = path.strip_prefix('/')?.split('/');
         let reading = match parts.next()? {
-            "drain" => Reading::Drain,
-            "boundary" => Reading::Boundary,
+            "drain" => RequestReading::Drain,
+            "boundary" => RequestReading::Boundary,
             _ => return None,
         };
         let close = match parts.next()? {
@@ -65,7 +64,7 @@ pub struct Delimiter {
 }
 
 impl Delimiter {
-    /// From the `Content-Type` of the request; without a boundary nothing is ever found.
+    /// From the `Content-Type` of the request; without a boundary it never matches.
     pub fn from_content_type(value: Option<&str>) -> Self {
         let boundary = value
             .and_then(|value| value.split_once("boundary="))
@@ -87,7 +86,7 @@ impl Delimiter {
     }
 }
 
-/// The bytes of every answer's body: position-dependent, so that a client notices a piece that is missing or repeated.
+/// The bytes of every response's body: position-dependent, so that a client notices a piece that is missing or repeated.
 pub fn pattern(bytes: usize) -> Vec<u8> {
     (0..bytes.div_ceil(4) as u32)
         .flat_map(|word| word.wrapping_mul(2_654_435_761).to_le_bytes())

@@ -1,4 +1,4 @@
-//! A plan as text: for tests, and for whoever wants to know what a request does.
+//! A plan as text, for tests and for debugging.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -8,7 +8,9 @@ use super::geometry::{Geometry, border_widths};
 use super::image::{ImageSource, PlannedImage};
 use super::mapping::Mapping;
 use super::output::PlannedOutput;
-use super::step::{Next, Placement, PlannedDraw, PlannedStep, PlannedTransform, Question, Reads, Scaling};
+use super::step::{
+    Next, PixelSource, Placement, PlannedDraw, PlannedStep, PlannedTransform, Question, Scaling,
+};
 use super::types::{Path, Plan, PlanKind};
 use crate::ops::effects;
 use crate::rect::Area;
@@ -71,7 +73,7 @@ fn write_image(f: &mut Formatter<'_>, number: usize, image: &PlannedImage) -> fm
 }
 
 fn write_transform(f: &mut Formatter<'_>, number: usize, step: &PlannedTransform) -> fmt::Result {
-    let path = if step.reads == Reads::Bitmap { "bitmap" } else { "rows" };
+    let path = if step.source == PixelSource::Bitmap { "bitmap" } else { "rows" };
     write!(f, "step {number}: transform image {} ({path}) ", step.image)?;
     let Geometry { bordered, .. } = step.geometry;
     match step.before {
@@ -195,7 +197,7 @@ fn write_output(f: &mut Formatter<'_>, output: &PlannedOutput, path: &Path) -> f
         if spec.palette {
             write!(f, ", palette")?;
         }
-        if output.may_stay(format) {
+        if output.may_keep_source(format) {
             write!(f, ", or the source if smaller")?;
         }
     }
@@ -205,7 +207,7 @@ fn write_output(f: &mut Formatter<'_>, output: &PlannedOutput, path: &Path) -> f
     writeln!(f)
 }
 
-/// A number with at most three digits behind the point.
+/// A number with at most three decimals.
 struct Number(f64);
 
 impl Display for Number {
