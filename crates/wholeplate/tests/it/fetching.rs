@@ -209,6 +209,8 @@ fn a_source_that_trickles_is_given_up() {
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             std::thread::spawn(move || {
+                // A response that comes before its request is another error.
+                read_head(&mut BufReader::new(stream.try_clone().unwrap()));
                 // A byte whenever the client has been silent for a while, until it leaves.
                 stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
                 let _ = stream.write_all(b"HTTP/1.1 200 X\r\ncontent-length: 99000000\r\n\r\n");
