@@ -158,7 +158,10 @@ fn a_header_that_strangers_could_send_is_warned_of_and_logs_have_no_colours() {
     let open = warned("0.0.0.0:0");
     assert!(open.contains("WARN") && open.contains("cf-blob-header"), "{open}");
     assert!(!open.contains('\u{1b}'), "{open:?}");
-    assert!(!warned("127.0.0.1:0").contains("WARN"));
+    // A kernel may lack a part of the sandbox, which is another warning.
+    let private = warned("127.0.0.1:0");
+    let mut warnings = private.lines().filter(|line| line.contains("WARN") && !line.contains("not in force"));
+    assert_eq!(warnings.next(), None);
 }
 
 /// The command for one small picture, and what it said on standard error.
