@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::case::{Case, Runner, Script, Transport};
-use crate::client::{Address, Answers, Outcome, Ending, Socket, exchange};
+use crate::client::{Address, Answers, Ending, Outcome, Socket, exchange};
 use crate::server::{Folder, Server, Verdicts};
 use crate::workerd::Workerd;
 

@@ -126,7 +126,8 @@ impl Server {
         let first =
             server.lines.recv_timeout(START).map_err(|_| io::Error::other("the server does not start"))?;
         let first: Value = serde_json::from_str(&first)?;
-        let at = first["listening"].as_str().ok_or_else(|| io::Error::other("the server printed no address"))?;
+        let at =
+            first["listening"].as_str().ok_or_else(|| io::Error::other("the server printed no address"))?;
         if case.transport == Transport::Tcp {
             server.address = Address::Tcp(at.to_owned());
         }

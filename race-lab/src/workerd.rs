@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::client::{Outcome, Ending};
+use crate::client::{Ending, Outcome};
 use crate::server::home;
 
 /// Attempts to connect to a starting workerd, a tenth of a second apart.

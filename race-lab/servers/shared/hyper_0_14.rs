@@ -2,8 +2,8 @@
 
 mod connection;
 mod feeder;
-mod response_spec;
 mod record;
+mod response_spec;
 #[cfg(test)]
 mod schedules;
 mod server;
@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
 use connection::Connection;
-use response_spec::{Delimiter, ResponseSpec, RequestReading};
+use response_spec::{Delimiter, RequestReading, ResponseSpec};
 use server::{Lab, Serve};
 
 /// The body of a response.
@@ -70,7 +70,7 @@ async fn answer(
     connection: Arc<Connection>,
 ) -> Result<Response<ResponseBody>, hyper::Error> {
     connection.add(request.headers().get("x-lab-id").and_then(|id| id.to_str().ok()));
-    let Some(order) = ResponseSpec::parse(request.uri().path()) else {
+    let Some(spec) = ResponseSpec::parse(request.uri().path()) else {
         let mut refusal = Response::new(ResponseBody::Held(Some(Bytes::from_static(b"no such response\n"))));
         *refusal.status_mut() = StatusCode::NOT_FOUND;
         return Ok(refusal);
@@ -79,17 +79,17 @@ async fn answer(
     let mut delimiter = Delimiter::from_content_type(content_type);
     let mut body = request.into_body();
     while let Some(piece) = body.data().await {
-        if delimiter.seen_in(&piece?) && order.reading == RequestReading::Boundary {
+        if delimiter.seen_in(&piece?) && spec.reading == RequestReading::Boundary {
             break;
         }
     }
     drop(body);
-    let mut answer = Response::new(match order.body {
-        response_spec::Body::Held => ResponseBody::Held(Some(lab.held(order.bytes))),
-        response_spec::Body::Fed => ResponseBody::Fed(lab.fed(order.bytes)),
+    let mut answer = Response::new(match spec.body {
+        response_spec::Body::Held => ResponseBody::Held(Some(lab.held(spec.bytes))),
+        response_spec::Body::Fed => ResponseBody::Fed(lab.fed(spec.bytes)),
     });
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("image/png"));
-    if order.close {
+    if spec.close {
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(answer)

@@ -14,8 +14,8 @@ use ledger::{Cause, Entry, Observer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::ThisHyper;
-use crate::response_spec::pattern;
 use crate::connection::Connection;
+use crate::response_spec::pattern;
 use crate::server::{Lab, Serve};
 
 /// Schedules of one run; their seeds are 0 to this, and a failure prints its seed.

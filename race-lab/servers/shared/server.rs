@@ -19,8 +19,8 @@ use tokio::sync::Notify;
 
 use crate::connection::Connection;
 use crate::feeder::Feeder;
+use crate::record::{ConnectionObserver, Record};
 use crate::response_spec::pattern;
-use crate::record::{Record, ConnectionObserver};
 
 /// Threads of the runtime, and threads that feed chunked bodies.
 const THREADS: usize = 2;
