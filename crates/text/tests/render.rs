@@ -92,7 +92,7 @@ fn a_font_that_cannot_be_measured_is_refused() {
         let mut file = font("latin.ttf");
         let start = table(&file, tag) + at;
         file[start..start + 2].copy_from_slice(&value);
-        assert!(matches!(drawn(&file), Err(Error::Font(why)) if why.contains("measures")));
+        assert!(matches!(drawn(&file), Err(Error::Font(why)) if why.contains("metrics")));
     }
     let mut file = font("garamond.otf");
     let start = table(&file, b"CFF ");

@@ -251,5 +251,5 @@ fn fewer_sockets_than_announced_stop_the_start_and_are_told() {
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success() && !said.contains("panicked"), "{said}");
-    assert!(said.contains("LISTEN_FDS=1, but descriptor 3 is no listening socket"), "{said}");
+    assert!(said.contains("LISTEN_FDS=1, but descriptor 3 is not a listening socket"), "{said}");
 }
