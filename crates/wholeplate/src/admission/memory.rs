@@ -62,7 +62,7 @@ impl MemoryPool {
     /// Takes `bytes` if they are there.
     pub(crate) fn try_take(&self, bytes: usize) -> Result<MemoryPermit, MemoryFull> {
         let permit = Arc::clone(&self.free).try_acquire_many_owned(pieces(bytes)).map_err(|_| MemoryFull)?;
-        Ok(MemoryPermit { permit, free: Arc::clone(&self.free) })
+        Ok(MemoryPermit { permit, free: Arc::clone(&self.free), share: None })
     }
 
     /// Takes `bytes`, and waits until they are there, in the order of asking.
@@ -75,7 +75,7 @@ impl MemoryPool {
         }
         let permit = tokio::time::timeout(wait, Arc::clone(&self.free).acquire_many_owned(pieces(bytes)));
         let permit = permit.await.map_err(|_| MemoryFull)?.map_err(|_| MemoryFull)?;
-        Ok(MemoryPermit { permit, free: Arc::clone(&self.free) })
+        Ok(MemoryPermit { permit, free: Arc::clone(&self.free), share: None })
     }
 }
 
@@ -84,9 +84,16 @@ impl MemoryPool {
 pub(crate) struct MemoryPermit {
     permit: OwnedSemaphorePermit,
     free: Arc<Semaphore>,
+    /// The same bytes of a pool that bounds a part of this one.
+    share: Option<Box<MemoryPermit>>,
 }
 
 impl MemoryPermit {
+    /// This permit, which gives back `share` as it gives back its own bytes.
+    pub(crate) fn with_share(self, share: Option<Self>) -> Self {
+        Self { share: share.map(Box::new), ..self }
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.permit.num_permits() * PIECE
     }
@@ -105,6 +112,9 @@ impl MemoryPermit {
     pub(crate) fn shrink_to(&mut self, bytes: usize) {
         let kept = (pieces(bytes) as usize).min(self.permit.num_permits());
         drop(self.permit.split(self.permit.num_permits() - kept));
+        if let Some(share) = &mut self.share {
+            share.shrink_to(bytes);
+        }
     }
 
     /// `bytes` as [`Bytes`] that hold this permit until the last of their clones and slices is gone.
@@ -160,6 +170,17 @@ mod tests {
         assert_eq!(pool.used(), 53_248);
         drop(slice);
         assert_eq!(pool.used(), 0);
+    }
+
+    #[test]
+    fn a_share_is_given_back_with_its_permit() {
+        let (pool, part) = (MemoryPool::new(1 << 20), MemoryPool::new(1 << 19));
+        let mut permit = pool.try_take(1 << 19).unwrap().with_share(part.try_take(1 << 19).ok());
+        assert!(part.try_take(1).is_err());
+        permit.shrink_to(1 << 12);
+        assert_eq!((pool.used(), part.used()), (1 << 12, 1 << 12));
+        drop(permit);
+        assert_eq!((pool.used(), part.used()), (0, 0));
     }
 
     #[tokio::test(start_paused = true)]

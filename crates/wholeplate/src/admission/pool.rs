@@ -13,7 +13,7 @@ use work::{Budget, Cancel, Stages, Work};
 
 use super::estimate::Estimator;
 use super::input::InputData;
-use super::memory::{MemoryPermit, MemoryPool};
+use super::memory::{MemoryFull, MemoryPermit, MemoryPool};
 use super::queue::{Client, Overload, Queue, Worker};
 use crate::config::Config;
 use crate::error::ApiError;
@@ -24,6 +24,11 @@ use crate::telemetry::Trace;
 const SLACK: u64 = 8 << 20;
 /// How long a planned image may wait for memory.
 const MEMORY_WAIT: Duration = Duration::from_secs(120);
+/// Work that takes more bytes than this is large. Its results, which slow clients may read for minutes, leave room for small
+/// work: [`LARGE_PART`].
+const LARGE: usize = (SLACK as usize) + (4 << 20);
+/// The part of all memory for pixels that large work and its results take at most: numerator and denominator.
+const LARGE_PART: (usize, usize) = (3, 4);
 /// What probing and planning are expected to take.
 const PLANNING: Duration = Duration::from_millis(1);
 /// Memory that probing and planning may take: this, and so many times the length of the inputs (trees of SVG, fonts), but
@@ -73,6 +78,8 @@ pub(crate) struct Pool {
     queue: Queue,
     estimator: Arc<Estimator>,
     memory: MemoryPool,
+    /// Bounds what large work takes of `memory`.
+    large: MemoryPool,
     compute_timeout: Duration,
     limits: Arc<Limits>,
     models: Shared,
@@ -117,6 +124,7 @@ impl Pool {
         Ok(Self {
             queue: Queue::new(config.workers(), config.queue_timeout.duration()),
             estimator: Arc::default(),
+            large: MemoryPool::new(memory.total() / LARGE_PART.1 * LARGE_PART.0),
             memory,
             compute_timeout: config.compute_timeout.duration(),
             limits: Arc::new(Limits { output: config.output_limits()?, ..models::limits(&models) }),
@@ -330,11 +338,12 @@ impl Pool {
         };
         let label = label.into();
         let worker = self.queue.worker(job.client, job.arrived, estimate, &label).await.map_err(refused)?;
-        let admitted = match self.memory.try_take(bytes) {
+        let admitted = match self.try_take(bytes) {
             Ok(memory) => (worker, memory),
-            Err(_) => {
+            Err(MemoryFull) => {
                 drop(worker);
-                let memory = self.memory.take(bytes, MEMORY_WAIT).await;
+                let memory = tokio::time::timeout(MEMORY_WAIT, self.take(bytes)).await;
+                let memory = memory.unwrap_or(Err(MemoryFull));
                 let memory = memory.map_err(|_| refused(Overload { expected: Duration::from_secs(1) }))?;
                 let worker = self.queue.worker(job.client, job.arrived, estimate, &label).await;
                 (worker.map_err(refused)?, memory)
@@ -342,6 +351,25 @@ impl Pool {
         };
         job.queued += began.elapsed();
         Ok(admitted)
+    }
+
+    /// What `bytes` take of the share of large work; more than that share is all of it.
+    fn large_bytes(&self, bytes: usize) -> Option<usize> {
+        (bytes > LARGE).then(|| bytes.min(self.large.total()))
+    }
+
+    fn try_take(&self, bytes: usize) -> Result<MemoryPermit, MemoryFull> {
+        let share = self.large_bytes(bytes).map(|bytes| self.large.try_take(bytes)).transpose()?;
+        Ok(self.memory.try_take(bytes)?.with_share(share))
+    }
+
+    /// The share comes first: large work that waits for it blocks only large work.
+    async fn take(&self, bytes: usize) -> Result<MemoryPermit, MemoryFull> {
+        let share = match self.large_bytes(bytes) {
+            Some(bytes) => Some(self.large.take(bytes, MEMORY_WAIT).await?),
+            None => None,
+        };
+        Ok(self.memory.take(bytes, MEMORY_WAIT).await?.with_share(share))
     }
 }
 
