@@ -13,10 +13,10 @@ use crate::cache::tiers::{CacheSettings, CacheTiers};
 use crate::cache::{Cache, CacheStatus};
 use crate::config::{Config, Mebibytes};
 use crate::counters::Counters;
+use crate::edge_origin;
 use crate::error::ApiError;
 use crate::health::Health;
 use crate::request::RequestContext;
-use crate::routes::edge_mode;
 use crate::sources::Fetcher;
 use crate::telemetry::Exporter;
 
@@ -58,7 +58,7 @@ impl App {
         let models = crate::models::load(config.segment_model.as_deref(), &config.upscale_model)?;
         let pool = Pool::new(&config, pixels, models)?;
         let passed_on = Arc::new(Semaphore::new((config.max_connections / 2).max(1)));
-        let edge = edge_mode::edge(&config, &passed_on)?;
+        let edge = edge_origin::open(&config, &passed_on)?;
         let (health, counters) = (Health::default(), Counters::default());
         Ok(Arc::new(Self {
             config,

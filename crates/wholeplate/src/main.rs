@@ -18,6 +18,7 @@ mod config;
 mod counters;
 mod dev;
 mod doctor;
+mod edge_origin;
 mod error;
 mod fields;
 mod health;

@@ -1,6 +1,5 @@
 //! Edge mode: whatever is not ours goes to the origin, and comes back as the origin answers.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,31 +7,11 @@ use delivery::Peer;
 use edge::{Edge, Error, Front};
 use http::{HeaderValue, Request, header};
 use http_body::Body;
-use tokio::sync::Semaphore;
 
 use crate::app::App;
-use crate::config::Config;
 use crate::error::ApiError;
 use crate::request::RequestContext;
 use crate::respond::{self, BoxError, Response, ResponseBody};
-use crate::sources::Origin;
-
-/// The way to the origin, if the configuration passes requests on. `places` is shared by all requests that are passed on.
-///
-/// # Errors
-/// A message that names the setting that cannot be used.
-pub(crate) fn edge(config: &Config, places: &Arc<Semaphore>) -> Result<Option<Edge>, String> {
-    let Some(Origin::Http(url)) = config.origin.as_ref().filter(|_| config.pass_through) else {
-        return Ok(None);
-    };
-    let mut options = edge::Options::default();
-    options.origin_host = config.origin_host.as_ref().map(|host| host.0.clone());
-    options.places = Arc::clone(places);
-    options.connect_timeout = config.connect_timeout.duration();
-    options.head_timeout = config.origin_timeout.duration();
-    options.private.extend(config.cf_blob_header.clone());
-    Edge::new(url.as_str(), options).map(Some).map_err(|problem| format!("origin: {problem}"))
-}
 
 /// Passes a request on.
 pub(super) async fn respond<B>(app: &App, edge: &Edge, request: RequestContext, body: B) -> Response

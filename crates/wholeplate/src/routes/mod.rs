@@ -3,7 +3,7 @@
 pub(crate) mod admin;
 mod binding;
 mod cf_image;
-pub(crate) mod edge_mode;
+mod edge_mode;
 mod original;
 mod passthrough;
 mod url;

@@ -1,0 +1,26 @@
+//! The origin of edge mode, from the settings.
+
+use std::sync::Arc;
+
+use edge::Edge;
+use tokio::sync::Semaphore;
+
+use crate::config::Config;
+use crate::sources::Origin;
+
+/// Connections to the origin of edge mode, if the configuration passes requests on. `places` is shared by all requests that are passed on.
+///
+/// # Errors
+/// A message that names the setting that cannot be used.
+pub(crate) fn open(config: &Config, places: &Arc<Semaphore>) -> Result<Option<Edge>, String> {
+    let Some(Origin::Http(url)) = config.origin.as_ref().filter(|_| config.pass_through) else {
+        return Ok(None);
+    };
+    let mut options = edge::Options::default();
+    options.origin_host = config.origin_host.as_ref().map(|host| host.0.clone());
+    options.places = Arc::clone(places);
+    options.connect_timeout = config.connect_timeout.duration();
+    options.head_timeout = config.origin_timeout.duration();
+    options.private.extend(config.cf_blob_header.clone());
+    Edge::new(url.as_str(), options).map(Some).map_err(|problem| format!("origin: {problem}"))
+}
