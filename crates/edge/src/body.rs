@@ -1,24 +1,22 @@
 //! The body of an origin's response on its way to the client.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::Sleep;
 
 use crate::BoxError;
+use crate::idle::IdleTimeout;
 use crate::upload::Refusal;
 
 /// The body of an origin's response. It fails if it ends before its length, or sends nothing for too long.
 #[derive(Debug)]
 pub struct Body {
-    body: Incoming,
-    idle_timeout: Duration,
-    idle: Option<Pin<Box<Sleep>>>,
+    body: IdleTimeout<Incoming>,
     _permit: Option<OwnedSemaphorePermit>,
     _refusal: Option<Refusal>,
 }
@@ -31,7 +29,8 @@ impl Body {
         permit: Option<OwnedSemaphorePermit>,
         refusal: Option<Refusal>,
     ) -> Self {
-        Self { body, idle_timeout, idle: None, _permit: permit, _refusal: refusal }
+        let text = "the origin's response body sent nothing for too long";
+        Self { body: IdleTimeout::new(body, idle_timeout, text), _permit: permit, _refusal: refusal }
     }
 }
 
@@ -40,18 +39,10 @@ impl HttpBody for Body {
     type Error = BoxError;
 
     fn poll_frame(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = self.get_mut();
-        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
-            this.idle = None;
-            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
-        }
-        let timeout = this.idle_timeout;
-        let idle = this.idle.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
-        ready!(idle.as_mut().poll(cx));
-        Poll::Ready(Some(Err("the origin's response body sent nothing for too long".into())))
+        Pin::new(&mut self.body).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -9,6 +9,7 @@ mod body;
 mod error;
 mod fields;
 mod forward;
+mod idle;
 mod tunnel;
 mod upload;
 
@@ -16,6 +17,7 @@ pub use body::Body;
 pub use error::Error;
 pub use fields::{Front, is_loop, mark_passed_on, remove_hop_by_hop};
 pub use forward::{Edge, Options};
+pub use idle::IdleTimeout;
 
 /// The cause of an error.
 type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -68,6 +68,15 @@ async fn done(server: Server) {
     assert_eq!(report.open, 0);
 }
 
+/// A client that has asked for `/`, and the connection on which the origin has read the request.
+async fn asked(origin: &TcpListener, front: SocketAddr) -> (TcpStream, TcpStream) {
+    let mut client = TcpStream::connect(front).await.unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let (mut upstream, _) = origin.accept().await.unwrap();
+    head(&mut upstream).await;
+    (client, upstream)
+}
+
 #[tokio::test]
 async fn a_request_and_its_response_pass_with_their_trailers() {
     let (origin, at) = listen().await;
@@ -235,10 +244,7 @@ async fn an_upgraded_connection_carries_bytes_both_ways() {
 async fn a_switch_that_nobody_asked_for_is_an_error() {
     let (origin, at) = listen().await;
     let (server, front) = start(at, |_| {});
-    let mut client = TcpStream::connect(front).await.unwrap();
-    client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-    let (mut upstream, _) = origin.accept().await.unwrap();
-    head(&mut upstream).await;
+    let (mut client, mut upstream) = asked(&origin, front).await;
     upstream
         .write_all(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n")
         .await
@@ -318,10 +324,7 @@ async fn a_request_that_changes_nothing_is_sent_once_more() {
 async fn an_origin_has_its_time_for_a_response_head() {
     let (origin, at) = listen().await;
     let (server, front) = start(at, |options| options.head_timeout = Duration::from_millis(50));
-    let mut client = TcpStream::connect(front).await.unwrap();
-    client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-    let (mut upstream, _) = origin.accept().await.unwrap();
-    head(&mut upstream).await;
+    let (mut client, _upstream) = asked(&origin, front).await;
     assert!(head(&mut client).await.starts_with("http/1.1 504 "));
     drop(client);
     done(server).await;
@@ -332,10 +335,7 @@ async fn an_origin_has_its_time_for_a_response_head() {
 async fn a_response_with_two_lengths_has_one() {
     let (origin, at) = listen().await;
     let (server, front) = start(at, |_| {});
-    let mut client = TcpStream::connect(front).await.unwrap();
-    client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-    let (mut upstream, _) = origin.accept().await.unwrap();
-    head(&mut upstream).await;
+    let (mut client, mut upstream) = asked(&origin, front).await;
     upstream
         .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 90\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n")
         .await
@@ -354,10 +354,7 @@ async fn a_response_with_two_lengths_has_one() {
 async fn a_response_that_the_origin_cuts_is_reset() {
     let (origin, at) = listen().await;
     let (server, front) = start(at, |_| {});
-    let mut client = TcpStream::connect(front).await.unwrap();
-    client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-    let (mut upstream, _) = origin.accept().await.unwrap();
-    head(&mut upstream).await;
+    let (mut client, mut upstream) = asked(&origin, front).await;
     upstream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n123").await.unwrap();
     drop(upstream);
     let end = client.read_to_end(&mut Vec::new()).await.map_err(|error| error.kind());
@@ -660,10 +657,7 @@ async fn a_client_that_leaves_before_the_response_ends_the_request_at_the_origin
 async fn lines_that_do_not_concern_framing_do_no_harm() {
     let (origin, at) = listen().await;
     let (server, front) = start(at, |_| {});
-    let mut client = TcpStream::connect(front).await.unwrap();
-    client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-    let (mut upstream, _) = origin.accept().await.unwrap();
-    head(&mut upstream).await;
+    let (mut client, mut upstream) = asked(&origin, front).await;
     let links = "link: </a.css>; rel=preload\r\n".repeat(300);
     let response = format!("HTTP/1.1 200 OK\r\nbad line\r\n{links}content-length : 2\r\n\r\nok");
     upstream.write_all(response.as_bytes()).await.unwrap();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response, header};
 use http_body::{Body, Frame, SizeHint};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 use url::Url;
 
 use super::http::{Http, unreachable_source};
@@ -58,7 +58,8 @@ impl Http {
             }
         };
         let answer: Response<reqwest::Body> = answer.map_err(|e| unreachable_source(&e))?.into();
-        let mut answer = answer.map(|body| Download { body, patience, stall: None });
+        let mut answer =
+            answer.map(|body| Download::new(body, patience, "the source's response body stalled"));
         strip(answer.headers_mut());
         Ok(answer)
     }
@@ -112,41 +113,8 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Upload<B> {
     }
 }
 
-/// The body of an answer on its way. It fails if it is not as long as was promised, or stands still.
-#[derive(Debug)]
-pub(crate) struct Download {
-    body: reqwest::Body,
-    patience: Duration,
-    stall: Option<Pin<Box<Sleep>>>,
-}
-
-impl Body for Download {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = self.get_mut();
-        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
-            this.stall = None;
-            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
-        }
-        let patience = this.patience;
-        let stall = this.stall.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
-        ready!(stall.as_mut().poll(cx));
-        Poll::Ready(Some(Err("the source's response body stalled".into())))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
+/// The body of a response. It fails if it is shorter than its length, or sends nothing for too long.
+pub(crate) type Download = edge::IdleTimeout<reqwest::Body>;
 
 #[cfg(test)]
 mod tests {
