@@ -7,7 +7,7 @@ use edge::Edge;
 use tokio::sync::Semaphore;
 
 use crate::access::Access;
-use crate::admission::{Client, MemoryPool, MemoryPools, Pool};
+use crate::admission::{Client, InputSpace, MemoryPool, MemoryPools, Pool};
 use crate::cache::report::Failure;
 use crate::cache::tiers::{CacheSettings, CacheTiers};
 use crate::cache::{Cache, CacheStatus};
@@ -27,15 +27,13 @@ pub(crate) struct App {
     pub(crate) access: Access,
     pub(crate) fetcher: Fetcher,
     pub(crate) pool: Pool,
-    /// Memory for the inputs of all requests.
-    pub(crate) inputs: MemoryPool,
+    /// Memory and disk space for the inputs of all requests.
+    pub(crate) inputs: InputSpace,
     pub(crate) cache: Arc<Cache>,
     /// Places for requests that are passed on: half of the connections (OPS-036).
     pub(crate) passed_on: Arc<Semaphore>,
     /// The way to the origin of whatever is not ours, in edge mode.
     pub(crate) edge: Option<Edge>,
-    /// Disk space for uploads.
-    pub(crate) spool: MemoryPool,
     pub(crate) health: Health,
     pub(crate) counters: Counters,
     /// Where spans go, if anywhere.
@@ -51,9 +49,9 @@ impl App {
         // The cache's memory is part of the whole, not beside it.
         let MemoryPools { inputs, pixels } = MemoryPools::of(size(config.memory) - settings.memory);
         let access = Access::new(&config)?;
-        let spool = MemoryPool::new(size(config.spool));
+        let inputs = InputSpace { memory: inputs, disk: MemoryPool::new(size(config.spool)) };
         // What is read from the slow tiers counts as input: a request that holds it may still wait for pixels.
-        let cache = Arc::new(Cache::new(CacheTiers::open(&settings, inputs.clone()).await?));
+        let cache = Arc::new(Cache::new(CacheTiers::open(&settings, inputs.memory.clone()).await?));
         let fetcher = Fetcher::new(&config, &inputs)?;
         let models = crate::models::load(config.segment_model.as_deref(), &config.upscale_model)?;
         let pool = Pool::new(&config, pixels, models)?;
@@ -69,7 +67,6 @@ impl App {
             cache,
             passed_on,
             edge,
-            spool,
             health,
             counters,
             exporter,

@@ -431,9 +431,9 @@ api_errors! { |subject|
     ]
     SourcesBusy [
         number: 9522, status: 503,
-        text: "too many sources are in memory, try again",
-        means: "The memory for inputs is in use.",
-        remedy: "Try again after `Retry-After`. Raise `memory` if it happens often.",
+        text: "too many sources wait, try again",
+        means: "Memory and disk space for inputs are in use.",
+        remedy: "Try again after `Retry-After`. Raise `memory` or `spool` if it happens often.",
     ]
     Panicked [
         number: 9523, status: 500,
@@ -456,13 +456,13 @@ api_errors! { |subject|
     SpoolRead { kind: io::ErrorKind } [
         number: 9523, status: 500,
         text: "an input could not be read back: {kind}",
-        means: "The temporary file of an upload could not be read.",
+        means: "The temporary file of an input could not be read.",
         remedy: "Check the folder for temporary files.",
     ]
     SpoolWrite { kind: io::ErrorKind } [
         number: 9523, status: 500,
         text: "an input could not be spooled: {kind}",
-        means: "The temporary file of an upload could not be written.",
+        means: "The temporary file of an input could not be written.",
         remedy: "Check that the folder for temporary files can be written to and has room.",
     ]
     NeedsMemory { needs: usize, has: usize } [
@@ -474,8 +474,8 @@ api_errors! { |subject|
     SourceNeedsMemory { needs: usize, has: usize } [
         number: 9527, status: 503,
         text: "{subject} takes {needs} MiB, and the configured memory has {has} for sources",
-        means: "The source can never be held with the present setting.",
-        remedy: "Raise `memory`, or use a smaller source.",
+        means: "The file can never be held with the present setting.",
+        remedy: "Raise `memory`, or use a smaller file.",
     ]
     OverBudget { cause: work::Error } [
         number: 9527, status: 503,

@@ -38,7 +38,7 @@ pub(crate) fn text(app: &App, stats: &delivery::Stats) -> String {
         ),
         ("queue_requests", "gauge", "Requests that wait for a worker.", app.pool.waiting() as u64),
         ("workers_busy", "gauge", "Workers in use.", app.pool.busy() as u64),
-        ("spool_bytes", "gauge", "Disk space that uploads take.", app.spool.used() as u64),
+        ("spool_bytes", "gauge", "Disk space that inputs take.", app.inputs.disk.used() as u64),
         ("image_peak_bytes", "gauge", "Most that one image held.", pool.peak_bytes.load(Ordering::Relaxed)),
         (
             "pixel_memory_free_bytes",
@@ -46,7 +46,7 @@ pub(crate) fn text(app: &App, stats: &delivery::Stats) -> String {
             "Memory for pixels and results that is free.",
             app.pool.free_bytes(),
         ),
-        ("input_memory_bytes", "gauge", "Memory that inputs take.", app.inputs.used() as u64),
+        ("input_memory_bytes", "gauge", "Memory that inputs take.", app.inputs.memory.used() as u64),
     ];
     for (name, kind, help, value) in rows {
         let _ = writeln!(

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use http::HeaderMap;
 use recipe::dialect::url::SourceRef;
@@ -420,7 +419,7 @@ async fn prepare_all(
                     return Err(ApiError::bad_request(format_args!("image {i} is missing")).into());
                 }
                 (Input::Supplied, input, None) => {
-                    let version = if dynamic { [0; 32] } else { fingerprint(&input).await? };
+                    let version = if dynamic { [0; 32] } else { sources::fingerprint(&input).await? };
                     Prepared::Ready { input, version }
                 }
                 (Input::Url(url), ..) => {
@@ -429,24 +428,15 @@ async fn prepare_all(
                 }
                 (Input::Text(text), ..) => {
                     let font = app.fetcher.font(&text.font_url, others).await?;
-                    let version = if dynamic { [0; 32] } else { sources::fingerprint(&font).await };
-                    Prepared::Ready { input: InputData::Bytes(font), version }
+                    let input = InputData::Bytes(font);
+                    let version = if dynamic { [0; 32] } else { sources::fingerprint(&input).await? };
+                    Prepared::Ready { input, version }
                 }
             })
         }
     });
     let wanted: Vec<_> = wanted.collect();
     stream::iter(wanted).buffered(FETCHES_AT_ONCE).try_collect().await
-}
-
-/// The digest of a supplied input, off the async threads.
-async fn fingerprint(input: &InputData) -> Result<Fingerprint, ApiError> {
-    let input = input.clone();
-    let hashed = tokio::task::spawn_blocking(move || {
-        let bytes = input.open()?.unwrap_or_default();
-        Ok(keys::fingerprint(&bytes))
-    });
-    hashed.await.unwrap_or_else(|_| Err(ApiError::internal("hashing an input failed")))
 }
 
 /// Everything that a result is computed from. It belongs to all who wait for the result.
@@ -507,18 +497,16 @@ impl Computation {
                 let Location::File { path } = location else { return Err(ComputeError::SourceChanged) };
                 let now = self.app.fetcher.file_version(path).await?;
                 let same = keys::fingerprint(now.version.as_bytes()) == *version;
-                let bytes = read.bytes.filter(|_| same);
-                bytes.map(InputData::Bytes).ok_or(ComputeError::SourceChanged)
+                read.body.filter(|_| same).ok_or(ComputeError::SourceChanged)
             }
             Prepared::Source { query, resolved } => {
-                if let Some(bytes) = &resolved.bytes {
-                    return Ok(InputData::Bytes(bytes.clone()));
+                if let Some(body) = &resolved.body {
+                    return Ok(body.clone());
                 }
                 let again = self.app.cache.sources.resolve(query, true).await;
                 let again = again.map_err(|failed| ComputeError::Api(failed.error))?;
-                let bytes: Option<Bytes> =
-                    again.bytes.clone().filter(|_| again.version() == resolved.version());
-                bytes.map(InputData::Bytes).ok_or(ComputeError::SourceChanged)
+                let same = again.version() == resolved.version();
+                again.body.filter(|_| same).ok_or(ComputeError::SourceChanged)
             }
         }
     }

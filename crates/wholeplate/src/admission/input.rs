@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,6 +11,9 @@ use memmap2::Mmap;
 
 use super::memory::MemoryPermit;
 use crate::error::ApiError;
+
+/// Bytes that are read from a file at a time.
+const PIECE: usize = 256 << 10;
 
 /// One input of a recipe.
 #[derive(Debug, Clone)]
@@ -44,11 +48,28 @@ impl InputData {
     pub(crate) fn open(&self) -> Result<Option<Bytes>, ApiError> {
         match self {
             Self::Bytes(bytes) => Ok(Some(bytes.clone())),
-            Self::File(spooled) => {
-                map(&spooled.file).map(Some).map_err(|e| ApiError::SpoolRead { kind: e.kind() })
-            }
+            Self::File(spooled) => map(&spooled.file).map(Some).map_err(unreadable),
             Self::Nothing => Ok(None),
         }
+    }
+
+    /// Shows all bytes, piece by piece, without mapping a file: mapped pages stay in memory. Blocks.
+    pub(crate) fn read(&self, mut each: impl FnMut(&[u8])) -> Result<(), ApiError> {
+        match self {
+            Self::Bytes(bytes) => each(bytes),
+            Self::File(spooled) => {
+                let mut piece = vec![0; PIECE.min(spooled.length)];
+                let mut at = 0;
+                while at < spooled.length {
+                    let next = &mut piece[..PIECE.min(spooled.length - at)];
+                    spooled.file.read_exact_at(next, at as u64).map_err(unreadable)?;
+                    each(next);
+                    at += next.len();
+                }
+            }
+            Self::Nothing => {}
+        }
+        Ok(())
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -58,6 +79,11 @@ impl InputData {
             Self::Nothing => 0,
         }
     }
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
+fn unreadable(error: std::io::Error) -> ApiError {
+    ApiError::SpoolRead { kind: error.kind() }
 }
 
 /// Maps a whole file that has no name.

@@ -6,8 +6,10 @@ mod input;
 mod memory;
 mod pool;
 mod queue;
+mod spool;
 
-pub(crate) use self::input::{InputData, SpooledFile};
-pub(crate) use self::memory::{MemoryFull, MemoryPermit, MemoryPool, MemoryPools};
+pub(crate) use self::input::InputData;
+pub(crate) use self::memory::{MemoryPermit, MemoryPool, MemoryPools};
 pub(crate) use self::pool::{Pool, RenderOutcome, render_here};
 pub(crate) use self::queue::Client;
+pub(crate) use self::spool::{InputLength, InputSpace, Spool, SpoolError};

@@ -14,8 +14,7 @@ use http_body_util::BodyDataStream;
 use multer::{Field, Multipart};
 use recipe::choices::{MAX_IMAGES, MAX_JSON_BYTES};
 
-use super::spool::Spool;
-use crate::admission::{InputData, MemoryPermit};
+use crate::admission::{InputData, InputLength, MemoryPermit, Spool, SpoolError};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::respond::BoxError;
@@ -23,6 +22,8 @@ use crate::respond::BoxError;
 /// Bytes that may come before they are a part, or a piece of one. Text parts are at most [`MAX_JSON_BYTES`] long, and are gathered
 /// by pieces.
 const MOST_UNSPENT: usize = 4 << 20;
+/// An image above this many bytes goes to a file.
+const SPILL_BYTES: usize = 8 << 20;
 /// As many of them, and of text, are not worth counting.
 const UNCOUNTED: usize = 64 << 10;
 /// After so long a client that found no memory may try again.
@@ -66,7 +67,7 @@ impl Texts {
         match &mut self.memory {
             Some(memory) => memory.grow_to(self.length).map_err(busy),
             None => {
-                self.memory = Some(app.inputs.try_take(self.length).map_err(busy)?);
+                self.memory = Some(app.inputs.memory.try_take(self.length).map_err(busy)?);
                 Ok(())
             }
         }
@@ -84,7 +85,7 @@ impl Form {
             Some(Ok(boundary)) => {
                 let unspent = Unspent::default();
                 let body = SharedBody(Arc::new(Mutex::new(BodyDataStream::new(body))));
-                let memory = app.inputs.try_take(0).map_err(|_| ApiError::Busy { expected: RETRY })?;
+                let memory = app.inputs.memory.try_take(0).map_err(|_| ApiError::Busy { expected: RETRY })?;
                 let multipart = Multipart::new(unspent.watch(body.clone(), memory), boundary);
                 let form = Self::parts(app, multipart, &unspent).await?;
                 read_to_end(body).await?;
@@ -238,12 +239,22 @@ fn broken(error: &multer::Error) -> ApiError {
 }
 
 async fn image(app: &App, mut field: Field<'_>, unspent: &Unspent) -> Result<InputData, ApiError> {
-    let mut spool = Spool::new(&app.inputs, &app.spool, app.config.max_input.0)?;
+    let length = InputLength { limit: app.config.max_input.0, in_memory: SPILL_BYTES, announced: None };
+    let mut spool = Spool::new(&app.inputs, length).map_err(unkept)?;
     while let Some(chunk) = field.chunk().await.map_err(|e| broken(&e))? {
         unspent.spent();
-        spool.push(chunk).await?;
+        spool.push(&chunk).await.map_err(unkept)?;
     }
-    spool.finish().await
+    spool.finish().await.map_err(unkept)
+}
+
+/// Why an image of a form cannot be kept.
+fn unkept(error: SpoolError) -> ApiError {
+    match error {
+        SpoolError::TooLarge { limit } => ApiError::InputTooLarge { limit },
+        SpoolError::Full => ApiError::Busy { expected: RETRY },
+        SpoolError::Disk(kind) => ApiError::SpoolWrite { kind },
+    }
 }
 
 async fn text(app: &App, texts: &mut Texts, mut field: Field<'_>) -> Result<String, ApiError> {

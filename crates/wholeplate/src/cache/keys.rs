@@ -6,6 +6,8 @@ use store::Key;
 use url::{Position, Url};
 
 use super::freshness::CacheOverride;
+use crate::admission::InputData;
+use crate::error::ApiError;
 
 /// Changes whenever the same recipe may give other bytes. It is in `cf-resized`, in entity tags and in keys.
 pub(crate) const ENGINE_VERSION: &str = "2026.11.0";
@@ -95,9 +97,16 @@ impl Fields {
     }
 }
 
-/// The digest of an input's bytes. Hashes them all: call it off the async threads.
+/// The digest of bytes.
 pub(crate) fn fingerprint(bytes: &[u8]) -> Fingerprint {
     Sha256::digest(bytes).into()
+}
+
+/// The digest of an input's bytes. Hashes them all: call it off the async threads.
+pub(crate) fn input_fingerprint(input: &InputData) -> Result<Fingerprint, ApiError> {
+    let mut digest = Sha256::new();
+    input.read(|piece| digest.update(piece))?;
+    Ok(digest.finalize().into())
 }
 
 /// What makes two fetches of one URL differ: credentials that are sent along, and what a Worker says about caching.

@@ -18,6 +18,7 @@ use super::single_flight::Flights;
 use super::store_wait::StoreWait;
 use super::tiers::{CacheTiers, Stamped};
 use crate::access::Turn;
+use crate::admission::InputData;
 use crate::error::ApiError;
 use crate::sources::{FetchError, Fetched, status_error};
 
@@ -138,8 +139,8 @@ impl Stamped for BytesHead {
 pub(crate) struct Resolved {
     pub(crate) record: Arc<SourceRecord>,
     pub(crate) status: CacheStatus,
-    /// There if they were wanted, or had to be fetched anyway.
-    pub(crate) bytes: Option<Bytes>,
+    /// There if it was wanted, or had to be fetched anyway.
+    pub(crate) body: Option<InputData>,
     /// Whether results of it may be kept.
     pub(crate) kept: bool,
     /// The client has it already: the origin said so.
@@ -172,7 +173,7 @@ impl From<ApiError> for SourceError {
 #[derive(Debug, Clone)]
 struct Outcome {
     record: Arc<SourceRecord>,
-    bytes: Option<Bytes>,
+    body: Option<InputData>,
     kept: bool,
     revalidated: bool,
 }
@@ -236,7 +237,7 @@ impl Sources {
                     }
                     fetched => fetched?,
                 };
-                if need_bytes && resolved.bytes.is_none() {
+                if need_bytes && resolved.body.is_none() {
                     let status = resolved.status;
                     return self.kept(query, key, resolved.record, status, true).await;
                 }
@@ -260,8 +261,8 @@ impl Sources {
             varied: Vec::new(),
         };
         let status = CacheStatus::Dynamic;
-        let not_modified = fetched.bytes.is_none();
-        Ok(Resolved { record: Arc::new(record), status, bytes: fetched.bytes, kept: false, not_modified })
+        let not_modified = fetched.body.is_none();
+        Ok(Resolved { record: Arc::new(record), status, body: fetched.body, kept: false, not_modified })
     }
 
     fn key(&self, query: &SourceQuery) -> store::Key {
@@ -297,12 +298,12 @@ impl Sources {
             });
         };
         if !need_bytes {
-            return Ok(Resolved { record, status, bytes: None, kept: true, not_modified: false });
+            return Ok(Resolved { record, status, body: None, kept: true, not_modified: false });
         }
         match self.tiers.get(&Self::bytes_key(query, &version), &query.wait).await {
             Some(found) => {
-                let bytes = Some(found.entry.body);
-                Ok(Resolved { record, status, bytes, kept: true, not_modified: false })
+                let body = Some(InputData::Bytes(found.entry.body));
+                Ok(Resolved { record, status, body, kept: true, not_modified: false })
             }
             None => Ok(self.fetch(query, key, None, CacheStatus::Miss).await?),
         }
@@ -345,8 +346,8 @@ impl Sources {
                     (true, true) => CacheStatus::Revalidated,
                     (true, false) => status,
                 };
-                let Outcome { record, bytes, kept, .. } = fetch;
-                Ok(Resolved { record, status, bytes, kept, not_modified: false })
+                let Outcome { record, body, kept, .. } = fetch;
+                Ok(Resolved { record, status, body, kept, not_modified: false })
             }
             Err(failure) => Err(Failed::of(failure)),
         }
@@ -375,7 +376,7 @@ impl Sources {
             }
             Ok(fetched) => fetched,
         };
-        let Some(bytes) = fetched.bytes else {
+        let Some(body) = fetched.body else {
             // A 304 to a request without conditions has no body to go with it.
             let known = known.filter(|_| !conditions.is_empty());
             let known = known.ok_or_else(|| FetchError::from(status_error(StatusCode::NOT_MODIFIED)))?;
@@ -393,9 +394,9 @@ impl Sources {
             if kept {
                 self.tiers.put(key, &*record, &Bytes::new());
             }
-            return Ok(Outcome { record, bytes: None, kept, revalidated: true });
+            return Ok(Outcome { record, body: None, kept, revalidated: true });
         };
-        let version = fingerprint(&bytes).await;
+        let version = fingerprint(&body).await?;
         let freshness = Freshness::of(StatusCode::OK, &fetched.headers, &query.sent, &query.worker, now);
         let subject = subject(&query, &fetched.headers);
         let mut record = SourceRecord {
@@ -411,10 +412,13 @@ impl Sources {
         if let Ok(freshness) = freshness {
             record.freshness = freshness;
             let head = BytesHead { stamp, subject: record.subject.clone() };
-            self.tiers.put(Self::bytes_key(&query, &version), &head, &bytes);
+            // A source that found no room in memory is not kept there.
+            if let InputData::Bytes(bytes) = &body {
+                self.tiers.put(Self::bytes_key(&query, &version), &head, bytes);
+            }
             self.tiers.put(key, &record, &Bytes::new());
         }
-        Ok(Outcome { record: Arc::new(record), bytes: Some(bytes), kept, revalidated: false })
+        Ok(Outcome { record: Arc::new(record), body: Some(body), kept, revalidated: false })
     }
 
     /// A fresh source that is in memory as a whole.
@@ -424,7 +428,8 @@ impl Sources {
         let fresh = record.freshness.usable(SystemTime::now()) == Usable::Fresh;
         let version = record.version.filter(|_| fresh && same_variant(&record.varied, &query.sent))?;
         let bytes = self.tiers.get_now(&Self::bytes_key(query, &version))?.body;
-        Some(Outcome { record: Arc::new(record), bytes: Some(bytes), kept: true, revalidated: false })
+        let body = Some(InputData::Bytes(bytes));
+        Some(Outcome { record: Arc::new(record), body, kept: true, revalidated: false })
     }
 
     fn keep_failure(
@@ -483,14 +488,16 @@ impl From<Failed> for SourceError {
     }
 }
 
-/// The digest of bytes, off the async threads if that takes long.
-pub(crate) async fn fingerprint(bytes: &Bytes) -> Fingerprint {
-    if bytes.len() <= HASHED_INLINE {
-        return keys::fingerprint(bytes);
+/// The digest of an input, off the async threads if that takes long.
+pub(crate) async fn fingerprint(input: &InputData) -> Result<Fingerprint, ApiError> {
+    if let InputData::Bytes(bytes) = input
+        && bytes.len() <= HASHED_INLINE
+    {
+        return Ok(keys::fingerprint(bytes));
     }
-    let shared = bytes.clone();
-    let hashed = tokio::task::spawn_blocking(move || keys::fingerprint(&shared)).await;
-    hashed.unwrap_or_else(|_| keys::fingerprint(bytes))
+    let input = input.clone();
+    let hashed = tokio::task::spawn_blocking(move || keys::input_fingerprint(&input));
+    hashed.await.unwrap_or_else(|_| Err(ApiError::internal("hashing an input failed")))
 }
 
 fn kept_headers(headers: &HeaderMap) -> Vec<(String, String)> {

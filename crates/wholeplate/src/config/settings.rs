@@ -151,7 +151,7 @@ settings! {
         /// Request header that names the client, such as x-forwarded-for behind a proxy that sets it. Workers are shared
         /// fairly between clients; without this setting, a client is an address.
         client_header: Option<HeaderName>, "NAME";
-        /// Disk space for uploads that do not stay in memory; a number without a unit counts MiB.
+        /// Disk space for uploads and sources that do not stay in memory; a number without a unit counts MiB.
         spool: Mebibytes = 2048, "SIZE" in Mebibytes::new(1)..=Mebibytes::new(1 << 24);
         /// Memory of the whole service, inputs and results that are read slowly included; a number without a unit
         /// counts MiB.

@@ -4,7 +4,6 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderValue, header};
 use object_store::path::Path;
@@ -14,7 +13,7 @@ use url::Url;
 use super::deadlines::Deadlines;
 use super::failure::FetchError;
 use super::receive::receive;
-use crate::admission::MemoryPool;
+use crate::admission::{InputData, InputSpace};
 use crate::error::ApiError;
 
 /// URL schemes of buckets.
@@ -69,10 +68,10 @@ impl Bucket {
         tags: Option<&HeaderValue>,
         limit: u64,
         deadlines: &Deadlines,
-        memory: &MemoryPool,
-    ) -> Result<(Option<Bytes>, HeaderMap), FetchError> {
-        match self.attempt(path, tags, limit, deadlines, memory).await {
-            Err(error) if error.again => self.attempt(path, tags, limit, deadlines, memory).await,
+        space: &InputSpace,
+    ) -> Result<(Option<InputData>, HeaderMap), FetchError> {
+        match self.attempt(path, tags, limit, deadlines, space).await {
+            Err(error) if error.again => self.attempt(path, tags, limit, deadlines, space).await,
             done => done,
         }
     }
@@ -83,8 +82,8 @@ impl Bucket {
         tags: Option<&HeaderValue>,
         limit: u64,
         deadlines: &Deadlines,
-        memory: &MemoryPool,
-    ) -> Result<(Option<Bytes>, HeaderMap), FetchError> {
+        space: &InputSpace,
+    ) -> Result<(Option<InputData>, HeaderMap), FetchError> {
         let path = path.split(['?', '#']).next().unwrap_or_default();
         let below =
             Path::from_url_path(path.trim_start_matches('/')).map_err(|_| ApiError::SourceNotFound)?;
@@ -127,8 +126,8 @@ impl Bucket {
         }
         let size = found.meta.size;
         let stream = found.into_stream().map_err(|_| "the bucket closed the connection".to_owned());
-        let bytes =
-            receive(stream, Some(size), limit, deadlines, memory).await.map_err(|e| e.with(&headers))?;
-        Ok((Some(bytes), headers))
+        let body =
+            receive(stream, Some(size), limit, deadlines, space).await.map_err(|e| e.with(&headers))?;
+        Ok((Some(body), headers))
     }
 }

@@ -61,19 +61,20 @@ pub(super) fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, ApiError> {
     Ok(found)
 }
 
-/// Undoes `codings`, the last one first. A body that is not coded is taken as it is. Blocks.
+/// Undoes `codings`, the last one first. `None`: the body is not coded. Blocks.
 pub(super) fn decode(
-    mut bytes: Bytes,
+    bytes: &[u8],
     codings: &[Coding],
     limit: u64,
     memory: &MemoryPool,
-) -> Result<Bytes, ApiError> {
+) -> Result<Option<Bytes>, ApiError> {
+    let mut decoded: Option<Bytes> = None;
     for coding in codings.iter().rev() {
-        if let Some(decoded) = undo(&bytes, *coding, limit, memory)? {
-            bytes = decoded;
+        if let Some(next) = undo(decoded.as_deref().unwrap_or(bytes), *coding, limit, memory)? {
+            decoded = Some(next);
         }
     }
-    Ok(bytes)
+    Ok(decoded)
 }
 
 /// `None`: the bytes do not have this coding.
@@ -202,7 +203,6 @@ impl Output {
 mod tests {
     use std::io::Write;
 
-    use bytes::Bytes;
     use flate2::Compression;
     use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
     use http::{HeaderMap, HeaderValue, header};
@@ -234,7 +234,8 @@ mod tests {
 
     fn undone(bytes: &[u8], codings: &[Coding]) -> Result<Vec<u8>, ApiError> {
         let memory = MemoryPools::of(1 << 30).inputs;
-        decode(Bytes::copy_from_slice(bytes), codings, 1 << 20, &memory).map(|b| b.to_vec())
+        let decoded = decode(bytes, codings, 1 << 20, &memory)?;
+        Ok(decoded.map_or_else(|| bytes.to_vec(), |decoded| decoded.to_vec()))
     }
 
     // OPS-030

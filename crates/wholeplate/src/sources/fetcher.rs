@@ -1,7 +1,6 @@
 //! Fetches sources, overlays, fonts and whatever Workers ask for.
 
 use std::borrow::Cow;
-use std::io::Read;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,14 +11,14 @@ use url::{Position, Url};
 
 use super::directory::{Directory, OpenFile};
 use super::failure::FetchError;
+use super::file::SourceFile;
 use super::fonts::{FontCache, MAX_FONT};
 use super::forward::Download;
 use super::http::{Ask, Fetched, Http};
 use super::origin::{Origin, join, parse_url};
 use super::policy::FetchPolicy;
 use super::request::SourceRequest;
-use super::reserve::reserve;
-use crate::admission::MemoryPool;
+use crate::admission::InputSpace;
 use crate::config::Config;
 use crate::error::ApiError;
 use crate::fields::value;
@@ -48,9 +47,17 @@ pub(crate) struct FileVersion {
     pub(crate) version: String,
 }
 
+impl FileVersion {
+    fn of(path: &str, found: OpenFile) -> Self {
+        let OpenFile { etag, inode, .. } = found;
+        Self { version: format!("{path} {etag} {inode}"), etag }
+    }
+}
+
 /// The bytes of a source that was asked for without conditions.
 fn whole(fetched: Fetched) -> Result<Bytes, ApiError> {
-    fetched.bytes.ok_or(ApiError::SourceFailed { answered: 304 })
+    let bytes = fetched.body.map(|body| body.open()).transpose()?.flatten();
+    bytes.ok_or(ApiError::SourceFailed { answered: 304 })
 }
 
 /// Fetches sources. Cheap to clone.
@@ -58,7 +65,7 @@ fn whole(fetched: Fetched) -> Result<Bytes, ApiError> {
 pub(crate) struct Fetcher {
     origin: Option<Origin>,
     http: Http,
-    memory: MemoryPool,
+    space: InputSpace,
     max_source: u64,
     /// How long a plain fetch may stand still.
     patience: Duration,
@@ -74,17 +81,17 @@ pub(crate) struct Fetcher {
 impl Fetcher {
     /// # Errors
     /// A message that names the setting: an origin that is neither a directory nor a URL.
-    pub(crate) fn new(config: &Config, memory: &MemoryPool) -> Result<Self, String> {
+    pub(crate) fn new(config: &Config, space: &InputSpace) -> Result<Self, String> {
         Ok(Self {
             origin: config.origin.clone(),
-            http: Http::new(FetchPolicy::new(config), memory.clone())?,
-            memory: memory.clone(),
+            http: Http::new(FetchPolicy::new(config), space.clone())?,
+            space: space.clone(),
             max_source: config.max_source.0,
             patience: config.stall_timeout.duration(),
             serves_originals: config.serve_originals,
             passes_through: config.pass_through,
             origin_host: config.origin_host.as_ref().map(|host| host.0.clone()),
-            fonts: FontCache::new(memory),
+            fonts: FontCache::new(&space.memory),
         })
     }
 
@@ -116,10 +123,13 @@ impl Fetcher {
     /// What a file of the origin directory is now, without reading it.
     pub(crate) async fn file_version(&self, path: &str) -> Result<FileVersion, ApiError> {
         let Some(Origin::Directory(directory)) = &self.origin else { return Err(ApiError::NoOrigin) };
+        // Hits ask for this and nothing else: a thread for it would cost more than the answer.
+        if let Some(found) = directory.open_at_once(path) {
+            return Ok(FileVersion::of(path, found));
+        }
         let (directory, path) = (directory.clone(), path.to_owned());
         let found = tokio::task::spawn_blocking(move || {
-            let OpenFile { etag, inode, .. } = directory.open(&path)?;
-            Some(FileVersion { version: format!("{path} {etag} {inode}"), etag })
+            directory.open(&path).map(|found| FileVersion::of(&path, found))
         });
         found.await.map_err(ApiError::internal)?.ok_or(ApiError::SourceNotFound)
     }
@@ -139,9 +149,9 @@ impl Fetcher {
                 let fetch = request.trace.client_phase("fetch");
                 let tags = request.conditions.get(header::IF_NONE_MATCH);
                 let done =
-                    bucket.get(path, tags, self.max_source, &self.http.policy.deadlines, &self.memory).await;
+                    bucket.get(path, tags, self.max_source, &self.http.policy.deadlines, &self.space).await;
                 fetch.record(done.as_ref().err().map(|e| &e.error));
-                done.map(|(bytes, headers)| Fetched { bytes, headers })
+                done.map(|(body, headers)| Fetched { body, headers })
             }
             (Location::File { path }, Some(Origin::Directory(directory))) => {
                 let fetch = request.trace.phase("fetch");
@@ -246,40 +256,35 @@ impl Fetcher {
         path: &str,
         conditions: &HeaderMap,
     ) -> Result<Fetched, ApiError> {
+        let (file, etag) = self.open(directory, path).await?;
+        let headers = HeaderMap::from_iter([(header::ETAG, value(&etag))]);
+        if respond::none_match(conditions, Some(&etag)) {
+            return Ok(Fetched { headers, body: None });
+        }
+        Ok(Fetched { headers, body: Some(file.into_input(&self.space).await?) })
+    }
+
+    /// A file that is not too large, and its entity tag.
+    async fn open(&self, directory: &Directory, path: &str) -> Result<(SourceFile, String), ApiError> {
         let (directory, path) = (directory.clone(), path.to_owned());
         let found = tokio::task::spawn_blocking(move || directory.open(&path)).await;
         let OpenFile { file, size, etag, .. } =
             found.map_err(ApiError::internal)?.ok_or(ApiError::SourceNotFound)?;
-        let headers = HeaderMap::from_iter([(header::ETAG, value(&etag))]);
-        if respond::none_match(conditions, Some(&etag)) {
-            return Ok(Fetched { headers, bytes: None });
-        }
         let limit = self.max_source;
         if size > limit {
-            return Err(ApiError::SourceTooLarge { limit });
+            Err(ApiError::SourceTooLarge { limit })
+        } else {
+            Ok((SourceFile { file, size }, etag))
         }
-        let length = usize::try_from(size).unwrap_or(usize::MAX);
-        let held = reserve(&self.memory, length).await?;
-        let read = tokio::task::spawn_blocking(move || {
-            let mut bytes = Vec::with_capacity(length);
-            // One more byte tells whether the file has grown.
-            let read = file.take(size + 1).read_to_end(&mut bytes);
-            read.map_err(|e| ApiError::SourceUnreadable { kind: e.kind() })?;
-            if bytes.len() as u64 != size {
-                return Err(ApiError::SourceChanged);
-            }
-            Ok(Fetched { headers, bytes: Some(held.into_bytes(bytes)) })
-        });
-        read.await.map_err(ApiError::internal)?
     }
 
     /// A file of the origin directory as it is; `None` if there is none, or originals are not served.
     pub(crate) async fn original(&self, path: &str) -> Result<Option<Bytes>, ApiError> {
         match &self.origin {
             Some(Origin::Directory(directory)) if self.serves_originals => {
-                match self.file(directory, path, &HeaderMap::new()).await {
+                match self.open(directory, path).await {
                     Err(ApiError::SourceNotFound) => Ok(None),
-                    done => Ok(done?.bytes),
+                    found => Ok(Some(found?.0.into_bytes(&self.space.memory).await?)),
                 }
             }
             _ => Ok(None),

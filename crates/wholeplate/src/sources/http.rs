@@ -5,7 +5,6 @@ use std::error::Error as StdError;
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use percent_encoding::{AsciiSet, percent_encode};
@@ -18,7 +17,7 @@ use super::failure::FetchError;
 use super::policy::{Credentials, FetchPolicy, Network};
 use super::receive::receive;
 use super::resolve::{NoSuchHost, NotPublic, Resolver};
-use crate::admission::MemoryPool;
+use crate::admission::{InputData, InputSpace};
 use crate::error::ApiError;
 use crate::fields::joined;
 use crate::request::VIA;
@@ -45,8 +44,8 @@ const SHARED_HEADERS: [&str; 9] = [
 /// What was fetched.
 #[derive(Debug, Clone)]
 pub(crate) struct Fetched {
-    /// Holds its memory until the last clone is gone. `None`: not modified, by the conditions of the request.
-    pub(crate) bytes: Option<Bytes>,
+    /// `None`: not modified, by the conditions of the request.
+    pub(crate) body: Option<InputData>,
     /// The header of the response. Files have an entity tag only.
     pub(crate) headers: HeaderMap,
 }
@@ -106,16 +105,16 @@ pub(super) struct Http {
     public: Clients,
     pub(super) policy: Arc<FetchPolicy>,
     /// For the bodies of all requests.
-    memory: MemoryPool,
+    space: InputSpace,
 }
 
 impl Http {
     /// # Errors
     /// If the TLS library cannot be set up.
-    pub(super) fn new(policy: FetchPolicy, memory: MemoryPool) -> Result<Self, String> {
+    pub(super) fn new(policy: FetchPolicy, space: InputSpace) -> Result<Self, String> {
         let any = Clients::new(&policy, Network::Any)?;
         let public = Clients::new(&policy, Network::Public)?;
-        Ok(Self { any, public, policy: Arc::new(policy), memory })
+        Ok(Self { any, public, policy: Arc::new(policy), space })
     }
 
     /// Fetches the whole body behind `url`. A body that was cut is asked for once more, and so is a request whose
@@ -135,7 +134,7 @@ impl Http {
             let response = self.hop(&url, ask, &credentials, connection).await?;
             let status = response.status();
             if status == StatusCode::NOT_MODIFIED && is_conditional(&ask.headers) {
-                return Ok(Fetched { bytes: None, headers: response.headers().clone() });
+                return Ok(Fetched { body: None, headers: response.headers().clone() });
             }
             if !status.is_redirection() || status == StatusCode::NOT_MODIFIED {
                 let headers = response.headers().clone();
@@ -205,17 +204,21 @@ impl Http {
         let codings = codings(&headers)?;
         let announced = response.content_length();
         let stream = response.bytes_stream().map_err(|e| innermost(&e));
-        let bytes = receive(stream, announced, limit, &self.policy.deadlines, &self.memory).await?;
+        let body = receive(stream, announced, limit, &self.policy.deadlines, &self.space).await?;
         if codings.is_empty() && !headers.contains_key(REPR_DIGEST) {
-            return Ok(Fetched { bytes: Some(bytes), headers });
+            return Ok(Fetched { body: Some(body), headers });
         }
-        let memory = self.memory.clone();
+        let memory = self.space.memory.clone();
         let checked = tokio::task::spawn_blocking(move || {
             if codings.is_empty() {
-                check_digest(&headers, &bytes).map_err(FetchError::again)?;
-                return Ok(Fetched { bytes: Some(bytes), headers });
+                check_digest(&headers, &body).map_err(FetchError::again)?;
+                return Ok(Fetched { body: Some(body), headers });
             }
-            Ok(Fetched { bytes: Some(decode(bytes, &codings, limit, &memory)?), headers })
+            let bytes = body.open()?.unwrap_or_default();
+            Ok(match decode(&bytes, &codings, limit, &memory)? {
+                Some(decoded) => Fetched { body: Some(InputData::Bytes(decoded)), headers },
+                None => Fetched { body: Some(body), headers },
+            })
         });
         checked.await.map_err(ApiError::internal)?
     }
@@ -264,16 +267,24 @@ fn is_whole(headers: &HeaderMap) -> bool {
 }
 
 /// A source that sends a digest of its representation (RFC 9530) is held to it.
-fn check_digest(headers: &HeaderMap, bytes: &[u8]) -> Result<(), ApiError> {
+fn check_digest(headers: &HeaderMap, body: &InputData) -> Result<(), ApiError> {
     let Some(text) = joined(headers, REPR_DIGEST) else { return Ok(()) };
     let Ok(members) = Parser::new(&*text).parse::<Dictionary>() else { return Ok(()) };
     let announced = |name: &str| match members.get(name) {
         Some(ListEntry::Item(item)) => item.bare_item.as_byte_sequence(),
         _ => None,
     };
-    let wrong = announced("sha-256").is_some_and(|digest| digest != Sha256::digest(bytes).as_slice())
-        || announced("sha-512").is_some_and(|digest| digest != Sha512::digest(bytes).as_slice());
+    let wrong =
+        differs::<Sha256>(announced("sha-256"), body)? || differs::<Sha512>(announced("sha-512"), body)?;
     if wrong { Err(ApiError::SourceDigest) } else { Ok(()) }
+}
+
+/// Whether a body has another digest than the one announced, if there is one.
+fn differs<D: Digest>(announced: Option<&[u8]>, body: &InputData) -> Result<bool, ApiError> {
+    let Some(announced) = announced else { return Ok(false) };
+    let mut digest = D::new();
+    body.read(|piece| digest.update(piece))?;
+    Ok(announced != digest.finalize().as_slice())
 }
 
 /// Whether a connection was closed before the head of a response was complete, as happens when an origin closes one that

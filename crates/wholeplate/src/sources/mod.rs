@@ -7,6 +7,7 @@ mod deadlines;
 mod directory;
 mod failure;
 mod fetcher;
+mod file;
 mod fonts;
 mod forward;
 mod http;
@@ -15,7 +16,6 @@ mod pattern;
 mod policy;
 mod receive;
 mod request;
-mod reserve;
 mod resolve;
 
 pub(crate) use self::failure::{FetchError, status_error};

@@ -6,8 +6,7 @@ use tokio::time::Instant;
 
 use super::deadlines::Deadlines;
 use super::failure::FetchError;
-use super::reserve::Arriving;
-use crate::admission::MemoryPool;
+use crate::admission::{InputData, InputLength, InputSpace, Spool, SpoolError};
 use crate::error::ApiError;
 
 /// The whole body. `announced` is its promised length; an error of `stream` is the text of its cause.
@@ -16,17 +15,18 @@ pub(super) async fn receive(
     announced: Option<u64>,
     limit: u64,
     deadlines: &Deadlines,
-    memory: &MemoryPool,
-) -> Result<Bytes, FetchError> {
+    space: &InputSpace,
+) -> Result<InputData, FetchError> {
     let too_large = ApiError::SourceTooLarge { limit };
     if announced.is_some_and(|n| n > limit) {
         return Err(too_large.into());
     }
     let mut stream = std::pin::pin!(stream);
     let mut began = Instant::now();
-    let mut body = Arriving::new(memory, announced).await?;
+    let length = InputLength { limit, in_memory: space.most_in_memory(), announced };
+    let mut body = Spool::new(space, length).map_err(unkept)?;
     loop {
-        let deadline = deadlines.of_body(began, body.len());
+        let deadline = deadlines.of_body(began, usize::try_from(body.received()).unwrap_or(usize::MAX));
         let due = deadline.min(Instant::now() + deadlines.pause);
         let chunk = match tokio::time::timeout_at(due, stream.next()).await {
             Err(_) if due == deadline => return Err(ApiError::SourceSlow.into()),
@@ -35,17 +35,23 @@ pub(super) async fn receive(
             Ok(None) => break,
             Ok(Some(Ok(chunk))) => chunk,
         };
-        if (body.len() + chunk.len()) as u64 > limit {
-            return Err(too_large.into());
-        }
         let waits = Instant::now();
-        body.push(&chunk).await?;
-        // Time spent on waiting for memory is not the source's.
+        body.push(&chunk).await.map_err(unkept)?;
+        // Time spent on writing to a file is not the source's.
         began += waits.elapsed();
     }
-    let received = body.len() as u64;
+    let received = body.received();
     if let Some(announced) = announced.filter(|n| *n != received) {
         return Err(FetchError::again(ApiError::SourceShort { received, announced }));
     }
-    Ok(body.finish())
+    Ok(body.finish().await.map_err(unkept)?)
+}
+
+/// Why a source cannot be kept.
+pub(super) fn unkept(error: SpoolError) -> ApiError {
+    match error {
+        SpoolError::TooLarge { limit } => ApiError::SourceTooLarge { limit },
+        SpoolError::Full => ApiError::SourcesBusy,
+        SpoolError::Disk(kind) => ApiError::SpoolWrite { kind },
+    }
 }

@@ -32,6 +32,7 @@ mod hostile_files;
 mod hosts;
 mod inputs;
 mod manifests;
+mod memory;
 mod models;
 mod operation;
 mod origin;
