@@ -1,6 +1,9 @@
-//! `docs/dependencies.md` and the crates of `docs/architecture.md` say what the manifests say.
+//! `docs/dependencies.md` and the crates of `docs/architecture.md` match the manifests; no crate has a cycle between its files.
+
+mod modules;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// How a crate uses another: only in tests and benches, only with a feature, or always.
@@ -133,4 +136,74 @@ fn manifests_and_cells_are_read_as_cargo_and_people_read_them() {
     let (name, uses) = manifest(text);
     assert_eq!((&*name, uses), ("a", named("b, `c` (optional), d (tests), e")));
     assert!(named("—").is_empty());
+}
+
+#[test]
+fn no_crate_has_a_cycle_between_its_files() {
+    let mut folders: Vec<PathBuf> = std::fs::read_dir(root().join("crates"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path().join("src"))
+        .collect();
+    let others = ["race-lab/src", "race-lab/servers/shared", "fuzz/src"];
+    folders.extend(others.iter().map(|folder| root().join(folder)));
+    let mut found = String::new();
+    for folder in folders {
+        let sources = modules::sources(&folder);
+        let unread = modules::unread(&sources);
+        assert!(unread.is_empty(), "{}: no `mod` item names {unread:?}", folder.display());
+        for cycle in modules::cycles(&sources) {
+            let _ = writeln!(found, "a cycle in {}:", folder.display());
+            for modules::Edge { from, to, path } in cycle {
+                let _ = writeln!(found, "    {from} uses {to} ({path})");
+            }
+        }
+    }
+    assert!(found.is_empty(), "\n{found}");
+}
+
+/// The cycles of these files, each edge as `from to`.
+fn cycles_of(files: &[(&str, &str)]) -> Vec<Vec<String>> {
+    let sources = files.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+    let cycles = modules::cycles(&sources);
+    let edge = |edge: modules::Edge| format!("{} {}", edge.from, edge.to);
+    cycles.into_iter().map(|cycle| cycle.into_iter().map(edge).collect()).collect()
+}
+
+#[test]
+fn cycles_are_found_in_every_form_of_a_path() {
+    let both = [["a.rs b.rs", "b.rs a.rs"].map(str::to_owned).to_vec()];
+    let root = "mod a;\nmod b;\npub use a::A;\n";
+    for (a, b) in [
+        ("use crate::b::B;", "use super::a::A;"),
+        // Through the re-export of the root.
+        ("use crate::b::B;", "use crate::A;"),
+        ("use crate::{b::{self}}; fn f() { b::g() }", "fn g() -> crate::a::A { 'x' }"),
+        ("use crate::b as other; fn f<'a>(x: &'a other::B) {}", "mod inner { use super::super::a::A; }"),
+        ("pub use crate::b::B; struct A(B);", "pub(crate) use crate::a::A as C; type D = C;"),
+    ] {
+        assert_eq!(cycles_of(&[("lib.rs", root), ("a.rs", a), ("b.rs", b)]), both, "{a} | {b}");
+    }
+    // A parent may use the modules below it; a cycle through another file is found.
+    let parent = [("main.rs", "mod a; mod c;"), ("a.rs", "mod b; use b::B; use crate::c::C;")];
+    let child = ("a/b.rs", "use super::A;");
+    assert_eq!(cycles_of(&[parent[0], parent[1], child, ("c.rs", "")]), [[""; 0]; 0]);
+    let through = cycles_of(&[parent[0], parent[1], child, ("c.rs", "use crate::a::b::B;")]);
+    assert_eq!(through, [["a.rs c.rs", "a/b.rs a.rs", "c.rs a/b.rs"]]);
+}
+
+#[test]
+fn comments_texts_tests_and_reexports_make_no_cycle() {
+    let root = "mod a;\nmod b;\n";
+    for b in [
+        "// use crate::a::A;",
+        "/* /* */ use crate::a::A; */",
+        r##"const X: &str = r#"use " crate::a::A;"#; const Y: &str = "\"crate::a::A"; const Z: char = '"';"##,
+        "#[cfg(test)]\nmod tests {\n use crate::a::A; fn f() { if x { crate::a::g() } }\n}",
+        "#[cfg(all(test, unix))]\nuse crate::a::A;",
+        "pub use crate::a::A;",
+        "use std::a::A; use a::A;",
+    ] {
+        let files = [("lib.rs", root), ("a.rs", "use crate::b::B;"), ("b.rs", b)];
+        assert_eq!(cycles_of(&files), [[""; 0]; 0], "{b}");
+    }
 }
