@@ -1,4 +1,4 @@
-//! AVIF through the codec trait, against pictures decoded by another program.
+//! AVIF through the codec trait, compared with images decoded by another program.
 
 mod support;
 
@@ -12,7 +12,7 @@ use work::Work;
 
 const AVIF: Format = Format::Avif;
 
-/// The reference multiplies its matrix with 7 bits behind the point, we with 16: four codes apart at most.
+/// The reference converts colours with 7 fractional bits and we with 16, so samples differ by at most 4.
 fn matches(name: &str, layout: Layout) {
     matches_within(name, layout, 4);
 }
@@ -46,7 +46,7 @@ fn alpha_decodes_premultiplied_or_not() {
     matches("alpha.avif", Layout::Rgba);
     let (_, _, expected) = reference("premultiplied.avif.png");
     let image = decode(AVIF, &fixture("premultiplied.avif"), RGB).unwrap();
-    // Dividing by a small alpha magnifies a difference of one code: only what can be seen counts.
+    // Division by a small alpha magnifies a difference of 1, so colours are compared only above an alpha of 64.
     for (p, q) in image.data().chunks(4).zip(expected.chunks(4)) {
         assert!(p[3].abs_diff(q[3]) <= 1);
         if q[3] > 64 {
@@ -57,7 +57,7 @@ fn alpha_decodes_premultiplied_or_not() {
 
 #[test]
 fn a_grid_is_one_picture() {
-    // The reference interpolates chroma over the seam between tiles; here each row of tiles is its own.
+    // The reference interpolates chroma across tile boundaries; we decode each row of tiles separately.
     matches_within("grid.avif", Layout::Rgb, 8);
     let flat = decode(AVIF, &fixture("grid.avif"), PLANAR).unwrap();
     assert_eq!((flat.width, flat.height, flat.layout), (128, 128, Layout::Ycc(Subsampling::S420)));
@@ -66,7 +66,7 @@ fn a_grid_is_one_picture() {
 }
 
 #[test]
-fn planes_are_taken_as_they_are_when_their_matrix_is_bt601() {
+fn planes_with_the_bt601_matrix_are_not_converted() {
     for (name, subsampling) in [
         ("420.avif", Some(Subsampling::S420)),
         ("420-limited.avif", Some(Subsampling::S420)),
@@ -79,13 +79,13 @@ fn planes_are_taken_as_they_are_when_their_matrix_is_bt601() {
         let image = decode(AVIF, &bytes, PLANAR).unwrap();
         assert_eq!(image.layout, subsampling.map_or(Layout::Rgb, Layout::Ycc), "{name}");
         let (_, _, expected) = reference(&format!("{name}.png"));
-        // Chroma is repeated here and interpolated in the reference.
+        // The test repeats chroma; the reference interpolates it.
         assert!(rms(&rgba(&image), &expected) < 7.0, "{name}");
     }
 }
 
 #[test]
-fn the_probe_tells_size_colour_and_orientation() {
+fn the_probe_reads_size_colour_and_orientation() {
     let probe = |name: &str| codec(AVIF).probe(&fixture(name), &Work::unlimited()).unwrap();
     let p = probe("irot1-imir0.avif");
     assert_eq!((p.width, p.height, p.orientation), (61, 47, Orientation::Transpose));
@@ -99,7 +99,7 @@ fn the_probe_tells_size_colour_and_orientation() {
 }
 
 #[test]
-fn a_clean_aperture_is_refused_not_forgotten() {
+fn a_clean_aperture_is_refused_not_ignored() {
     assert!(matches!(
         codec(AVIF).probe(&fixture("clap.avif"), &Work::unlimited()),
         Err(Error::Unsupported(_))
@@ -111,7 +111,7 @@ fn spec(quality: u8) -> EncodeSpec {
 }
 
 #[test]
-fn every_layout_comes_back() {
+fn every_layout_is_encoded_and_decoded() {
     let rgb = picture(Layout::Rgb, 95, 71, 0.0);
     for image in [planes(&rgb), picture(Layout::Gray, 95, 71, 0.0), picture(Layout::Rgba, 95, 71, 0.0), rgb] {
         let mut sizes = Vec::new();
@@ -158,7 +158,7 @@ fn small_and_odd_sizes_encode() {
 }
 
 #[test]
-fn a_cut_file_is_an_error_at_every_length() {
+fn a_truncated_file_is_an_error_at_every_length() {
     for name in ["420.avif", "alpha.avif", "grid.avif"] {
         let bytes = fixture(name);
         for n in 0..bytes.len() {
@@ -169,7 +169,7 @@ fn a_cut_file_is_an_error_at_every_length() {
 }
 
 #[test]
-fn a_header_that_promises_a_giant_is_refused_before_decoding() {
+fn a_huge_size_in_the_header_is_refused_before_decoding() {
     let mut bytes = fixture("420.avif");
     let at = bytes.windows(4).position(|w| w == b"ispe").unwrap() + 8;
     bytes[at..at + 8].copy_from_slice(&[0, 0, 0xFF, 0xFF, 0, 0, 0xFF, 0xFF]);
@@ -179,7 +179,7 @@ fn a_header_that_promises_a_giant_is_refused_before_decoding() {
 }
 
 #[test]
-fn the_stream_must_be_as_large_as_the_container_says() {
+fn the_size_of_the_stream_must_match_the_container() {
     let mut bytes = fixture("420.avif");
     let at = bytes.windows(4).position(|w| w == b"ispe").unwrap() + 8;
     bytes[at + 3] -= 1;
@@ -187,7 +187,7 @@ fn the_stream_must_be_as_large_as_the_container_says() {
 }
 
 #[test]
-fn decoding_holds_no_more_than_was_estimated() {
+fn decoding_stays_within_its_estimate() {
     for name in ["420.avif", "alpha.avif", "grid.avif", "444-12.avif", "400.avif"] {
         let bytes = fixture(name);
         let probe = codec(AVIF).probe(&bytes, &Work::unlimited()).unwrap();

@@ -1,5 +1,5 @@
-//! AVIF files that are small and ask for much: every loop over the file is bounded by its length, and lists that items
-//! share are not copied (OPS-005).
+//! Small AVIF files with a high cost: every loop over the file is bounded by its length, and lists that items share are
+//! not copied (OPS-005).
 
 mod support;
 
@@ -34,7 +34,7 @@ fn avif(meta: &[&[u8]], rest: &[u8]) -> Vec<u8> {
     [&ftyp, &meta, rest].concat()
 }
 
-/// Probes `bytes` with a small budget; the answer must come within 0.1 s of CPU for each megabyte, and 50 ms.
+/// Probes `bytes` with a small budget, within 50 ms of CPU and another 0.1 s for each megabyte.
 fn probe(bytes: &[u8]) -> Result<Probe, Error> {
     let work = Work::new(Budget::new(PROBE_BUDGET));
     let start = ThreadTime::now();
@@ -85,7 +85,7 @@ fn extents_without_bytes_are_refused_at_the_first_entry() {
 fn a_tile_occurs_once_in_a_grid() {
     let error = probe(&fixture("hostile/grid-extents.avif")).unwrap_err();
     assert!(matches!(error, Error::Malformed { .. }), "{error}");
-    // The honest grid with its first tile in all places.
+    // The valid grid with its first tile in all positions.
     let mut bytes = fixture("grid.avif");
     let at = bytes.windows(4).position(|w| w == b"dimg").unwrap() + 4;
     let first: [u8; 2] = bytes[at + 4..at + 6].try_into().unwrap();
@@ -94,9 +94,9 @@ fn a_tile_occurs_once_in_a_grid() {
     probe(&fixture("grid.avif")).unwrap();
 }
 
-// 3 MB took 1.5 s: every entry looked through all items.
+// 3 MB took 1.5 s: every entry searched all items.
 #[test]
-fn properties_of_many_items_are_not_searched_for() {
+fn properties_of_many_items_are_read_in_linear_time() {
     for entries in [4000_u32, 1_000_000, 20_000_000] {
         let mut body = entries.to_be_bytes().to_vec();
         for i in 0..entries {
@@ -113,9 +113,9 @@ fn properties_of_many_items_are_not_searched_for() {
     }
 }
 
-// 32 MB took 0.8 s, and were copied.
+// 32 MB took 0.8 s and were copied.
 #[test]
-fn lists_of_references_stay_in_the_file() {
+fn lists_of_references_are_not_copied() {
     let list = [&[0, 2][..], &[0xFF, 0xFF], &[0, 3].repeat(65_535)].concat();
     for kind in [b"auxl", b"dimg", b"prem", b"thmb"] {
         let iref = full(b"iref", 0, 0, &boxed(kind, &list).repeat(250));
@@ -154,7 +154,7 @@ fn a_cancelled_or_late_request_reads_no_boxes() {
     work.cancel.cancel();
     let error = codec(Format::Avif).probe(&fixture("420.avif"), &work).unwrap_err();
     assert_eq!(error, Error::Work(work::Error::Cancelled));
-    // Within a long list too: the limit passes while it is read.
+    // The deadline also stops the reading of a long list.
     let mut work = Work::unlimited();
     work.deadline = Some(std::time::Instant::now());
     let error = codec(Format::Avif).probe(&fixture("420.avif"), &work).unwrap_err();
@@ -170,9 +170,9 @@ fn with_data(data: &[u8]) -> Vec<u8> {
     bytes
 }
 
-// Each frame of a stream costs a picture, and a frame that repeats another takes a few bytes.
+// Each frame is decoded to a full picture, and a repeated frame takes only a few bytes of the file.
 #[test]
-fn a_still_picture_has_few_frames() {
+fn a_still_image_with_many_frames_is_refused() {
     let original = fixture("420.avif");
     let data = &original[0x11A..];
     let rgb = |bytes: &[u8]| support::decode(Format::Avif, bytes, support::RGB).map(|image| rgba(&image));
@@ -181,7 +181,7 @@ fn a_still_picture_has_few_frames() {
     assert!(error.to_string().contains("frames"), "{error}");
 }
 
-// A list of extents that overlap can name terabytes in a few bytes.
+// Overlapping extents can add up to terabytes in a small file.
 #[test]
 fn an_item_is_not_larger_than_its_file() {
     let original = fixture("420.avif");
@@ -204,7 +204,7 @@ fn an_item_is_not_larger_than_its_file() {
 
 // field/: both were refused.
 #[test]
-fn field_files_with_something_behind_the_image_are_whole() {
+fn field_files_with_bytes_after_the_image_are_decoded() {
     for name in ["field/avif-tail-nul3.avif", "field/avif-tail-box-past-end.avif"] {
         let image = support::decode(Format::Avif, &fixture(name), support::RGB).unwrap();
         assert_eq!((image.width, image.height), (80, 60));
@@ -224,9 +224,9 @@ fn field_files_with_something_behind_the_image_are_whole() {
     }
 }
 
-// A file is whole when `ftyp`, `meta` and the data of its image are.
+// Only `ftyp`, `meta` and the data of the image have to be complete.
 #[test]
-fn what_follows_the_image_does_not_matter() {
+fn bytes_after_the_image_are_ignored() {
     let original = fixture("420.avif");
     let rgb = |bytes: &[u8]| support::decode(Format::Avif, bytes, support::RGB).map(|image| rgba(&image));
     let expected = rgb(&original).unwrap();
@@ -243,11 +243,11 @@ fn what_follows_the_image_does_not_matter() {
     ] {
         assert_eq!(rgb(&[&original, tail].concat()).as_ref(), Ok(&expected), "{tail:?}");
     }
-    // A box around the data that promises more than there is.
+    // The size of the box around the data is too large.
     let mut bytes = original;
     bytes[0x112..0x116].copy_from_slice(&0x00FF_FFFF_u32.to_be_bytes());
     assert_eq!(rgb(&bytes), Ok(expected));
-    // The image itself must be there.
+    // Incomplete image data are an error.
     bytes.pop();
     assert!(matches!(rgb(&bytes), Err(Error::Truncated(_))));
 }

@@ -1,4 +1,4 @@
-//! GIF through the codec trait, against frames composited by another program.
+//! GIF through the codec trait, compared with frames composited by another program.
 
 mod support;
 
@@ -17,7 +17,7 @@ fn frames_are_composited_with_every_disposal() {
     let bytes = fixture("animated.gif");
     let probe = codec(GIF).probe(&bytes, &Work::unlimited()).unwrap();
     assert_eq!((probe.width, probe.height, probe.alpha), (48, 36, true));
-    // Played once and repeated four times.
+    // Four repetitions mean five plays.
     assert_eq!(probe.animation.map(|a| (a.frames, a.loops)), Some((6, 5)));
     let all = frames(GIF, &bytes).unwrap();
     assert_eq!(all.iter().map(|f| f.delay_ms).collect::<Vec<_>>(), [70, 0, 10, 120, 330, 50]);
@@ -29,7 +29,7 @@ fn frames_are_composited_with_every_disposal() {
 }
 
 #[test]
-fn an_interlaced_still_without_holes_is_rgb() {
+fn an_interlaced_still_without_transparency_is_rgb() {
     let bytes = fixture("interlaced.gif");
     let probe = codec(GIF).probe(&bytes, &Work::unlimited()).unwrap();
     assert!(!probe.alpha && probe.palette && probe.animation.is_none());
@@ -68,7 +68,7 @@ fn gif_to_webp_to_gif_keeps_frames_delays_and_loops() {
     let last = frames(GIF, &gif).unwrap();
     assert_eq!(refer(&last), refer(&first));
     for (i, (a, b)) in first.iter().zip(&last).enumerate() {
-        // Few colours in each frame: nothing is lost on the way.
+        // Each frame has few colours, so no quantisation happens.
         assert_eq!(furthest(a.image.data(), b.image.data()), 0, "frame {i}");
     }
     for file in [&webp, &gif] {
@@ -80,7 +80,7 @@ fn gif_to_webp_to_gif_keeps_frames_delays_and_loops() {
     }
 }
 
-/// 0 = forever, 1 = nothing said, n = played n times.
+/// 0: endless. 1: no loop extension. n: played n times.
 #[test]
 fn loop_counts_survive() {
     let (a, b) = (picture(Layout::Rgba, 8, 8, 0.0), picture(Layout::Rgba, 8, 8, 5.0));
@@ -100,7 +100,7 @@ fn rounded_delays_do_not_drift() {
     let all: Vec<_> = (0..30).map(|_| (&image, 33)).collect();
     let file = animation(GIF, &all, 0, 85);
     for back in [frames(GIF, &file).unwrap(), frames_elsewhere(&file)] {
-        assert_eq!(back.len(), 30, "equal frames stay frames");
+        assert_eq!(back.len(), 30, "equal frames are not merged");
         assert_eq!(back.iter().map(|f| f.delay_ms).sum::<u32>(), 990);
         assert!(back.iter().all(|f| f.delay_ms == 30 || f.delay_ms == 40));
     }
@@ -109,7 +109,7 @@ fn rounded_delays_do_not_drift() {
 #[test]
 fn an_animation_of_many_colours_stays_close() {
     let mut all: Vec<Raster> = (0..5).map(|i| picture(Layout::Rgba, 90, 70, i as f32 * 3.0)).collect();
-    // A frame in which opaque pixels become clear, and one that fills them again.
+    // One frame makes opaque pixels transparent, and the next one fills them again.
     all[2].data_mut()[..90 * 20 * 4].fill(0);
     for image in &mut all {
         image.data_mut().chunks_mut(4).for_each(|p| p[3] = if p[3] >= 128 { 255 } else { 0 });
@@ -148,7 +148,7 @@ fn a_still_of_few_colours_is_exact_and_of_many_close() {
 }
 
 #[test]
-fn what_does_not_change_is_not_written_again() {
+fn unchanged_pixels_are_not_encoded_again() {
     let a = picture(Layout::Rgba, 120, 90, 0.0);
     let mut b = picture(Layout::Rgba, 120, 90, 0.0);
     b.data_mut()[(45 * 120 + 60) * 4..][..16].copy_from_slice(&[1, 2, 3, 255].repeat(4));
@@ -157,9 +157,9 @@ fn what_does_not_change_is_not_written_again() {
     assert!(two < one + 200, "{one} {two}");
 }
 
-/// Between two frames nothing tells a cut file from one without a trailer: the frames before are complete.
+/// A file truncated between two frames cannot be distinguished from a complete one without a trailer.
 #[test]
-fn a_cut_file_is_an_error_at_every_length_but_between_frames() {
+fn a_truncated_file_is_an_error_unless_it_ends_between_frames() {
     for (name, count) in [("animated.gif", 6), ("interlaced.gif", 1)] {
         let bytes = fixture(name);
         let mut between = Vec::new();
@@ -182,7 +182,7 @@ fn still() -> Vec<u8> {
     encode(GIF, &picture(Layout::Rgb, 80, 60, 0.0), &EncodeSpec::default()).unwrap()
 }
 
-/// Where the image descriptor of [`still`] begins.
+/// The offset of the image descriptor of [`still`].
 fn descriptor(bytes: &[u8]) -> usize {
     13 + (3 << ((bytes[10] & 7) + 1)) + 8
 }
@@ -206,12 +206,12 @@ fn a_screen_smaller_than_the_first_frame_grows_to_it() {
         assert!(probe.warnings.iter().any(|w| w.contains("screen")), "{:?}", probe.warnings);
         assert_eq!(rgba(&decode(GIF, &bytes, RGB).unwrap()), rgba(&expected), "{screen:?}");
     }
-    // One side only.
+    // Only one side is too small.
     let mut bytes = whole.clone();
     bytes[6..10].copy_from_slice(&[40, 0, 100, 0]);
     let probe = codec(GIF).probe(&bytes, &Work::unlimited()).unwrap();
     assert_eq!((probe.width, probe.height, probe.alpha), (80, 100, true));
-    // A frame that lies partly outside a screen of its size is clipped, as ever.
+    // A frame no larger than the screen, but partly outside it, is clipped.
     let mut bytes = whole;
     let at = descriptor(&bytes);
     bytes[at + 1] = 10;
@@ -226,7 +226,7 @@ fn a_screen_smaller_than_the_first_frame_grows_to_it() {
 }
 
 #[test]
-fn bytes_after_the_last_frame_do_not_matter() {
+fn bytes_after_the_last_frame_are_ignored() {
     let animated = fixture("animated.gif");
     let whole = still();
     for (bytes, frame_count) in [(&whole, 1), (&animated, 6)] {
@@ -244,14 +244,14 @@ fn bytes_after_the_last_frame_do_not_matter() {
                 frames(GIF, &file).unwrap().into_iter().map(|f| f.image.data().to_vec()).collect();
             assert!(got == expected, "{tail:?}");
         }
-        // A frame that has begun has to be complete.
+        // An incomplete frame is an error.
         let control = b"\x21\xF9\x04\0\x0A\0\0\0";
         for tail in [&b"\x21"[..], b"\x2C", b"\x21\xF9\x04\0", control, &[&control[..], b"\x2C\0\0"].concat()]
         {
             let error = codec(GIF).probe(&[frames_only, tail].concat(), &Work::unlimited()).unwrap_err();
             assert!(matches!(error, Error::Truncated(_)), "{tail:?}: {error}");
         }
-        // Nothing that follows the trailer is read.
+        // Bytes after the trailer are not read.
         let probe = codec(GIF).probe(&[bytes, &b"\x2C\0"[..]].concat(), &Work::unlimited()).unwrap();
         assert!(probe.warnings.is_empty());
         // A damaged control extension, and unknown bytes before any frame.
@@ -278,7 +278,7 @@ fn the_number_of_frames_is_limited() {
     }
 }
 
-/// A delay of 0 stays 0: what it means in another format is the planner's decision.
+/// The codec keeps a delay of 0; the planner decides its value in other formats.
 #[test]
 fn a_delay_of_zero_is_kept() {
     let image = picture(Layout::Rgba, 8, 8, 0.0);
@@ -287,7 +287,7 @@ fn a_delay_of_zero_is_kept() {
 }
 
 #[test]
-fn a_giant_screen_is_refused_by_the_budget() {
+fn a_huge_screen_exceeds_the_budget() {
     let mut bytes = fixture("interlaced.gif");
     bytes[6..10].fill(0xFF);
     assert!(matches!(decode(GIF, &bytes, RGB), Err(Error::Work(work::Error::MemoryBudget { .. }))));
@@ -334,9 +334,9 @@ proptest! {
         survives(GIF, &bytes, 4 << 20);
     }
 
-    /// Any frames in one-bit alpha and few colours come back exactly.
+    /// Frames with one-bit alpha and few colours are encoded without loss.
     #[test]
-    fn any_small_animation_comes_back(
+    fn any_small_animation_is_encoded_without_loss(
         seeds in prop::collection::vec(prop::collection::vec(0_u8..4, 35), 1..6),
         delays in prop::collection::vec(0_u32..50, 6),
     ) {

@@ -1,5 +1,5 @@
-//! HEIC, which is only read: the fixtures and what an independent decoder (libheif) sees in them are made by
-//! `fixtures/make_heic.py`.
+//! HEIC decoding. `fixtures/make_heic.py` makes the fixtures, and their reference pixels with an independent decoder
+//! (libheif).
 #![cfg(feature = "heic")]
 
 mod support;
@@ -16,14 +16,14 @@ const FIXTURES: [(&str, Layout, (u32, u32)); 8] = [
     ("gray.heic", Layout::Gray, (64, 48)),
     ("alpha.heic", Layout::Rgba, (64, 48)),
     ("turned.heic", Layout::Rgb, (48, 64)),
-    // As phones write them: tiles, the last ones beyond the edge. Here nothing but the coded picture says how its colours
-    // are to be read.
+    // As phones write them: tiles, the last ones beyond the edge. In this file only the coded picture describes its
+    // colours.
     ("grid.heic", Layout::Rgb, (150, 100)),
     ("grid-turned.heic", Layout::Rgb, (100, 150)),
 ];
 
 #[test]
-fn pictures_are_those_of_an_independent_decoder() {
+fn pixels_match_those_of_an_independent_decoder() {
     for (name, layout, size) in FIXTURES {
         let probe = codec(Format::Heic).probe(&fixture(name), &Work::unlimited()).unwrap();
         assert_eq!(
@@ -44,7 +44,7 @@ fn pictures_are_those_of_an_independent_decoder() {
                 _ => ([p[0], p[1], p[2], p[3]], [q[0], q[1], q[2], q[3]]),
             })
         };
-        // Luma is what is coded; how half the chroma becomes all of it is each decoder's choice, and shows at edges.
+        // Decoders interpolate chroma differently, which shows at edges; luma must match.
         let luma = |p: [u8; 4]| 0.299 * f64::from(p[0]) + 0.587 * f64::from(p[1]) + 0.114 * f64::from(p[2]);
         let count = pairs().count() as f64;
         let of_luma = pairs().map(|(p, q)| (luma(p) - luma(q)).abs()).sum::<f64>() / count;
@@ -61,15 +61,15 @@ fn pictures_are_those_of_an_independent_decoder() {
     }
 }
 
-/// Of photographs in 4:4:4 and 4:2:2 most are errors in the library, and some have wrong colours.
+/// The library fails on most photographs in 4:4:4 and 4:2:2, and decodes some with wrong colours.
 #[test]
-fn other_subsamplings_are_refused_before_they_come_out_wrong() {
+fn subsamplings_other_than_420_are_refused() {
     let refused = codec(Format::Heic).probe(&fixture("444.heic"), &Work::unlimited());
     assert!(matches!(refused, Err(Error::Unsupported(_))), "{refused:?}");
 }
 
 #[test]
-fn memory_is_taken_before_it_is_used() {
+fn memory_is_reserved_before_it_is_used() {
     let file = fixture("grid.heic");
     let heic: &dyn Codec = codec(Format::Heic);
     let probe = heic.probe(&file, &Work::unlimited()).unwrap();
@@ -89,7 +89,7 @@ fn memory_is_taken_before_it_is_used() {
 }
 
 #[test]
-fn a_cut_file_is_an_error_and_so_is_a_cancelled_one() {
+fn a_truncated_file_and_a_cancelled_request_are_errors() {
     let file = fixture("grid.heic");
     for length in (0..file.len()).step_by(97) {
         assert!(decode(Format::Heic, &file[..length], RGB).is_err(), "{length}");
@@ -104,7 +104,7 @@ fn a_cut_file_is_an_error_and_so_is_a_cancelled_one() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
     #[test]
-    fn damaged_files_do_no_harm(
+    fn damaged_files_never_panic(
         which in 0..FIXTURES.len(), places in prop::collection::vec((0usize..3000, any::<u8>()), 1..6),
     ) {
         let mut file = fixture(FIXTURES[which].0);
@@ -116,7 +116,7 @@ proptest! {
     }
 }
 
-/// The file with the content of its box of this kind replaced; the sizes around it follow.
+/// The file with the content of one box replaced, and the sizes of the boxes around it updated.
 fn with_box(name: &str, path: &[&[u8; 4]], content: &[u8]) -> Vec<u8> {
     let mut bytes = fixture(name);
     let mut starts = Vec::new();
@@ -164,7 +164,7 @@ fn the_container_is_bounded_before_the_library_reads_it() {
 }
 
 #[test]
-fn bytes_behind_the_image_do_not_matter() {
+fn bytes_after_the_image_are_ignored() {
     let plain = fixture("420.heic");
     let expected = decode(Format::Heic, &plain, RGB).unwrap();
     for tail in [&b"\0\0\0"[..], b"\0\x10\0\0free", b"<html>\n"] {

@@ -1,4 +1,4 @@
-//! The profiles that are told apart before a request is admitted, against the library that converts colours (moxcms).
+//! Our reader of ICC profiles, which runs before admission, compared with the library that converts colours (moxcms).
 
 use codecs::icc::{self, Space};
 use codecs::{Colour, Format, codec_for};
@@ -15,7 +15,7 @@ fn space(profile: &ColorProfile) -> Space {
 }
 
 #[test]
-fn both_readers_see_the_same_space_and_only_srgb_is_srgb() {
+fn both_readers_agree_on_the_colour_space_and_on_srgb() {
     type Make = fn() -> ColorProfile;
     let profiles: [(Make, bool); 7] = [
         (ColorProfile::new_srgb, true),
@@ -57,7 +57,7 @@ fn both_readers_convert_grey_alike() {
     }
 }
 
-/// A JPEG file with this profile in one piece.
+/// A JPEG file with this profile in one segment.
 fn jpeg_with(profile: &[u8]) -> Vec<u8> {
     let file = include_bytes!("fixtures/baseline420.jpg");
     let mut out = file[..2].to_vec();
@@ -72,9 +72,9 @@ fn jpeg_with(profile: &[u8]) -> Vec<u8> {
     out
 }
 
-// The library reads every entry of the table: minutes, for a table that is named often enough.
+// The library reads a tag again for each of its entries, which takes minutes for a table of many entries.
 #[test]
-fn a_profile_that_names_a_tag_twice_is_left_out() {
+fn a_profile_with_a_repeated_tag_is_ignored() {
     let profile = ColorProfile::new_display_p3().encode().unwrap();
     let probe = |profile: &[u8]| {
         codec_for(Format::Jpeg).unwrap().probe(&jpeg_with(profile), &Work::unlimited()).unwrap()

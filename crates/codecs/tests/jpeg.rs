@@ -1,4 +1,4 @@
-//! JPEG through the public door: what is decoded, what is written, and what damage does.
+//! JPEG through the public API: decoding, encoding and damaged files.
 
 mod still;
 
@@ -40,7 +40,7 @@ fn spec(quality: u8, jpeg: JpegMode, fast: bool) -> EncodeSpec {
     EncodeSpec { quality, jpeg, fast, ..EncodeSpec::default() }
 }
 
-/// JFIF's conversion of planes back to R G B, chroma by the nearest sample.
+/// JFIF's conversion of planes to R G B, with the nearest chroma sample.
 fn to_rgb(image: &still::Image) -> Vec<u8> {
     let (w, h) = (image.width as usize, image.height as usize);
     let Layout::Ycc(s) = image.layout else { panic!("{:?}", image.layout) };
@@ -60,10 +60,10 @@ fn to_rgb(image: &still::Image) -> Vec<u8> {
     out
 }
 
-// The references were made by another build of libjpeg: its transforms and filters may differ by one
-// in rounding, colour conversion by one more.
+// Another build of libjpeg decoded the references. Its transforms and filters may differ by one in rounding, and its
+// colour conversion by one more.
 #[test]
-fn every_kind_of_file_gives_the_reference_pixels() {
+fn every_coding_and_subsampling_decodes_to_the_reference_pixels() {
     for (name, file, reference) in FILES {
         let (probe, image) = decode_with(file, if name == "grey" { PLANAR } else { RGB }, &work()).unwrap();
         let reference = decode(reference, if name == "grey" { PLANAR } else { RGB }).unwrap();
@@ -74,9 +74,9 @@ fn every_kind_of_file_gives_the_reference_pixels() {
     }
 }
 
-// Without Adobe's marker the samples were taken as they are, and the picture came out black.
+// Without Adobe's marker the samples were not inverted, and the image was black.
 #[test]
-fn cmyk_without_its_marker_is_the_same_picture() {
+fn cmyk_without_adobes_marker_is_decoded_the_same() {
     let marked = fixture!("cmyk.jpg");
     let at = marked.windows(5).position(|w| w == b"Adobe").unwrap() - 4;
     let length = 2 + usize::from(u16::from_be_bytes([marked[at + 2], marked[at + 3]]));
@@ -86,7 +86,7 @@ fn cmyk_without_its_marker_is_the_same_picture() {
 }
 
 #[test]
-fn a_grey_file_can_be_had_as_rgb() {
+fn a_grey_file_can_be_decoded_as_rgb() {
     let gray = decode(fixture!("gray.jpg"), PLANAR).unwrap();
     let rgb = decode(fixture!("gray.jpg"), RGB).unwrap();
     assert_eq!((gray.layout, rgb.layout), (Layout::Gray, Layout::Rgb));
@@ -94,7 +94,7 @@ fn a_grey_file_can_be_had_as_rgb() {
 }
 
 #[test]
-fn the_header_says_what_the_file_is() {
+fn the_probe_reads_subsampling_coding_and_colour() {
     let probe = |bytes| codec_for(Format::Jpeg).unwrap().probe(bytes, &Work::unlimited()).unwrap();
     assert_eq!(probe(fixture!("baseline420.jpg")).subsampling, Some(Subsampling::S420));
     assert_eq!(probe(fixture!("baseline444.jpg")).subsampling, Some(Subsampling::S444));
@@ -109,7 +109,7 @@ fn the_header_says_what_the_file_is() {
     assert_eq!(probe(fixture!("baseline420.jpg")).colour, Colour::Srgb);
 }
 
-// URL-075: the orientation that makes the picture upright is in the header.
+// URL-075: the probe reads the orientation.
 #[test]
 fn url_075_orientation_and_copyright_are_read() {
     let probe = codec_for(Format::Jpeg).unwrap().probe(fixture!("exif6.jpg"), &Work::unlimited()).unwrap();
@@ -118,12 +118,12 @@ fn url_075_orientation_and_copyright_are_read() {
 }
 
 #[test]
-fn planes_are_those_of_the_file() {
+fn planar_decoding_yields_the_samples_of_the_file() {
     for (name, file, reference) in FILES.iter().filter(|f| !matches!(f.0, "grey" | "CMYK" | "YCCK")) {
         let image = decode(file, PLANAR).unwrap();
         assert!(matches!(image.layout, Layout::Ycc(_)), "{name}");
         let reference = decode(reference, RGB).unwrap();
-        // The nearest chroma sample instead of interpolated ones.
+        // `to_rgb` takes the nearest chroma sample; the reference interpolates.
         let difference = rms(&to_rgb(&image), &reference.planes[0]);
         assert!(difference < if *name == "4:4:4" { 0.8 } else { 14.0 }, "{name}: {difference}");
     }
@@ -151,7 +151,7 @@ fn scaled_decoding_is_the_mean_of_blocks() {
                     if !planar {
                         continue;
                     }
-                    // Inner samples are means over scale × scale samples of the original luma.
+                    // Inner samples are the mean of scale × scale luma samples.
                     let s = scale as usize;
                     for y in 0..height as usize / s {
                         for x in 0..width as usize / s {
@@ -177,7 +177,7 @@ fn scaled_decoding_is_the_mean_of_blocks() {
 }
 
 #[test]
-fn scaled_chroma_comes_out_as_fine_as_luma() {
+fn scaled_decoding_yields_chroma_at_the_resolution_of_luma() {
     let probe =
         codec_for(Format::Jpeg).unwrap().probe(fixture!("baseline420.jpg"), &Work::unlimited()).unwrap();
     let layout = |scale| codec_for(Format::Jpeg).unwrap().decoded_layout(&probe, scaled(scale, true));
@@ -186,7 +186,7 @@ fn scaled_chroma_comes_out_as_fine_as_luma() {
 }
 
 #[test]
-fn what_is_written_is_read_back() {
+fn encoded_pixels_decode_to_similar_pixels() {
     for layout in [
         Layout::Gray,
         Layout::Rgb,
@@ -240,7 +240,7 @@ fn url_106_baseline_is_not_progressive_and_fast_is_baseline() {
 }
 
 #[test]
-fn the_default_is_smaller_than_the_fast_way() {
+fn the_default_encoding_is_smaller_than_the_fast_one() {
     let image = picture(Layout::Ycc(Subsampling::S420), 256, 256);
     let size = |mode, fast| encode(Format::Jpeg, &image, &spec(80, mode, fast), 16, &work()).unwrap().len();
     assert!(size(JpegMode::Progressive, false) < size(JpegMode::Baseline, true));
@@ -248,7 +248,7 @@ fn the_default_is_smaller_than_the_fast_way() {
 }
 
 #[test]
-fn a_lower_quality_is_a_smaller_file() {
+fn a_lower_quality_makes_a_smaller_file() {
     let image = picture(Layout::Rgb, 128, 128);
     let size =
         |q| encode(Format::Jpeg, &image, &spec(q, JpegMode::Progressive, false), 16, &work()).unwrap().len();
@@ -257,7 +257,7 @@ fn a_lower_quality_is_a_smaller_file() {
 
 // URL-129
 #[test]
-fn url_129_exif_is_written_behind_jfif() {
+fn url_129_exif_is_written_after_jfif() {
     let tiff = codec_for(Format::Jpeg)
         .unwrap()
         .probe(fixture!("exif6.jpg"), &Work::unlimited())
@@ -282,9 +282,9 @@ fn url_129_exif_is_written_behind_jfif() {
     assert!(matches!(encode(Format::Jpeg, &image, &too_long, 8, &work()), Err(Error::Encode { .. })));
 }
 
-// URL-158. The last two bytes are the end marker: no pixel is in them.
+// URL-158. The last two bytes are the EOI marker and contain no pixels.
 #[test]
-fn url_158_every_file_that_is_cut_before_its_last_pixel_is_an_error() {
+fn url_158_a_file_truncated_before_its_last_pixel_is_an_error() {
     for (name, file, _) in FILES {
         for spec in [RGB, PLANAR, scaled(8, true)] {
             let end = file.len() - 2;
@@ -301,7 +301,7 @@ fn url_158_every_file_that_is_cut_before_its_last_pixel_is_an_error() {
 }
 
 #[test]
-fn a_file_without_its_end_marker_is_whole_and_says_so() {
+fn a_file_without_an_eoi_marker_is_decoded_with_a_warning() {
     for (name, file, _) in FILES {
         for spec in [RGB, PLANAR, scaled(8, true)] {
             let (probe, expected) = decode_with(file, spec, &work()).unwrap();
@@ -315,25 +315,25 @@ fn a_file_without_its_end_marker_is_whole_and_says_so() {
     }
 }
 
-/// Where the headers of the scans of a file begin.
+/// The offsets of the scan headers of a file.
 fn scans(file: &[u8]) -> Vec<usize> {
     (0..file.len() - 1).filter(|&i| file[i..].starts_with(&[0xFF, 0xDA])).collect()
 }
 
-// A scan that is missing altogether cannot be seen in the pixels: it refines them.
+// A scan only refines the pixels, so a missing one cannot be detected in them.
 #[test]
-fn a_progressive_file_without_its_last_scan_is_whole_only_with_an_end_marker() {
+fn a_progressive_file_without_its_last_scan_needs_an_eoi_marker() {
     let file = fixture!("progressive.jpg");
     let last = *scans(file).last().unwrap();
-    // The tables in front of the scan may stay.
+    // The tables before the scan may remain.
     let cut = &file[..last];
     assert_eq!(decode(cut, RGB).unwrap_err(), Error::Truncated(Format::Jpeg));
     decode(&[cut, &[0xFF, 0xD9]].concat(), RGB).unwrap();
 }
 
-// A cut file whose end somebody has "repaired" is still half an image.
+// Some tools append an EOI marker to a truncated file; half of the image is still missing.
 #[test]
-fn an_end_marker_behind_half_the_data_is_a_truncation() {
+fn an_eoi_marker_after_half_of_the_data_is_a_truncation() {
     for (name, file, _) in FILES.iter().filter(|f| f.0 != "progressive") {
         let mut cut = file[..file.len() - file.len() / 6].to_vec();
         while cut.last() == Some(&0xFF) {
@@ -345,7 +345,7 @@ fn an_end_marker_behind_half_the_data_is_a_truncation() {
 }
 
 #[test]
-fn bytes_behind_the_end_and_between_segments_are_tolerated() {
+fn bytes_after_the_end_and_between_segments_are_ignored() {
     let file = fixture!("baseline420.jpg");
     let mut padded = file[..2].to_vec();
     padded.extend_from_slice(&[0xFF; 3]);
@@ -355,7 +355,7 @@ fn bytes_behind_the_end_and_between_segments_are_tolerated() {
 }
 
 #[test]
-fn what_is_not_supported_says_so() {
+fn the_error_of_an_unsupported_file_names_the_feature() {
     let mut file = fixture!("baseline420.jpg").to_vec();
     let frame = file.windows(2).position(|w| w == [0xFF, 0xC0]).unwrap();
     for kind in [0xC3, 0xC9] {
@@ -377,7 +377,7 @@ fn with_size(file: &[u8], width: u16, height: u16) -> Vec<u8> {
 }
 
 #[test]
-fn a_header_that_claims_everything_costs_nothing() {
+fn a_huge_size_in_the_header_allocates_nothing() {
     for (name, file, _) in FILES {
         let limits = Work::new(Budget::new(64 << 20));
         assert!(
@@ -403,9 +403,9 @@ fn a_header_that_claims_everything_costs_nothing() {
 }
 
 #[test]
-fn a_file_of_very_many_scans_is_refused() {
+fn a_file_with_very_many_scans_is_refused() {
     let file = fixture!("progressive.jpg");
-    // The first scan (DC of all components) again and again, in front of the others. Its tables stay.
+    // Repeats the first scan (DC of all components) before the others. Its tables stay valid.
     let marker = |from: usize| (from..file.len() - 1).find(|&i| file[i] == 0xFF && file[i + 1] != 0).unwrap();
     let start = (0..file.len()).find(|&i| file[i..].starts_with(&[0xFF, 0xDA])).unwrap();
     let end = marker(start + 2);
@@ -414,12 +414,12 @@ fn a_file_of_very_many_scans_is_refused() {
         bomb.extend_from_slice(&file[start..end]);
     }
     bomb.extend_from_slice(&file[end..]);
-    // Already the probe says so: no scan is decoded.
+    // The probe refuses it, before any scan is decoded.
     let error = codec_for(Format::Jpeg).unwrap().probe(&bomb, &work()).unwrap_err();
     assert!(matches!(error, Error::TooLarge(_)), "{error}");
 }
 
-// 95 scans of a 64-megapixel image took 6.4 s, with 134 kB.
+// A 64-megapixel image of 134 kB with 95 scans took 6.4 s.
 #[test]
 fn the_larger_an_image_the_fewer_scans_it_may_have() {
     let file = fixture!("progressive.jpg");
@@ -429,13 +429,13 @@ fn the_larger_an_image_the_fewer_scans_it_may_have() {
     let probe = |file: &[u8]| codec_for(Format::Jpeg).unwrap().probe(file, &work());
     let error = probe(&with_size(&many, 8000, 8000)).unwrap_err();
     assert!(matches!(error, Error::TooLarge(_)), "{error}");
-    // The same scans over few pixels cost nothing, and the usual scans may cover any number.
+    // The same scans over few pixels are cheap, and the usual scans are accepted at any size.
     probe(&with_size(&many, 1000, 1000)).unwrap();
     probe(&with_size(file, 65_500, 65_500)).unwrap();
 }
 
 #[test]
-fn markers_without_number_are_read_in_linear_time() {
+fn very_many_markers_are_read_in_linear_time() {
     let file = fixture!("baseline420.jpg");
     let end = file.len() - 2;
     for filler in [&[0xFF, 0xFE, 0, 2][..], &[0xFF, 0xD0], &[0xFF, 0], &[0xFF], &[0xFF, 0xE2, 0, 2]] {
@@ -451,7 +451,7 @@ fn markers_without_number_are_read_in_linear_time() {
 }
 
 #[test]
-fn a_profile_in_very_many_pieces_takes_no_memory() {
+fn a_profile_in_very_many_segments_takes_no_memory() {
     let file = fixture!("baseline420.jpg");
     let piece = b"\xFF\xE2\0\x10ICC_PROFILE\0\x01\xFF";
     let bytes = [&file[..2], &piece.repeat(1 << 18), &file[2..]].concat();
@@ -460,9 +460,9 @@ fn a_profile_in_very_many_pieces_takes_no_memory() {
     assert_eq!(probe.colour, Colour::Srgb);
 }
 
-// EXIF and profiles are kept beside the pixels: they count.
+// EXIF and profiles stay in memory as long as the pixels.
 #[test]
-fn what_is_kept_of_a_file_counts_in_the_budget() {
+fn kept_metadata_is_reserved_in_the_budget() {
     for file in [fixture!("exif6.jpg"), fixture!("p3.jpg")] {
         let codec = codec_for(Format::Jpeg).unwrap();
         let work = work();
@@ -514,7 +514,7 @@ fn planes_are_streamed_with_few_rows_in_memory() {
 }
 
 #[test]
-fn encoding_keeps_to_its_estimate() {
+fn encoding_stays_within_its_estimate() {
     let codec = codec_for(Format::Jpeg).unwrap();
     for layout in [Layout::Rgb, Layout::Gray, Layout::Ycc(Subsampling::S420)] {
         for spec in [spec(85, JpegMode::Progressive, false), spec(85, JpegMode::Baseline, true)] {
@@ -604,7 +604,7 @@ fn missing_surplus_and_unordered_rows_are_refused() {
 }
 
 #[test]
-fn the_encoder_asks_for_what_it_can_take() {
+fn the_encoder_requests_a_layout_that_it_supports() {
     let codec = codec_for(Format::Jpeg).unwrap();
     let asks = |offered| codec.encoded_layout(offered, &EncodeSpec::default());
     assert_eq!(asks(Layout::Rgba), Layout::Rgb);
@@ -644,7 +644,7 @@ proptest! {
     }
 
     #[test]
-    fn any_size_comes_back_in_any_sampling(width in 1_u32..70, height in 1_u32..70, s in 0_usize..6, rows in 1_u32..40) {
+    fn any_size_and_subsampling_is_encoded_and_decoded(width in 1_u32..70, height in 1_u32..70, s in 0_usize..6, rows in 1_u32..40) {
         let sampling = [Subsampling::S444, Subsampling::S422, Subsampling::S420, Subsampling::S440, Subsampling::S411, Subsampling::S410][s];
         let original = picture(Layout::Ycc(sampling), width, height);
         let options = EncodeSpec { subsampling: sampling, ..spec(97, JpegMode::Baseline, true) };
@@ -657,7 +657,7 @@ proptest! {
     }
 }
 
-/// Pulls rows, at most as many as a huge false size would not allow to hold.
+/// Pulls a bounded number of rows: a damaged header may announce a huge size.
 fn collect_some(source: &mut dyn codecs::RowSource) -> Result<(), Error> {
     if source.size().0 < 2000 && source.size().1 < 2000 {
         return collect(source).map(|_| ());

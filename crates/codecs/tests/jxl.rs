@@ -1,4 +1,4 @@
-//! JPEG XL, which is only read: the fixtures hold a known function of the place, made by libjxl.
+//! JPEG XL decoding. The fixtures, encoded by libjxl, contain a known function of the coordinates.
 
 mod support;
 
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use support::{RGB, codec, decode, fixture, survives};
 use work::{Budget, Work};
 
-/// The picture of the fixtures: R G B A at a place.
+/// R G B A of the fixtures at a position.
 fn colour(x: u32, y: u32, width: u32, height: u32) -> [u8; 4] {
     let (u, v) = ((f64::from(x) + 0.5) / f64::from(width), (f64::from(y) + 0.5) / f64::from(height));
     let channels = [
@@ -19,7 +19,7 @@ fn colour(x: u32, y: u32, width: u32, height: u32) -> [u8; 4] {
     channels.map(|c| c.round() as u8)
 }
 
-/// The furthest that a sample of the image is from the picture.
+/// The largest difference of a sample from [`colour`].
 fn furthest(image: &Raster) -> u8 {
     let n = image.layout.channels(0);
     let mut worst = 0;
@@ -33,10 +33,10 @@ fn furthest(image: &Raster) -> u8 {
 }
 
 #[test]
-fn lossy_lossless_grey_and_translucent_files() {
+fn lossy_lossless_grey_and_translucent_files_are_decoded() {
     for (name, layout, tolerance) in [
         ("lossy.jxl", Layout::Rgb, 10),
-        // Rounding of .5 differs between the writers of the fixture and of this test.
+        // The fixture and this test round .5 differently.
         ("alpha.jxl", Layout::Rgba, 1),
         ("gray.jxl", Layout::Gray, 1),
     ] {
@@ -47,13 +47,13 @@ fn lossy_lossless_grey_and_translucent_files() {
     }
 }
 
-// The header of a file that says sRGB is written anew, and says Display P3.
+// Replaces the header of an sRGB file by one that declares Display P3.
 #[test]
-fn other_colours_become_srgb() {
+fn other_colour_spaces_are_converted_to_srgb() {
     let plain = fixture("lossless16.jxl");
     assert_eq!(furthest(&decode(Format::Jxl, &plain, RGB).unwrap()), 0);
     let start = |bits: Bits| {
-        // 16×16 by eighths, 8 bits, 16-bit buffers, no extra channels, R G B as they are.
+        // Size 16×16 in units of 8, 8 bits, 16-bit buffers, no extra channels, no XYB.
         bits.put(0x0AFF, 16).put(1, 1).put(1, 5).put(1, 3).put(0, 5).put(1, 1).put(0, 3)
     };
     let same = start(Bits::default()).put(1, 1).put(0, 2).put(1, 1).bytes;
@@ -110,9 +110,9 @@ impl Bits {
     }
 }
 
-// The header of lossy.jxl says "all default"; here it is written out, with an orientation.
+// Replaces the "all default" header of lossy.jxl by an explicit one with an orientation.
 #[test]
-fn pixels_come_upright() {
+fn the_orientation_is_applied() {
     let plain = fixture("lossy.jxl");
     let same = Bits::default().size(61, 47, 0, 9).put(0b11, 2).bytes;
     assert_eq!(plain[..6], same[..], "the header that the next one is made of");
@@ -127,7 +127,7 @@ fn pixels_come_upright() {
             .put(0, 3)
             .put(1, 1)
             .put(0, 2)
-            // X Y B, sRGB, no tone mapping, no extensions, usual transform.
+            // XYB, sRGB, no tone mapping, no extensions, default transform.
             .put(0b111, 3)
             .put(0, 2)
             .put(1, 1);
@@ -138,7 +138,7 @@ fn pixels_come_upright() {
         let size = if orientation == 6 { (47, 61) } else { (61, 47) };
         assert_eq!((image.width, image.height), size);
         for (x, y) in [(0, 0), (10, 3), (60, 46)] {
-            // Turned 90° clockwise, or 180°.
+            // Rotated by 90° clockwise, or by 180°.
             let (tx, ty) = if orientation == 6 { (46 - y, x) } else { (60 - x, 46 - y) };
             assert_eq!(pixel(&image, tx, ty), pixel(&upright, x, y), "{orientation} {x},{y}");
         }
@@ -146,11 +146,11 @@ fn pixels_come_upright() {
 }
 
 #[test]
-fn a_file_in_boxes_is_read_and_their_metadata_is_not() {
+fn a_container_is_decoded_and_its_metadata_boxes_are_ignored() {
     let codestream = fixture("gray.jxl");
     let codestream = &codestream[codestream.windows(2).position(|w| w == [0xFF, 0x0A]).unwrap()..];
     let mut file = b"\0\0\0\x0cJXL \x0d\x0a\x87\x0a\0\0\0\x14ftypjxl \0\0\0\0jxl ".to_vec();
-    // A compressed box that is no Brotli at all.
+    // A `brob` box without Brotli data.
     file.extend(b"\0\0\0\x10brobExif\xFF\xFF\xFF\xFF");
     for (i, part) in codestream.chunks(codestream.len().div_ceil(3)).enumerate() {
         file.extend((part.len() as u32 + 12).to_be_bytes());
@@ -166,7 +166,7 @@ fn a_file_in_boxes_is_read_and_their_metadata_is_not() {
 }
 
 #[test]
-fn cut_files_are_errors() {
+fn truncated_files_are_errors() {
     for name in ["lossy.jxl", "alpha.jxl", "gray.jxl"] {
         let file = fixture(name);
         for end in 0..file.len() - 1 {
@@ -177,7 +177,7 @@ fn cut_files_are_errors() {
 
 // URL-117
 #[test]
-fn absurd_sizes_take_no_memory() {
+fn huge_sizes_allocate_nothing() {
     let header = Bits::default().size(1 << 30, 1 << 30, 3, 30).put(0b11, 2);
     let file = [header.bytes, fixture("lossy.jxl")[6..].to_vec()].concat();
     let work = Work::new(Budget::new(1 << 20));
@@ -192,7 +192,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn damage_does_no_harm(
+    fn damaged_files_never_panic(
         which in 0_usize..4,
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
         cut in prop::option::of(any::<prop::sample::Index>()),
@@ -209,7 +209,7 @@ proptest! {
     }
 }
 
-/// The codestream in a container, in parts of `size` bytes.
+/// The codestream in a container, split into parts of `size` bytes.
 fn in_parts(codestream: &[u8], size: usize) -> Vec<u8> {
     let mut out = b"\0\0\0\x0CJXL \r\n\x87\n\0\0\0\x14ftypjxl \0\0\0\0jxl ".to_vec();
     let parts = codestream.chunks(size).count();
@@ -223,13 +223,13 @@ fn in_parts(codestream: &[u8], size: usize) -> Vec<u8> {
     out
 }
 
-// The header was read anew for each part.
+// The decoder used to read the header again for each part.
 #[test]
 fn a_codestream_in_very_many_parts_is_read_in_linear_time() {
     let plain = fixture("lossless16.jxl");
     let image = decode(Format::Jxl, &in_parts(&plain, 1), RGB).unwrap();
     assert_eq!(furthest(&image), 0);
-    // A header that goes on and on: an extra channel with a name of 1,000 bytes, 250 times, and then nothing.
+    // A long header: 250 extra channels with names of 1,000 bytes, and no image data.
     let mut endless = plain[..4].to_vec();
     endless.resize(300 << 10, 0xFF);
     for bytes in [in_parts(&endless, 1), in_parts(&plain[..plain.len() - 1], 1)] {
@@ -241,7 +241,7 @@ fn a_codestream_in_very_many_parts_is_read_in_linear_time() {
 }
 
 #[test]
-fn bytes_behind_the_image_do_not_matter() {
+fn bytes_after_the_image_are_ignored() {
     let plain = fixture("lossless16.jxl");
     for tail in [&b"\0\0\0"[..], b"<html>", b"\0\0\xFF\xFFfree"] {
         for bytes in [plain.clone(), in_parts(&plain, 64)] {

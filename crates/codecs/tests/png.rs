@@ -1,4 +1,4 @@
-//! PNG through the public door: what is decoded, what is written, and what damage does.
+//! PNG through the public API: decoding, encoding and damaged files.
 
 mod still;
 
@@ -40,23 +40,23 @@ fn chunk(name: &[u8; 4], data: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The file with a chunk put behind its header.
+/// The file with a chunk inserted after its header.
 fn with_chunk(file: &[u8], name: &[u8; 4], data: &[u8]) -> Vec<u8> {
     [&file[..33], &chunk(name, data), &file[33..]].concat()
 }
 
 #[test]
-fn every_kind_of_file_gives_the_reference_pixels() {
+fn every_colour_type_and_depth_decodes_to_the_reference_pixels() {
     for (name, file, reference, layout) in FILES {
         let image = decode(file, RGB).unwrap();
         assert_eq!((image.layout, image.width, image.height), (layout, 61, 47), "{name}");
-        // The references are plain files made by another library.
+        // Another library wrote the references, as RGB or RGBA files.
         assert!(image.planes == decode(reference, RGB).unwrap().planes, "{name}");
     }
 }
 
 #[test]
-fn grey_comes_as_one_plane_when_planes_are_wanted() {
+fn planar_decoding_yields_grey_as_one_plane() {
     let gray = decode(fixture!("gray2.png"), PLANAR).unwrap();
     let rgb = decode(fixture!("gray2.png"), RGB).unwrap();
     assert_eq!(gray.layout, Layout::Gray);
@@ -65,7 +65,7 @@ fn grey_comes_as_one_plane_when_planes_are_wanted() {
 }
 
 #[test]
-fn the_header_says_what_the_file_is() {
+fn the_probe_reads_palette_grey_and_alpha() {
     let probe = |bytes: &[u8]| codec_for(Format::Png).unwrap().probe(bytes, &Work::unlimited()).unwrap();
     assert!(probe(fixture!("palette_trns.png")).palette && probe(fixture!("palette_trns.png")).alpha);
     assert!(probe(fixture!("gray2.png")).gray && probe(fixture!("gray2.png")).whole_bitmap);
@@ -76,7 +76,7 @@ fn the_header_says_what_the_file_is() {
 }
 
 #[test]
-fn colour_chunks_count_in_their_order() {
+fn colour_chunks_have_an_order_of_precedence() {
     let colour = |chunks: &[(&[u8; 4], &[u8])]| {
         let file =
             chunks.iter().fold(fixture!("rgb16.png").to_vec(), |f, (name, data)| with_chunk(&f, name, data));
@@ -103,7 +103,7 @@ fn colour_chunks_count_in_their_order() {
 }
 
 #[test]
-fn a_profile_that_inflates_without_end_is_left_out() {
+fn a_profile_that_inflates_beyond_its_limit_is_ignored() {
     let mut iccp = b"bomb\0\0".to_vec();
     iccp.extend_from_slice(&fdeflate::compress_to_vec(&vec![0; 64 << 20]));
     let file = with_chunk(fixture!("rgb16.png"), b"iCCP", &iccp);
@@ -116,7 +116,7 @@ fn a_profile_that_inflates_without_end_is_left_out() {
 
 // URL-075
 #[test]
-fn url_075_orientation_is_read_before_and_behind_the_pixels() {
+fn url_075_orientation_is_read_before_and_after_the_pixels() {
     let tiff = b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
     let file = fixture!("rgb16.png");
     let (pixels, end) = file.split_at(file.len() - 12);
@@ -126,9 +126,9 @@ fn url_075_orientation_is_read_before_and_behind_the_pixels() {
     }
 }
 
-// URL-158. The last 12 bytes are the end chunk: no pixel is in them.
+// URL-158. The last 12 bytes are the IEND chunk and contain no pixels.
 #[test]
-fn url_158_every_file_that_is_cut_before_its_last_pixel_is_an_error() {
+fn url_158_a_file_truncated_before_its_last_pixel_is_an_error() {
     for (name, file, ..) in FILES {
         let end = file.len() - 12;
         assert_eq!(&file[end..], b"\0\0\0\0IEND\xAE\x42\x60\x82", "{name}");
@@ -149,7 +149,7 @@ fn url_158_every_file_that_is_cut_before_its_last_pixel_is_an_error() {
 #[test]
 fn image_data_that_ends_early_is_an_error() {
     let file = fixture!("rgb16.png");
-    // All chunks whole, but a quarter of the compressed data is left out.
+    // All chunks are complete, but a quarter of the compressed data is missing.
     let at = file.windows(4).position(|w| w == b"IDAT").unwrap();
     let length = u32::from_be_bytes(file[at - 4..at].try_into().unwrap()) as usize;
     let data = &file[at + 4..at + 4 + length * 3 / 4];
@@ -162,7 +162,7 @@ fn probe(file: &[u8]) -> codecs::Probe {
     codec_for(Format::Png).unwrap().probe(file, &Work::unlimited()).unwrap()
 }
 
-/// The file with the checksum of its first chunk of this name made wrong.
+/// The file with a wrong checksum on its first chunk of this name.
 fn with_wrong_crc(file: &[u8], name: &[u8; 4]) -> Vec<u8> {
     let mut file = file.to_vec();
     let at = file.windows(4).position(|w| w == name).unwrap();
@@ -173,9 +173,9 @@ fn with_wrong_crc(file: &[u8], name: &[u8; 4]) -> Vec<u8> {
 
 const WRONG_CRC: &str = "PNG: a chunk with a wrong checksum was left out";
 
-// field/png-gama-crc-wrong.png was pale.
+// field/png-gama-crc-wrong.png was rendered too light.
 #[test]
-fn a_chunk_with_a_wrong_checksum_does_not_count() {
+fn an_ancillary_chunk_with_a_wrong_checksum_is_ignored() {
     let field = probe(fixture!("field/png-gama-crc-wrong.png"));
     assert_eq!((field.colour, &field.warnings[..]), (Colour::Srgb, &[WRONG_CRC][..]));
     let file = fixture!("rgb16.png");
@@ -201,10 +201,10 @@ fn a_chunk_with_a_wrong_checksum_does_not_count() {
         assert_eq!(found.warnings, [WRONG_CRC]);
         assert!(image == plain);
     }
-    // Chunks that nobody asks for may be as wrong as they like.
+    // Errors in unused chunks are ignored.
     let other = with_wrong_crc(&with_chunk(file, b"tEXt", b"Title\0x"), b"tEXt");
     assert!(decode(&other, RGB).unwrap() == plain && probe(&other).warnings.is_empty());
-    // Critical chunks are the picture.
+    // Errors in critical chunks are not.
     for name in [b"IDAT", b"IHDR"] {
         assert!(decode(&with_wrong_crc(file, name), RGB).is_err());
     }
@@ -213,7 +213,7 @@ fn a_chunk_with_a_wrong_checksum_does_not_count() {
 
 // field/apng-sequence-5.png, field/apng-smaller-than-image.png were refused.
 #[test]
-fn a_fault_in_the_animation_does_not_spoil_the_still_image() {
+fn a_damaged_animation_still_yields_its_default_image() {
     let four_colours = decode(fixture!("field/png-gama-crc-wrong.png"), RGB).unwrap();
     for file in [fixture!("field/apng-sequence-5.png"), fixture!("field/apng-smaller-than-image.png")] {
         assert!(decode(file, RGB).unwrap() == four_colours);
@@ -235,7 +235,7 @@ fn a_fault_in_the_animation_does_not_spoil_the_still_image() {
     for data in
         [control(5, 61, &[0, 0]), control(0, 1000, &[0, 0]), control(0, 0, &[9, 9]), vec![1, 2, 3], vec![]]
     {
-        // In front of the image data, and behind it with a frame that is no frame.
+        // Before the image data, and after it with an invalid frame.
         let early = with_chunk(&with_chunk(file, b"fcTL", &data), b"acTL", &[0, 0, 0, 2, 0, 0, 0, 0]);
         let late =
             [&file[..end], &chunk(b"fcTL", &data), &chunk(b"fdAT", b"\0\0\0\x09junk"), &file[end..]].concat();
@@ -245,9 +245,9 @@ fn a_fault_in_the_animation_does_not_spoil_the_still_image() {
     }
 }
 
-// field/png-exif-after-idat-prefixed.png stood on its side.
+// field/png-exif-after-idat-prefixed.png was not rotated.
 #[test]
-fn exif_counts_with_a_prefix_and_at_any_place() {
+fn exif_is_read_with_a_prefix_and_at_any_position() {
     assert_eq!(probe(fixture!("field/png-exif-after-idat-prefixed.png")).orientation, Orientation::Rotate90);
     let tiff = b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0".to_vec();
     let file = fixture!("rgb16.png");
@@ -259,7 +259,7 @@ fn exif_counts_with_a_prefix_and_at_any_place() {
             with_chunk(file, b"eXIf", &data),
             [&file[..end], &exif, &file[end..]].concat(),
             [&file[..end], &text, &exif, &file[end..]].concat(),
-            // Without an end.
+            // Without IEND.
             [&file[..end], &exif].concat(),
         ] {
             assert_eq!(probe(&bytes).orientation, Orientation::Rotate90);
@@ -268,7 +268,7 @@ fn exif_counts_with_a_prefix_and_at_any_place() {
 }
 
 #[test]
-fn chunks_without_number_are_read_in_linear_time() {
+fn very_many_chunks_are_read_in_linear_time() {
     let file = fixture!("rgb16.png");
     let end = file.len() - 12;
     let pixels = file.windows(4).position(|w| w == b"IDAT").unwrap() - 4;
@@ -289,7 +289,7 @@ fn chunks_without_number_are_read_in_linear_time() {
 }
 
 #[test]
-fn a_flipped_bit_in_the_pixels_is_noticed() {
+fn a_flipped_bit_in_the_pixels_is_an_error() {
     let mut file = fixture!("rgb16.png").to_vec();
     let middle = file.len() / 2;
     file[middle] ^= 1;
@@ -304,7 +304,7 @@ fn with_size(file: &[u8], width: u32, height: u32) -> Vec<u8> {
 }
 
 #[test]
-fn a_header_that_claims_everything_costs_nothing() {
+fn a_huge_size_in_the_header_allocates_nothing() {
     for (name, file, ..) in FILES {
         for (width, height) in [(65_535, 65_535), (0x7FFF_FFFF, 0x7FFF_FFFF), (0x7FFF_FFFF, 1)] {
             let limits = Work::new(Budget::new(8 << 20));
@@ -334,7 +334,7 @@ fn rows_are_streamed_with_few_in_memory() {
 }
 
 #[test]
-fn what_is_written_is_read_back_exactly() {
+fn encoded_pixels_decode_to_the_same_pixels() {
     for layout in [Layout::Gray, Layout::Rgb, Layout::Rgba] {
         for (width, height) in [(1, 1), (61, 47), (300, 7)] {
             for fast in [false, true] {
@@ -349,7 +349,7 @@ fn what_is_written_is_read_back_exactly() {
 }
 
 #[test]
-fn few_colours_make_an_exact_palette_of_few_bits() {
+fn few_colours_are_encoded_as_a_palette_of_the_smallest_depth() {
     for (colours, depth) in [(2_u8, 1), (4, 2), (16, 4), (200, 8)] {
         let pixel = |i: u32| {
             let c = (i % u32::from(colours)) as u8;
@@ -365,7 +365,7 @@ fn few_colours_make_an_exact_palette_of_few_bits() {
     }
 }
 
-/// `colours` distinct colours; the last one comes in the last row only.
+/// An image of `colours` distinct colours; the last one occurs in the last row only.
 fn of_colours(layout: Layout, colours: u32, width: u32, height: u32) -> Image {
     let pixels = width * height;
     let value = |i: u32| if i + 1 == pixels { colours - 1 } else { (i / 7) % (colours - 1) };
@@ -381,7 +381,7 @@ fn of_colours(layout: Layout, colours: u32, width: u32, height: u32) -> Image {
 }
 
 #[test]
-fn an_exact_palette_is_used_for_as_long_as_it_holds_all_colours() {
+fn an_exact_palette_is_used_up_to_256_colours() {
     let spec = EncodeSpec { palette_if_exact: true, ..EncodeSpec::default() };
     for layout in [Layout::Gray, Layout::Rgb, Layout::Rgba] {
         for colours in [2, 4, 5, 16, 17, 80, 256, 257] {
@@ -402,13 +402,13 @@ fn an_exact_palette_is_used_for_as_long_as_it_holds_all_colours() {
 }
 
 #[test]
-fn an_exact_palette_holds_a_byte_for_each_pixel() {
+fn encoding_with_an_exact_palette_takes_one_byte_per_pixel() {
     let image = of_colours(Layout::Rgba, 90, 1000, 1000);
     let spec = EncodeSpec { palette_if_exact: true, ..EncodeSpec::default() };
     let what = ImageSpec { layout: Layout::Rgba, width: 1000, height: 1000 };
     let work = work();
     encode(Format::Png, &image, &spec, 16, &work).unwrap();
-    // The 4 MB that are encoded come out of the same budget; the encoder holds no copy of them.
+    // The 4 MB of pixels are reserved in the same budget; the encoder must not copy them.
     let encoder = work.budget.peak() - 4_000_000;
     assert!(encoder < 3_000_000, "{encoder}");
     assert!(encoder as u64 <= codec_for(Format::Png).unwrap().encode_bytes(what, &spec));
@@ -416,7 +416,7 @@ fn an_exact_palette_holds_a_byte_for_each_pixel() {
 }
 
 #[test]
-fn a_palette_is_smaller_and_close_and_quality_counts() {
+fn a_palette_is_smaller_and_close_and_quality_changes_its_size() {
     for layout in [Layout::Rgb, Layout::Rgba, Layout::Gray] {
         let original = picture(layout, 120, 90);
         let size = |palette, quality| {
@@ -469,7 +469,7 @@ fn a_small_budget_is_an_error_and_not_a_crash() {
 }
 
 #[test]
-fn encoding_keeps_to_its_estimate() {
+fn encoding_stays_within_its_estimate() {
     for palette in [false, true] {
         let original = picture(Layout::Rgb, 600, 400);
         let image = ImageSpec { layout: Layout::Rgb, width: 600, height: 400 };
@@ -516,16 +516,16 @@ fn a_cancelled_request_stops() {
 }
 
 #[test]
-fn the_encoder_asks_for_what_it_can_take() {
+fn the_encoder_requests_a_layout_that_it_supports() {
     let codec = codec_for(Format::Png).unwrap();
     let asks = |offered| codec.encoded_layout(offered, &EncodeSpec::default());
     assert_eq!(asks(Layout::Ycc(Subsampling::S420)), Layout::Rgb);
     assert_eq!([asks(Layout::Gray), asks(Layout::Rgba)], [Layout::Gray, Layout::Rgba]);
 }
 
-// The default image of an animated PNG is a still here.
+// An animated PNG is decoded as its default image.
 #[test]
-fn an_animated_file_gives_its_first_frame() {
+fn an_animated_file_decodes_to_its_first_frame() {
     let file = fixture!("gray_alpha.png");
     let (head, rest) = file.split_at(33);
     let control = [&61_u32.to_be_bytes()[..], &47_u32.to_be_bytes(), &[0; 8], &[0, 1, 0, 10, 0, 0]].concat();
@@ -561,7 +561,7 @@ proptest! {
             file.truncate(cut.index(file.len()));
         }
         if repair {
-            // Sums corrected, so that the damage reaches the parts behind them.
+            // Correct checksums, so that the damage reaches the code after the checksum test.
             let mut at = 8;
             while let Some(length) = file.get(at..at + 4) {
                 let length = u32::from_be_bytes(length.try_into().unwrap()) as usize;

@@ -1,4 +1,4 @@
-//! SVG: what a sanitised file no longer holds, and how large a drawing says it is.
+//! SVG: sanitising, limits, encodings and the size of a drawing.
 
 use codecs::codec::svg::{MAX_BYTES, sanitise};
 use codecs::{Error, Format, codec_for};
@@ -30,7 +30,7 @@ fn scripts_and_handlers_are_removed() {
          <foreignObject><body xmlns='http://www.w3.org/1999/xhtml'><iframe src='javascript:evil()'/></body>\
          </foreignObject></svg>"
     ));
-    // What would act is gone; `to='evil()'` of an animation without a target is a dead letter.
+    // Active content is removed. `to='evil()'` of an animation without a target has no effect.
     let out = out.replace(r#"<set to="evil()"/>"#, "");
     assert!(!out.contains("evil") && !out.to_lowercase().contains("script"), "{out}");
     assert!(
@@ -71,7 +71,7 @@ fn a_stylesheet_instruction_and_a_doctype_are_removed() {
 }
 
 #[test]
-fn embedded_pictures_stay_and_embedded_pages_do_not() {
+fn embedded_images_are_kept_and_embedded_pages_are_removed() {
     let out = clean(&format!(
         "<svg {NS}><image href='data:image/png;base64,iVBORw0KGgo='/>\
          <image href='data:image/svg+xml;base64,PHN2Zz48L3N2Zz4='/><image href='data:text/html,hello'/></svg>"
@@ -80,7 +80,7 @@ fn embedded_pictures_stay_and_embedded_pages_do_not() {
     assert!(!out.contains("text/html"), "{out}");
 }
 
-/// Every element and attribute that a file is left with, read by a parser of XML: it must be well-formed.
+/// Panics unless an XML parser finds the file well-formed.
 fn well_formed(svg: &str) {
     for event in xml::EventReader::new(svg.as_bytes()) {
         event.unwrap_or_else(|e| panic!("{e}: {svg}"));
@@ -93,7 +93,7 @@ fn styled(sheet: &str) -> String {
 
 // URL-121, URL-122
 #[test]
-fn attacks_leave_no_word_of_the_host_and_a_whole_document() {
+fn attacks_are_removed_and_the_document_stays_well_formed() {
     let sheets = [
         "@import url(\"http://evil.example/a.css\"); .ok{fill:red}",
         "@import url(http://evil.example/a.css); .ok{fill:red}",
@@ -145,7 +145,7 @@ fn attacks_leave_no_word_of_the_host_and_a_whole_document() {
 
 // URL-122
 #[test]
-fn harmless_drawings_keep_their_looks() {
+fn harmless_drawings_keep_their_appearance() {
     let out = clean(&format!(
         "<svg {NS} viewBox='0 0 10 10'><style>.a{{fill:url(#g);stroke:#fff}} @media (min-width:3px){{.b{{fill:red}}}}</style>\
          <linearGradient id='g'><stop offset='0' style='stop-opacity:.5;stop-color:#f00'/></linearGradient>\
@@ -174,7 +174,7 @@ fn harmless_drawings_keep_their_looks() {
 }
 
 #[test]
-fn a_prefixed_root_stays_a_drawing() {
+fn a_root_element_with_a_prefix_is_accepted() {
     let svg = "<s:svg xmlns:s='http://www.w3.org/2000/svg' width='30' height='20'><s:script>evil()</s:script>\
                <s:rect width='3' height='2'/></s:svg>";
     let out = clean(svg);
@@ -248,13 +248,13 @@ fn other_encodings_and_compressed_files_are_read() {
     let latin: Vec<u8> = latin.bytes().map(|b| if b == b'_' { 0xE9 } else { b }).collect();
     assert!(String::from_utf8(sanitise(&latin, &work()).unwrap()).unwrap().contains('é'));
 
-    // UTF-16 without a byte order mark.
+    // UTF-16 without a byte order mark is read, too.
     for unmarked in [&little[2..], &big[2..]] {
         assert_eq!(Format::sniff(unmarked), Some(Format::Svg));
         assert!(String::from_utf8(sanitise(unmarked, &work()).unwrap()).unwrap().contains("é𝄞"));
     }
 
-    // Cut, odd, packed beyond bounds, packed and something else.
+    // Truncated gzip, an odd UTF-16 length, too large when inflated, and gzip of another format.
     for n in [packed.len() - 1, packed.len() / 2] {
         assert!(sanitise(&packed[..n], &work()).is_err());
     }
@@ -264,7 +264,7 @@ fn other_encodings_and_compressed_files_are_read() {
     assert_eq!(Format::sniff(&gzip(b"<html/>")), None);
 }
 
-/// Labels of the WHATWG Encoding Standard, as browsers read them.
+/// Browsers read the labels of the WHATWG Encoding Standard.
 #[test]
 fn declared_encodings_are_read() {
     for (label, byte, expected) in [
@@ -277,7 +277,7 @@ fn declared_encodings_are_read() {
         ("gb2312", b"\xD6\xD0", "中"),
         ("euc-kr", b"\xC7\xD1", "한"),
         ("UTF-8", "é".as_bytes(), "é"),
-        // The declaration is in single bytes, so the rest is too.
+        // A declaration in single bytes means that the rest is in single bytes too.
         ("UTF-16", "é".as_bytes(), "é"),
         ("utf-16be", b"e", "e"),
         ("us-ascii", b"e", "e"),
@@ -319,7 +319,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_damaged_root_fails_in_probe_and_a_damaged_drawing_in_sanitise() {
+fn probe_refuses_a_damaged_root_and_sanitise_a_damaged_drawing() {
     let probe = |svg: &str| codec_for(Format::Svg).unwrap().probe(svg.as_bytes(), &Work::unlimited());
     for (svg, reason) in [
         (format!("<svg {NS} width='1' width='2'/>"), "width"),
@@ -345,8 +345,7 @@ fn a_damaged_root_fails_in_probe_and_a_damaged_drawing_in_sanitise() {
     }
 }
 
-/// The root element of an unusual file: far from the beginning, with entities in its attributes, longer than the
-/// limit.
+/// Unusual root elements: far from the beginning, with entities in attributes, longer than the limit.
 #[test]
 fn the_root_element_is_found_within_limits() {
     let entity = "<!DOCTYPE svg [<!ENTITY w '120'>]>";
@@ -376,7 +375,7 @@ fn elements_times_depth_and_namespaces_are_limited() {
     let wide: String = (0..190).map(|i| format!(" a{i}=''")).collect();
     too_large(format!("<svg {NS}>{}</svg>", format!("<g{wide}/>").repeat(10_000)).as_bytes());
     too_large(format!("<svg {NS}><style>{}</style></svg>", "a{b:c}".repeat(900_000)).as_bytes());
-    // A large drawing of usual shape: 60,000 paths in 6 MB.
+    // A large ordinary drawing is accepted: 60,000 paths in 6 MB.
     let path =
         "<path style='fill:#aabbcc' d='M12.5 2.25L3 4L5 6C1 2 3 4 5 6L7 8L9 10L11 12Z' class='some-class'/>";
     let map = format!("<svg {NS}><g><g>{}</g></g></svg>", path.repeat(60_000));
@@ -421,7 +420,7 @@ fn deep_nesting_and_size_are_limited() {
 }
 
 #[test]
-fn a_cut_file_is_an_error() {
+fn a_truncated_file_is_an_error() {
     let svg = format!("<svg {NS}><g><rect width='9' height='9'/></g></svg>");
     for n in 0..svg.len() {
         assert!(sanitise(&svg.as_bytes()[..n], &work()).is_err(), "{n}");
@@ -456,7 +455,7 @@ fn the_size_comes_from_attributes_or_the_view_box() {
 }
 
 #[test]
-fn what_is_no_drawing_is_refused() {
+fn a_file_that_is_no_svg_is_refused() {
     assert_eq!(sanitise(b"<html><svg/></html>", &work()), Err(Error::NotAnImage));
     assert_eq!(sanitise(b"", &work()), Err(Error::NotAnImage));
 }

@@ -1,4 +1,4 @@
-//! TIFF and BMP, which are only read: every kind of sample, layout and compression, and what damage does.
+//! TIFF and BMP decoding: every sample type, layout and compression, and damaged files.
 
 mod support;
 
@@ -10,10 +10,10 @@ use support::{RGB, codec, decode, encode, picture, rgba, survives};
 use tiff::encoder::{Compression, DeflateLevel, TiffEncoder, colortype};
 use work::{Budget, Work};
 
-/// A TIFF file written by hand: header, samples, directory, and the values that do not fit an entry.
+/// A writer of TIFF files: header, samples, directory, and the values that do not fit into an entry.
 struct Tiff {
     little: bool,
-    /// Tag and values; SHORT unless they are larger.
+    /// Tag and values; SHORT, or LONG for larger values.
     tags: Vec<(u16, Vec<u32>)>,
     /// The samples of each strip or tile.
     pieces: Vec<Vec<u8>>,
@@ -139,7 +139,7 @@ fn tiff_16_bits_are_rounded_in_the_byte_order_of_the_file() {
 
 #[test]
 fn tiff_bilevel_and_white_is_zero() {
-    // 10 pixels in two bytes a row.
+    // 10 pixels in two bytes per row.
     let rows = vec![0b1010_1010, 0b1000_0000, 0b0101_0101, 0b0100_0000];
     let black_is_zero = Tiff::new(true, (10, 2), 1, 1, 1).piece(rows).bytes();
     let image = decode(Format::Tiff, &black_is_zero, RGB).unwrap();
@@ -175,7 +175,7 @@ fn tiff_tiles_and_planes() {
 }
 
 #[test]
-fn tiff_alpha_that_is_multiplied_in_is_taken_out_again() {
+fn tiff_premultiplied_alpha_is_divided_out() {
     let file = |kind| Tiff::new(true, (1, 1), 2, 8, 4).tag(338, &[kind]).piece(vec![100, 50, 0, 128]).bytes();
     assert_eq!(pixels(&file(2)), [100, 50, 0, 128]);
     assert_eq!(pixels(&file(1)), [199, 100, 0, 128]);
@@ -203,14 +203,14 @@ fn tiff_compressions() {
 }
 
 #[test]
-fn tiff_orientation_is_told() {
+fn tiff_orientation_is_read() {
     let file = Tiff::new(true, (2, 1), 1, 8, 1).tag(274, &[6]).piece(vec![1, 2]).bytes();
     let probe = codec(Format::Tiff).probe(&file, &Work::unlimited()).unwrap();
     assert_eq!((probe.orientation, probe.oriented_size()), (Orientation::Rotate90, (1, 2)));
 }
 
 #[test]
-fn tiff_what_is_not_read_is_named() {
+fn tiff_errors_name_the_unsupported_feature() {
     let palette = Tiff::new(true, (1, 1), 3, 8, 1).tag(320, &[0; 768]).piece(vec![0]).bytes();
     let lab = Tiff::new(true, (1, 1), 8, 8, 3).piece(vec![0; 3]).bytes();
     let floats = Tiff::new(true, (1, 1), 1, 32, 1).tag(339, &[3]).piece(vec![0; 4]).bytes();
@@ -224,7 +224,7 @@ fn tiff_what_is_not_read_is_named() {
     ));
 }
 
-/// BMP rows stand upside down, blue first, padded to four bytes.
+/// BMP rows are stored bottom-up, blue first, padded to four bytes.
 fn bmp(image: &Raster, top_down: bool) -> Vec<u8> {
     let (w, h, n) = (image.width, image.height, image.layout.channels(0));
     let stride = (w as usize * n).next_multiple_of(4);
@@ -261,7 +261,7 @@ fn bmp(image: &Raster, top_down: bool) -> Vec<u8> {
 }
 
 #[test]
-fn bmp_rows_either_way_up_with_and_without_alpha() {
+fn bmp_rows_are_read_in_both_orders_with_and_without_alpha() {
     for layout in [Layout::Rgb, Layout::Rgba] {
         let image = picture(layout, 33, 21, 1.0);
         for top_down in [false, true] {
@@ -294,18 +294,18 @@ fn samples() -> Vec<(Format, Vec<u8>)> {
 }
 
 #[test]
-fn cut_files_are_errors() {
+fn truncated_files_are_errors() {
     for (format, file) in samples() {
         for end in (0..file.len()).step_by(7).filter(|end| *end < file.len() - 4) {
-            // The directory of some TIFF files stands at the end; the samples of others.
+            // Some TIFF files end with the directory, others with the samples.
             assert!(decode(format, &file[..end], RGB).is_err(), "{format} cut at {end} of {}", file.len());
         }
     }
 }
 
-// URL-117: what the header promises is not believed with memory.
+// URL-117: a size in the header alone allocates nothing.
 #[test]
-fn absurd_sizes_take_no_memory() {
+fn huge_sizes_allocate_nothing() {
     let work = Work::new(Budget::new(8 << 20));
     let tiff = Tiff::new(true, (60_000, 60_000), 2, 8, 3).piece(vec![0; 100]).bytes();
     let tall_tile = {
@@ -330,7 +330,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn damage_does_no_harm(
+    fn damaged_files_never_panic(
         which in 0_usize..5,
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
         near_end: bool,
@@ -338,7 +338,7 @@ proptest! {
     ) {
         let (format, mut file) = samples().swap_remove(which);
         for (at, value) in changes {
-            // Directories stand at the end of TIFF files, headers at the start of BMP files.
+            // Damages the directory at the end of a TIFF file and the header at the start of a BMP file.
             let (from, span) = if near_end { (file.len().saturating_sub(200), 200.min(file.len())) } else { (0, 60) };
             file[from + at.index(span)] = value;
         }
@@ -349,7 +349,7 @@ proptest! {
     }
 }
 
-// The library reads lists with limits of its own, of 256 MB, before it can be told others.
+// The library reads lists with its own limit of 256 MB, before it accepts other limits.
 #[test]
 fn lists_of_a_tiff_file_are_bounded_before_they_are_read() {
     let plain = || Tiff::new(true, (4, 4), 1, 8, 1).piece(vec![7; 16]);
@@ -378,7 +378,7 @@ fn lists_of_a_tiff_file_are_bounded_before_they_are_read() {
 }
 
 #[test]
-fn bytes_behind_the_image_do_not_matter() {
+fn bytes_after_the_image_are_ignored() {
     let plain = Tiff::new(false, (4, 4), 1, 8, 1).piece(vec![7; 16]).bytes();
     let expected = decode(Format::Tiff, &plain, RGB).unwrap();
     for tail in [&b"\0\0\0"[..], b"<html>"] {

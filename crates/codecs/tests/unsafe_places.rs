@@ -1,4 +1,4 @@
-//! `docs/architecture.md` lists every file with `unsafe` code, and C libraries are called in files named `ffi.rs` only.
+//! `docs/architecture.md` lists every file with `unsafe` code, and only files named `ffi.rs` call C libraries.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -42,7 +42,7 @@ fn has_unsafe(code: &str) -> bool {
 }
 
 #[test]
-fn the_documented_places_are_the_places_of_unsafe_code() {
+fn the_documented_files_are_the_files_with_unsafe_code() {
     let document = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
     let (_, section) = document.split_once("\n## Where `unsafe` stands\n").expect("the section");
     let section = section.split("\n## ").next().unwrap();
@@ -66,7 +66,7 @@ fn c_libraries_are_called_in_files_named_ffi() {
 }
 
 #[test]
-fn unsafe_code_is_told_from_the_word() {
+fn unsafe_code_is_distinguished_from_the_word() {
     for code in
         ["unsafe { f() }", "pub unsafe fn f()", "unsafe extern \"C\" fn f()", "let x = unsafe\n{ 1 };"]
     {

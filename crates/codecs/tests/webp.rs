@@ -1,4 +1,4 @@
-//! WebP through the codec trait, against pictures decoded by another program.
+//! WebP through the codec trait, compared with images decoded by another program.
 
 mod support;
 
@@ -27,8 +27,8 @@ fn planes_are_full_range() {
     let (_, _, expected) = reference("lossy.webp.png");
     let image = decode(WEBP, &fixture("lossy.webp"), PLANAR).unwrap();
     assert_eq!(image.layout, Layout::Ycc(Subsampling::S420));
-    // The reference interpolates chroma, the test repeats it: hard edges differ, the whole does not.
-    // A range taken for the other would show as an RMS above 10.
+    // The reference interpolates chroma and this test repeats it, so only hard edges differ. Confusing full with limited
+    // range would give an RMS above 10.
     let rms = rms(&rgba(&image), &expected);
     assert!(rms < 7.0, "{rms}");
     let mean = |d: &[u8]| d.iter().map(|&v| f64::from(v)).sum::<f64>() / d.len() as f64;
@@ -36,7 +36,7 @@ fn planes_are_full_range() {
 }
 
 #[test]
-fn alpha_and_lossless_are_read() {
+fn alpha_and_lossless_files_are_decoded() {
     for name in ["alpha.webp", "lossless.webp"] {
         let (_, _, expected) = reference(&format!("{name}.png"));
         let bytes = fixture(name);
@@ -47,7 +47,7 @@ fn alpha_and_lossless_are_read() {
     }
 }
 
-/// The file with another profile, of an even number of bytes.
+/// The file with `profile` in place of its own. Its length must be even.
 fn with_profile(file: &[u8], profile: &[u8]) -> Vec<u8> {
     let at = file.windows(4).position(|w| w == b"ICCP").unwrap();
     let old = u32::from_le_bytes(file[at + 4..at + 8].try_into().unwrap()).next_multiple_of(2) as usize;
@@ -66,7 +66,7 @@ fn the_probe_reads_profile_and_orientation() {
     let probe = codec(WEBP).probe(&fixture("exif.webp"), &Work::unlimited()).unwrap();
     assert_eq!((probe.width, probe.height, probe.alpha), (61, 47, false));
     assert_eq!(probe.orientation, Orientation::Rotate90);
-    // Its profile is that of sRGB: nothing has to be converted.
+    // The file's profile is sRGB, so the probe reports no conversion.
     assert_eq!(probe.colour, Colour::Srgb);
     let Colour::Icc(profile) =
         codec(Format::Jpeg).probe(&fixture("p3.jpg"), &Work::unlimited()).unwrap().colour
@@ -75,7 +75,7 @@ fn the_probe_reads_profile_and_orientation() {
     };
     let other = with_profile(&fixture("exif.webp"), &profile);
     assert_eq!(codec(WEBP).probe(&other, &Work::unlimited()).unwrap().colour, Colour::Icc(profile));
-    // Profiles of any size were copied.
+    // The probe used to copy profiles of any size.
     let large = with_profile(&fixture("exif.webp"), &vec![0; (4 << 20) + 2]);
     let probe_of_large = codec(WEBP).probe(&large, &work()).unwrap();
     assert_eq!(probe_of_large.colour, Colour::Srgb);
@@ -85,7 +85,7 @@ fn the_probe_reads_profile_and_orientation() {
 }
 
 #[test]
-fn frames_are_composited_with_offsets_blending_and_disposal() {
+fn frames_are_composited_with_offsets_blending_and_disposal_methods() {
     let bytes = fixture("animated.webp");
     let probe = codec(WEBP).probe(&bytes, &Work::unlimited()).unwrap();
     assert_eq!(probe.animation.map(|a| (a.frames, a.loops)), Some((5, 3)));
@@ -93,7 +93,7 @@ fn frames_are_composited_with_offsets_blending_and_disposal() {
     assert_eq!(all.iter().map(|f| f.delay_ms).collect::<Vec<_>>(), [70, 30, 0, 120, 33]);
     for (i, frame) in all.iter().enumerate() {
         let (_, _, expected) = reference(&format!("animated.webp.{i}.png"));
-        // Blending is rounded here and cut off in libwebp.
+        // Our blending rounds; libwebp's truncates.
         let far = furthest(frame.image.data(), &expected);
         assert!(far <= 2, "frame {i}: {far}");
     }
@@ -130,7 +130,7 @@ fn lossy_stays_close_in_every_layout() {
             let back = decode(WEBP, &file, RGB).unwrap();
             for got in [rgba(&back), decoded_elsewhere(&file)] {
                 let mut expected = rgba(&image);
-                // What is clear may have any colour.
+                // The colour of a transparent pixel is not compared.
                 for (e, g) in expected.chunks_mut(4).zip(got.chunks(4)) {
                     if e[3] < 8 {
                         e.copy_from_slice(g);
@@ -146,8 +146,8 @@ fn lossy_stays_close_in_every_layout() {
 }
 
 #[test]
-fn planes_and_rgb_meet_in_brightness() {
-    // 4:2:0 planes in full range go to limited range and back: a slip is a shift of brightness.
+fn planes_and_rgb_are_encoded_with_equal_brightness() {
+    // 4:2:0 planes are converted from full to limited range and back; an error would shift the brightness.
     let rgb = picture(Layout::Rgb, 64, 64, 3.0);
     let a = decode(WEBP, &encode(WEBP, &planes(&rgb), &spec(95)).unwrap(), PLANAR).unwrap();
     let b = planes(&rgb);
@@ -185,7 +185,7 @@ fn an_animation_keeps_frames_delays_and_loops() {
     for quality in [80, 100] {
         let mut all: Vec<(Raster, u32)> =
             (0..6).map(|i| (picture(Layout::Rgba, 41, 33, i as f32 * 4.0), i * 17)).collect();
-        // Equal frames stay frames.
+        // Equal frames are not merged.
         all.insert(3, (picture(Layout::Rgba, 41, 33, 8.0), 1));
         all.insert(4, (picture(Layout::Rgba, 41, 33, 8.0), 250));
         let file = animation(&all, quality, 7);
@@ -241,7 +241,7 @@ fn sides_beyond_14_bits_are_too_large() {
 }
 
 #[test]
-fn a_cut_file_is_an_error_at_every_length() {
+fn a_truncated_file_is_an_error_at_every_length() {
     for name in ["lossy.webp", "alpha.webp", "lossless.webp", "animated.webp"] {
         let bytes = fixture(name);
         for n in 0..bytes.len() - 1 {
@@ -255,7 +255,7 @@ fn chunk(name: &[u8; 4], data: &[u8]) -> Vec<u8> {
     [name, &(data.len() as u32).to_le_bytes()[..], data, &[0][..data.len() % 2]].concat()
 }
 
-/// A RIFF file of these chunks whose size is `more` larger than it is.
+/// A RIFF file of these chunks. Its size field is `more` bytes too large.
 fn riff(chunks: &[u8], more: u32) -> Vec<u8> {
     let mut file = chunk(b"RIFF", &[b"WEBP", chunks].concat());
     let size = u32::from_le_bytes(file[4..8].try_into().unwrap()) + more;
@@ -264,7 +264,7 @@ fn riff(chunks: &[u8], more: u32) -> Vec<u8> {
 }
 
 #[test]
-fn what_follows_a_complete_image_does_not_matter() {
+fn bytes_after_a_complete_image_are_ignored() {
     let lossy = fixture("lossy.webp");
     let image = &lossy[12..];
     let expected = decode(WEBP, &lossy, RGB).unwrap();
@@ -290,7 +290,7 @@ fn what_follows_a_complete_image_does_not_matter() {
         assert_eq!(probe.warnings.len(), usize::from(warned), "{:?}", probe.warnings);
         assert_eq!(decode(WEBP, &file, RGB).unwrap().data(), expected.data());
     }
-    // Of an animation nobody knows how many frames are missing; a frame that has begun has to be complete.
+    // The header of an animation has no frame count, so missing frames cannot be detected. An incomplete frame is an error.
     let animated = fixture("animated.webp");
     let all = frames(WEBP, &animated).unwrap().len();
     let junk = riff(&[&animated[12..], b"JUNKxxxxxxxxx".as_slice()].concat(), 0);
@@ -313,7 +313,7 @@ fn the_number_of_frames_is_limited() {
     let three = |v: u32| v.to_le_bytes()[..3].to_vec();
     let sides = [three(size.width - 1), three(size.height - 1)].concat();
     let canvas = chunk(b"VP8X", &[vec![2, 0, 0, 0], sides.clone()].concat());
-    // A frame whose image data are its head alone is enough for a probe.
+    // The probe needs only the header of a frame's image data.
     let image = [b"VP8L\x05\0\0\0", &image[8..13], &[0]].concat();
     let frame = chunk(b"ANMF", &[&[0; 6][..], &sides, &[10, 0, 0, 0], &image].concat());
     for (count, allowed) in [(16_384, true), (16_385, false)] {
@@ -325,9 +325,9 @@ fn the_number_of_frames_is_limited() {
     }
 }
 
-/// The RIFF size corrected, so that the cut lies inside the bit stream.
+/// The test corrects the RIFF size, so that the truncation is inside the bit stream.
 #[test]
-fn a_bit_stream_cut_inside_a_sound_container_is_an_error() {
+fn a_truncated_bit_stream_in_a_valid_container_is_an_error() {
     for name in ["lossy.webp", "lossless.webp"] {
         let bytes = fixture(name);
         let tag: &[u8] = if name == "lossy.webp" { b"VP8 " } else { b"VP8L" };
@@ -345,7 +345,7 @@ fn a_bit_stream_cut_inside_a_sound_container_is_an_error() {
 }
 
 #[test]
-fn a_header_that_promises_a_giant_is_refused_by_the_budget() {
+fn a_huge_size_in_the_header_exceeds_the_budget() {
     // 16383 × 16383 in 30 bytes.
     let mut bytes = b"RIFF\x16\0\0\0WEBPVP8 \x0a\0\0\0".to_vec();
     bytes.extend_from_slice(&[0x10, 0, 0, 0x9D, 0x01, 0x2A, 0xFF, 0x3F, 0xFF, 0x3F]);

@@ -1,4 +1,4 @@
-//! Animations frame by frame: every frame, its time, and how little memory they take together.
+//! Animations: every frame, its delay, and the memory of the whole render.
 
 use std::sync::Arc;
 
@@ -32,8 +32,8 @@ fn level(frame: u32) -> u8 {
     (20 + frame * 3) as u8
 }
 
-/// Every frame has a level of grey of its own, and a white bar that wanders.
-fn film() -> Vec<u8> {
+/// Every frame has its own level of grey, and a white bar that moves.
+fn animated() -> Vec<u8> {
     let work = work();
     let spec = AnimationSpec {
         width: WIDTH,
@@ -62,8 +62,8 @@ fn png(image: &Raster) -> Vec<u8> {
     sink.finish().unwrap()
 }
 
-/// Resize, blur and draw; gives the file and the most memory that was held at once.
-fn rendered(film: &[u8], overlay: &[u8], width: u32, format: FormatChoice) -> (Vec<u8>, usize) {
+/// Resizes, blurs and draws. Returns the file and the peak memory.
+fn rendered(animated: &[u8], overlay: &[u8], width: u32, format: FormatChoice) -> (Vec<u8>, usize) {
     let transform = Transform { width: Some(Extent::Pixels(width)), blur: Some(3.0), ..Transform::default() };
     let offsets = Offsets { left: Some(10), top: Some(20), ..Offsets::default() };
     let recipe = Recipe {
@@ -74,31 +74,31 @@ fn rendered(film: &[u8], overlay: &[u8], width: u32, format: FormatChoice) -> (V
         ],
         output: Output { format, ..Output::default() },
     };
-    let probes = [film, overlay].map(|b| Some(Arc::new(imaging::probe(b, &Work::unlimited()).unwrap())));
+    let probes = [animated, overlay].map(|b| Some(Arc::new(imaging::probe(b, &Work::unlimited()).unwrap())));
     let plan = imaging::plan(&Arc::new(recipe), &probes, &Arc::default(), &Work::unlimited()).unwrap();
     let work = work();
     let done =
-        imaging::render(&plan, &[RenderInput::Image(film), RenderInput::Image(overlay)], &work).unwrap();
+        imaging::render(&plan, &[RenderInput::Image(animated), RenderInput::Image(overlay)], &work).unwrap();
     let Body::Bytes(bytes) = done.body else { panic!("bytes") };
     let peak = work.budget.peak();
     assert!(peak as u64 <= plan.cost.peak_bytes, "held {peak}, planned {}", plan.cost.peak_bytes);
     (bytes, peak)
 }
 
-// URL-114, BND-054: frames and times survive a resize, an effect and a draw; when the result is smaller
-// than the source, no more than four frames of it and the result are held.
+// URL-114, BND-054: a resize, an effect and a draw keep frames and delays. If the result is smaller than the source,
+// the peak is at most four frames of the source, and the result.
 #[test]
 fn sixty_frames_take_the_memory_of_four() {
-    let film = film();
+    let source = animated();
     let overlay = png(&filled(30, 30, |_, _| [200, 0, 0, 255]));
-    // A result as large as the source needs more: the encoders keep frames of its size, and the quantiser a table.
+    // A result as large as the source needs more: encoders keep frames of its size, and the quantiser keeps a table.
     for (width, format, codec, most) in [
         (400, FormatChoice::Gif, Format::Gif, 4),
         (400, FormatChoice::WebP, Format::WebP, 4),
         (800, FormatChoice::Gif, Format::Gif, 8),
         (800, FormatChoice::WebP, Format::WebP, 12),
     ] {
-        let (file, peak) = rendered(&film, &overlay, width, format);
+        let (file, peak) = rendered(&source, &overlay, width, format);
         let allowed = (most * WIDTH * HEIGHT * 4) as usize + file.len();
         assert!(peak <= allowed, "{width} {codec}: {peak} > {allowed}");
         let frames = reference::frames(&file).unwrap();
@@ -110,7 +110,7 @@ fn sixty_frames_take_the_memory_of_four() {
             let at = |x: u32, y: u32| picture.pixels[(y * width + x) as usize];
             let [r, g, b, _] = at(25, 35);
             assert!(r > 180 && g < 25 && b < 25, "{codec} frame {count}: the overlay is {r} {g} {b}");
-            // At the right edge, where the bar never comes.
+            // The bar never reaches the right edge.
             let grey = at(width - 5, 200)[0];
             assert!(grey.abs_diff(level(count)) <= 4, "{codec} frame {count}: {grey}");
         }

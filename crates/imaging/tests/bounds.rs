@@ -216,13 +216,13 @@ fn inside_operators(size: (u32, u32), limits: &OutputLimits) -> bool {
         && limits.max_pixels.is_none_or(|most| area <= most.max(1) || size.0 == 1 || size.1 == 1)
 }
 
-/// Every way through the questions of a step, with some answers.
+/// Completes a step with every combination of questions, and some answers.
 fn follow(step: &imaging::plan::PlannedTransform, limits: &Limits, at: f64) -> Result<(), Error> {
     let mut answers = Answers::default();
     let mut window = None;
     loop {
         match step.complete(&answers, limits)? {
-            // No size before is smaller.
+            // Every earlier size is at least as large.
             Next::Ask(Question::Size) => answers.size = Some((1, 1)),
             Next::Ask(Question::Border(_)) => {
                 let (w, h) = step.before.or(answers.size).unwrap_or((1, 1));
@@ -261,7 +261,7 @@ fn check(plan: &Plan, limits: &Limits, at: f64) {
     }
     for step in &plan.steps {
         if let PlannedStep::Transform(step) = step {
-            // A border that is found may still make a picture that is refused.
+            // A detected border can lead to a refused size.
             let _ = follow(step, limits, at);
         }
     }
@@ -272,7 +272,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
     #[test]
-    fn plans_keep_the_limits_and_never_panic(
+    fn plans_stay_within_the_limits_and_never_panic(
         recipe in recipe(),
         headers in prop::collection::vec(prop::option::weighted(0.95, header()), IMAGES),
         output in operator_limits(),
@@ -315,15 +315,15 @@ static FILES: LazyLock<Vec<(Vec<u8>, Arc<Probe>)>> = LazyLock::new(|| {
     let work = Work::unlimited();
     let (width, height, frames) = (40, 36, 4);
     let spec = AnimationSpec { width, height, loops: 0, frames, encode: EncodeSpec::default() };
-    let mut film = codec_for(Format::Gif).unwrap().encode_frames(&spec, &work).unwrap();
+    let mut sink = codec_for(Format::Gif).unwrap().encode_frames(&spec, &work).unwrap();
     for frame in 0..frames {
-        film.push(&Frame { image: picture(Layout::Rgba, width, height, frame * 30), delay_ms: 50 }).unwrap();
+        sink.push(&Frame { image: picture(Layout::Rgba, width, height, frame * 30), delay_ms: 50 }).unwrap();
     }
     let files = vec![
         still(Format::Jpeg, Layout::Rgb, 90, 61),
         still(Format::Png, Layout::Rgba, 50, 70),
         still(Format::WebP, Layout::Rgb, 33, 30),
-        film.finish().unwrap(),
+        sink.finish().unwrap(),
     ];
     let probe = |bytes: Vec<u8>| {
         let probe = imaging::probe(&bytes, &Work::unlimited()).unwrap();
@@ -336,7 +336,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     #[test]
-    fn renders_keep_the_limits_and_hold_no_more_than_planned(
+    fn renders_stay_within_the_limits_and_the_planned_memory(
         recipe in recipe(),
         chosen in prop::collection::vec(0usize..4, IMAGES),
         output in operator_limits(),
@@ -362,7 +362,7 @@ proptest! {
                     prop_assert_eq!(size, (plan.output.width, plan.output.height));
                 }
             }
-            // What is known of a border only then.
+            // Some errors depend on the detected border.
             Err(Error::Empty | Error::TooLarge(_) | Error::Enlarged { .. }) => {}
             Err(error) => return Err(TestCaseError::fail(format!("{error}\n{plan}"))),
         }

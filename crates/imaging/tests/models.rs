@@ -1,4 +1,4 @@
-//! Where models stand among the steps, and what they may hold, with stand-ins whose results are known.
+//! The position of models among the steps, and their memory, tested with fakes that have known results.
 
 #![allow(clippy::unwrap_used)]
 
@@ -16,7 +16,7 @@ use work::{Budget, Work};
 const SIDE: u32 = 32;
 const RUN: usize = 3 << 20;
 
-/// Red is foreground; enlargements repeat pixels. Counts what it was asked for.
+/// Red is foreground; enlargements repeat pixels. Records its calls.
 #[derive(Debug)]
 struct Fake {
     scales: Vec<u32>,
@@ -151,7 +151,7 @@ fn segmenting_keeps_size_and_colours_and_multiplies_alpha() {
         let whole = if alpha { 255 - (width * 3 / 8) * 255 / width } else { 255 };
         let inside = at(width * 3 / 8, height * 3 / 8);
         assert_eq!(inside[..3], [250, 0, 0]);
-        // The stand-in is 250/255 sure, less what white under the alpha makes of it.
+        // The fake returns 250/255, less where white shows through the alpha.
         let sure = if alpha { whole * 250 / 255 * whole / 255 } else { 250 };
         assert!(u32::from(inside[3]).abs_diff(sure) < 6, "{inside:?}, not {sure}");
         assert_eq!(at(width - 1, height - 1)[3], 0);
@@ -159,7 +159,7 @@ fn segmenting_keeps_size_and_colours_and_multiplies_alpha() {
 }
 
 #[test]
-fn plans_hold_with_models_whatever_follows() {
+fn plans_include_the_memory_of_models() {
     let border = Trim { border: Some(BorderTrim { color: None, tolerance: 10, keep: 0 }), ..Trim::default() };
     let wide = Fake::new(&[2, 4]);
     for alpha in [false, true] {
@@ -178,9 +178,9 @@ fn plans_hold_with_models_whatever_follows() {
     }
 }
 
-// One pass at the nearest scale, of what is seen and a little around it.
+// One pass at the nearest scale, of the visible window and a margin.
 #[test]
-fn an_enlargement_is_one_pass_of_what_the_crop_shows() {
+fn an_enlargement_is_one_pass_over_the_visible_window() {
     let bytes = picture(100, 80, false);
     let pass = |fake: &Fake, t: Transform| {
         render(&generate(&t), &bytes, FormatChoice::Png, fake);
@@ -191,7 +191,7 @@ fn an_enlargement_is_one_pass_of_what_the_crop_shows() {
     assert_eq!(pass(&both, sized(Fit::Contain, 300, 240)), [(100, 80, 4)]);
     assert_eq!(pass(&both, sized(Fit::Contain, 600, 480)), [(100, 80, 4)]);
     assert_eq!(pass(&Fake::new(&[2]), sized(Fit::Contain, 600, 480)), [(100, 80, 2)]);
-    // A window of 20×80 in the middle, with eight pixels on both sides.
+    // A centred window of 20×80, with a margin of eight pixels on both sides.
     assert_eq!(pass(&both, sized(Fit::Cover, 40, 160)), [(36, 80, 2)]);
     assert_eq!(pass(&both, sized(Fit::Cover, 20, 80)), []);
     assert_eq!(pass(&both, sized(Fit::ScaleDown, 300, 240)), []); // URL-200
@@ -202,7 +202,7 @@ fn an_enlargement_is_one_pass_of_what_the_crop_shows() {
 }
 
 #[test]
-fn what_would_get_too_large_is_enlarged_bicubically_and_said() {
+fn a_too_large_enlargement_is_bicubic_with_a_warning() {
     let fake = Fake::new(&[4]);
     let bytes = picture(300, 200, false);
     let t = generate(&sized(Fit::Contain, 330, 220));
@@ -237,9 +237,9 @@ fn a_description_carries_the_mask() {
     assert!(!String::from_utf8_lossy(json).contains("segment"));
 }
 
-// 9401, and a word about the setting.
+// Error 9401, which names the setting.
 #[test]
-fn without_a_model_segmenting_is_refused_and_enlarging_warned_about() {
+fn without_a_model_segmenting_is_refused_and_enlarging_gives_a_warning() {
     let bytes = picture(20, 20, false);
     let segment = Transform { segment_foreground: true, ..Transform::default() };
     let recipe = Recipe::single(segment, Output::default());

@@ -1,4 +1,4 @@
-//! Frames around images, and finding them again.
+//! Adding borders to images, and detecting them.
 
 use codecs::{Layout, Raster};
 use imaging::analysis::border as trim_border;
@@ -38,7 +38,7 @@ fn window(x: u32, y: u32, width: u32, height: u32) -> Option<Window> {
     Some(Window { x, y, width, height })
 }
 
-/// A small deterministic noise, −`reach` … `reach`.
+/// Deterministic noise from −`reach` to `reach`.
 fn noise(x: u32, y: u32, reach: i32) -> i32 {
     let mut v = x.wrapping_mul(0x9E37_79B9) ^ y.wrapping_mul(0x85EB_CA6B);
     v ^= v >> 15;
@@ -51,9 +51,9 @@ fn level(v: i32) -> u8 {
     v.clamp(0, 255) as u8
 }
 
-// URL-198: the frame enlarges the picture by its widths on each side.
+// URL-198: the border enlarges the image by its width on each side.
 #[test]
-fn a_frame_is_added_on_each_side() {
+fn a_border_is_added_on_each_side() {
     let red = Color { r: 255, g: 0, b: 0, a: 255 };
     let image = from_fn(Layout::Rgb, 4, 3, |x, y| [x as u8, y as u8, 7]);
     let framed = border::add(image, [1, 2, 3, 4], red, &work()).unwrap();
@@ -68,41 +68,41 @@ fn a_frame_is_added_on_each_side() {
 }
 
 #[test]
-fn a_translucent_frame_makes_the_result_translucent() {
+fn a_translucent_border_makes_the_result_translucent() {
     let faint = Color { r: 10, g: 20, b: 30, a: 40 };
     let framed = border::add(from_fn(Layout::Gray, 2, 2, |_, _| [99]), [1; 4], faint, &work()).unwrap();
     assert_eq!(framed.layout, Layout::Rgba);
     assert_eq!(at(&framed, 0, 0), [10, 20, 30, 40]);
     assert_eq!(at(&framed, 1, 1), [99, 99, 99, 255]);
-    // And an opaque frame around a translucent image leaves the image so.
+    // An opaque border around a translucent image leaves the image translucent.
     let image = from_fn(Layout::Rgba, 2, 2, |_, _| [1, 2, 3, 4]);
     let framed = border::add(image, [0, 1, 0, 0], Color::BLACK, &work()).unwrap();
     assert_eq!((at(&framed, 1, 1), at(&framed, 2, 1)), (&[1, 2, 3, 4][..], &[0, 0, 0, 255][..]));
 }
 
 #[test]
-fn grey_stays_grey_within_a_grey_frame() {
+fn grey_stays_grey_within_a_grey_border() {
     let framed =
         border::add(from_fn(Layout::Gray, 2, 2, |_, _| [99]), [1; 4], Color::WHITE, &work()).unwrap();
     assert_eq!((framed.layout, framed.data()[0], framed.data()[5]), (Layout::Gray, 255, 99));
 }
 
 #[test]
-fn a_frame_beyond_the_range_of_sizes_is_an_error() {
+fn a_border_that_exceeds_the_limit_of_sizes_is_an_error() {
     let image = from_fn(Layout::Gray, 2, 2, |_, _| [99]);
     assert!(border::add(image, [0, u32::MAX, 0, 0], Color::WHITE, &work()).is_err());
 }
 
 proptest! {
-    // URL-065: whatever frame is added is found again, to the pixel.
+    // URL-065: an added border is detected to the pixel.
     #[test]
-    fn a_frame_is_found_again(
+    fn an_added_border_is_detected(
         (w, h) in (1u32..40, 1u32..40), widths in prop::array::uniform4(0u32..20), gray in any::<bool>(),
         seed in any::<u32>(),
     ) {
         prop_assume!(widths != [0; 4]);
         let frame = Color { r: 200, g: 200, b: 200, a: 255 };
-        // Every pixel of the picture is far from the frame.
+        // The colours of the image differ much from that of the border.
         let v = |x: u32, y: u32| level(60 + noise(x ^ seed, y, 60));
         let image = if gray {
             from_fn(Layout::Gray, w, h, |x, y| [v(x, y)])
@@ -119,8 +119,8 @@ proptest! {
     }
 }
 
-/// A photo-like picture of 300 × 200 with a frame as lossy compression leaves it: the frame's colour with noise of
-/// up to 8 levels, an odd pixel 18 off, and ringing within four pixels of the picture.
+/// A photo-like image of 300 × 200 with a border after lossy compression: noise of up to 8 levels, single pixels that
+/// differ by 18, and ringing within four pixels of the image.
 fn compressed() -> Raster {
     from_fn(Layout::Rgb, 300, 200, |x, y| -> [u8; 3] {
         let inside = (30..260).contains(&x) && (20..190).contains(&y);
@@ -134,22 +134,22 @@ fn compressed() -> Raster {
 }
 
 #[test]
-fn a_noisy_frame_is_found() {
+fn a_noisy_border_is_detected() {
     let found = trim_border::find(&compressed(), &trim(None, 10, 0), &work()).unwrap().unwrap();
-    // The picture is whole, and no more than the ringing is left around it.
+    // The window contains the whole image, and of the border at most the ringing.
     assert!((26..=30).contains(&found.x) && (16..=20).contains(&found.y), "{found:?}");
     assert!((260..=264).contains(&(found.x + found.width)), "{found:?}");
     assert!((190..=194).contains(&(found.y + found.height)), "{found:?}");
 }
 
 #[test]
-fn without_tolerance_the_frame_has_to_be_exact() {
+fn without_tolerance_the_border_must_have_one_colour() {
     let found = trim_border::find(&compressed(), &trim(None, 0, 0), &work()).unwrap();
     assert_eq!(found, window(0, 0, 300, 200));
 }
 
 #[test]
-fn a_hairline_across_the_frame_is_picture() {
+fn a_hairline_across_the_border_belongs_to_the_image() {
     let image = from_fn(Layout::Gray, 1000, 300, |x, y| {
         let inside = (400..600).contains(&x) && (100..200).contains(&y);
         if inside || (x == 500 && y >= 40) { [0] } else { [255] }
@@ -160,7 +160,7 @@ fn a_hairline_across_the_frame_is_picture() {
 
 // URL-066
 #[test]
-fn keep_leaves_that_much_of_the_frame() {
+fn keep_leaves_part_of_the_border() {
     let image = border::add(from_fn(Layout::Gray, 20, 10, |_, _| [9]), [8, 3, 8, 8], Color::WHITE, &work());
     let found = trim_border::find(&image.unwrap(), &trim(None, 10, 5), &work()).unwrap();
     assert_eq!(found, window(3, 3, 5 + 20 + 3, 20));
@@ -178,7 +178,7 @@ fn only_the_given_colour_is_removed() {
 }
 
 #[test]
-fn bars_on_two_sides_only_are_found() {
+fn bars_on_only_two_sides_are_detected() {
     let image = from_fn(Layout::Gray, 120, 90, |x, y| {
         if (15..70).contains(&y) { [level(128 + noise(x, y, 100))] } else { [0] }
     });
@@ -187,10 +187,10 @@ fn bars_on_two_sides_only_are_found() {
 }
 
 #[test]
-fn transparency_is_a_frame_whatever_colour_it_hides() {
+fn transparent_pixels_are_border_whatever_their_colour() {
     let image = from_fn(Layout::Rgba, 60, 40, |x, y| {
         let inside = (10..50).contains(&x) && (5..30).contains(&y);
-        // Nearly transparent noise, over colours that nobody sees.
+        // Noise in a very low alpha, over invisible colours.
         let hidden = level(128 + noise(x, y, 127));
         if inside {
             [200, 10, 10, 255]
@@ -206,9 +206,9 @@ fn transparency_is_a_frame_whatever_colour_it_hides() {
     assert_eq!(white, window(0, 0, 60, 40));
 }
 
-// URL-069: the caller turns this into its numbered error.
+// URL-069: the program maps this to its numbered error.
 #[test]
-fn an_image_that_is_all_border_leaves_nothing() {
+fn an_image_without_content_has_no_window() {
     let noisy = from_fn(Layout::Rgb, 64, 64, |x, y| [level(100 + noise(x, y, 4)); 3]);
     for keep in [0, 5] {
         assert_eq!(trim_border::find(&noisy, &trim(None, 10, keep), &work()).unwrap(), None);

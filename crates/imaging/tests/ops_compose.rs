@@ -1,5 +1,5 @@
-//! Painting an overlay: each operator against the formulae of Porter and Duff in double precision, on every
-//! placement that a naive painter, pixel by pixel, can check.
+//! Drawing an overlay: each operator and placement is compared, pixel by pixel, with the formulae of Porter and Duff in
+//! double precision.
 
 use codecs::{Layout, Raster};
 use imaging::ops::compose::{draw, touches};
@@ -18,7 +18,7 @@ fn raster(layout: Layout, width: u32, height: u32, bytes: &[u8]) -> Raster {
     image
 }
 
-/// A pixel as straight colour 0–255 and alpha 0–1.
+/// A pixel as colour from 0 to 255, not premultiplied, and alpha from 0 to 1.
 fn pixel(image: &Raster, x: u32, y: u32) -> ([f64; 3], f64) {
     let n = image.layout.channels(0);
     let p = &image.planes[0].row(y)[x as usize * n..][..n];
@@ -31,7 +31,7 @@ fn pixel(image: &Raster, x: u32, y: u32) -> ([f64; 3], f64) {
     }
 }
 
-/// The overlay's column (or row) over `at`, by the words of the documentation.
+/// The overlay's column (or row) over `at`, as the documentation defines it.
 fn over(at: i64, base: u32, part: u32, near: Option<i32>, far: Option<i32>, tiled: bool) -> Option<u32> {
     let start = match (near, far) {
         (Some(near), _) => i64::from(near),
@@ -65,7 +65,7 @@ fn any_layout() -> impl Strategy<Value = Layout> {
     prop::sample::select(vec![Layout::Gray, Layout::Rgb, Layout::Rgba])
 }
 
-/// Bytes with many at the ends of the range, where alpha has its special cases.
+/// Bytes, often 0 or 255, where alpha has special cases.
 fn any_bytes(length: usize) -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(prop_oneof![Just(0u8), Just(255u8), any::<u8>()], length)
 }
@@ -125,7 +125,7 @@ proptest! {
                 };
                 let found = pixel(&result, x, y);
                 prop_assert!((found.1 - expected.1).abs() * 255.0 <= 0.51, "alpha {found:?} {expected:?}");
-                // A colour is worth as much as its alpha: below half a level of it nothing is left to see.
+                // The comparison premultiplies: the colour of a transparent pixel is invisible.
                 if expected.1 * 255.0 > 0.5 {
                     for i in 0..3 {
                         prop_assert!((found.0[i] - expected.0[i]).abs() <= 1.0, "{found:?} {expected:?}");
@@ -137,7 +137,7 @@ proptest! {
     }
 
     #[test]
-    fn placements_far_outside_paint_nothing(
+    fn placements_far_outside_draw_nothing(
         left in prop::sample::select(vec![i32::MIN, -1_000_000, 1_000_000, i32::MAX]),
         bottom in prop::sample::select(vec![i32::MIN, 0, i32::MAX]),
         base_bytes in any_bytes(7 * 5 * 3),
@@ -154,7 +154,7 @@ fn how(composite: Composite) -> Draw {
 }
 
 #[test]
-fn an_opaque_base_stays_rgb_while_the_operator_leaves_it_opaque() {
+fn an_opaque_base_stays_rgb_if_the_operator_keeps_it_opaque() {
     let grey = [100u8; 4 * 4 * 4];
     let layout = |composite, over: Layout| {
         let overlay = raster(over, 2, 2, &grey);
@@ -169,9 +169,9 @@ fn an_opaque_base_stays_rgb_while_the_operator_leaves_it_opaque() {
     }
 }
 
-// BND-044: a mask for one corner, turned for each, cuts round corners with `xor`.
+// BND-044: one corner mask, rotated for each corner and drawn with `xor`, rounds the corners.
 #[test]
-fn four_xor_corner_masks_cut_round_corners() {
+fn four_xor_corner_masks_round_the_corners() {
     const R: u32 = 8;
     let mask = |turns: u32| {
         let mut bytes = vec![0u8; (R * R * 4) as usize];
@@ -209,7 +209,7 @@ fn four_xor_corner_masks_cut_round_corners() {
     }
 }
 
-// URL-193 is the dialects'; here, a tile too small for its own loop still fills a wide base.
+// The dialects test URL-193. Here the smallest tile must fill a wide base.
 #[test]
 fn a_single_pixel_tiles_a_wide_base() {
     let how = Draw { repeat: Repeat::Both, ..Draw::default() };
@@ -219,7 +219,7 @@ fn a_single_pixel_tiles_a_wide_base() {
 }
 
 #[test]
-fn painting_takes_its_memory_from_the_budget() {
+fn drawing_reserves_memory_in_the_budget() {
     let small = Work::new(Budget::new(64));
     let base = raster(Layout::Rgb, 100, 100, &vec![0; 30_000]);
     let overlay = raster(Layout::Rgba, 50, 50, &[7; 10_000]);

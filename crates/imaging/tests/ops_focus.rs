@@ -9,7 +9,7 @@ fn work() -> Work {
     Work::new(Budget::new(1 << 28))
 }
 
-/// A small deterministic noise, −`reach` … `reach`.
+/// Deterministic noise from −`reach` to `reach`.
 fn noise(x: u32, y: u32, reach: i32) -> i32 {
     let mut v = x.wrapping_mul(0x9E37_79B9) ^ y.wrapping_mul(0x85EB_CA6B);
     v ^= v >> 15;
@@ -29,14 +29,14 @@ fn paint(width: u32, height: u32, f: impl Fn(u32, u32) -> [i32; 3]) -> Raster {
     image
 }
 
-/// A backdrop, a subject's box (x, y, width, height) and its colours.
+/// A background, the box of a subject (x, y, width, height) and its colours.
 struct Composition {
     name: &'static str,
     image: Raster,
     subject: (u32, u32, u32, u32),
 }
 
-/// Ten pictures with the subject well off the centre.
+/// Ten images with the subject far from the centre.
 fn compositions() -> Vec<Composition> {
     let sky = |_: u32, y: u32| [110 + y as i32 / 2, 160 + y as i32 / 3, 230];
     let grass = |x: u32, y: u32| [60 + noise(x / 2, y / 2, 18), 130 + noise(x / 2, y, 22), 50];
@@ -53,7 +53,7 @@ fn compositions() -> Vec<Composition> {
     };
     let stripes = |x: u32, y: u32| if (x + y) % 6 < 3 { [240, 240, 240] } else { [20, 20, 20] };
     type Paint<'a> = &'a dyn Fn(u32, u32) -> [i32; 3];
-    /// Name, size, ground, the subject's box (x, y, width, height), subject.
+    /// Name, size, background, the box of the subject (x, y, width, height), subject.
     type Scene<'a> = (&'static str, (u32, u32), Paint<'a>, (u32, u32, u32, u32), Paint<'a>);
     let red: Paint<'_> = &|_, _| [215, 40, 35];
     let dark: Paint<'_> = &|_, _| [25, 25, 30];
@@ -79,7 +79,7 @@ fn compositions() -> Vec<Composition> {
         .collect()
 }
 
-/// A square crop of the whole shorter side.
+/// The position of a square crop as large as the shorter side.
 fn square(image: &Raster) -> (f64, f64) {
     let (w, h) = (f64::from(image.width), f64::from(image.height));
     let side = w.min(h);
@@ -96,7 +96,7 @@ fn holds(c: &Composition, window: (f64, f64), (x, y): (f64, f64)) -> bool {
 }
 
 #[test]
-fn saliency_keeps_the_subject_in_at_least_nine_of_ten_pictures() {
+fn saliency_keeps_the_subject_in_at_least_nine_of_ten_images() {
     let mut missed = vec![];
     for c in compositions() {
         let window = square(&c.image);
@@ -114,7 +114,7 @@ fn saliency_keeps_the_subject_in_at_least_nine_of_ten_pictures() {
 }
 
 #[test]
-fn a_small_window_lies_around_the_subject_on_both_axes() {
+fn a_small_window_covers_the_subject_on_both_axes() {
     for c in compositions() {
         let (w, h) = (f64::from(c.image.width), f64::from(c.image.height));
         let (sx, sy, sw, sh) = c.subject;
@@ -139,9 +139,9 @@ fn entropy_prefers_detail_to_a_flat_area() {
     assert!(y < 0.05 && x == 0.0, "{x} {y}");
 }
 
-// URL-053 for pictures without a subject.
+// URL-053, for images without a subject.
 #[test]
-fn a_flat_picture_is_cropped_at_its_centre() {
+fn a_flat_image_is_cropped_at_its_centre() {
     for layout in [Layout::Gray, Layout::Rgb, Layout::Rgba] {
         let mut flat = Raster::new(layout, 120, 80, &work()).unwrap();
         flat.data_mut().fill(90);
@@ -153,12 +153,12 @@ fn a_flat_picture_is_cropped_at_its_centre() {
 }
 
 #[test]
-fn transparent_pixels_hide_no_subject() {
+fn transparent_pixels_are_no_subject() {
     let mut image = Raster::new(Layout::Rgba, 120, 60, &work()).unwrap();
     for (i, p) in image.data_mut().chunks_exact_mut(4).enumerate() {
         let (x, y) = (i % 120, i / 120);
         let visible = (8..32).contains(&x) && (20..44).contains(&y);
-        // A loud colour on the right that nobody sees.
+        // An invisible saturated colour on the right.
         let colour = if x > 80 { [255, 0, 0] } else { [10, 120, 30] };
         p[..3].copy_from_slice(&colour);
         p[3] = if visible { 255 } else { 0 };

@@ -18,7 +18,7 @@ fn noise(x: u32, y: u32) -> u8 {
     (v >> 19) as u8
 }
 
-/// Blocks, noise and a slope: edges and flat parts.
+/// Blocks, noise and a gradient: edges and flat parts.
 fn picture(layout: Layout, width: u32, height: u32) -> Raster {
     let mut image = Raster::new(layout, width, height, &work()).unwrap();
     let n = layout.channels(0);
@@ -45,8 +45,8 @@ fn blurred(image: Raster, radius: f64) -> Raster {
     apply(image, &Transform { blur: Some(radius), ..Transform::default() })
 }
 
-/// A sampled Gaussian out to six standard deviations, edges extended, on premultiplied values; per pixel the premultiplied
-/// channels (0–255), the last one alpha where there is one.
+/// A sampled Gaussian of six standard deviations with extended edges. Returns the premultiplied channels (0 to 255) of
+/// each pixel; alpha, if there is one, is the last.
 fn gaussian(image: &Raster, sigma: f64) -> Vec<Vec<f64>> {
     let (w, h, n) = (i64::from(image.width), i64::from(image.height), image.layout.channels(0));
     let reach = (6.0 * sigma).ceil() as i64;
@@ -101,7 +101,7 @@ fn differences(image: &Raster, exact: &[Vec<f64>], margin: u32) -> (f64, f64) {
 }
 
 #[test]
-fn small_blurs_are_gaussian_to_the_level() {
+fn small_blurs_are_gaussian_within_two_levels() {
     for layout in [Layout::Gray, Layout::Rgb, Layout::Rgba] {
         for radius in [1.0, 1.7, 3.0, 5.0, 7.9] {
             let exact = gaussian(&picture(layout, 120, 70), radius * BLUR_SIGMA_PER_RADIUS);
@@ -120,7 +120,7 @@ fn wide_blurs_are_gaussian_within_three_levels() {
             let done = blurred(picture(layout, 260, 180), radius);
             let (largest, mean) = differences(&done, &exact, (2.0 * sigma).ceil() as u32);
             assert!(largest <= 3.0 && mean <= 0.8, "{layout:?} {radius}: {largest} {mean}");
-            // At the edges it is the reduced copy's pixels that are extended, each the mean of several.
+            // At the edges the blur extends the pixels of a reduced copy, which are means of several.
             let (_, mean) = differences(&done, &exact, 0);
             assert!(mean <= 4.0, "{layout:?} {radius} with the edges: {mean}");
         }
@@ -131,7 +131,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
     #[test]
-    fn a_flat_image_stays_exactly_as_it_is(
+    fn a_flat_image_is_not_changed(
         (w, h) in (1u32..50, 1u32..50), radius in 0.0f64..=250.0, sharpen in 0.0f64..=10.0, value in any::<u8>(),
     ) {
         for layout in [Layout::Gray, Layout::Rgb] {
@@ -159,7 +159,7 @@ fn a_radius_below_one_changes_nothing() {
 
 #[test]
 fn transparent_colours_do_not_bleed() {
-    // Loud red under alpha 0, next to opaque blue.
+    // Red with alpha 0, next to opaque blue.
     let half = |t: &Transform| {
         let mut image = Raster::new(Layout::Rgba, 64, 64, &work()).unwrap();
         for (i, p) in image.data_mut().chunks_exact_mut(4).enumerate() {
@@ -253,7 +253,7 @@ fn gamma_keeps_black_and_white() {
 }
 
 #[test]
-fn blurring_holds_a_few_rows_only() {
+fn blurring_keeps_only_a_few_rows() {
     let mut image = Raster::new(Layout::Rgb, 500, 400, &work()).unwrap();
     image.data_mut().fill(3);
     for radius in [7.0, 80.0] {

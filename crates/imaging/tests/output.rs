@@ -1,4 +1,4 @@
-//! What leaves: files that are better left as they were, delays, and the operator's limits.
+//! Output: sources that are returned unchanged, frame delays, and the operator's limits.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use recipe::{
 };
 use work::{Budget, Work};
 
-/// Four flat quadrants, or noise.
+/// An image of four flat quadrants, or of noise.
 fn picture(width: u32, height: u32, noisy: bool) -> Raster {
     let mut image = Raster::new(Layout::Rgb, width, height, &Work::unlimited()).unwrap();
     let mut seed = 7u32;
@@ -35,7 +35,7 @@ fn encoded(image: &Raster, format: Format, spec: &EncodeSpec) -> Vec<u8> {
     sink.finish().unwrap()
 }
 
-/// A JPEG of so low a quality that any other is larger.
+/// A JPEG of such a low quality that every new encoding is larger.
 fn rough_jpeg(mode: JpegMode) -> Vec<u8> {
     let spec =
         EncodeSpec { quality: 10, jpeg: mode, subsampling: Subsampling::S420, ..EncodeSpec::default() };
@@ -86,9 +86,9 @@ fn wide(width: u32) -> Transform {
     Transform { width: Some(Extent::Pixels(width)), ..Transform::default() }
 }
 
-// A JPEG of 1 kB came back with 3 kB although nothing was asked for.
+// Without any option, a JPEG of 1 kB became one of 3 kB.
 #[test]
-fn a_file_of_which_nothing_changes_does_not_grow() {
+fn an_unchanged_file_does_not_grow() {
     let jpeg = rough_jpeg(JpegMode::Baseline);
     for steps in
         [vec![], vec![wide(500)], vec![Transform { background: Some(recipe::Color::WHITE), ..wide(500) }]]
@@ -103,7 +103,7 @@ fn a_file_of_which_nothing_changes_does_not_grow() {
 }
 
 #[test]
-fn a_file_that_changes_is_made_anew() {
+fn a_changed_file_is_encoded_again() {
     let jpeg = rough_jpeg(JpegMode::Progressive);
     let turned = Transform { rotate: Rotate::Half, ..Transform::default() };
     let bright = Transform { brightness: Some(1.1), ..Transform::default() };
@@ -113,16 +113,16 @@ fn a_file_that_changes_is_made_anew() {
     for output in [FormatChoice::BaselineJpeg, FormatChoice::Png, FormatChoice::WebP] {
         assert!(!warns(&render(vec![], format(output), &jpeg), "original"), "{output:?}");
     }
-    // What becomes smaller is delivered.
+    // A smaller result is delivered.
     let fine =
         encoded(&picture(120, 90, true), Format::Jpeg, &EncodeSpec { quality: 98, ..EncodeSpec::default() });
     let done = render(vec![], format(FormatChoice::Jpeg), &fine);
     assert!(!warns(&done, "original") && bytes(&done).len() < fine.len());
 }
 
-// Whatever `metadata` says holds for a source that stays, too.
+// The option `metadata` also applies to a source that is returned unchanged.
 #[test]
-fn a_file_that_stays_loses_its_metadata() {
+fn an_unchanged_file_loses_its_metadata() {
     let plain = rough_jpeg(JpegMode::Baseline);
     let comment = b"\xFF\xFE\x00\x0Ehome address";
     let with = [&plain[..2], comment, &plain[2..]].concat();
@@ -136,7 +136,7 @@ fn a_file_that_stays_loses_its_metadata() {
     }
 }
 
-fn film(delay_ms: u32) -> Vec<u8> {
+fn animated(delay_ms: u32) -> Vec<u8> {
     let work = Work::unlimited();
     let (width, height, frames) = (40, 30, 4);
     let spec = AnimationSpec { width, height, loops: 0, frames, encode: EncodeSpec::default() };
@@ -156,11 +156,11 @@ fn delays(file: &[u8]) -> Vec<u32> {
     reference::frames(file).unwrap().iter().map(|frame| frame.delay_ms).collect()
 }
 
-// Browsers show frames without a delay for 100 ms; a WebP with delays of 0 flickers.
+// Browsers show a GIF frame with a delay of 0 for 100 ms, but a WebP frame for no time.
 #[test]
-fn frames_without_a_delay_play_as_in_browsers() {
+fn frames_without_a_delay_get_that_of_browsers() {
     for (delay, webp) in [(0, 100), (10, 100), (20, 20), (70, 70)] {
-        let file = film(delay);
+        let file = animated(delay);
         let done = render(vec![wide(20)], format(FormatChoice::WebP), &file);
         assert_eq!(delays(bytes(&done)), [webp; 4], "{delay} ms to WebP");
         let done = render(vec![wide(20)], format(FormatChoice::Gif), &file);
@@ -170,7 +170,7 @@ fn frames_without_a_delay_play_as_in_browsers() {
 
 // OPS-022
 #[test]
-fn results_keep_the_operators_limits() {
+fn results_stay_within_the_operators_limits() {
     let bounded = |output: OutputLimits| Limits { output, ..Limits::default() };
     let jpeg = rough_jpeg(JpegMode::Baseline);
     let narrow = || bounded(OutputLimits { max_width: Some(60), ..OutputLimits::default() });
@@ -181,7 +181,7 @@ fn results_keep_the_operators_limits() {
     let done = render_with(vec![cover], Output::default(), &jpeg, narrow());
     assert_eq!((done.width, done.height), (60, 60));
     let two = bounded(OutputLimits { max_animation_frames: Some(2), ..OutputLimits::default() });
-    let done = render_with(vec![], format(FormatChoice::WebP), &film(50), two);
+    let done = render_with(vec![], format(FormatChoice::WebP), &animated(50), two);
     assert_eq!((done.frames, delays(bytes(&done)).len()), (2, 2));
     assert!(warns(&done, "first 2 of 4 frames"));
     let quality = Output { quality: Some(Quality::Number(50)), ..Output::default() };

@@ -1,5 +1,4 @@
-//! Plans as text, compared with the files in `plans/`. `PLANS=update` writes what comes out instead; then read the
-//! difference.
+//! Plans as text, compared with the files in `plans/`. `PLANS=update` writes the files instead; review the diff.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -14,7 +13,7 @@ use recipe::{
 };
 use work::Work;
 
-/// A header of a file that is not there: plans look at nothing else.
+/// The probe of an imaginary file: planning needs nothing else.
 fn header(format: Format, width: u32, height: u32) -> Probe {
     let mut probe = Probe::new(format, width, height, (width * height / 5) as usize);
     if format == Format::Jpeg {
@@ -33,7 +32,7 @@ fn png(width: u32, height: u32) -> Probe {
     probe
 }
 
-fn film(width: u32, height: u32, frames: u32) -> Probe {
+fn animated(width: u32, height: u32, frames: u32) -> Probe {
     let mut probe = header(Format::Gif, width, height);
     probe.animation = Some(Animation { frames, loops: 0 });
     probe.alpha = true;
@@ -51,7 +50,7 @@ fn models() -> Limits {
     Limits { models, ..Limits::default() }
 }
 
-/// The text of some plans; what is refused shows its error.
+/// The text of some plans, or their errors.
 #[derive(Default)]
 struct Plans(String);
 
@@ -142,7 +141,7 @@ fn sizes() {
     plans.compare("sizes.txt");
 }
 
-// URL-060 … URL-073: what happens before the resize, and how it maps back to stored pixels.
+// URL-060 … URL-073: operations before the resize, and their mapping to stored pixels.
 #[test]
 fn turns_and_trims() {
     let mut plans = Plans::default();
@@ -162,15 +161,15 @@ fn turns_and_trims() {
 #[test]
 fn kinds_and_formats() {
     let mut plans = Plans::default();
-    let movie = film(400, 300, 20);
-    plans.url("width=100", &movie);
-    plans.url("width=100,format=webp", &movie);
-    plans.url("width=100,format=jpeg", &movie);
-    plans.url("width=100,anim=false", &movie);
-    plans.url("width=100", &film(1000, 1000, 60));
-    plans.url("width=100", &film(1000, 1000, 200));
-    plans.url("width=100,format=json", &movie);
-    plans.url("width=100,format=json", &film(1000, 1000, 60));
+    let animation = animated(400, 300, 20);
+    plans.url("width=100", &animation);
+    plans.url("width=100,format=webp", &animation);
+    plans.url("width=100,format=jpeg", &animation);
+    plans.url("width=100,anim=false", &animation);
+    plans.url("width=100", &animated(1000, 1000, 60));
+    plans.url("width=100", &animated(1000, 1000, 200));
+    plans.url("width=100,format=json", &animation);
+    plans.url("width=100,format=json", &animated(1000, 1000, 60));
     plans.url("width=100", &header(Format::Svg, 64, 64));
     plans.url("width=100,format=json", &header(Format::Svg, 64, 64));
     plans.url("width=100,format=png", &header(Format::Svg, 64, 64));
@@ -185,7 +184,7 @@ fn kinds_and_formats() {
     plans.compare("kinds_and_formats.txt");
 }
 
-// Rows flow where nothing needs a bitmap.
+// The rows path is chosen unless a step needs a bitmap.
 #[test]
 fn paths() {
     let mut plans = Plans::default();
@@ -226,7 +225,7 @@ fn questions() {
     ] {
         plans.url(options, &photo);
     }
-    plans.url("trim=border,width=200", &film(400, 300, 20));
+    plans.url("trim=border,width=200", &animated(400, 300, 20));
     for options in [
         "segment=foreground",
         "segment=foreground,width=100,format=json",
@@ -282,14 +281,14 @@ fn draws() {
         "an overlay on every frame",
         vec![Input::Supplied; 2],
         on_frames,
-        &[film(400, 300, 20), png(60, 60)],
+        &[animated(400, 300, 20), png(60, 60)],
     );
     plans.compare("draws.txt");
 }
 
 // OPS-022
 #[test]
-fn results_above_the_operators_limits_are_made_smaller() {
+fn results_above_the_operators_limits_are_reduced() {
     let mut plans = Plans::default();
     let photo = jpeg(1080, 720);
     let bounded = |output: OutputLimits| Limits { output, ..Limits::default() };
@@ -310,8 +309,8 @@ fn results_above_the_operators_limits_are_made_smaller() {
     let small = OutputLimits { max_pixels: Some(10_000), ..OutputLimits::default() };
     plans.url_with("width=900", &photo, bounded(small));
     let frames = OutputLimits { max_animation_frames: Some(5), ..OutputLimits::default() };
-    plans.url_with("width=100", &film(400, 300, 20), bounded(frames.clone()));
-    plans.url_with("width=100", &film(1000, 1000, 60), bounded(frames));
+    plans.url_with("width=100", &animated(400, 300, 20), bounded(frames.clone()));
+    plans.url_with("width=100", &animated(1000, 1000, 60), bounded(frames));
     let formats =
         || OutputLimits { formats: Some(vec![Format::WebP, Format::Jpeg]), ..OutputLimits::default() };
     for options in ["width=90,format=avif", "width=90,format=webp", "width=90", "width=90,format=png"] {

@@ -1,5 +1,5 @@
-//! Pixels land where the recipe says: a picture whose colours are a function of the place is encoded, rendered
-//! and decoded again, and every pixel is compared with the function.
+//! Positions of pixels: the colours of the source are a function of the coordinates. Each test renders it, decodes the
+//! result and compares every pixel with the function.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ fn work() -> Work {
     Work::new(Budget::new(1 << 30))
 }
 
-/// Colours at relative coordinates: smooth, and different in all corners and channels.
+/// The colour at relative coordinates: smooth, and different in all corners and channels.
 fn colour(x: f64, y: f64) -> [f64; 3] {
     [40.0 + 170.0 * x, 40.0 + 170.0 * y, 128.0 + 60.0 * (3.0 * x + 2.0 * y).sin()]
 }
@@ -67,7 +67,7 @@ fn render(recipe: &Recipe, inputs: &[&[u8]]) -> Rendered {
     done
 }
 
-/// Decodes to RGBA by a library that the engine does not use; AVIF by ours, for there is no other small one.
+/// Decodes to RGBA with a library that the engine does not use. AVIF uses our decoder, as no other small one exists.
 fn decoded(done: &Rendered) -> (u32, u32, Vec<[u8; 4]>) {
     let Body::Bytes(bytes) = &done.body else { panic!("bytes") };
     match reference::decode(bytes) {
@@ -96,7 +96,7 @@ fn decoded_avif(bytes: &[u8]) -> (u32, u32, Vec<[u8; 4]>) {
 }
 
 fn output(format: FormatChoice) -> Output {
-    // An explicit quality makes PNG a palette image.
+    // An explicit quality would make PNG a palette image.
     let quality = (format != FormatChoice::PngForce).then_some(recipe::Quality::Number(95));
     Output { format, quality, ..Output::default() }
 }
@@ -126,14 +126,14 @@ fn sized(fit: Fit, w: u32, h: u32) -> Transform {
 const OUTPUTS: [FormatChoice; 4] =
     [FormatChoice::Jpeg, FormatChoice::WebP, FormatChoice::PngForce, FormatChoice::Avif];
 
-// URL-030, URL-033: whatever the subsampling, the decode scale and the encoder, pixels stay where they were.
+// URL-030, URL-033: no subsampling, decode scale or encoder shifts the pixels.
 #[test]
 fn scaled_pixels_stay_in_place() {
     for subsampling in [Subsampling::S444, Subsampling::S422, Subsampling::S420, Subsampling::S440] {
         for mode in [JpegMode::Baseline, JpegMode::Progressive] {
             let file = jpeg(331, 247, subsampling, mode);
             for (w, h) in [(331, 247), (160, 119), (61, 45), (500, 373), (40, 30)] {
-                // AVIF is slow: once is enough.
+                // AVIF is slow, so it is tested once.
                 let all = mode == JpegMode::Baseline && subsampling == Subsampling::S420;
                 for format in OUTPUTS.into_iter().filter(|f| all || *f != FormatChoice::Avif) {
                     let recipe = Recipe::single(sized(Fit::Squeeze, w, h), output(format));
@@ -145,10 +145,10 @@ fn scaled_pixels_stay_in_place() {
     }
 }
 
-// All rows of the result come at once where the source has few: they were no part of the estimate, which is the budget, and such
-// pictures were refused with 9527 however much memory there was.
+// A source with few rows yields all rows of the result at once. The estimate did not include them, and as it is also the
+// budget, such requests failed with 9527 whatever the free memory.
 #[test]
-fn few_rows_enlarged_a_lot_are_in_the_estimate() {
+fn the_estimate_includes_few_rows_that_are_enlarged_much() {
     for (w, h) in [(1, 1), (8, 8), (1000, 1), (1, 40), (3, 100)] {
         for file in [png(&picture(w, h)), jpeg(w, h, Subsampling::S420, JpegMode::Baseline)] {
             for fit in [Fit::Squeeze, Fit::Cover] {
@@ -160,7 +160,7 @@ fn few_rows_enlarged_a_lot_are_in_the_estimate() {
     }
 }
 
-// URL-033, URL-037: the window of a crop, by every side.
+// URL-033, URL-037: the window of a crop, for every side.
 #[test]
 fn crops_show_the_part_that_gravity_names() {
     let file = jpeg(400, 200, Subsampling::S420, JpegMode::Baseline);
@@ -208,9 +208,9 @@ fn turns_and_mirrors_are_done_after_trimming_and_before_resizing() {
     }
 }
 
-// URL-039: what does not fill the frame stands in the middle of the background.
+// URL-039: the image is centred on the background.
 #[test]
-fn padding_is_around_the_picture() {
+fn padding_surrounds_the_image() {
     let file = jpeg(400, 200, Subsampling::S420, JpegMode::Baseline);
     let t = Transform { background: Some(Color { r: 255, g: 0, b: 0, a: 255 }), ..sized(Fit::Pad, 200, 200) };
     let done = render(&Recipe::single(t, output(FormatChoice::PngForce)), &[&file]);
@@ -235,7 +235,7 @@ fn draw_at(image: usize, onto: usize, left: i32, top: i32, composite: Composite)
     Step::Draw { image, onto, draw: Draw { offsets, composite, ..Draw::default() } }
 }
 
-// BND-030, BND-031: an overlay has an overlay of its own, with steps of its own in between.
+// BND-030, BND-031: an overlay has its own overlay, with steps in between.
 #[test]
 fn overlays_are_drawn_two_levels_deep() {
     let canvas = solid(100, 100, [0, 0, 200, 255]);
@@ -252,12 +252,12 @@ fn overlays_are_drawn_two_levels_deep() {
     let at = |x: u32, y: u32| pixels[(y * w + x) as usize];
     assert_eq!(at(5, 5), [0, 0, 200, 255]);
     assert_eq!(at(55, 25), [0, 200, 0, 255]);
-    // The red corner went from the top left to the bottom right.
+    // The red corner moved from the top left to the bottom right.
     assert_eq!(at(85, 55), [200, 0, 0, 255]);
     assert_eq!(at(95, 55), [0, 0, 200, 255]);
 }
 
-// BND-034: what the final image cannot show is not done, whatever it would have cost.
+// BND-034: steps without a visible effect are not executed.
 #[test]
 fn an_overlay_outside_the_canvas_is_never_decoded() {
     let canvas = solid(50, 50, [9, 9, 9, 255]);
@@ -269,7 +269,7 @@ fn an_overlay_outside_the_canvas_is_never_decoded() {
 }
 
 #[test]
-fn a_truncated_file_is_an_error_on_the_short_way() {
+fn a_truncated_file_is_an_error_on_the_rows_path() {
     let file = jpeg(400, 300, Subsampling::S420, JpegMode::Baseline);
     let recipe = Recipe::single(sized(Fit::Cover, 50, 50), output(FormatChoice::Jpeg));
     let plan = plan(&recipe, &[&file]);
@@ -277,10 +277,10 @@ fn a_truncated_file_is_an_error_on_the_short_way() {
     assert!(imaging::render(&plan, &[RenderInput::Image(half)], &work()).is_err());
 }
 
-// A JPEG whose sides are no multiples of 8 was stretched by its last, partly filled row when it was decoded at a
-// fraction of its size; fine detail moved by most of a pixel towards the bottom and the right.
+// At a decode scale above 1, a JPEG whose sides are no multiples of 8 was stretched by its partly filled last blocks;
+// detail moved by up to a pixel to the bottom and the right.
 #[test]
-fn decoding_at_a_fraction_moves_nothing() {
+fn a_decode_scale_does_not_shift_the_pixels() {
     let mut image = Raster::new(Layout::Rgb, 1029, 1037, &work()).unwrap();
     for (i, p) in image.data_mut().chunks_exact_mut(3).enumerate() {
         let (x, y) = (i % 1029, i / 1029);
@@ -298,7 +298,7 @@ fn decoding_at_a_fraction_moves_nothing() {
     }
 }
 
-// URL-091: in every format a better word takes more bytes, and is the number that the table has for it.
+// URL-091: in every format a higher quality word takes more bytes, and equals its number in the table.
 #[test]
 fn quality_words_are_the_numbers_of_their_format() {
     use imaging::choices::{WORD_QUALITY, WordQuality, word_quality};
@@ -327,9 +327,9 @@ fn quality_words_are_the_numbers_of_their_format() {
     }
 }
 
-/// [`render`] compares what is held with what was planned.
+/// [`render`] compares the peak memory with the plan.
 #[test]
-fn looking_for_faces_keeps_to_the_plan() {
+fn face_detection_stays_within_the_planned_memory() {
     let face = include_bytes!("../../../conformance/sources/astronaut.jpg");
     let large = png(&picture(900, 700));
     for (zoom, rotate) in [(None, Rotate::None), (Some(1.0), Rotate::None), (Some(0.5), Rotate::Quarter)] {

@@ -1,4 +1,4 @@
-//! What the tests of several formats share.
+//! Shared by the tests of still formats.
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
@@ -23,7 +23,7 @@ pub struct Image {
     pub planes: Vec<Vec<u8>>,
 }
 
-/// Pulls all rows, checking that they come in order and complete.
+/// Pulls all rows and checks their order and number.
 pub fn collect(source: &mut dyn RowSource) -> Result<Image, Error> {
     let layout = source.layout();
     let (width, height) = source.size();
@@ -56,7 +56,7 @@ pub fn decode(bytes: &[u8], spec: DecodeSpec) -> Result<Image, Error> {
     decode_with(bytes, spec, &work()).map(|(_, image)| image)
 }
 
-/// R G B A samples as a decoder sees them that is not ours.
+/// R G B A samples from an independent decoder.
 pub fn decoded_elsewhere(bytes: &[u8]) -> Vec<u8> {
     reference::decode(bytes).unwrap().pixels.as_flattened().to_vec()
 }
@@ -71,7 +71,7 @@ pub fn rgba(image: &Image) -> Vec<u8> {
     image.planes[0].chunks_exact(image.layout.channels(0)).flat_map(pixel).collect()
 }
 
-/// Encodes planes that are given whole, in groups of `rows` rows.
+/// Encodes whole planes in groups of `rows` rows.
 pub fn encode(
     format: Format,
     image: &Image,
@@ -90,7 +90,7 @@ pub fn encode(
     sink.finish()
 }
 
-/// A smooth picture with some edges, in any layout.
+/// A smooth image with some edges, in any layout.
 pub fn picture(layout: Layout, width: u32, height: u32) -> Image {
     let planes = (0..layout.planes())
         .map(|i| {

@@ -1,4 +1,4 @@
-//! What the tests of the animated and planar formats share: fixtures, pictures, comparisons.
+//! Shared by the tests of animated and planar formats: fixtures, test images, comparisons.
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
@@ -85,12 +85,12 @@ pub fn frames(format: Format, bytes: &[u8]) -> Result<Vec<Frame>, Error> {
     Ok(all)
 }
 
-/// R G B A pixels as a decoder sees them that is not ours.
+/// R G B A pixels from an independent decoder.
 pub fn decoded_elsewhere(bytes: &[u8]) -> Vec<u8> {
     reference::decode(bytes).unwrap().pixels.as_flattened().to_vec()
 }
 
-/// The frames of an animation as a decoder sees them that is not ours.
+/// The frames of an animation from an independent decoder.
 pub fn frames_elsewhere(bytes: &[u8]) -> Vec<Frame> {
     let raster = |picture: &reference::Picture| {
         let mut image = Raster::new(Layout::Rgba, picture.width, picture.height, &work()).unwrap();
@@ -101,7 +101,7 @@ pub fn frames_elsewhere(bytes: &[u8]) -> Vec<Frame> {
     frames.iter().map(|f| Frame { image: raster(&f.picture), delay_ms: f.delay_ms }).collect()
 }
 
-/// Decodes bytes of any kind within `limit` bytes: errors are welcome, panics and leaks are not.
+/// Decodes any bytes with a budget of `limit` bytes. Errors are allowed; panics and leaks are not.
 pub fn survives(format: Format, bytes: &[u8], limit: usize) {
     let work = Work::new(Budget::new(limit));
     if let Ok(probe) = codec(format).probe(bytes, &Work::unlimited()) {
@@ -111,7 +111,7 @@ pub fn survives(format: Format, bytes: &[u8], limit: usize) {
             }
         }
         if let Ok(mut source) = codec(format).decode_frames(bytes, &probe, &work) {
-            // Bounded: a damaged header may promise any number of frames.
+            // Bounded: a damaged header may announce any number of frames.
             for _ in 0..100 {
                 if !matches!(source.next_frame(), Ok(Some(_))) {
                     break;
@@ -123,7 +123,7 @@ pub fn survives(format: Format, bytes: &[u8], limit: usize) {
     assert_eq!(work.budget.used(), 0);
 }
 
-/// A smooth picture with one hard-edged shape; `phase` moves it, with alpha its rim fades.
+/// A smooth image with one hard-edged shape. `phase` moves the shape; with alpha, its edge fades.
 pub fn picture(layout: Layout, width: u32, height: u32, phase: f32) -> Raster {
     assert!(layout.planes() == 1, "planes are made of a picture");
     let mut image = Raster::new(layout, width, height, &work()).unwrap();
@@ -148,7 +148,7 @@ pub fn picture(layout: Layout, width: u32, height: u32, phase: f32) -> Raster {
     image
 }
 
-/// 4:2:0 planes (JFIF) of an R G B picture, chroma averaged.
+/// 4:2:0 planes (JFIF) of an R G B image, with averaged chroma.
 pub fn planes(rgb: &Raster) -> Raster {
     let layout = Layout::Ycc(Subsampling::S420);
     let mut image = Raster::new(layout, rgb.width, rgb.height, &work()).unwrap();
@@ -175,7 +175,7 @@ pub fn planes(rgb: &Raster) -> Raster {
     image
 }
 
-/// Any picture as R G B A; chroma by the nearest sample.
+/// Any image as R G B A, with the nearest chroma sample.
 pub fn rgba(image: &Raster) -> Vec<u8> {
     let data = image.data();
     match image.layout {
@@ -201,7 +201,7 @@ pub fn rgba(image: &Raster) -> Vec<u8> {
     }
 }
 
-/// Pairs of R G B A pixels that are not clear in both.
+/// Pairs of R G B A pixels, without those that are transparent in both.
 fn seen<'a>(a: &'a [u8], b: &'a [u8]) -> impl Iterator<Item = (&'a [u8; 4], &'a [u8; 4])> {
     assert_eq!(a.len(), b.len());
     a.as_chunks::<4>().0.iter().zip(b.as_chunks::<4>().0).filter(|(p, q)| p[3] != 0 || q[3] != 0)
