@@ -125,7 +125,7 @@ proptest! {
                 };
                 let found = pixel(&result, x, y);
                 prop_assert!((found.1 - expected.1).abs() * 255.0 <= 0.51, "alpha {found:?} {expected:?}");
-                // The comparison premultiplies: the colour of a transparent pixel is invisible.
+                // The colour of a transparent pixel is invisible, so it is not compared.
                 if expected.1 * 255.0 > 0.5 {
                     for i in 0..3 {
                         prop_assert!((found.0[i] - expected.0[i]).abs() <= 1.0, "{found:?} {expected:?}");

@@ -1,4 +1,4 @@
-//! The trait that memory, folders and buckets have in common.
+//! The trait of all tiers: memory, folder and bucket.
 
 use std::any::Any;
 use std::fmt::Debug;
@@ -9,17 +9,17 @@ use crate::entry::{Entry, GROUP_BYTES, Key};
 use crate::error::Error;
 use crate::stats::TierStats;
 
-/// Says by an entry's head whether the entry may still be used.
+/// Decides by the head of an entry whether the entry may still be used.
 pub type Accept<'a> = &'a (dyn Fn(&[u8]) -> bool + Send + Sync);
 
-/// Gives memory for entries that are read. What it returns is held until the last clone of the body is gone.
+/// Reserves memory for entries that are read. The permit is held until the last clone of the body is dropped.
 #[async_trait]
 pub trait Reserve: Debug + Send + Sync {
-    /// `None` if there is no memory: the entry then counts as missing.
+    /// `None` if no memory is free; the entry then counts as missing.
     async fn reserve(&self, bytes: usize) -> Option<Box<dyn Any + Send + Sync>>;
 }
 
-/// Gives memory to everybody, for tests and tools.
+/// Permits every reservation, for tests and tools.
 #[derive(Debug, Clone, Copy)]
 pub struct Unbounded;
 
@@ -30,37 +30,37 @@ impl Reserve for Unbounded {
     }
 }
 
-/// A place for entries.
+/// A tier: storage for entries.
 #[async_trait]
 pub trait Blobs: Debug + Send + Sync {
-    /// The whole, checked entry; `None` if it is missing.
+    /// The whole entry, after all checks; `None` if it is missing.
     ///
     /// # Errors
-    /// What could not be read, or is damaged. A damaged entry has been dropped.
+    /// If the entry could not be read, or is damaged. A damaged entry is removed.
     async fn get(&self, key: &Key, reserve: &dyn Reserve) -> Result<Option<Entry>, Error>;
 
-    /// Stores an entry in place of an older one with the same key: wholly or not at all.
+    /// Stores an entry and replaces an older one with the same key. The write is atomic.
     ///
     /// # Errors
-    /// What could not be written.
+    /// If the entry could not be written.
     async fn put(&self, key: Key, entry: Entry) -> Result<(), Error>;
 
-    /// Removes an entry. One that is missing is no error.
+    /// Removes an entry. A missing entry is no error.
     ///
     /// # Errors
-    /// What could not be removed.
+    /// If the entry could not be removed.
     async fn remove(&self, key: &Key) -> Result<(), Error>;
 
     /// Removes all entries of a group.
     ///
     /// # Errors
-    /// What could not be removed.
+    /// If an entry could not be removed.
     async fn remove_group(&self, group: &[u8; GROUP_BYTES]) -> Result<(), Error>;
 
-    /// Removes the entries that are not accepted. Reads every head: run it in the background.
+    /// Removes the entries that `accept` rejects. It reads every head, so run it in the background.
     ///
     /// # Errors
-    /// What could not be read or removed.
+    /// If an entry could not be read or removed.
     async fn retain(&self, accept: Accept<'_>) -> Result<(), Error>;
 
     fn stats(&self) -> &TierStats;

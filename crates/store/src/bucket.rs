@@ -1,4 +1,4 @@
-//! Buckets: S3, Google Cloud Storage, Azure; and the tier of a bucket that several nodes share.
+//! Buckets of S3, Google Cloud Storage and Azure, and the bucket tier, which several nodes can share.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -22,27 +22,27 @@ use crate::frame;
 use crate::stats::TierStats;
 use crate::warning::RateLimitedWarning;
 
-/// For everything but reads that a request waits for.
+/// Timeout of all operations except reads that a request waits for.
 const BACKGROUND_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// Errors in a row after which the bucket is left alone for [`PAUSE`].
+/// Consecutive errors after which the tier sends no requests for [`PAUSE`].
 const ERRORS_BEFORE_PAUSE: u32 = 5;
 const PAUSE: Duration = Duration::from_secs(2);
-/// Objects that are read or removed at once by a sweep.
+/// Objects that a sweep reads or removes concurrently.
 const SWEEP_CONCURRENCY: usize = 8;
 const BLOBS: &str = "blobs";
 
-/// Objects of a bucket below one prefix.
+/// The objects of a bucket below a prefix.
 #[derive(Debug, Clone)]
 pub struct Bucket {
     objects: Arc<dyn ObjectStore>,
 }
 
 /// Opens `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`. Credentials, regions and endpoints
-/// come from the usual environment variables of the provider. Nothing is asked of the bucket yet.
+/// come from the usual environment variables of the provider. No request is sent yet.
 ///
 /// # Errors
-/// A URL of another kind, or settings that do not fit together.
+/// If the URL has another form, or the settings are inconsistent.
 pub fn open_bucket(url: &str) -> Result<Bucket, Error> {
     let bad = |problem: String| Error::Url { url: url.to_owned(), problem };
     let expected =
@@ -53,12 +53,12 @@ pub fn open_bucket(url: &str) -> Result<Bucket, Error> {
         return Err(expected());
     }
     let client = ClientOptions::new().with_connect_timeout(CONNECT_TIMEOUT).with_timeout(BACKGROUND_TIMEOUT);
-    // A retry would take longer than a request waits; the work is done anew instead.
+    // A retry would take longer than a request waits. The request computes its result instead.
     let retry = RetryConfig { max_retries: 0, ..RetryConfig::default() };
     let root = format!("{scheme}://{name}");
     let library = |e: object_store::Error| bad(e.to_string());
     let plain_http = |names: &[&str]| {
-        // The operator named the endpoint.
+        // Plain HTTP is allowed if the operator configured such an endpoint.
         names.iter().any(|name| std::env::var(name).is_ok_and(|url| url.starts_with("http://")))
     };
     let objects: Arc<dyn ObjectStore> = match scheme {
@@ -88,13 +88,13 @@ pub fn open_bucket(url: &str) -> Result<Bucket, Error> {
 }
 
 impl Bucket {
-    /// A bucket behind any implementation of the library's trait.
+    /// A bucket from any implementation of the library's trait.
     #[must_use]
     pub fn new(objects: Arc<dyn ObjectStore>) -> Self {
         Self { objects }
     }
 
-    /// The library's own interface, for objects that are not entries.
+    /// The library's interface, for objects that are not entries.
     #[must_use]
     pub fn objects(&self) -> &Arc<dyn ObjectStore> {
         &self.objects
@@ -103,7 +103,7 @@ impl Bucket {
     /// Writes a small object.
     ///
     /// # Errors
-    /// What could not be written within ten seconds.
+    /// If the object could not be written within ten seconds.
     pub async fn write(&self, name: &str, bytes: Bytes) -> Result<(), Error> {
         within(BACKGROUND_TIMEOUT, async { Ok(self.objects.put(&Path::from(name), bytes.into()).await?) })
             .await
@@ -113,7 +113,7 @@ impl Bucket {
     /// Reads an object of at most `limit` bytes; `None` if it is missing.
     ///
     /// # Errors
-    /// What could not be read within ten seconds, or is larger.
+    /// If the object could not be read within ten seconds, or is larger.
     pub async fn read(&self, name: &str, limit: u64) -> Result<Option<Bytes>, Error> {
         within(BACKGROUND_TIMEOUT, async {
             let found = match self.objects.get(&Path::from(name)).await {
@@ -129,10 +129,10 @@ impl Bucket {
         .await
     }
 
-    /// Names below `folder` that are greater than `after`, at most `limit`, sorted.
+    /// At most `limit` names below `folder` that are greater than `after`, sorted.
     ///
     /// # Errors
-    /// What could not be listed within ten seconds.
+    /// If the folder could not be listed within ten seconds.
     pub async fn list(&self, folder: &str, after: &str, limit: usize) -> Result<Vec<String>, Error> {
         let folder_path = Path::from(folder);
         let after = Path::from(format!("{folder}/{after}"));
@@ -146,10 +146,10 @@ impl Bucket {
         .await
     }
 
-    /// Removes an object. One that is missing is no error.
+    /// Removes an object. A missing object is no error.
     ///
     /// # Errors
-    /// What could not be removed within ten seconds.
+    /// If the object could not be removed within ten seconds.
     pub async fn delete(&self, name: &str) -> Result<(), Error> {
         within(BACKGROUND_TIMEOUT, async {
             match self.objects.delete(&Path::from(name)).await {
@@ -176,7 +176,7 @@ pub struct BucketTier {
     warning: RateLimitedWarning,
 }
 
-/// A bucket that fails is left alone for a while, so that not every request waits for it.
+/// The state of a circuit breaker: after repeated errors the tier is paused, so that requests do not wait for it.
 #[derive(Debug, Default)]
 struct Health {
     errors_in_a_row: u32,

@@ -1,14 +1,14 @@
-//! What is stored, and under which name.
+//! Entries and their keys.
 
 use std::fmt;
 
 use bytes::Bytes;
 
-/// Bytes of a key's group.
+/// Length of the group in a key.
 pub const GROUP_BYTES: usize = 16;
 const ID_BYTES: usize = 16;
 
-/// The name of an entry. Entries of one group can be removed together.
+/// The key of an entry. The entries of a group can be removed together.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
     pub group: [u8; GROUP_BYTES],
@@ -16,7 +16,7 @@ pub struct Key {
 }
 
 impl Key {
-    /// A key from two digests, of which the first 16 bytes count.
+    /// A key from the first 16 bytes of two digests.
     #[must_use]
     pub fn new(group: &[u8; 32], id: &[u8; 32]) -> Self {
         let first = |digest: &[u8; 32]| {
@@ -27,7 +27,7 @@ impl Key {
         Self { group: first(group), id: first(id) }
     }
 
-    /// The path below the root of a folder or bucket. The first folder has 256 names, so that none grows long.
+    /// The path below the root of a folder or bucket. The first level has 256 folders, which keeps each of them short.
     pub(crate) fn path(&self) -> String {
         let group = hex(&self.group);
         format!("{}/{group}/{}", &group[..2], hex(&self.id))
@@ -39,7 +39,7 @@ impl Key {
         format!("{}/{group}", &group[..2])
     }
 
-    /// The key behind a path, if it is one that [`Key::path`] wrote.
+    /// The key of a path that [`Key::path`] made; `None` for other paths.
     pub(crate) fn of_path(path: &str) -> Option<Self> {
         let mut parts = path.rsplit('/');
         let id = unhex(parts.next()?)?;
@@ -58,7 +58,7 @@ impl fmt::Debug for Key {
 /// A stored blob. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// What the caller wants to know before it uses the body. At most [`Entry::MAX_HEAD`] bytes.
+    /// Metadata of the caller, readable without the body. At most [`Entry::MAX_HEAD`] bytes.
     pub head: Bytes,
     pub body: Bytes,
 }
@@ -106,7 +106,7 @@ mod tests {
     use super::Key;
 
     #[test]
-    fn a_key_is_read_back_from_its_path_and_nothing_else_is() {
+    fn only_the_path_of_a_key_is_parsed_as_a_key() {
         let key = Key::new(&[0xa7; 32], &[0x0b; 32]);
         assert_eq!(Key::of_path(&key.path()), Some(key));
         assert_eq!(Key::of_path(&format!("some/prefix/{}", key.path())), Some(key));

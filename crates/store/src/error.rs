@@ -1,8 +1,8 @@
-//! Why a blob could not be read or written.
+//! Errors of the tiers.
 
 use std::time::Duration;
 
-/// Why a tier failed. A missing entry is not an error.
+/// An error of a tier. A missing entry is not an error.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -1,4 +1,5 @@
-//! The folder tier: one file for each entry, an index in memory, eviction by weight, a lock against a second process.
+//! The folder tier: one file for each entry, an index in memory, eviction by weight, and a lock that excludes other
+//! processes.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path as FilePath, PathBuf};
@@ -20,16 +21,16 @@ use crate::frame;
 use crate::stats::TierStats;
 use crate::warning::RateLimitedWarning;
 
-/// Files take whole blocks of the disk.
+/// The block size of the disk: a file takes a multiple of it.
 const BLOCK: u64 = 4096;
-/// The size that the index is laid out for.
+/// The expected size of an entry, from which the capacity of the index follows.
 const TYPICAL_ENTRY: u64 = 64 << 10;
 const LOCK_FILE: &str = "wholeplate.lock";
-/// Below this folder the tier owns every file.
+/// The tier owns every file below this folder.
 const BLOBS: &str = "blobs";
-/// Files that the rebuild handles between two chances for others to write.
+/// Files that the rebuild handles before it releases the lock for writers.
 const REBUILD_BATCH: usize = 256;
-/// Of a full disk, one in so many entries is removed.
+/// On a full disk, one of so many entries is removed.
 const FULL_DISK_SHARE: usize = 8;
 
 /// Entries in a folder.
@@ -37,11 +38,11 @@ const FULL_DISK_SHARE: usize = 8;
 pub struct FolderTier {
     files: LocalFileSystem,
     root: PathBuf,
-    /// Stored bytes of each entry.
+    /// Maps each entry to its stored size.
     index: Cache<Key, u64, FileWeight, DefaultHashBuilder, CollectEvicted>,
-    /// The index and the files are changed together by one task at a time, so that neither knows what the other lacks.
+    /// Held while a task changes index and files, which keeps the two consistent.
     changes: Mutex<()>,
-    /// The index knows all files.
+    /// Set when the index contains all files.
     complete: AtomicBool,
     stats: TierStats,
     warning: RateLimitedWarning,
@@ -59,7 +60,7 @@ impl Weighter<Key, u64> for FileWeight {
     }
 }
 
-/// Evicted keys are handed to the caller, who removes their files.
+/// Collects evicted keys; the caller removes their files.
 #[derive(Debug, Clone)]
 struct CollectEvicted;
 
@@ -76,11 +77,11 @@ impl Lifecycle<Key, u64> for CollectEvicted {
 }
 
 impl FolderTier {
-    /// Opens or makes a folder for at most `capacity` bytes of entries, and one that is being written. Call
+    /// Opens or creates a folder for at most `capacity` bytes of entries, plus one that is being written. Call
     /// [`rebuild`](Self::rebuild) next, in the background.
     ///
     /// # Errors
-    /// A folder that cannot be written or is used by another process.
+    /// If the folder cannot be written, or another process uses it.
     pub fn open(folder: &FilePath, capacity: u64) -> Result<Self, Error> {
         let problem = |problem: String| Error::Folder { folder: folder.display().to_string(), problem };
         let blobs = folder.join(BLOBS);
@@ -113,11 +114,11 @@ impl FolderTier {
         })
     }
 
-    /// Reads which entries the folder has, oldest first, and removes what is not an entry. Entries are found before it
-    /// ends, too.
+    /// Adds the entries of the folder to the index, oldest first, and removes other files. [`get`](Blobs::get) also finds
+    /// entries that are not in the index yet.
     ///
     /// # Errors
-    /// A folder that cannot be listed.
+    /// If the folder cannot be listed.
     pub async fn rebuild(&self) -> Result<(), Error> {
         let mut found = Vec::new();
         let mut strays = remove_staged(self.root.clone()).await;
@@ -141,7 +142,7 @@ impl FolderTier {
         for batch in found.chunks(REBUILD_BATCH) {
             let _changes = self.changes.lock().await;
             for (_, key, len) in batch {
-                // What was written meanwhile is newer.
+                // An entry that was written during the rebuild is newer.
                 if self.index.peek(key).is_none() {
                     let evicted = self.index.insert_with_lifecycle(*key, *len);
                     self.delete_evicted(evicted).await;
@@ -152,7 +153,7 @@ impl FolderTier {
         Ok(())
     }
 
-    /// Whether the index knows every file.
+    /// Whether the index contains every file.
     #[must_use]
     pub fn is_rebuilt(&self) -> bool {
         self.complete.load(Ordering::Acquire)
@@ -183,7 +184,7 @@ impl FolderTier {
         }
     }
 
-    /// Removes some entries: the disk has less room than the tier may take.
+    /// Removes some entries, because the disk is full below the capacity of the tier.
     async fn make_room(&self) {
         let count = (self.index.len() / FULL_DISK_SHARE).max(1);
         let keys: Vec<Key> = self.index.iter().map(|(key, _)| key).take(count).collect();
@@ -212,7 +213,7 @@ impl FolderTier {
 #[async_trait]
 impl Blobs for FolderTier {
     async fn get(&self, key: &Key, reserve: &dyn Reserve) -> Result<Option<Entry>, Error> {
-        // Counts as a use, also if the file turns out to be damaged.
+        // Counts as a use, even if the file is damaged.
         if self.index.get(key).is_none() && self.is_rebuilt() {
             return Ok(None);
         }
@@ -223,7 +224,7 @@ impl Blobs for FolderTier {
                 let _ = self.remove(key).await;
             }
             Err(Error::Memory(_)) | Ok(Some(_)) => {}
-            // Somebody removed the file, or it is being written.
+            // The file was removed from outside, or is being written.
             Ok(None) => {
                 if let Ok(_changes) = self.changes.try_lock() {
                     self.index.remove(key);
@@ -242,7 +243,7 @@ impl Blobs for FolderTier {
         let payload = tokio::task::spawn_blocking(move || frame::encode(&key, &entry));
         let payload = payload.await.map_err(object_store::Error::from)?;
         let _changes = self.changes.lock().await;
-        // Room first: the folder never has more than its capacity and the entry that is being written.
+        // Evict before the write: the folder never exceeds its capacity by more than the entry that is being written.
         let evicted = self.index.insert_with_lifecycle(key, len);
         self.delete_evicted(evicted).await;
         let done = self.files.put(&Self::path(&key), payload).await;
@@ -250,7 +251,7 @@ impl Blobs for FolderTier {
             let e = Error::from(e);
             self.failed(&e);
             self.index.remove(&key);
-            // An older file under this key is not what was stored last.
+            // An older file under this key is out of date.
             let _ = self.delete_file(&key).await;
             if e.is_disk_full() {
                 self.make_room().await;
@@ -282,7 +283,7 @@ impl Blobs for FolderTier {
     }
 
     async fn retain(&self, accept: Accept<'_>) -> Result<(), Error> {
-        // From the folder, not from the index, which may not be complete yet.
+        // List the folder, because the index may be incomplete.
         let mut list = self.files.list(None);
         while let Some(meta) = list.next().await {
             let meta = meta?;
@@ -303,14 +304,14 @@ impl Blobs for FolderTier {
     }
 }
 
-/// Finds out whether files can be made in a folder.
+/// Checks that files can be created in a folder.
 fn tempfile_in(folder: &FilePath) -> std::io::Result<()> {
     let probe = folder.join("write-probe");
     std::fs::write(&probe, b"x")?;
     std::fs::remove_file(probe)
 }
 
-/// Removes what interrupted writes left behind: the library stages them as `NAME#N`, and does not list them.
+/// Removes the staged files of interrupted writes. The library names them `NAME#N` and does not list them.
 async fn remove_staged(root: PathBuf) -> usize {
     let removed = tokio::task::spawn_blocking(move || {
         let mut removed = 0;

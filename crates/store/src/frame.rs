@@ -15,7 +15,7 @@ const DIGEST: usize = 32;
 /// Magic, length of the head, length of the body, digest.
 pub(crate) const HEADER: usize = 8 + 4 + 8 + DIGEST;
 
-/// Covers the key, so that an entry under another name is noticed.
+/// Includes the key, so that an entry under another name is detected.
 fn digest(key: &Key, head: &[u8], body: &[u8]) -> [u8; DIGEST] {
     let digest = Sha256::new()
         .chain_update(key.group)
@@ -30,7 +30,7 @@ pub(crate) fn stored_len(entry: &Entry) -> u64 {
     (HEADER + entry.len()) as u64
 }
 
-/// Hashes the whole entry: call it off the async threads.
+/// Hashes the whole entry, so call it on a blocking thread.
 pub(crate) fn encode(key: &Key, entry: &Entry) -> PutPayload {
     let mut header = BytesMut::with_capacity(HEADER);
     header.extend_from_slice(MAGIC);
@@ -40,7 +40,7 @@ pub(crate) fn encode(key: &Key, entry: &Entry) -> PutPayload {
     PutPayload::from_iter([header.freeze(), entry.head.clone(), entry.body.clone()])
 }
 
-/// Checks everything, then gives the entry as slices of `stored`. Hashes the whole entry.
+/// Checks header and digest, and returns the entry as slices of `stored`. Hashes the whole entry.
 pub(crate) fn decode(key: &Key, stored: &Bytes) -> Result<Entry, Error> {
     let (head, body_len, expected) = split(stored)?;
     let body = stored.slice(HEADER + head.len()..);
@@ -53,7 +53,7 @@ pub(crate) fn decode(key: &Key, stored: &Bytes) -> Result<Entry, Error> {
     Ok(Entry { head, body })
 }
 
-/// Stored bytes with the memory that was reserved for them.
+/// Stored bytes with their memory permit.
 struct Reserved {
     bytes: Bytes,
     _permit: Box<dyn Any + Send + Sync>,
@@ -65,7 +65,7 @@ impl AsRef<[u8]> for Reserved {
     }
 }
 
-/// Checks stored bytes off the async threads. The permit lives as long as the entry.
+/// Checks stored bytes on a blocking thread. The permit lives as long as the entry.
 pub(crate) async fn decode_reserved(
     stored: Bytes,
     permit: Box<dyn Any + Send + Sync>,
@@ -76,7 +76,7 @@ pub(crate) async fn decode_reserved(
     checked.await.map_err(object_store::Error::from)?
 }
 
-/// The head of an entry of which only the beginning was read. Its digest is not checked.
+/// The head of an entry, from its first bytes alone. The digest is not checked.
 pub(crate) fn peek_head(stored: &Bytes) -> Result<Bytes, Error> {
     split(stored).map(|(head, _, _)| head)
 }
@@ -112,7 +112,7 @@ mod tests {
 
     // CAC-033
     #[test]
-    fn every_flipped_bit_every_cut_and_every_other_key_is_noticed() {
+    fn every_flipped_bit_truncation_and_wrong_key_is_detected() {
         let key = Key::new(&[1; 32], &[2; 32]);
         let entry =
             Entry { head: Bytes::from_static(b"head"), body: Bytes::from_static(b"a body of some bytes") };

@@ -1,7 +1,7 @@
 //! Blobs in memory, in a folder and in buckets: framed, checked, bounded.
 //!
-//! The crate knows nothing of HTTP or images. An [`Entry`] is a small head, which the caller gives a meaning, and a
-//! body. [`Blobs`] is implemented by [`MemoryTier`], [`FolderTier`] and [`BucketTier`]; [`Tiers`] asks them in turn.
+//! The crate knows nothing of HTTP or images. An [`Entry`] has a body and a small head, which only the caller
+//! interprets. [`MemoryTier`], [`FolderTier`] and [`BucketTier`] implement [`Blobs`]; [`Tiers`] combines them.
 
 mod blobs;
 mod bucket;

@@ -1,4 +1,4 @@
-//! The memory tier: entries by weight, with scan-resistant eviction.
+//! The memory tier: bounded by weight, with scan-resistant eviction.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,19 +13,18 @@ use crate::entry::{Entry, GROUP_BYTES, Key};
 use crate::error::Error;
 use crate::stats::TierStats;
 
-/// What an entry takes besides its bytes: the slot of the index, two allocations and their counters.
+/// The overhead of an entry: its slot in the index, two allocations and their counters.
 const OVERHEAD: usize = 320;
-/// The size that the index is laid out for. A guess that is wrong costs a rehash.
+/// The expected size of an entry, from which the capacity of the index follows. A wrong value costs a rehash.
 const TYPICAL_ENTRY: usize = 32 << 10;
-/// The part of the capacity, in percent, that indexed entries may take. The rest is for entries that were evicted while
-/// they are still being sent.
+/// The percentage of the capacity for indexed entries. The rest is for evicted entries that responses still send.
 const INDEXED_PERCENT: usize = 80;
 
 /// Entries in memory.
 #[derive(Debug)]
 pub struct MemoryTier {
     cache: Cache<Key, Entry, EntryWeight, DefaultHashBuilder, CountEvictions>,
-    /// Bytes of all entries whose last clone is still alive.
+    /// Bytes of all live entries, indexed or evicted.
     held: Arc<AtomicUsize>,
     capacity: usize,
     stats: Arc<TierStats>,
@@ -83,12 +82,12 @@ impl Drop for Counted {
 }
 
 impl MemoryTier {
-    /// A tier that never holds more than `capacity` bytes, what is still being sent included.
+    /// A tier that never holds more than `capacity` bytes, including evicted entries that responses still send.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         let stats = Arc::<TierStats>::default();
         let indexed = (capacity / 100 * INDEXED_PERCENT) as u64;
-        // One shard: an entry may take half of the capacity, and a shard is the bound of an entry.
+        // One shard, because an entry must fit into a shard and may take half of the capacity.
         let options = OptionsBuilder::new()
             .shards(1)
             .weight_capacity(indexed)
@@ -104,13 +103,13 @@ impl MemoryTier {
         Self { cache, held: Arc::default(), capacity, stats }
     }
 
-    /// The largest entry that is kept: half of the capacity.
+    /// The size of the largest entry: half of the capacity.
     #[must_use]
     pub fn max_entry(&self) -> usize {
         self.capacity / 2
     }
 
-    /// Bytes that entries take now, those that are only being sent included.
+    /// Bytes of all live entries, including evicted ones that responses still send.
     #[must_use]
     pub fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
@@ -121,8 +120,8 @@ impl MemoryTier {
         self.cache.get(key)
     }
 
-    /// Copies an entry into the tier. Returns whether it was taken: not if it is too large, or if entries that were
-    /// evicted but are still being sent leave no room.
+    /// Copies an entry into the tier. Returns false if the entry is too large, or if evicted entries that responses still
+    /// send leave no room.
     pub fn insert(&self, key: Key, entry: &Entry) -> bool {
         let wanted = weight(entry);
         let indexed = usize::try_from(self.cache.weight()).unwrap_or(usize::MAX);
@@ -137,7 +136,7 @@ impl MemoryTier {
             body: Counted::copy(&entry.body, &self.held),
         };
         self.cache.insert(key, copy);
-        // What was evicted for it may still be sent by others, and then frees nothing.
+        // Evicted entries that responses still send free no memory.
         let fits = self.held() + self.cache.len() * OVERHEAD <= self.capacity;
         if !fits {
             self.cache.remove(&key);
@@ -153,12 +152,12 @@ impl MemoryTier {
         self.cache.remove(key);
     }
 
-    /// Removes the entries that `keep` does not accept.
+    /// Removes the entries that `keep` rejects.
     pub fn retain_if(&self, keep: impl Fn(&Key, &Entry) -> bool) {
         self.cache.retain(keep);
     }
 
-    /// Brings the gauges of the statistics up to date.
+    /// Updates the gauges of the statistics.
     pub fn refresh_stats(&self) {
         self.stats.entries.store(self.cache.len() as u64, Ordering::Relaxed);
         self.stats.bytes.store(self.cache.weight(), Ordering::Relaxed);
@@ -215,10 +214,10 @@ mod tests {
 
     // CAC-031
     #[test]
-    fn a_crawl_over_ten_times_the_size_leaves_the_hot_set() {
+    fn a_scan_of_ten_times_the_capacity_keeps_the_hot_set() {
         let tier = MemoryTier::new(8 << 20);
         let body = entry(10_000);
-        // A quarter of the tier, asked three times: once to store it, twice as hits.
+        // A quarter of the capacity, with one insertion and two hits for each entry.
         let hot = (2 << 20) / 10_000;
         for n in 0..hot {
             assert!(tier.insert(key(n), &body));
@@ -240,7 +239,7 @@ mod tests {
 
     // CAC-030
     #[test]
-    fn entries_that_are_being_sent_count_until_they_are_gone() {
+    fn evicted_entries_count_until_their_last_clone_is_dropped() {
         let tier = MemoryTier::new(1 << 20);
         let body = entry(50_000);
         let mut sending = Vec::new();
@@ -257,12 +256,12 @@ mod tests {
 
     // CAC-037
     #[test]
-    fn an_entry_above_half_of_the_tier_is_not_kept() {
+    fn an_entry_above_half_of_the_capacity_is_not_stored() {
         let tier = MemoryTier::new(1 << 20);
         assert!(tier.insert(key(1), &entry((512 << 10) - 1000)));
         assert!(tier.lookup(&key(1)).is_some());
         assert!(!tier.insert(key(2), &entry(513 << 10)));
-        // An older, smaller entry under that key is gone: it is not what was stored last.
+        // The older, smaller entry under this key is out of date and is removed.
         assert!(!tier.insert(key(1), &entry(513 << 10)));
         assert!(tier.lookup(&key(1)).is_none());
     }

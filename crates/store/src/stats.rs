@@ -1,4 +1,4 @@
-//! Figures of a tier.
+//! Statistics of a tier.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 /// Upper bounds of the latency histogram, in seconds.
 pub const LATENCY_BOUNDS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
 
-/// Counters since the start, and what is there now.
+/// Gauges of the current content, and counters since the start.
 #[derive(Debug, Default)]
 pub struct TierStats {
     pub bytes: AtomicU64,
@@ -26,7 +26,7 @@ impl TierStats {
 /// A histogram of read times.
 #[derive(Debug, Default)]
 pub struct Latency {
-    /// Observations up to each bound, not cumulated; the last is for what is slower than all.
+    /// Observations in each bucket, not cumulative; the last bucket has no upper bound.
     pub counts: [AtomicU64; LATENCY_BOUNDS.len() + 1],
     pub sum_micros: AtomicU64,
 }

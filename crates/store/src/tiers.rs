@@ -1,4 +1,4 @@
-//! Memory, folder and bucket together: asked in this order, the slower ones written behind the request.
+//! Memory, folder and bucket combined: read in this order; folder and bucket are written in the background.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,10 +12,10 @@ use crate::memory::MemoryTier;
 use crate::stats::TierStats;
 use crate::writer::{Still, Writer};
 
-/// Writes to a bucket at once.
+/// Concurrent writes to a bucket.
 const BUCKET_WRITES: usize = 4;
 
-/// A tier by its name.
+/// The name of a tier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Tier {
     Memory,
@@ -23,31 +23,31 @@ pub enum Tier {
     Bucket,
 }
 
-/// An entry and where it was found.
+/// An entry and the tier that it came from.
 #[derive(Debug, Clone)]
 pub struct Found {
     pub entry: Entry,
     pub tier: Tier,
 }
 
-/// The tiers to use.
+/// The configuration of the tiers.
 #[derive(Debug)]
 pub struct TierOptions {
-    /// Bytes in memory.
+    /// Capacity of the memory tier in bytes.
     pub memory: usize,
     pub folder: Option<FolderTier>,
     pub bucket: Option<BucketTier>,
-    /// Bytes that may wait to be written to each slow tier.
+    /// Bytes that may be queued for each slow tier.
     pub max_waiting: usize,
 }
 
-/// The tiers in their order.
+/// The tiers, from fast to slow.
 #[derive(Debug)]
 pub struct Tiers {
     memory: MemoryTier,
     folder: Option<(Arc<FolderTier>, Writer)>,
     bucket: Option<(Arc<BucketTier>, Writer)>,
-    /// Writes that were not queued because the tier did not keep up.
+    /// Writes that were dropped because the queue of a tier was full.
     dropped_writes: AtomicU64,
 }
 
@@ -85,7 +85,7 @@ impl Tiers {
         None
     }
 
-    /// The first accepted entry under a key; it is in the faster tiers afterwards. A tier that fails counts as empty.
+    /// The first accepted entry under a key. It is copied to the faster tiers. A tier that fails counts as empty.
     pub async fn get(&self, key: &Key, accept: Accept<'_>, reserve: &dyn Reserve) -> Option<Found> {
         match self.get_near(key, accept, reserve).await {
             Some(found) => Some(found),
@@ -93,7 +93,7 @@ impl Tiers {
         }
     }
 
-    /// The same from this machine: memory and the folder.
+    /// Like [`get`](Self::get), from memory and the folder only.
     pub async fn get_near(&self, key: &Key, accept: Accept<'_>, reserve: &dyn Reserve) -> Option<Found> {
         if let Some(entry) = self.get_now(key, accept) {
             return Some(Found { entry, tier: Tier::Memory });
@@ -110,7 +110,7 @@ impl Tiers {
         None
     }
 
-    /// The same from the bucket.
+    /// Like [`get`](Self::get), from the bucket only.
     pub async fn get_far(&self, key: &Key, accept: Accept<'_>, reserve: &dyn Reserve) -> Option<Found> {
         let (bucket, _) = self.bucket.as_ref()?;
         let entry = bucket.get(key, reserve).await.ok().flatten().filter(|entry| accept(&entry.head))?;
@@ -121,8 +121,8 @@ impl Tiers {
         Some(Found { entry, tier: Tier::Bucket })
     }
 
-    /// Stores an entry: in memory at once, in the slower tiers soon. `still` is asked again before and after the slow
-    /// writes; what it refuses is not kept.
+    /// Stores an entry: in memory at once, in the slower tiers in the background. `still` is called before and after each
+    /// write; if it returns false, the entry is not kept.
     // The writers keep clones of `still`; callers make one for each entry.
     #[allow(clippy::needless_pass_by_value)]
     pub fn put(&self, key: Key, entry: &Entry, still: Still) {
@@ -150,20 +150,20 @@ impl Tiers {
         folder.into_iter().chain(self.bucket.as_ref().map(|(_, writer)| writer))
     }
 
-    /// Waits until everything that was stored before is written.
+    /// Waits until all queued writes have finished.
     pub async fn flush(&self) {
         for writer in self.writers() {
             writer.flush().await;
         }
     }
 
-    /// Whether an entry of so many bytes is kept anywhere.
+    /// Whether any tier accepts an entry of this size.
     #[must_use]
     pub fn keeps(&self, bytes: usize) -> bool {
         self.folder.is_some() || self.bucket.is_some() || bytes <= self.memory.max_entry()
     }
 
-    /// Removes an entry everywhere.
+    /// Removes an entry from all tiers.
     pub async fn remove(&self, key: &Key) {
         self.memory.delete(key);
         for tier in self.slow() {
@@ -171,10 +171,10 @@ impl Tiers {
         }
     }
 
-    /// Removes all entries of a group everywhere.
+    /// Removes all entries of a group from all tiers.
     ///
     /// # Errors
-    /// The first tier that failed; the others are cleared all the same.
+    /// The error of the first tier that failed. The other tiers are cleared anyway.
     pub async fn remove_group(&self, group: &[u8; GROUP_BYTES]) -> Result<(), Error> {
         self.memory.retain_if(|key, _| key.group != *group);
         let mut done = Ok(());
@@ -184,15 +184,15 @@ impl Tiers {
         done
     }
 
-    /// Removes what is not accepted from memory, at once.
+    /// Removes the entries that `accept` rejects from memory, at once.
     pub fn retain_in_memory(&self, accept: Accept<'_>) {
         self.memory.retain_if(|_, entry| accept(&entry.head));
     }
 
-    /// Removes what is not accepted from the folder and the bucket. Reads every head.
+    /// Removes the entries that `accept` rejects from folder and bucket. Reads every head.
     ///
     /// # Errors
-    /// The first tier that failed; the others are cleared all the same.
+    /// The error of the first tier that failed. The other tiers are cleared anyway.
     pub async fn retain_in_slow_tiers(&self, accept: Accept<'_>) -> Result<(), Error> {
         let mut done = Ok(());
         for tier in self.slow() {
@@ -201,10 +201,10 @@ impl Tiers {
         done
     }
 
-    /// The same for the folder alone.
+    /// Like [`retain_in_slow_tiers`](Self::retain_in_slow_tiers), for the folder only.
     ///
     /// # Errors
-    /// What could not be read or removed.
+    /// If an entry could not be read or removed.
     pub async fn retain_in_folder(&self, accept: Accept<'_>) -> Result<(), Error> {
         match &self.folder {
             Some((folder, _)) => folder.retain(accept).await,
@@ -217,7 +217,7 @@ impl Tiers {
         folder.into_iter().chain(self.bucket.as_ref().map(|(bucket, _)| &**bucket as &dyn Blobs))
     }
 
-    /// Figures of the tiers that are in use.
+    /// Statistics of the configured tiers.
     #[must_use]
     pub fn stats(&self) -> Vec<(Tier, &TierStats)> {
         let mut all = vec![(Tier::Memory, Blobs::stats(&self.memory))];

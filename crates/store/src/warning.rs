@@ -1,4 +1,4 @@
-//! Warnings about a failing tier: one a minute, whatever the number of failures.
+//! Warnings about a failing tier: at most one per minute.
 
 use std::fmt::Display;
 use std::sync::Mutex;
@@ -29,7 +29,7 @@ impl RateLimitedWarning {
         }
     }
 
-    /// The number of warnings that were left out since the last one; `None` if this one is left out too.
+    /// The number of warnings suppressed since the last one; `None` if this one is suppressed too.
     fn due(&self, now: Instant) -> Option<u64> {
         let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if state.last.is_some_and(|last| now.duration_since(last) < INTERVAL) {
@@ -49,7 +49,7 @@ mod tests {
 
     // CAC-034
     #[test]
-    fn one_warning_a_minute_says_how_many_were_left_out() {
+    fn one_warning_per_minute_counts_the_suppressed_ones() {
         let warning = RateLimitedWarning::new("disk");
         let start = Instant::now();
         assert_eq!(warning.due(start), Some(0));

@@ -1,4 +1,4 @@
-//! Writes to slow tiers happen behind the request: a bounded queue for each tier.
+//! Background writes to slow tiers: a bounded queue for each tier.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,18 +14,18 @@ const QUEUE: usize = 256;
 #[derive(Debug, Clone)]
 pub(crate) struct Writer {
     queue: mpsc::Sender<Write>,
-    /// Bytes that wait.
+    /// Bytes in the queue.
     waiting: Arc<AtomicUsize>,
     max_waiting: usize,
 }
 
 enum Write {
     Put(Key, Entry, Still),
-    /// Answered when everything before it is written.
+    /// Signalled when all earlier writes have finished.
     Flush(tokio::sync::oneshot::Sender<()>),
 }
 
-/// Asked before an entry is written: whether it may still be stored.
+/// Called before and after an entry is written: whether it may still be stored.
 pub(crate) type Still = Arc<dyn Fn() -> bool + Send + Sync>;
 
 impl Writer {
@@ -45,7 +45,7 @@ impl Writer {
                         tokio::spawn(async move {
                             let len = entry.len();
                             if still() {
-                                // The tier counts its failures and warns of them.
+                                // The tier counts and logs its failures.
                                 let _ = tier.put(key, entry).await;
                                 if !still() {
                                     let _ = tier.remove(&key).await;
@@ -65,7 +65,7 @@ impl Writer {
         writer
     }
 
-    /// Queues a write; a queue that is full drops it. Returns whether it was queued.
+    /// Queues a write, or drops it if the queue is full. Returns whether it was queued.
     pub(crate) fn put(&self, key: Key, entry: Entry, still: Still) -> bool {
         let len = entry.len();
         let before = self.waiting.fetch_add(len, Ordering::Relaxed);
@@ -77,7 +77,7 @@ impl Writer {
         false
     }
 
-    /// Waits until everything that was queued before is written.
+    /// Waits until all queued writes have finished.
     pub(crate) async fn flush(&self) {
         let (done, written) = tokio::sync::oneshot::channel();
         if self.queue.send(Write::Flush(done)).await.is_ok() {

@@ -1,4 +1,4 @@
-//! The bucket tier and the order of the tiers, over the library's store in memory and over one that fails.
+//! The bucket tier and the order of the tiers, with the library's in-memory store and with faults.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ const WORKS: u8 = 0;
 const REFUSES: u8 = 1;
 const HANGS: u8 = 2;
 
-/// A store that can be told to fail.
+/// A store that fails on request.
 #[derive(Debug)]
 struct Faulty {
     inner: InMemory,
@@ -111,7 +111,7 @@ fn tiers(objects: &Arc<Faulty>, folder: Option<&std::path::Path>) -> Tiers {
 
 // CAC-050
 #[tokio::test]
-async fn an_entry_of_one_node_is_found_by_another_and_then_in_its_own_tiers() {
+async fn another_node_finds_an_entry_in_the_bucket_and_then_in_its_own_tiers() {
     let objects = Faulty::new();
     let folder = tempfile::tempdir().unwrap();
     let (one, other) = (tiers(&objects, None), tiers(&objects, Some(folder.path())));
@@ -127,7 +127,7 @@ async fn an_entry_of_one_node_is_found_by_another_and_then_in_its_own_tiers() {
     assert_eq!((found.tier, found.entry), (Tier::Folder, entry(1)));
 }
 
-// CAC-051: an unreachable or slow store is a miss within its time-out, and is left alone after five errors.
+// CAC-051: an unreachable or slow store is a miss within its timeout, and is paused after five errors.
 #[tokio::test(start_paused = true)]
 async fn a_store_that_fails_or_hangs_counts_as_a_miss() {
     for mode in [REFUSES, HANGS] {
@@ -149,7 +149,7 @@ async fn a_store_that_fails_or_hangs_counts_as_a_miss() {
 
 // CAC-051
 #[tokio::test]
-async fn a_damaged_object_is_dropped_and_counted() {
+async fn a_damaged_object_is_removed_and_counted() {
     let objects = Faulty::new();
     let tier = tier(&objects);
     tier.put(key(1), entry(1)).await.unwrap();
@@ -163,9 +163,9 @@ async fn a_damaged_object_is_dropped_and_counted() {
     assert_eq!(tier.stats().errors.load(Ordering::Relaxed), 0);
 }
 
-// CAC-041: what is refused while it waits to be written is kept nowhere.
+// CAC-041: an entry that is refused while its write is queued is stored in no tier.
 #[tokio::test]
-async fn a_write_that_is_no_longer_wanted_is_not_kept() {
+async fn a_write_refused_in_the_queue_is_not_stored() {
     let objects = Faulty::new();
     let tiers = tiers(&objects, None);
     let still = Arc::new(std::sync::atomic::AtomicBool::new(true));
@@ -183,7 +183,7 @@ async fn a_write_that_is_no_longer_wanted_is_not_kept() {
 
 // CAC-040
 #[tokio::test]
-async fn what_is_not_accepted_is_removed_from_every_tier() {
+async fn rejected_entries_are_removed_from_every_tier() {
     let objects = Faulty::new();
     let folder = tempfile::tempdir().unwrap();
     let tiers = tiers(&objects, Some(folder.path()));
@@ -206,7 +206,7 @@ async fn what_is_not_accepted_is_removed_from_every_tier() {
 }
 
 #[test]
-fn a_url_that_names_no_bucket_is_refused_with_what_is_expected() {
+fn the_error_of_an_invalid_bucket_url_names_the_expected_forms() {
     for url in
         ["bucket", "ftp://bucket", "s3://", "s3://bucket?x=y", "http://host/bucket", "s3://key:secret@bucket"]
     {
@@ -216,7 +216,7 @@ fn a_url_that_names_no_bucket_is_refused_with_what_is_expected() {
 }
 
 #[tokio::test]
-async fn small_objects_are_listed_in_order_after_a_name() {
+async fn objects_are_listed_in_order_after_a_name() {
     let bucket = Bucket::new(Faulty::new() as _);
     for name in ["c", "a", "b"] {
         bucket.write(&format!("purge/{name}"), Bytes::from(name)).await.unwrap();

@@ -1,4 +1,4 @@
-//! The folder tier from outside: durability, damage, bounds, failing disks.
+//! The folder tier through the public API: durability, damage, bounds, disk failures.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -49,7 +49,7 @@ fn blob_file(folder: &Path) -> PathBuf {
     all.remove(0).0
 }
 
-// CAC-032: also without an orderly end, and before the index is rebuilt.
+// CAC-032: also after a crash, and before the index is rebuilt.
 #[tokio::test]
 async fn entries_are_found_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
@@ -70,7 +70,7 @@ async fn entries_are_found_after_a_restart() {
     assert_eq!(
         files(&folder.path().join("blobs")).len(),
         20,
-        "what an interrupted write left behind is gone"
+        "the staged file of an interrupted write is removed"
     );
 }
 
@@ -83,7 +83,7 @@ fn blob_file_of(folder: &tempfile::TempDir, n: u32) -> PathBuf {
 
 // CAC-033
 #[tokio::test]
-async fn a_damaged_entry_is_noticed_counted_and_dropped() {
+async fn a_damaged_entry_is_detected_counted_and_removed() {
     type Damage = fn(&mut Vec<u8>);
     let damage: [(&str, Damage); 6] = [
         ("flipped bit", |bytes| *bytes.last_mut().unwrap() ^= 1),
@@ -111,9 +111,9 @@ async fn a_damaged_entry_is_noticed_counted_and_dropped() {
     }
 }
 
-// CAC-033: an entry under another's name is no answer for it.
+// CAC-033: an entry under the name of another one is refused.
 #[tokio::test]
-async fn a_file_that_was_renamed_is_not_another_entry() {
+async fn a_renamed_file_is_not_returned_as_another_entry() {
     let folder = tempfile::tempdir().unwrap();
     let tier = open(folder.path(), 8 << 20).await;
     tier.put(key(7), entry(7, 100)).await.unwrap();
@@ -124,7 +124,7 @@ async fn a_file_that_was_renamed_is_not_another_entry() {
 
 // CAC-030
 #[tokio::test]
-async fn the_folder_stays_inside_its_size() {
+async fn the_folder_stays_within_its_capacity() {
     let folder = tempfile::tempdir().unwrap();
     let tier = open(folder.path(), 1 << 20).await;
     for n in 0..200 {
@@ -136,7 +136,7 @@ async fn the_folder_stays_inside_its_size() {
     let figure = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     assert_eq!(figure(&tier.stats().evictions) + figure(&tier.stats().entries), 200);
     drop(tier);
-    // A smaller size at the next start holds as well.
+    // A smaller capacity at the next start is enforced, too.
     let tier = open(folder.path(), 512 << 10).await;
     let bytes: u64 = files(&folder.path().join("blobs")).iter().map(|(_, len)| len).sum();
     assert!(bytes <= 512 << 10, "{bytes}");
@@ -146,7 +146,7 @@ async fn the_folder_stays_inside_its_size() {
 
 // CAC-031
 #[tokio::test]
-async fn a_crawl_over_ten_times_the_size_leaves_the_hot_set_on_disk() {
+async fn a_scan_of_ten_times_the_capacity_keeps_the_hot_set() {
     let folder = tempfile::tempdir().unwrap();
     let tier = open(folder.path(), 2 << 20).await;
     let hot = (2 << 20) / 4 / 4096;
@@ -181,7 +181,7 @@ fn a_second_process_is_refused_with_the_name_of_the_folder() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_made_is_refused_with_its_name() {
+fn the_error_of_a_folder_that_cannot_be_created_names_it() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     std::fs::write(&file, b"").unwrap();
@@ -191,7 +191,7 @@ fn a_folder_that_cannot_be_made_is_refused_with_its_name() {
 
 // CAC-034
 #[tokio::test]
-async fn a_removed_folder_costs_hits_and_comes_back() {
+async fn after_its_removal_the_folder_is_created_again() {
     let folder = tempfile::tempdir().unwrap();
     let tier = open(folder.path(), 8 << 20).await;
     tier.put(key(1), entry(1, 5000)).await.unwrap();
@@ -202,7 +202,7 @@ async fn a_removed_folder_costs_hits_and_comes_back() {
 }
 
 #[tokio::test]
-async fn a_group_is_removed_together_and_a_sweep_reads_heads() {
+async fn a_group_is_removed_and_a_sweep_decides_by_heads() {
     let folder = tempfile::tempdir().unwrap();
     let tier = open(folder.path(), 8 << 20).await;
     for n in 0..21 {
@@ -217,9 +217,9 @@ async fn a_group_is_removed_together_and_a_sweep_reads_heads() {
     assert_eq!(files(&folder.path().join("blobs")).len(), 17);
 }
 
-// CAC-034: on a real file system of 1 MiB, where this process may mount one.
+// CAC-034: on a tmpfs of 1 MiB, if this process may mount one.
 #[tokio::test]
-async fn a_full_disk_costs_hits_not_entries() {
+async fn a_full_disk_causes_misses_and_no_damage() {
     let folder = tempfile::tempdir().unwrap();
     if !mount_tmpfs(folder.path(), "size=1m") {
         eprintln!("skipped: mounting is not permitted here");
@@ -233,8 +233,8 @@ async fn a_full_disk_costs_hits_not_entries() {
             assert_eq!(read, entry(n, 30_000));
         }
     }
-    assert!(failed > 0, "the disk never was full");
-    assert!(failed < 100, "room is made on a full disk: {failed} writes failed");
+    assert!(failed > 0, "the disk was never full");
+    assert!(failed < 100, "no room was made on the full disk: {failed} writes failed");
     assert_eq!(tier.stats().errors.load(Ordering::Relaxed), u64::from(failed));
     let mut kept = 0;
     for n in 0..200 {
