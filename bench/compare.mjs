@@ -1,4 +1,4 @@
-// Runs Wholeplate and a bare sharp server on the same work and prints ratios. See bench/compare for how to start it.
+// Measures Wholeplate and a minimal sharp server on the same work and prints ratios. bench/compare starts it.
 import { execFileSync, spawn } from "node:child_process";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { Agent, get } from "node:http";
@@ -9,11 +9,11 @@ import sharp from "sharp";
 import { inputs } from "./inputs.mjs";
 import { rows } from "./rows.mjs";
 
-const { values: given } = parseArgs({ options: {
+const { values: options } = parseArgs({ options: {
   program: { type: "string" }, ssim2: { type: "string" }, folder: { type: "string" },
   seconds: { type: "string", default: "4" }, runs: { type: "string", default: "3" }, concurrency: { type: "string", default: "4" }, rows: { type: "string" },
 } });
-const seconds = Number(given.seconds), runs = Number(given.runs), concurrency = Number(given.concurrency);
+const seconds = Number(options.seconds), runs = Number(options.runs), concurrency = Number(options.concurrency);
 const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
 const ticks = Number(execFileSync("getconf", ["CLK_TCK"]));
 
@@ -39,19 +39,19 @@ async function start(command, args) {
 }
 
 function fetchOne(server, path, keep = false) {
-  // Every request has a URL of its own, so that neither a cache nor coalescing is measured.
+  // Every request has its own URL, so that neither the cache nor single flight affects the result.
   return new Promise((done, fail) => {
-    get(`${server.url}${path}?n=${server.count++}`, { agent: server.agent }, (answer) => {
+    get(`${server.url}${path}?n=${server.count++}`, { agent: server.agent }, (response) => {
       const pieces = [];
       let length = 0;
-      answer.on("data", (d) => { length += d.length; if (keep || answer.statusCode !== 200) pieces.push(d); });
-      answer.on("error", fail);
-      answer.on("end", () => answer.statusCode === 200 ? done(keep ? Buffer.concat(pieces) : length) : fail(new Error(`${path}: ${answer.statusCode} ${Buffer.concat(pieces).subarray(0, 200)}`)));
+      response.on("data", (d) => { length += d.length; if (keep || response.statusCode !== 200) pieces.push(d); });
+      response.on("error", fail);
+      response.on("end", () => response.statusCode === 200 ? done(keep ? Buffer.concat(pieces) : length) : fail(new Error(`${path}: ${response.statusCode} ${Buffer.concat(pieces).subarray(0, 200)}`)));
     }).on("error", fail);
   });
 }
 
-/** Closed loop at a fixed concurrency for some seconds. */
+/** Sends requests in a closed loop, at a fixed concurrency, for `seconds`. */
 async function run(server, path) {
   const cpu = await server.cpu(), began = performance.now(), end = began + seconds * 1000;
   let done = 0;
@@ -59,20 +59,20 @@ async function run(server, path) {
   return { rate: done / ((performance.now() - began) / 1000), cpu: ((await server.cpu()) - cpu) / done * 1000 };
 }
 
-/** SSIMULACRA2 of an output against the losslessly scaled source. */
+/** SSIMULACRA2 of an output, compared with the losslessly scaled source. */
 async function score(row, name, output) {
   const source = join(folder, row.file);
   const flat = (image) => image.flatten({ background: "#fff" }).removeAlpha().toColourspace("srgb").png({ compressionLevel: 1 });
   const { width, height } = await sharp(output).metadata();
-  const [reference, distorted] = ["reference", name].map((n) => join(given.folder, `${n}.png`));
+  const [reference, distorted] = ["reference", name].map((n) => join(options.folder, `${n}.png`));
   await flat(sharp(source).resize(width, height, { fit: "fill", kernel: "lanczos3", fastShrinkOnLoad: false })).toFile(reference);
   await flat(sharp(output)).toFile(distorted);
-  return Number(execFileSync(given.ssim2, [reference, distorted]).toString());
+  return Number(execFileSync(options.ssim2, [reference, distorted]).toString());
 }
 
 const began = performance.now();
-const { folder, source } = await inputs(join(given.folder, "inputs"));
-await mkdir(given.folder, { recursive: true });
+const { folder, source } = await inputs(join(options.folder, "inputs"));
+await mkdir(options.folder, { recursive: true });
 console.log(`sharp ${sharp.versions.sharp} with libvips ${sharp.versions.vips}; ${concurrency} requests at once, median of ${runs} interleaved runs of ${seconds} s; pictures from ${source.split("/").pop()}`);
 console.log("ratios are Wholeplate : sharp; above 1 is better for requests/s, below 1 for CPU, memory and bytes\n");
 const head = ["row", "req/s", "", "ratio", "CPU ms", "", "ratio", "peak MiB", "", "ratio", "kB", "", "ratio", "SSIM2", ""];
@@ -81,8 +81,8 @@ const print = (cells) => console.log(cells.map((c, i) => (i ? String(c).padStart
 print(head);
 const results = [];
 for (const [index, row] of rows.entries()) {
-  if (given.rows && !given.rows.split(",").includes(String(index + 1))) continue;
-  const ours = await start(given.program, ["serve", "--listen", "127.0.0.1:0", "--origin", folder]);
+  if (options.rows && !options.rows.split(",").includes(String(index + 1))) continue;
+  const ours = await start(options.program, ["serve", "--listen", "127.0.0.1:0", "--origin", folder]);
   const theirs = await start(process.execPath, [join(import.meta.dirname, "sharp-server.mjs"), folder]);
   try {
     const sides = [[ours, `/cdn-cgi/image/${row.options}/${row.file}`, [], "ours"], [theirs, `/${index}/${row.file}`, [], "sharp"]];
@@ -100,6 +100,6 @@ for (const [index, row] of rows.entries()) {
     await theirs.close();
   }
 }
-await writeFile(join(given.folder, "compare.json"), JSON.stringify(results, null, 1));
-console.log(`\n${((performance.now() - began) / 1000).toFixed(0)} s; numbers in ${join(given.folder, "compare.json")}`);
+await writeFile(join(options.folder, "compare.json"), JSON.stringify(results, null, 1));
+console.log(`\n${((performance.now() - began) / 1000).toFixed(0)} s; numbers in ${join(options.folder, "compare.json")}`);
 process.exit(0);

@@ -17,9 +17,9 @@ try {
   }
   const ask = async (gravity) => {
     const began = performance.now();
-    const answer = await fetch(`${base}/cdn-cgi/image/width=600,height=600,fit=cover,gravity=${gravity},format=jpeg/${basename(picture)}`);
-    await answer.arrayBuffer();
-    if (answer.status !== 200) throw new Error(`${answer.status}`);
+    const response = await fetch(`${base}/cdn-cgi/image/width=600,height=600,fit=cover,gravity=${gravity},format=jpeg/${basename(picture)}`);
+    await response.arrayBuffer();
+    if (response.status !== 200) throw new Error(`${response.status}`);
     return performance.now() - began;
   };
   const times = { center: [], auto: [], entropy: [] };

@@ -1,7 +1,8 @@
-// Measures what clients that leave, and origins and readers that crawl, cost a service and its other clients.
+// Measures the cost of clients that reset their connections, and of slow origins and slow readers, for the service and its
+// other clients.
 // usage: node bench/front.mjs --program target/release/wholeplate --input FILE [--scenario resets|crawl] [--seconds N]
 //   --input    a file that is costly to probe, for `resets`
-// Everything runs on loopback and ends by itself.
+// All connections use loopback, and all processes end with the run.
 import { spawn, execFileSync } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, get, request } from "node:http";
@@ -24,7 +25,7 @@ const ORIGINS = 8, ANNOUNCED = 99_000_000, READERS = 20;
 const folder = await mkdtemp(join(tmpdir(), "front-"));
 const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
 
-/** A PNG of one colour with a little noise, by hand: no dependency. */
+/** A PNG of noise, encoded here to avoid a dependency. */
 function png(width, height) {
   const crcTable = Array.from({ length: 256 }, (_, n) => { for (let k = 0; k < 8; k++) n = n & 1 ? 0xedb88320 ^ (n >>> 1) : n >>> 1; return n >>> 0; });
   const crc = (data) => { let c = 0xffffffff; for (const b of data) c = crcTable[(c ^ b) & 255] ^ (c >>> 8); return (c ^ 0xffffffff) >>> 0; };
@@ -58,7 +59,7 @@ async function start(...args) {
 function timed(url) {
   const began = performance.now();
   return new Promise((done) => {
-    get(url, { agent: false }, (answer) => { answer.resume(); answer.on("end", () => done({ status: answer.statusCode, ms: performance.now() - began })); answer.on("error", (e) => done({ status: String(e), ms: 0 })); }).on("error", (e) => done({ status: String(e), ms: 0 }));
+    get(url, { agent: false }, (response) => { response.resume(); response.on("end", () => done({ status: response.statusCode, ms: performance.now() - began })); response.on("error", (e) => done({ status: String(e), ms: 0 })); }).on("error", (e) => done({ status: String(e), ms: 0 }));
   });
 }
 
@@ -70,7 +71,7 @@ async function usual(service) {
   return median(times);
 }
 
-/** 200 clients ask for work on a costly file and reset their connection after 50 ms. */
+/** 200 clients request a costly file and reset their connections after 50 ms. */
 async function resets() {
   const costly = await readFile(options.input);
   await writeFile(join(folder, "costly"), costly);
@@ -122,11 +123,11 @@ async function resets() {
 async function crawl() {
   await writeFile(join(folder, "good.png"), png(640, 480));
   await writeFile(join(folder, "large.png"), png(2400, 1800));
-  const origin = createServer((_, answer) => {
-    answer.writeHead(200, { "content-type": "image/jpeg", "content-length": ANNOUNCED });
-    answer.write(Buffer.alloc(64_000));
-    const drip = setInterval(() => answer.write(Buffer.alloc(1000)), 1000);
-    answer.on("close", () => clearInterval(drip)); answer.on("error", () => {});
+  const origin = createServer((_, response) => {
+    response.writeHead(200, { "content-type": "image/jpeg", "content-length": ANNOUNCED });
+    response.write(Buffer.alloc(64_000));
+    const drip = setInterval(() => response.write(Buffer.alloc(1000)), 1000);
+    response.on("close", () => clearInterval(drip)); response.on("error", () => {});
   });
   await new Promise((up) => origin.listen(0, "127.0.0.1", up));
   const service = await start("--origin", folder, "--memory", "256", "--no-cache", "--allow-origin", "*", "--allow-private-network");
@@ -139,17 +140,17 @@ async function crawl() {
     const timer = setInterval(() => stream.read(1), 1000);
     return () => { clearInterval(timer); stream.destroy(); };
   });
-  const times = [], answers = {};
+  const times = [], statuses = {};
   const end = performance.now() + Number(options.seconds) * 1000;
   while (performance.now() < end) {
     const one = await timed(good(service, times.length));
-    answers[one.status] = (answers[one.status] ?? 0) + 1;
+    statuses[one.status] = (statuses[one.status] ?? 0) + 1;
     if (one.status === 200) times.push(one.ms);
     await pause(500);
   }
   const held = await service.rss();
   const ended = await Promise.race([Promise.all(slow), pause(60_000, "still open")]);
-  console.log(`good requests: ${JSON.stringify(answers)}, median ${median(times).toFixed(0)} ms, longest ${Math.max(...times).toFixed(0)} ms (alone ${alone.toFixed(0)} ms)`);
+  console.log(`good requests: ${JSON.stringify(statuses)}, median ${median(times).toFixed(0)} ms, longest ${Math.max(...times).toFixed(0)} ms (alone ${alone.toFixed(0)} ms)`);
   console.log(`crawling origins: ${JSON.stringify(ended.map?.((a) => `${a.status} after ${(a.ms / 1000).toFixed(0)} s`) ?? ended)}`);
   for (const leave of readers) leave();
   await pause(5000);

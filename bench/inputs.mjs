@@ -1,7 +1,7 @@
-// Makes the benchmark's pictures in a folder outside version control.
+// Makes the benchmark's images in a folder outside version control.
 //
-// Base: BENCH_PHOTO, or ../shared/images/photo6.jpg beside this repository if it is there, or the demo's lake. The large ones are the
-// base mirrored at its own pixel density, so that detail per pixel is a real photograph's, plus light grain from a seeded generator.
+// The base is BENCH_PHOTO, or ../shared/images/photo6.jpg beside this repository if it exists, or the demo's lake. The large images
+// repeat the mirrored base at its own resolution, so that they have the detail of a photograph, with light grain from a seeded generator.
 import { existsSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
@@ -10,7 +10,7 @@ import sharp from "sharp";
 const root = resolve(import.meta.dirname, "..");
 const candidates = [process.env.BENCH_PHOTO, join(root, "../shared/images/photo6.jpg"), join(root, "demo/lake.jpg")];
 
-/** xorshift32: the same grain on every machine. */
+/** Grain from xorshift32, which is the same on every machine. */
 function grain(seed) {
   let s = seed;
   const next = () => { s ^= s << 13; s ^= s >>> 17; s ^= s << 5; return (s >>> 0) / 2 ** 32; };
@@ -31,7 +31,7 @@ async function tiled(base, width, height, ox, oy) {
   return sharp(out, { raw: { width, height, channels: 3 } });
 }
 
-/** Makes missing pictures; returns the folder. */
+/** Makes missing images and returns the folder. */
 export async function inputs(folder) {
   await mkdir(folder, { recursive: true });
   const file = (name) => join(folder, name);
@@ -46,7 +46,7 @@ export async function inputs(folder) {
   await (await tiled(base, 4000, 3000, 300, 200)).jpeg(jpeg).toFile(file("photo12.jpg"));
   await (await tiled(base, 6000, 4000, 900, 500)).jpeg(jpeg).toFile(file("photo24.jpg"));
 
-  // 4 MP with a soft edge, a hole and translucent bands.
+  // 4 megapixels with a soft edge, a hole and translucent bands.
   const [w, h] = [2400, 1700];
   const rgb = await (await tiled(base, w, h, 100, 100)).raw().toBuffer();
   const rgba = Buffer.alloc(w * h * 4);
@@ -60,7 +60,7 @@ export async function inputs(folder) {
   }
   await sharp(rgba, { raw: { width: w, height: h, channels: 4 } }).png({ compressionLevel: 6 }).toFile(file("alpha4.png"));
 
-  // 24 frames of 480×360: a pan over the photograph.
+  // 24 frames of 480×360 that pan over the photograph.
   const wide = await (await tiled(base, 960 + 30 * 23, 720 + 12 * 23, 200, 300)).raw().toBuffer();
   const frames = [];
   for (let k = 0; k < 24; k++) {

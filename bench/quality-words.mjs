@@ -1,4 +1,4 @@
-// Finds the number of each quality word in each format. See bench/quality-words for how to start it.
+// Finds the number of each quality word in each format. bench/quality-words starts it.
 //
 // The reference is the JPEG at the emulator's number. Each photograph is reduced to each width, stored losslessly, and encoded; the score
 // (SSIMULACRA2) compares the encoded picture with the stored one. A photograph counts once: with the mean of its scores at all widths. A setting's
@@ -9,19 +9,19 @@ import { availableParallelism } from "node:os";
 import { join, parse } from "node:path";
 import { parseArgs, promisify } from "node:util";
 
-const { values: given } = parseArgs({ options: {
+const { values: options } = parseArgs({ options: {
   program: { type: "string" }, ssim2: { type: "string" }, folder: { type: "string" }, photographs: { type: "string" },
   widths: { type: "string", default: "400,800" }, jobs: { type: "string", default: String(availableParallelism()) },
 } });
 const ANCHORS = { low: 35, "medium-low": 50, "medium-high": 70, high: 90 };
 const FORMATS = ["webp", "avif"];
-/** 100 is lossless in WebP, which no word requests. */
+/** 100 means lossless in WebP, which no word requests. */
 const HIGHEST = 99;
-/** Reduction that hides the artefacts of lossy sources. */
+/** Lossy sources are reduced at least by this factor, which hides their artefacts. */
 const REDUCED = 1.5;
 
 const run = promisify(execFile);
-const transform = (from, to, options) => run(given.program, ["transform", from, "-o", to, "--options", options]);
+const transform = (from, to, imageOptions) => run(options.program, ["transform", from, "-o", to, "--options", imageOptions]);
 const mean = (list) => list.reduce((sum, v) => sum + v, 0) / list.length;
 const quantile = (list, part) => {
   const sorted = [...list].sort((a, b) => a - b), at = (sorted.length - 1) * part, low = Math.floor(at);
@@ -33,20 +33,20 @@ const median = (list) => quantile(list, 0.5);
 async function all(items, work) {
   const left = items.map((item, index) => [item, index]), done = [];
   const worker = async () => { for (let next; (next = left.shift());) done[next[1]] = await work(...next); };
-  await Promise.all(Array.from({ length: Number(given.jobs) }, worker));
+  await Promise.all(Array.from({ length: Number(options.jobs) }, worker));
   return done;
 }
 
 /** The photographs at their widths: lists of PNG files. */
 async function references() {
-  const names = (await readdir(given.photographs)).filter((name) => /\.(jpe?g|png)$/i.test(name)).sort();
+  const names = (await readdir(options.photographs)).filter((name) => /\.(jpe?g|png)$/i.test(name)).sort();
   const photographs = await all(names, async (name) => {
-    const file = join(given.photographs, name);
-    const { width } = JSON.parse((await run(given.program, ["info", file])).stdout);
+    const file = join(options.photographs, name);
+    const { width } = JSON.parse((await run(options.program, ["info", file])).stdout);
     const most = /\.png$/i.test(name) ? width : width / REDUCED;
-    // A small lossless picture keeps its size.
-    const widths = new Set(given.widths.split(",").map(Number).map((w) => (most === width ? Math.min(w, width) : w)).filter((w) => w <= most));
-    const files = [...widths].map((w) => [w, join(given.folder, `${name}-${w}.png`)]);
+    // A small lossless image keeps its size.
+    const widths = new Set(options.widths.split(",").map(Number).map((w) => (most === width ? Math.min(w, width) : w)).filter((w) => w <= most));
+    const files = [...widths].map((w) => [w, join(options.folder, `${name}-${w}.png`)]);
     for (const [w, to] of files) await transform(file, to, `width=${w},fit=scale-down,format=png`);
     return { name, files: files.map(([, to]) => to) };
   });
@@ -65,10 +65,10 @@ function measure(format, quality) {
 async function measured(format, quality) {
   const samples = photographs.flatMap(({ files }) => files);
   const results = await all(samples, async (reference) => {
-    const encoded = join(given.folder, `${parse(reference).name}-${quality}.${format}`), decoded = `${encoded}.png`;
+    const encoded = join(options.folder, `${parse(reference).name}-${quality}.${format}`), decoded = `${encoded}.png`;
     await transform(reference, encoded, `format=${format},quality=${quality}`);
     await transform(encoded, decoded, "format=png");
-    const score = Number((await run(given.ssim2, [reference, decoded])).stdout);
+    const score = Number((await run(options.ssim2, [reference, decoded])).stdout);
     const { size } = await stat(encoded);
     await Promise.all([rm(encoded), rm(decoded)]);
     return [reference, { score, size }];
@@ -87,7 +87,7 @@ async function nearest(format, wanted) {
     if ((await measure(format, middle)).score < wanted) low = middle + 1; else high = middle;
   }
   let best = low;
-  // A median need not rise with every step: the neighbours are checked too.
+  // The median may fall from one quality to the next, so the neighbours are checked, too.
   for (let quality = Math.max(1, low - 3); quality <= Math.min(HIGHEST, low + 2); quality++) {
     const off = async (q) => Math.abs((await measure(format, q)).score - wanted);
     if ((await off(quality)) < (await off(best))) best = quality;
@@ -96,11 +96,11 @@ async function nearest(format, wanted) {
 }
 
 const began = performance.now();
-await mkdir(given.folder, { recursive: true });
+await mkdir(options.folder, { recursive: true });
 const photographs = await references();
 if (!photographs.length) throw new Error("no photograph is large enough");
 const count = photographs.reduce((sum, { files }) => sum + files.length, 0);
-console.log(`${photographs.length} photographs, ${count} samples at widths up to ${given.widths}: ${photographs.map(({ name }) => name).join(", ")}\n`);
+console.log(`${photographs.length} photographs, ${count} samples at widths up to ${options.widths}: ${photographs.map(({ name }) => name).join(", ")}\n`);
 
 const rows = [];
 for (const [word, anchor] of Object.entries(ANCHORS)) {
@@ -135,5 +135,5 @@ for (const [title, which] of [["At these numbers", "chosen"], ["At the emulator'
     })]);
   }
 }
-await writeFile(join(given.folder, "quality-words.json"), JSON.stringify(rows, null, 1));
+await writeFile(join(options.folder, "quality-words.json"), JSON.stringify(rows, null, 1));
 console.log(`\n${((performance.now() - began) / 1000).toFixed(0)} s`);

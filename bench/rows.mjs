@@ -1,5 +1,5 @@
-// The comparison's rows: the same work for both programs. Matched: size, kernel (Lanczos 3 in both), chroma 4:2:0, progressive or not, quality number
-// (for AVIF the scales differ: the numbers are chosen for like scores), and the encoder's effort where both have one (libwebp's method 2, the fastest of libaom).
+// The rows of the comparison: the same work for both programs. Equal are the size, the kernel (Lanczos 3), chroma 4:2:0, progressive coding,
+// the quality number (for AVIF, whose scales differ, numbers with similar scores) and the effort (method 2 of libwebp, the fastest of libaom).
 export const rows = [
   { name: "2.7 MP JPEG → 400 JPEG", file: "photo27.jpg", options: "width=400,format=jpeg,quality=80",
     sharp: (s) => s.resize({ width: 400 }).jpeg({ quality: 80, progressive: true }) },

@@ -9,10 +9,10 @@ pub enum Transport {
     Tcp,
 }
 
-/// Who ends a connection.
+/// The side of the server that ends a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closing {
-    /// hyper; the ledger watches.
+    /// hyper closes the stream; the ledger only observes.
     Server,
     /// The ledger takes the stream back and closes it gracefully: a lingering close.
     Ledger,
@@ -27,8 +27,8 @@ pub enum LastChunk {
     Separate,
     /// In a later write.
     Late(Duration),
-    /// This long after the head of the response has arrived: the server has responded without it, on any machine and under
-    /// any load.
+    /// This long after the head of the response has arrived. The server has then responded without the last chunk, whatever
+    /// the machine and its load.
     AfterHead(Duration),
 }
 
@@ -65,7 +65,7 @@ pub enum Expected {
     Some,
     /// A race that each side wins sometimes: at least one, and not all.
     Race,
-    /// So rare that a short run may have none.
+    /// Rare: a short run may have none.
     Rarely,
 }
 
@@ -77,7 +77,7 @@ pub struct Case {
     pub transport: Transport,
     /// hyper's `half_close` setting.
     pub half_close: bool,
-    /// Who ends the connection.
+    /// The side of the server that ends the connection.
     pub closing: Closing,
     /// The path of the request (`servers/shared/response_spec.rs`).
     pub target: &'static str,
@@ -167,7 +167,7 @@ pub const CASES: [Case; 14] = [
     },
     Case {
         letter: 'F',
-        title: "stops at boundary, answer says Connection: close",
+        title: "stops at boundary, response says Connection: close",
         transport: Transport::Unix,
         half_close: false,
         closing: Closing::Server,
@@ -262,7 +262,7 @@ pub const CASES: [Case; 14] = [
 ];
 
 impl Case {
-    /// Fewer runs, enough to see the pattern.
+    /// The case with fewer runs, for a quick look.
     pub fn quick(mut self) -> Self {
         match &mut self.runner {
             // The race needs a hundred runs.

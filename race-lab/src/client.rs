@@ -1,5 +1,5 @@
-//! The client, by hand on plain sockets: it controls when each byte of the request is sent and when each byte of the
-//! response is read, and counts the received bytes.
+//! The client, on plain sockets. It controls the time of each write of the request and of each read of the response, and
+//! counts the received bytes.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::case::{LastChunk, Script};
 
-/// Silence for longer than this ends an exchange.
+/// An exchange without data for longer than this ends.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 /// Between the last data and a last chunk of its own, every second connection waits for 0 to `PAUSES - 1` of these, in turn.
 /// Without a pause it depends on the machine and its load whether the server reads again before the last chunk
@@ -88,7 +88,7 @@ impl Write for Socket {
 pub enum Ending {
     /// The last promised byte, or the terminator, was received.
     Complete,
-    /// A clean end of the stream, too early.
+    /// The stream ended cleanly before the last promised byte.
     EndOfStream,
     Reset,
     Silence,
@@ -187,9 +187,9 @@ pub fn exchange(
     if script.half_closes {
         socket.half_close()?;
     }
-    let mut answers = Answers::new(socket);
-    answers.pace = script.pace;
-    let (mut outcome, _) = answers.next(expected, |socket| {
+    let mut responses = ResponseReader::new(socket);
+    responses.pace = script.pace;
+    let (mut outcome, _) = responses.next(expected, |socket| {
         if let LastChunk::AfterHead(late) = script.last_chunk {
             sleep(late);
             refused = socket.write_all(END).is_err();
@@ -204,7 +204,7 @@ pub fn exchange(
 
 /// Reads responses, one after the other, from a socket.
 #[derive(Debug)]
-pub struct Answers {
+pub struct ResponseReader {
     socket: Socket,
     buffer: Vec<u8>,
     /// Used bytes of the buffer.
@@ -213,7 +213,7 @@ pub struct Answers {
     pace: Duration,
 }
 
-impl Answers {
+impl ResponseReader {
     pub fn new(socket: Socket) -> Self {
         Self { socket, buffer: vec![0; 256 << 10], filled: 0, pace: Duration::ZERO }
     }

@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// True if every ledger agreed with every client and every row matched the published result.
+/// Returns true if every ledger agreed with every client and every row matched the published result.
 fn run(options: &Options) -> io::Result<bool> {
     let folder = Folder::new()?;
     if let Some(target) = &options.record {
@@ -96,5 +96,5 @@ fn run_table(options: &Options, folder: &Folder) -> io::Result<bool> {
 
 /// The servers' module for specifications of responses; the client needs the expected bytes from it.
 #[path = "../servers/shared/response_spec.rs"]
-#[allow(dead_code, reason = "the client uses only the bytes of the answers")]
+#[allow(dead_code, reason = "the client uses only the bytes of the responses")]
 mod response_spec;

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::case::{Case, Runner, Script, Transport};
-use crate::client::{Address, Answers, Ending, Outcome, Socket, exchange};
+use crate::client::{Address, Ending, Outcome, ResponseReader, Socket, exchange};
 use crate::server::{Folder, Server, Verdicts};
 use crate::workerd::Workerd;
 
-/// In a stream of small responses, silence for this long means a stranded response.
+/// A small response without data for this long is stranded.
 const STRANDED: Duration = Duration::from_secs(1);
 
 /// The result of one row and version.
@@ -78,8 +78,8 @@ pub fn measure(
             let mut outcome = Tally::default();
             for run in 0..runs {
                 let id = format!("{}-{run}", case.letter);
-                let answer = workerd.request(case.target, &id)?;
-                outcome.add(id, answer);
+                let response = workerd.request(case.target, &id)?;
+                outcome.add(id, response);
             }
             outcome
         }
@@ -151,11 +151,11 @@ fn stream(
                     let until = Instant::now() + duration;
                     let mut mine = Tally::default();
                     while Instant::now() < until {
-                        let mut answers = Answers::new(Socket::connect(address, STRANDED)?);
+                        let mut responses = ResponseReader::new(Socket::connect(address, STRANDED)?);
                         loop {
                             let id = format!("{}-{thread}-{}", case.letter, mine.runs);
-                            answers.request(case.target, &id)?;
-                            let (outcome, more) = answers.next(expected, |_| {});
+                            responses.request(case.target, &id)?;
+                            let (outcome, more) = responses.next(expected, |_| {});
                             mine.add(id, outcome);
                             if !more || Instant::now() >= until {
                                 break;

@@ -74,7 +74,7 @@ pub struct Verdicts {
     /// Cuts by the id that the client gave its request.
     pub cuts: BTreeMap<String, Cut>,
     pub cut: u64,
-    /// Connections still open at the end: a bug of the lab.
+    /// Connections still open at the end, which means a bug in the lab.
     pub open: u64,
 }
 

@@ -13,7 +13,7 @@ use crate::options::Options;
 use crate::response_spec::pattern;
 use crate::server::{Folder, Server, build};
 
-/// The traced calls: all that move bytes or descriptors of connections.
+/// The traced calls: all calls that transfer bytes, or open and close descriptors of connections.
 const CALLS: &str = "--trace=network,read,readv,write,writev,close,dup,dup2,dup3,fcntl,clone,clone3";
 /// Lines shown at the beginning and at the end of a connection.
 const SHOWN: usize = 8;
@@ -31,7 +31,7 @@ const RECORDINGS: [(&str, &str, char, &[&str]); 9] = [
     ("hyper-1.12.0-whole-tcp", "1.12.0", 'B', &["-f", "-t", "-yy"]),
 ];
 
-/// Runs one response of a row under strace. Returns the trace from the connection's beginning on, and the received response.
+/// Runs one response of a row under strace. Returns the trace since the start of the connection, and the received response.
 fn trace(version: &str, case: &Case, flags: &[&str], folder: &Folder) -> io::Result<(String, Outcome)> {
     let Runner::Connections { script, .. } = case.runner else {
         return Err(io::Error::other("this row cannot be traced"));

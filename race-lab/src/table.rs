@@ -62,7 +62,7 @@ pub fn human(rows: &[Vec<Measured>]) -> String {
     let Some(first) = rows.first() else {
         return text;
     };
-    text.push_str("Cut for the client / answers · cut by the ledger · agreement\n\n| case |");
+    text.push_str("Cut for the client / responses · cut by the ledger · agreement\n\n| case |");
     for measured in first {
         let _ = write!(text, " {} |", measured.version);
     }
@@ -89,7 +89,7 @@ pub fn human(rows: &[Vec<Measured>]) -> String {
     let sum = |what: fn(&Measured) -> usize| -> usize { all().map(what).sum() };
     let _ = writeln!(
         text,
-        "\nThe ledger agrees with the client in {} of {} answers: {} false alarms, {} cuts missed.",
+        "\nThe ledger agrees with the client in {} of {} responses: {} false alarms, {} cuts missed.",
         sum(Measured::agreeing),
         sum(|measured| measured.runs),
         sum(|measured| measured.false_alarms.len()),

@@ -1,4 +1,4 @@
-//! A body that is sent by another thread, for the case of the stranded terminator.
+//! A body from another thread, for the case of the stranded terminator.
 //!
 //! A small pool of threads takes the sending ends of channels, sends one piece through each, waits some microseconds, and
 //! drops it. The end of the body then reaches hyper at any moment, also between two of its polls of the write side:
@@ -26,9 +26,9 @@ impl Feeder {
                 let (sender, receiver) = jobs::sync_channel::<(mpsc::Sender<Bytes>, Bytes)>(64);
                 std::thread::spawn(move || {
                     for (turn, (body, piece)) in receiver.into_iter().enumerate() {
-                        // A receiver that has gone is handled by the connection.
+                        // The connection handles a dropped receiver.
                         let _ = body.blocking_send(piece);
-                        // Shorter than any sleep: the time for hyper to wake up and reach its flush.
+                        // The time that hyper needs to wake up and reach its flush, which is shorter than any sleep.
                         let until = Instant::now() + PAUSE * (turn % PAUSES) as u32;
                         while Instant::now() < until {
                             std::hint::spin_loop();

@@ -1,4 +1,4 @@
-//! The lab's server on hyper 0.14, with the same responses as that on 1.x.
+//! The lab's server on hyper 0.14, with the same responses as the one on hyper 1.x.
 
 mod connection;
 mod feeder;
@@ -64,7 +64,7 @@ impl HttpBody for ResponseBody {
     }
 }
 
-async fn answer(
+async fn respond(
     request: Request<Body>,
     lab: Arc<Lab>,
     connection: Arc<Connection>,
@@ -84,18 +84,18 @@ async fn answer(
         }
     }
     drop(body);
-    let mut answer = Response::new(match spec.body {
+    let mut response = Response::new(match spec.body {
         response_spec::Body::Held => ResponseBody::Held(Some(lab.held(spec.bytes))),
         response_spec::Body::Fed => ResponseBody::Fed(lab.fed(spec.bytes)),
     });
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("image/png"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("image/png"));
     if spec.close {
-        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(answer)
+    Ok(response)
 }
 
-/// This version of hyper, serving.
+/// Serves connections with this version of hyper.
 pub struct Hyper014;
 
 impl Serve for Hyper014 {
@@ -105,7 +105,7 @@ impl Serve for Hyper014 {
     {
         let half_close = lab.half_close;
         let service =
-            hyper::service::service_fn(move |request| answer(request, lab.clone(), connection.clone()));
+            hyper::service::service_fn(move |request| respond(request, lab.clone(), connection.clone()));
         // The ledger reports how the connection ended.
         let _ = hyper::server::conn::Http::new()
             .http1_only(true)

@@ -40,13 +40,13 @@ impl Body for Fed {
     }
 }
 
-type Answer = Response<Either<Full<Bytes>, Fed>>;
+type LabResponse = Response<Either<Full<Bytes>, Fed>>;
 
-async fn answer(
+async fn respond(
     request: Request<Incoming>,
     lab: Arc<Lab>,
     connection: Arc<Connection>,
-) -> Result<Answer, hyper::Error> {
+) -> Result<LabResponse, hyper::Error> {
     connection.add(request.headers().get("x-lab-id").and_then(|id| id.to_str().ok()));
     let Some(spec) = ResponseSpec::parse(request.uri().path()) else {
         let mut refusal = Response::new(Either::Left(Full::new(Bytes::from_static(b"no such response\n"))));
@@ -63,18 +63,18 @@ async fn answer(
         }
     }
     drop(body);
-    let mut answer = Response::new(match spec.body {
+    let mut response = Response::new(match spec.body {
         response_spec::Body::Held => Either::Left(Full::new(lab.held(spec.bytes))),
         response_spec::Body::Fed => Either::Right(Fed(lab.fed(spec.bytes))),
     });
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("image/png"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("image/png"));
     if spec.close {
-        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(answer)
+    Ok(response)
 }
 
-/// This version of hyper, serving.
+/// Serves connections with this version of hyper.
 pub struct Hyper1;
 
 impl Serve for Hyper1 {
@@ -84,7 +84,7 @@ impl Serve for Hyper1 {
     {
         let half_close = lab.half_close;
         let service =
-            hyper::service::service_fn(move |request| answer(request, lab.clone(), connection.clone()));
+            hyper::service::service_fn(move |request| respond(request, lab.clone(), connection.clone()));
         // The ledger reports how the connection ended.
         let _ = hyper::server::conn::http1::Builder::new()
             .half_close(half_close)

@@ -1,5 +1,5 @@
-//! The same faults for every version of hyper: a simulated transport runs thousands of schedules, and in each of them the
-//! ledger's verdict must match the peer's view.
+//! A simulated transport runs the same thousands of schedules on every version of hyper. In each of them the ledger's
+//! verdict must match the peer's view.
 //!
 //! A schedule is determined by its seed: where requests are split, when a read or a write is not ready, how many bytes a write
 //! accepts, whether the peer half-closes, resets, or gives up. No clock is used; an operation that is not ready is polled again.
@@ -18,11 +18,11 @@ use crate::connection::Connection;
 use crate::response_spec::pattern;
 use crate::server::{Lab, Serve};
 
-/// Schedules of one run; their seeds are 0 to this, and a failure prints its seed.
+/// The number of schedules. The seeds are 0 to this number, and a failure prints its seed.
 const SCHEDULES: u64 = 3000;
-/// Empty reads before the peer gives the connection up.
+/// Empty reads before the peer closes the connection.
 const PATIENCE: u32 = 200;
-/// Limit of polls of the transport.
+/// Polls of the transport after which a schedule counts as endless.
 const MOST_POLLS: u32 = 100_000;
 
 /// splitmix64, by Sebastiano Vigna: small, and the same everywhere.
@@ -185,7 +185,7 @@ impl Observer for Verdicts {
 /// The requests of a schedule, and the length of each response's body.
 fn requests(random: &mut Random) -> (VecDeque<(u32, Vec<u8>)>, Vec<usize>) {
     let mut bytes = Vec::new();
-    let mut answers = Vec::new();
+    let mut lengths = Vec::new();
     let mut ends = Vec::new();
     for _ in 0..1 + random.below(3) {
         let length = [0, 10, 5000, 60_000, 300_000][random.below(5) as usize];
@@ -206,7 +206,7 @@ fn requests(random: &mut Random) -> (VecDeque<(u32, Vec<u8>)>, Vec<usize>) {
         ends.push(bytes.len());
         bytes.extend_from_slice(b"0\r\n\r\n");
         ends.push(bytes.len());
-        answers.push(length);
+        lengths.push(length);
     }
     let mut input = VecDeque::new();
     let mut at = 0;
@@ -224,13 +224,13 @@ fn requests(random: &mut Random) -> (VecDeque<(u32, Vec<u8>)>, Vec<usize>) {
     if at < bytes.len() {
         input.push_back((random.below(12) as u32, bytes[at..].to_vec()));
     }
-    (input, answers)
+    (input, lengths)
 }
 
 /// The number of whole responses, and the body bytes of an incomplete one.
-fn judge(mut received: &[u8], answers: &[usize]) -> (u64, Option<u64>) {
+fn judge(mut received: &[u8], lengths: &[usize]) -> (u64, Option<u64>) {
     let mut whole = 0;
-    for length in answers {
+    for length in lengths {
         let Some(head) = received.windows(4).position(|window| window == b"\r\n\r\n") else { break };
         let body = &received[head + 4..];
         if body.len() < *length {
@@ -247,7 +247,7 @@ fn judge(mut received: &[u8], answers: &[usize]) -> (u64, Option<u64>) {
 /// Runs one schedule; returns the cause of its cut, if there was one.
 fn run(seed: u64) -> Option<Cause> {
     let mut random = Random(seed);
-    let (input, answers) = requests(&mut random);
+    let (input, lengths) = requests(&mut random);
     let view = Arc::new(Mutex::new(PeerView::default()));
     let capacity = [500, 20_000, 219_264, usize::MAX][random.below(4) as usize];
     let transport = Transport {
@@ -267,8 +267,8 @@ fn run(seed: u64) -> Option<Cause> {
     runtime.block_on(ThisHyper::serve(stream, lab, Arc::new(Connection::default())));
 
     let view = view.lock().expect("no holder panics");
-    assert!(view.polls <= MOST_POLLS, "seed {seed}: it does not end");
-    let (whole, partial) = judge(&view.received, &answers);
+    assert!(view.polls <= MOST_POLLS, "seed {seed}: the schedule does not end");
+    let (whole, partial) = judge(&view.received, &lengths);
     let verdicts = verdicts.0.lock().expect("no holder panics");
     let reported_whole: Vec<u64> =
         verdicts.iter().filter(|verdict| verdict.cause.is_none()).map(|verdict| verdict.number).collect();
@@ -291,11 +291,11 @@ fn run(seed: u64) -> Option<Cause> {
         {
             None
         }
-        _ => panic!("seed {seed}: {partial:?} of answer {whole} arrived, the ledger says {verdicts:?}"),
+        _ => panic!("seed {seed}: {partial:?} of response {whole} arrived, the ledger reports {verdicts:?}"),
     }
 }
 
-// DLV-003: in every schedule, on this hyper, fixed or not.
+// DLV-003: in every schedule, on this version of hyper, with or without the bug.
 #[test]
 fn verdicts_match_the_peers_view() {
     let mut lost_by_server = 0;
