@@ -60,7 +60,7 @@ impl Input {
     }
 }
 
-/// Names as they are, patterns as the files that match.
+/// The inputs of the arguments; a pattern stands for the files that match it.
 fn expand(names: &[OsString]) -> Result<Vec<Input>, String> {
     let mut inputs = Vec::new();
     for name in names {
@@ -77,7 +77,7 @@ fn expand(names: &[OsString]) -> Result<Vec<Input>, String> {
             }
         }
     }
-    // Patterns overlap: a file that two of them match is wanted once.
+    // Overlapping patterns must not transform a file twice.
     let mut seen = HashSet::new();
     inputs.retain(|input| *input == Input::Stdin || seen.insert(input.clone()));
     if inputs.iter().filter(|i| **i == Input::Stdin).count() > 1 {
@@ -90,7 +90,7 @@ fn accepted(extra: &[String]) -> Result<AcceptedFormats, String> {
     AcceptedFormats::new(extra, &[]).map_err(|e| format!("--extra-inputs: {e}"))
 }
 
-/// `wholeplate transform`: all inputs on all cores. Goes on after a bad file, and says how many there were.
+/// `wholeplate transform`: transforms the inputs on all cores. A failed input does not stop the others; the error counts them.
 pub(crate) fn transform(
     names: &[OsString],
     output: &Path,
@@ -118,7 +118,7 @@ pub(crate) fn transform(
     if let Some(format) = target.format()
         && parsed.as_ref().is_ok_and(|p| p.value.output.format == FormatChoice::Standard)
     {
-        // As if it stood in the options: the bytes are those of any door with the same ones.
+        // Parsing the format as an option gives the same bytes as every other interface.
         parsed = parse(&format!("{options},format={format}"));
     }
     let parsed = parsed?;
@@ -171,19 +171,19 @@ pub(crate) fn transform(
     if failed == 0 { Ok(()) } else { Err(format!("{failed} of {} inputs failed", inputs.len())) }
 }
 
-/// Limits the process to reading its inputs and writing its results, before the threads that decode start. A kernel
-/// without the means is no reason for a warning on every run.
+/// Limits the process to reading its inputs and writing its results, before the decoding threads start. A kernel without
+/// these features gives no warning, because it would appear on every run.
 fn enter_sandbox(inputs: &[Input], results: Vec<PathBuf>) {
     let paths = inputs.iter().filter_map(|input| match input {
         Input::Stdin => None,
-        // A pipe in /dev/fd has no path, and needs none.
+        // A pipe in /dev/fd has no path and needs no rule.
         Input::File(path) => path.canonicalize().ok(),
     });
     sandbox::restrict_files(&Files::system().read(paths).write(results));
     sandbox::restrict_calls(Calls::FilesOnly);
 }
 
-/// Loads the models that a recipe asks for. A large one takes seconds, which a plain resize should not wait for.
+/// Loads only the models that the recipe uses, because a large one takes seconds.
 fn models_for(recipe: &Recipe, config: &Config) -> Result<models::Shared, String> {
     let asks = |what: fn(&Transform) -> bool| {
         recipe.steps.iter().any(|step| matches!(step, Step::Transform { transform, .. } if what(transform)))
@@ -204,7 +204,7 @@ fn progress(length: usize) -> ProgressBar {
     bar
 }
 
-/// Runs `one` on every input; prints what fails and returns how many did.
+/// Runs `one` on every input, prints the errors and returns their number.
 fn on_all_cores(
     inputs: &[Input],
     bar: &ProgressBar,

@@ -28,14 +28,14 @@ pub(crate) enum Command {
         after_help = "Examples:\n  wholeplate serve --origin ./pictures\n      http://127.0.0.1:8565/cdn-cgi/image/width=400,format=webp/photo.jpg\n  wholeplate serve --origin https://images.example --allow-origin '*.example.org'\n  wholeplate serve --unix /run/wholeplate.sock --listen none\n  wholeplate serve --origin ./pictures --listen 0.0.0.0:443 --tls-cert chain.pem --tls-key key.pem\n\nEvery flag can stand in the file of --config, and in the environment: --max-source is\nWHOLEPLATE_MAX_SOURCE. Flags win over the environment, and that over the file."
     )]
     Serve(Box<Settings>),
-    /// Serve in front of a development server: its pages, /cdn-cgi/image/ and the binding behind one address.
+    /// Serve in front of a development server: its pages, /cdn-cgi/image/ and the binding at one address.
     ///
-    /// Takes every setting of `serve`. COMMAND is started with its output shown, and ended with this program.
+    /// Takes every setting of `serve`. COMMAND is started with its output shown, and stopped when this program ends.
     #[command(
         after_help = "Examples:\n  wholeplate dev -- npx vite\n  wholeplate dev -- npm run dev\n  wholeplate dev --origin http://localhost:3000\n  wholeplate dev --origin http://localhost:3000 -- npx next dev"
     )]
     Dev {
-        /// Seconds until the development server must listen.
+        /// Seconds to wait for the development server to listen.
         #[arg(long, value_name = "SECONDS", default_value_t = 120)]
         wait: u64,
         #[command(flatten)]
@@ -54,11 +54,11 @@ pub(crate) enum Command {
         inputs: Vec<OsString>,
         /// A file, a directory (for several inputs, or with a slash at its end), or `-` for standard output.
         ///
-        /// The extension of a file (jpg, png, webp, avif, gif, json) is the format, where the options give none.
-        /// Files appear whole or not at all; a device or FIFO is written as it is, a link is followed.
+        /// The extension of a file (jpg, png, webp, avif, gif, json) is the format, if the options name none. Files are
+        /// replaced atomically; devices and FIFOs are written in place; links are followed.
         #[arg(short, long)]
         output: PathBuf,
-        /// The options of the URL interface. Without them, the extension of the output file says the format.
+        /// The options of the URL interface. Without them, the extension of the output file is the format.
         #[arg(long)]
         options: Option<String>,
         /// Refuse unknown options instead of warning about them.
@@ -73,7 +73,7 @@ pub(crate) enum Command {
         #[arg(long)]
         no_sandbox: bool,
     },
-    /// Describe files: one JSON object a line, the shape of `format=json`.
+    /// Describe files: one JSON object per line, as `format=json` returns it.
     #[command(after_help = "Example:\n  wholeplate info photo.jpg logo.png")]
     Info {
         /// Files or globs; `-` is standard input.
@@ -82,7 +82,7 @@ pub(crate) enum Command {
         /// Formats to accept beside JPEG, PNG, GIF, WebP, AVIF and SVG: tiff, bmp, jxl. Comma-separated.
         #[arg(long, value_name = "FORMATS", value_delimiter = ',')]
         extra_inputs: Vec<String>,
-        /// Say what this ONNX model takes for the foreground, as `segment=foreground` does with `format=json`.
+        /// Add the foreground that this ONNX model detects, as `segment=foreground` with `format=json` does.
         #[arg(long, value_name = "FILE")]
         segment_model: Option<PathBuf>,
         /// Do not limit by Landlock and seccomp what the process may do while it decodes.
@@ -94,16 +94,16 @@ pub(crate) enum Command {
         after_help = "Example:\n  WHOLEPLATE_MEMORY=512 wholeplate config --origin ./pictures > wholeplate.toml"
     )]
     Config(Box<Settings>),
-    /// Check whether a configuration can be served on this machine, and what would make it slow.
+    /// Check whether the service can start with a configuration on this machine, and what would make it slow.
     #[command(after_help = "Example:\n  wholeplate doctor --config /etc/wholeplate.toml")]
     Doctor(Box<Settings>),
-    /// Ask a running service whether it is alive, or ready for work. Ends with status 0 if it is.
+    /// Ask a running service whether it is alive, or ready for work. The exit status is 0 if it is.
     #[command(after_help = "Example:\n  wholeplate health --admin 127.0.0.1:9090 --ready")]
     Health {
-        /// The address that the service has as its setting `admin` [default: that of WHOLEPLATE_ADMIN].
+        /// The address of the service's setting `admin` [default: the value of WHOLEPLATE_ADMIN].
         #[arg(long, value_name = "ADDR")]
         admin: Option<String>,
-        /// Ask whether the service accepts work, not only whether it is alive.
+        /// Ask whether the service accepts work.
         #[arg(long)]
         ready: bool,
     },
@@ -114,43 +114,42 @@ pub(crate) enum Command {
     Sign {
         /// An absolute URL, or a path with its query, escaped as it will be requested.
         url: String,
-        /// File with keys, one `name:key` a line; the first signs.
+        /// A file of keys, one `name:key` per line. The first key signs.
         #[arg(long, value_name = "FILE")]
         sign_key_file: PathBuf,
-        /// Seconds until the URL expires; without this, never.
+        /// Seconds until the URL expires. Without it, the URL never expires.
         #[arg(long, value_name = "SECONDS")]
         expires_in: Option<u64>,
     },
-    /// Make a running server forget sources and their results.
+    /// Purge sources and their results from the cache of a running service.
     #[command(
         after_help = "Examples:\n  wholeplate purge https://shop.example/a.jpg /uploads/b.jpg\n  wholeplate purge --prefix shop.example/uploads/\n  wholeplate purge --tag product-17 --admin http://10.0.0.5:9090 --token-file /run/secrets/purge"
     )]
     Purge(PurgeArgs),
-    /// Print a script of completions for a shell.
+    /// Print a completion script for a shell.
     #[command(after_help = "Example:\n  wholeplate completions bash > /etc/bash_completion.d/wholeplate")]
     Completions { shell: clap_complete::Shell },
     /// List the responses that an HTTP/1 server cut short, from the output of `strace -f`.
     ///
-    /// Ends with status 0 when none was cut, 1 when one was, 2 when the trace cannot be read, or could not have shown
-    /// a cut. Responses whose promised length the trace does not show, and of which every write was taken as it was
-    /// offered, are counted as unseen, with a warning: trace with `-s 4096` or more. A trace in which no connection is
-    /// accepted and nothing is sent gets a warning too.
+    /// The exit status is 0 if no response was cut, 1 if one was, and 2 if the trace cannot be read or cannot show cuts.
+    /// A response is counted as unseen, with a warning, if the trace does not show its promised length and every write
+    /// was complete: trace with `-s 4096` or more. A trace without accepted connections and sent bytes gives a warning.
     #[command(
         after_help = "Examples:\n  strace -f -tt -s 4096 -o trace -p PID; wholeplate strace-check trace\n  strace -f -p PID 2>&1 | wholeplate strace-check -"
     )]
     StraceCheck {
-        /// The trace; `-` is standard input, read as it comes.
+        /// The trace; `-` is standard input, which is read as it arrives.
         file: PathBuf,
-        /// One JSON object a line.
+        /// Print one JSON object per line.
         #[arg(long)]
         json: bool,
-        /// Each process has file descriptors of its own, though they were not seen to be made.
+        /// Assume that each process has its own file descriptors, even if the trace does not show their creation.
         #[arg(long)]
         per_process: bool,
     },
 }
 
-/// Flags of settings. What is not given comes from the environment or the file.
+/// The flags of settings. Missing settings come from the environment or the file.
 #[derive(Debug)]
 pub(crate) struct Settings {
     /// The file of `--config`.
@@ -165,7 +164,7 @@ impl Args for Settings {
             .value_name("FILE")
             .value_parser(clap::value_parser!(PathBuf))
             .help("A TOML file with any of these settings");
-        // Retired settings are read, so that their error can say what to use instead.
+        // Retired settings are parsed, so that their error can name the replacement.
         let retired =
             RETIRED.iter().map(|(name, _)| Arg::new(*name).long(*name).hide(true).allow_hyphen_values(true));
         command
@@ -196,7 +195,7 @@ impl FromArgMatches for Settings {
     }
 }
 
-/// The settings that `transform` shares with the service: files of models.
+/// The settings that `transform` shares with the service: model files.
 #[derive(Debug)]
 pub(crate) struct ModelFiles(pub(crate) Given);
 
@@ -258,7 +257,7 @@ fn off_name(setting: &Setting) -> String {
     format!("no-{}", setting.name)
 }
 
-/// What the flag of a setting was given.
+/// The value of a setting's flag.
 fn given(setting: &Setting, matches: &ArgMatches) -> Option<(String, Raw)> {
     if setting.form == Form::Table {
         return None;

@@ -1,4 +1,4 @@
-//! `wholeplate doctor`: whether a configuration can be served on this machine, and what would make it slow.
+//! `wholeplate doctor`: checks whether the service can start with a configuration, and looks for weak or slow settings.
 
 use std::fmt::Write as _;
 use std::net::TcpListener;
@@ -8,7 +8,7 @@ use crate::cli::Settings;
 use crate::config::{Config, Layers, Listen};
 use crate::{models, stdout};
 
-/// What one check found.
+/// The result of one check.
 enum Finding {
     Good(String),
     /// The service starts, but something is slow or weak.
@@ -17,8 +17,10 @@ enum Finding {
     Bad(String),
 }
 
+/// Prints a report of all checks.
+///
 /// # Errors
-/// If something keeps the service from working.
+/// If a check failed.
 pub(crate) fn run(settings: Settings) -> Result<(), String> {
     let layers = Layers::read(settings.file.as_deref(), std::env::vars_os(), settings.given);
     let findings = match layers.and_then(|layers| layers.config()) {
@@ -100,7 +102,7 @@ fn temporary_folder() -> Finding {
     Finding::Good(format!("spool: {} can be written to", folder.display()))
 }
 
-/// Whether the file system of a folder is a tmpfs, by the longest mount point that it is under.
+/// Whether the file system of a folder is a tmpfs. The longest matching mount point decides.
 fn is_in_memory(folder: &Path) -> bool {
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let under = mounts.lines().filter_map(|line| {

@@ -1,4 +1,4 @@
-//! The files that a pattern matches, whatever bytes their names have: `glob::glob` passes over those that are not UTF-8.
+//! Files that match a pattern, including names that are not UTF-8, which `glob::glob` skips.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use glob::{Pattern, PatternError};
 use walkdir::WalkDir;
 
-/// Where the bytes that belong to no character stand among the characters, for private use as they are.
+/// Invalid bytes are mapped to private-use characters from here on.
 const STRAY: u32 = 0x10_ff00;
 
 /// Whether a name is a pattern.
@@ -16,9 +16,9 @@ pub(super) fn is_pattern(name: &OsStr) -> bool {
     name.as_bytes().iter().any(|b| matches!(b, b'*' | b'?' | b'['))
 }
 
-/// The paths that `pattern` matches, each once and in order. What cannot be listed has none.
+/// The paths that match `pattern`, sorted and without duplicates. Folders that cannot be listed are skipped.
 pub(super) fn matching(pattern: &OsStr) -> Result<Vec<PathBuf>, PatternError> {
-    // Patterns end at slashes; what is wrong across them shows only in the whole.
+    // The parts between slashes are parsed below; some errors exist only in the whole pattern.
     Pattern::new(&readable(pattern))?;
     let root = if pattern.as_bytes().starts_with(b"/") { "/" } else { "" };
     let mut found = vec![PathBuf::from(root)];
@@ -35,13 +35,13 @@ pub(super) fn matching(pattern: &OsStr) -> Result<Vec<PathBuf>, PatternError> {
             found.iter().map(|at| at.join(part)).filter(|path| path.symlink_metadata().is_ok()).collect()
         };
     }
-    // `**` comes by one path more than once.
+    // `**` finds a path more than once.
     found.sort();
     found.dedup();
     Ok(found)
 }
 
-/// A directory and all below it. Links are not followed: they may lead back up.
+/// A directory and all directories below it. Links are not followed, because they can form a loop.
 fn directories(at: &Path) -> impl Iterator<Item = PathBuf> {
     let here = at.as_os_str().is_empty();
     let walk = WalkDir::new(if here { Path::new(".") } else { at });
@@ -58,7 +58,7 @@ fn entries(directory: &Path) -> Vec<PathBuf> {
     listed.into_iter().flatten().flatten().map(|entry| directory.join(entry.file_name())).collect()
 }
 
-/// A name as text, in which other names have other texts: a byte of no character becomes a character of its own.
+/// A file name as text, without collisions: each invalid byte becomes its own private-use character.
 fn readable(name: &OsStr) -> String {
     let mut text = String::new();
     for chunk in name.as_bytes().utf8_chunks() {

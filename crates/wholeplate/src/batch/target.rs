@@ -1,4 +1,4 @@
-//! Where results go: standard output, one file, or a directory of files.
+//! The output of the command line: standard output, one file, or a directory.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -16,10 +16,10 @@ use super::Input;
 use crate::sandbox::folder_of;
 use crate::stdout;
 
-/// Links that are followed before a path is taken for a loop, as by the kernel.
+/// The limit of followed links, the same as the kernel's.
 const MAX_LINKS: usize = 40;
 
-/// Where a result goes.
+/// The output of `transform`.
 pub(super) enum Target {
     Stdout,
     File(PathBuf),
@@ -27,7 +27,7 @@ pub(super) enum Target {
 }
 
 impl Target {
-    /// Touches nothing yet. Refuses what would write two results under one name.
+    /// Chooses the output without writing. Refuses inputs whose results would have the same name.
     pub(super) fn new(output: &Path, inputs: &[Input]) -> Result<Self, String> {
         let several = inputs.len() > 1;
         if output == Path::new("-") || is_stdout(output) {
@@ -41,7 +41,7 @@ impl Target {
         if several || slash || output.is_dir() {
             let mut stems = HashMap::new();
             for input in inputs {
-                // Extensions say nothing: they are those of the results, which may be the same for all.
+                // The extension is replaced by that of the result, so names that differ only in it collide.
                 if let Some(other) = stems.insert(stem(input), input) {
                     return Err(format!(
                         "{other} and {input} would both become {}.*: give them different output directories",
@@ -54,7 +54,7 @@ impl Target {
         Ok(Self::File(output.to_owned()))
     }
 
-    /// Makes the directory, where it is one.
+    /// Creates the output directory, if the output is one.
     pub(super) fn prepare(&self) -> Result<(), String> {
         match self {
             Self::Directory(path) => fs::create_dir_all(path).map_err(|e| format!("{}: {e}", path.display())),
@@ -62,7 +62,7 @@ impl Target {
         }
     }
 
-    /// The files and folders that are written.
+    /// The files and folders that `write` needs access to.
     pub(super) fn places(&self) -> Vec<PathBuf> {
         let place_of = |path: &Path| match place(path) {
             Ok(Place::Regular(own)) => folder_of(&own).to_owned(),
@@ -73,7 +73,7 @@ impl Target {
             Self::Stdout => Vec::new(),
             Self::File(path) => vec![place_of(path)],
             Self::Directory(directory) => {
-                // A result may be a link that leads out of the directory.
+                // An existing result may be a link that leads out of the directory.
                 let entries = fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok);
                 let links = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_symlink()));
                 links.map(|link| place_of(&link.path())).chain([directory.clone()]).collect()
@@ -81,7 +81,7 @@ impl Target {
         }
     }
 
-    /// The value of `format` that the name of the output file says.
+    /// The value of `format` from the extension of the output file.
     pub(super) fn format(&self) -> Option<&'static str> {
         let Self::File(path) = self else { return None };
         if extension_of(path)? == "json" {
@@ -91,7 +91,7 @@ impl Target {
         codec_for(format).filter(|codec| codec.encodes()).map(|_| format.name())
     }
 
-    /// What is to be told about a file whose name says another format than it holds.
+    /// A warning if the extension of the output file names another format than the file has.
     pub(super) fn doubt(&self, format: Option<Format>, choice: FormatChoice) -> Option<String> {
         let Self::File(path) = self else { return None };
         let said = extension_of(path)?;
@@ -144,7 +144,7 @@ fn extension_of(path: &Path) -> Option<String> {
     Some(path.extension()?.to_str()?.to_ascii_lowercase())
 }
 
-/// Writes `path`, and says what went wrong by the name that the user gave.
+/// Writes `path`. Errors name the path that the user gave.
 fn put(path: &Path, bytes: &[u8]) -> Result<(), String> {
     let done = match place(path) {
         Ok(Place::Regular(at)) => replace(&at, bytes),
@@ -156,18 +156,18 @@ fn put(path: &Path, bytes: &[u8]) -> Result<(), String> {
     done.map_err(|e| format!("{}: {}", path.display(), plain(&e)))
 }
 
-/// How a path can be written.
+/// The way to write a path.
 enum Place {
-    /// A regular file, or none yet, under its own name: no link.
+    /// A regular or missing file, with all links resolved. It is replaced atomically.
     Regular(PathBuf),
-    /// A device or a FIFO: a file put in its place would not be what was asked for, and might break the machine.
+    /// A device or a FIFO. It is opened and written, because a file in its place could break the machine.
     InPlace,
 }
 
 fn place(path: &Path) -> io::Result<Place> {
     match fs::metadata(path) {
         Ok(there) if there.is_file() => {
-            // A name of an open file in /proc may lead to a file that has another name now, or none.
+            // A path in /proc can refer to an open file that was renamed or removed.
             let own = fs::canonicalize(path)?;
             let same = fs::symlink_metadata(&own)
                 .is_ok_and(|found| (found.dev(), found.ino()) == (there.dev(), there.ino()));
@@ -181,24 +181,24 @@ fn place(path: &Path) -> io::Result<Place> {
     }
 }
 
-/// Where a chain of links leads that ends in nothing yet.
+/// The end of a chain of links whose target does not exist.
 fn end_of_links(path: &Path) -> io::Result<PathBuf> {
     let mut at = path.to_owned();
     for _ in 0..MAX_LINKS {
         if !fs::symlink_metadata(&at).is_ok_and(|found| found.is_symlink()) {
             return Ok(at);
         }
-        // A relative link starts from the directory of the link; `join` lets an absolute one stand for itself.
+        // A relative link starts at the directory of the link; `join` keeps an absolute one.
         let next = fs::read_link(&at)?;
         at = at.parent().unwrap_or(Path::new("")).join(next);
     }
     Err(io::Error::other("too many links"))
 }
 
-/// A result is there whole or not at all: written beside its place, then renamed.
+/// Replaces a file atomically: writes a temporary file in the same folder, then renames it.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let parent = folder_of(path);
-    // Results are as readable as what they replace, or as any new file: opening one takes the umask away.
+    // A replaced file keeps its permissions; a new file gets the default ones, from which `open` removes the umask.
     let old = fs::metadata(path).ok().map(|old| fs::Permissions::from_mode(old.mode() & 0o777));
     let new = old.clone().unwrap_or(fs::Permissions::from_mode(0o666));
     let mut file = tempfile::Builder::new().permissions(new).tempfile_in(parent)?;
@@ -209,8 +209,8 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.persist(path).map(|_| ()).map_err(|e| e.error)
 }
 
-/// Whether a path, such as `/dev/stdout`, leads to what standard output writes to. Opened anew, that would be written
-/// from its start, or replaced: what was there before, or comes after, would be lost.
+/// Whether a path, such as `/dev/stdout`, is the file of standard output. Opening it again would overwrite it from its
+/// start, and replacing it would lose all other output.
 fn is_stdout(path: &Path) -> bool {
     let same = || {
         let out = fs::File::from(io::stdout().as_fd().try_clone_to_owned()?).metadata()?;
@@ -220,7 +220,7 @@ fn is_stdout(path: &Path) -> bool {
     same().unwrap_or(false)
 }
 
-/// What the system said, without the name of the temporary file behind it.
+/// The message of the system, without the path of the temporary file.
 fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     text.split_once(" at path \"").map_or(text.clone(), |(said, _)| said.to_owned())

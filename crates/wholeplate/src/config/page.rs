@@ -1,4 +1,4 @@
-//! docs/settings.md, made from the declarations.
+//! The test that compares docs/settings.md with the declarations, and writes it.
 
 #![cfg(test)]
 
