@@ -1,10 +1,10 @@
-//! What visitors may ask for: presets, signed URLs, allowed widths, a rate.
+//! Access control: presets, signed URLs, allowed widths, rate limits.
 
 use std::process::{Command, Output};
 
 use crate::support::{Server, demo, flag};
 
-/// A server over `flag.png` with a file of settings beside it, and maybe keys.
+/// A server with `flag.png` as a source, a settings file and optional keys.
 fn server(settings: &str, flags: &[&str]) -> (Server, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("wholeplate.toml");
@@ -57,7 +57,7 @@ fn signed_urls_are_let_in_and_others_are_not() {
     let target = "/cdn-cgi/image/width=40,format=png/flag.png?v=1";
     let signed = sign(&keys, target, &[]);
     assert_eq!(s.get(&signed).size(), (40, 20));
-    // A signature is no option: nothing warns of it.
+    // The signature is not an unknown option, so there is no warning.
     assert_eq!(s.get(&signed).header("warning"), None);
     let absolute = sign(&keys, &format!("http://h.example{target}"), &["--expires-in", "600"]);
     assert_eq!(s.get(absolute.strip_prefix("http://h.example").unwrap()).size(), (40, 20));
@@ -66,14 +66,14 @@ fn signed_urls_are_let_in_and_others_are_not() {
     {
         assert_eq!(s.get(refused).error(), (403, 9401), "{refused}");
     }
-    // Not even a redirect to the source.
+    // `onerror=redirect` does not apply.
     assert_eq!(s.get("/cdn-cgi/image/width=40,onerror=redirect/flag.png").error(), (403, 9401));
     drop(s);
     let optional = ["--sign-key-file", &keys, "--signed", "optional"];
     let s = Server::start(&[("flag.png", flag())], &optional);
     assert_eq!((s.get(target).size(), s.get(&signed).size()), ((40, 20), (40, 20)));
     assert_eq!(s.get(&signed.replace("width=40", "width=41")).error(), (403, 9401));
-    // With presets, too.
+    // The same with presets.
     drop(s);
     let (s, _dir) = server(PRESETS, &["--sign-key-file", &keys, "--only-presets"]);
     let signed = sign(&keys, "/cdn-cgi/image/preset=small/flag.png", &["--expires-in", "600"]);
@@ -121,22 +121,22 @@ fn widths_move_to_allowed_ones() {
 fn a_client_above_its_rate_gets_429() {
     let s = Server::start(&[("flag.png", flag())], &["--rate-limit", "0.01"]);
     let target = |width: u32| format!("/cdn-cgi/image/width={width}/flag.png");
-    // Ten seconds' worth are less than one request, and one may always come.
+    // The allowance of ten seconds is less than one request, but one request is always allowed.
     let replies = [40, 41].map(|width| s.get(&target(width)));
     assert_eq!(replies[0].status, 200);
     assert_eq!(replies[1].error(), (429, 9422));
     let wait: u32 = replies[1].header("retry-after").unwrap().parse().unwrap();
     assert!((1..=101).contains(&wait), "{wait}");
-    // What is kept is no new work.
+    // A cache hit does not count.
     for _ in 0..3 {
         let kept = s.get(&target(40));
         assert_eq!((kept.status, kept.header("cf-cache-status")), (200, Some("HIT")));
     }
-    // The refused ones cost nothing, and other paths are not concerned.
+    // Refused requests do not count, and other paths are not limited.
     assert_ne!(s.get("/other").status, 429);
 }
 
-// OPS-022: a result above a maximum is made smaller, whether its size was asked for or not.
+// OPS-022: a result above a maximum is reduced, whether or not the request names a size.
 #[test]
 fn results_keep_to_the_operators_limits() {
     let flags = ["--max-width", "200", "--max-output-pixels", "20000", "--allowed-formats", "jpeg,png,webp"];

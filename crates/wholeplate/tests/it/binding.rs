@@ -1,4 +1,4 @@
-//! The Images binding over a Unix socket, byte by byte as the Workers runtime speaks it.
+//! The Images binding over a Unix socket, with the exact bytes that the Workers runtime sends.
 
 use std::io::Write;
 use std::os::unix::net::UnixStream;
@@ -54,7 +54,7 @@ fn what_is_no_image_gets_its_number() {
     }
 }
 
-// BND-003: one connection, several requests, errors among them.
+// BND-003: several requests, some with errors, on one connection.
 #[test]
 fn a_connection_is_kept() {
     let server = Server::start_bare(&[]);
@@ -69,12 +69,12 @@ fn a_connection_is_kept() {
     }
 }
 
-// BND-006, BND-007: delimiters cut at every place; data that looks like delimiters.
+// BND-006, BND-007: delimiters split at every position, and data that resemble delimiters.
 #[test]
 fn a_delimiter_may_be_cut_anywhere() {
     let server = Server::start_bare(&[]);
     let mut image = flag();
-    // PNG readers ignore what follows the end; multipart readers must not stop at it.
+    // PNG decoders ignore bytes after IEND; the multipart parser must not stop there.
     image.extend_from_slice(b"\r\n--\r\n----------------------------50822941901323671174166\r\n");
     let body =
         Form::new().file("image", &image).text("transforms", "[]").text("output_format", "rgb").closed();
@@ -84,7 +84,7 @@ fn a_delimiter_may_be_cut_anywhere() {
     }
 }
 
-// BND-008: how a Worker's broken stream looks on the wire.
+// BND-008: a stream that fails in a Worker, as it appears on the socket.
 #[test]
 fn a_request_without_its_closing_delimiter_is_an_error() {
     let server = Server::start_bare(&[]);
@@ -221,7 +221,7 @@ fn draws_are_painted_where_and_when_they_are_asked_for() {
     assert_eq!((column.at(19, 99), column.at(20, 99)), (GREEN, BLUE));
 }
 
-// BND-043, BND-044: masks cut corners out of the canvas.
+// BND-043, BND-044: masks remove the corners of the canvas.
 #[test]
 fn xor_masks_cut_rounded_corners() {
     let server = Server::start_bare(&[]);
@@ -299,7 +299,7 @@ fn output_options_are_honoured() {
     assert!(with(&clear, "background", "rgb(255, 0, 0)").pixels().is(5, 5, [254, 0, 0], 6));
 }
 
-// BND-057, BND-064: an early error on a large upload arrives, every time, and the connection is of use afterwards.
+// BND-057, BND-064: an early error on a large upload always arrives, and the connection stays usable.
 #[test]
 fn an_early_error_reaches_a_client_that_is_still_writing() {
     let server = Server::start_bare(&["--max-input", "1000000"]);
@@ -396,7 +396,7 @@ fn texts_are_images() {
     assert_eq!(alone(&text_json(&origin.url("/OFL.txt"), "x", "")).error().1, 9410);
     assert!(alone(&text_json(&url, &"a".repeat(1001), "")).error().0 >= 400);
     assert_eq!(alone(&text_json(&url, &"W".repeat(500), r#","size":100"#)).error().1, 9413);
-    // Drawn, with a place and an opacity.
+    // Drawn with a position and an opacity.
     let form = Form::new()
         .file("image", &solid(200, 100, BLUE))
         .text("draw_text", &text_json(&url, "WWW", r##","size":40,"color":"#ff0000""##));
@@ -430,8 +430,8 @@ fn fonts_are_not_fetched_from_private_addresses() {
     assert!(origin.asked().is_empty());
 }
 
-// A part's headers, and what stands before the first delimiter, were gathered without a bound: 200 MB of them took half a
-// gigabyte, beside all limits.
+// The headers of a part, and bytes before the first delimiter, were buffered without a limit: 200 MB of them took half a
+// gigabyte.
 #[test]
 fn heads_of_parts_have_a_bound() {
     let server = Server::start_bare(&[]);
@@ -454,7 +454,7 @@ fn heads_of_parts_have_a_bound() {
     assert_eq!(server.post("/transform", &whole, 65_536).status, 200);
 }
 
-// BND-021, URL-116: a large animation is passed through, and says so; draws and formats were left out in silence.
+// BND-021, URL-116: a large animation is passed through with a warning. Draws and formats used to be ignored silently.
 #[test]
 fn an_animation_that_is_passed_through_says_so() {
     let server = Server::start_bare(&[]);

@@ -1,4 +1,4 @@
-//! A bucket as the origin (OPS-040), by the S3 server of moto where Python has it.
+//! A bucket as the origin (OPS-040), tested with moto's S3 server, if Python and moto are installed.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::support::{Server, flag};
 
-/// A running S3 server; ended when dropped.
+/// A running S3 server, stopped when dropped.
 struct Bucket {
     child: Child,
     address: String,
@@ -20,7 +20,7 @@ impl Drop for Bucket {
 }
 
 impl Bucket {
-    /// `None`: Python or moto is not installed.
+    /// `None` if Python or moto is not installed.
     fn start() -> Option<Self> {
         let has_moto =
             Command::new("python3").args(["-c", "import flask, moto.server"]).stderr(Stdio::null()).status();
@@ -87,7 +87,7 @@ fn originals_come_from_a_bucket() {
         assert!(matches!((status, number), (404, 9404) | (403, 9406)), "{missing}: {status} {number}");
     }
     assert_eq!(s.image("width=50", "none.png").error(), (404, 9404));
-    // Nothing else of the bucket is served, and nothing leads to it.
+    // No path leads to other objects of the bucket.
     assert_eq!(s.get("/a%20b.png").status, 404);
     assert_eq!(s.image("onerror=redirect,width=50", "none.png").error(), (404, 9404));
 }

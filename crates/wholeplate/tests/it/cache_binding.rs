@@ -30,14 +30,14 @@ fn equal_inputs_and_recipes_are_computed_once() {
     assert_eq!((status(&second), &second.body), ("HIT", &first.body));
     assert_eq!(second.header("content-type"), first.header("content-type"));
     assert!(second.header("age").is_some());
-    // The same parts in another order mean the same.
+    // The order of the parts does not change the key.
     let other = Form::new()
         .text("output_format", "image/webp")
         .text("transforms", TRANSFORMS)
         .file("image", &image)
         .closed();
     assert_eq!(status(&ask(&server, &other)), "HIT");
-    // So does another boundary, which needs as many bytes here as the usual one.
+    // Nor does another boundary; the helper needs one of the same length.
     let boundary = "x".repeat(BOUNDARY.len());
     let mut body = form(&image, TRANSFORMS);
     while let Some(at) = body.windows(BOUNDARY.len()).position(|bytes| bytes == BOUNDARY.as_bytes()) {
@@ -56,7 +56,7 @@ fn equal_inputs_and_recipes_are_computed_once() {
     assert_eq!(status(&ask(&server, &form(&image, spelled))), "HIT");
     assert_eq!(status(&ask(&server, &form(&solid(200, 100, [1, 2, 3, 255]), TRANSFORMS))), "MISS");
     let mut almost = image;
-    // Behind the end of the picture: the same pixels, another input.
+    // A byte after the end of the image: the same pixels, but another input.
     almost.push(0);
     assert_eq!(status(&ask(&server, &form(&almost, TRANSFORMS))), "MISS");
 }

@@ -14,7 +14,7 @@ fn png(shade: u8) -> Vec<u8> {
     solid(64, 48, [shade, 40, 90, 255])
 }
 
-/// A server whose origin answers so.
+/// A server whose origin is this function.
 fn with_origin(respond: impl Fn(&Asked) -> Act + Send + Sync + 'static, flags: &[&str]) -> (Server, Origin) {
     let origin = Origin::start(respond);
     let server = Server::start_bare(&[&["--origin", &origin.url("")], flags].concat());
@@ -25,7 +25,7 @@ fn steady(headers: &'static [(&'static str, &'static str)]) -> impl Fn(&Asked) -
     move |_| answer(200, headers, &png(200))
 }
 
-/// A server that takes `request.cf` on its Unix socket.
+/// A server that accepts `request.cf` on its Unix socket.
 fn for_workers() -> Server {
     Server::start_bare(&["--cf-blob-header", "cf-blob", "--allow-origin", "*", "--allow-private-network"])
 }
@@ -228,7 +228,7 @@ fn a_date_is_enough_where_the_source_has_only_a_date() {
     assert_eq!(ask(modified), 304);
     assert_eq!(ask("Fri, 27 Nov 2026 10:00:00 GMT"), 304);
     assert_eq!(ask("not a date"), 200);
-    // Where both are there, the tag of a client counts before its date (RFC 9110, section 13.2.2).
+    // `If-None-Match` has precedence over `If-Modified-Since` (RFC 9110, section 13.2.2).
     let both = &[("last-modified", "Thu, 26 Nov 2026 10:00:00 GMT"), ("etag", "\"v1\"")];
     let (server, _origin) = with_origin(steady(both), &[]);
     let target = "/cdn-cgi/image/width=32/a.png";
@@ -260,7 +260,7 @@ fn a_client_cannot_bypass_or_stretch_the_shared_cache() {
     assert_eq!(origin.asked().len(), 1);
 }
 
-// CAC-010: less than an hour is an hour, unless the source insists.
+// CAC-010: the minimum lifetime is an hour, unless the source forbids caching.
 #[test]
 fn a_short_lifetime_is_an_hour() {
     let (server, origin) = with_origin(steady(&[("cache-control", "max-age=0")]), &[]);
@@ -307,7 +307,7 @@ fn a_source_that_insists_is_revalidated_each_time_and_nothing_is_computed() {
     }
 }
 
-// CAC-012: the date is used where there is no tag.
+// CAC-012: without an entity tag, the date revalidates.
 #[test]
 fn a_stale_source_is_asked_by_its_date() {
     let date = "Thu, 26 Nov 2026 10:00:00 GMT";
@@ -320,7 +320,7 @@ fn a_stale_source_is_asked_by_its_date() {
     assert_eq!(status(&server.image("width=32", "a.png")), "REVALIDATED");
 }
 
-// CAC-012: a new source makes all results of the old one unusable.
+// CAC-012: a changed source invalidates all results of the old one.
 #[test]
 fn a_changed_source_replaces_all_its_results() {
     let version = Arc::new(AtomicUsize::new(1));
@@ -358,7 +358,7 @@ fn one_revalidation_serves_all_results_of_a_source() {
     let (server, origin) = with_origin(respond, &[]);
     let first = server.image("width=32", "a.png");
     assert_eq!(status(&first), "MISS");
-    // Stale at once: confirmed for this result, and with it for the other.
+    // Stale at once: revalidation for one result counts for the other, too.
     assert_eq!(status(&server.image("width=16", "a.png")), "MISS");
     assert_eq!(origin.asked().len(), 2);
     for (width, expected) in [(32, "HIT"), (16, "HIT"), (8, "MISS"), (8, "HIT")] {
@@ -380,7 +380,7 @@ fn a_source_that_changes_while_its_result_is_fresh_does_not_matter() {
     assert_eq!(origin.asked().len(), 1);
 }
 
-// CAC-014. A TTL of 0 makes a source stale at once, so that no clock is waited for.
+// CAC-014. A TTL of 0 makes a source stale at once, so that the test need not wait.
 #[test]
 fn a_stale_source_is_served_only_as_far_as_it_allows() {
     let good = |control: &str| answer(200, &[("cache-control", control)], &png(200));
@@ -401,7 +401,7 @@ fn a_stale_source_is_served_only_as_far_as_it_allows() {
         let reply = ask(path);
         assert_eq!((reply.status, status(&reply)), expected, "{control}: {}", reply.text());
     }
-    // A connection that breaks is an outage, a 404 is an answer.
+    // A broken connection is an outage; a 404 is not.
     *act.lock().unwrap() = good("stale-if-error=600");
     assert_eq!(status(&ask("/d.png")), "MISS");
     *act.lock().unwrap() = Act::Close(Vec::new());
@@ -425,7 +425,7 @@ fn while_it_is_revalidated_a_stale_source_is_served() {
     *act.lock().unwrap() = answer(200, control, &png(200));
     let stale = ask();
     assert_eq!((status(&stale), &stale.body), ("UPDATING", &old.body));
-    // The refresh in the background brings the new one; every request until then is answered with the old one.
+    // Requests get the old result until the refresh in the background has finished.
     let began = std::time::Instant::now();
     while ask().body == old.body {
         assert!(began.elapsed().as_secs() < 60, "the refresh never ended");
@@ -463,7 +463,7 @@ fn what_failed_is_never_kept() {
         assert_eq!((reply.status, status(&reply)), (502, "MISS"));
         assert_eq!(origin.asked().len(), 2 * n, "a cut source is asked for once more");
     }
-    // The source is kept, its refusal is not.
+    // The source is cached, the error is not.
     let (server, _origin) = with_origin(|_| answer(200, &[], b"no image at all"), &[]);
     for _ in 0..2 {
         let reply = server.image("width=32", "a.png");
@@ -482,7 +482,7 @@ fn a_changed_file_is_a_new_source_at_once() {
     let hit = server.image("width=32", "a.png");
     assert_eq!(status(&hit), "HIT");
     assert!(hit.header("age").is_some());
-    // Replaced as files should be: by renaming.
+    // Replace the file atomically, by renaming.
     let next = server.pictures.path().join("next");
     std::fs::write(&next, png(200)).unwrap();
     std::fs::rename(&next, server.pictures.path().join("a.png")).unwrap();
@@ -515,7 +515,7 @@ fn a_worker_says_how_long_its_sources_are_kept() {
     let keyed = r#"{"image":{"width":32},"cacheTtl":60,"cacheKey":"same"}"#;
     assert_eq!(status(&ask("/g.png?session=1", keyed)), "MISS");
     assert_eq!(status(&ask("/g.png?session=2", keyed)), "HIT");
-    // CAC-015: errors that a Worker names, and no others.
+    // CAC-015: only the errors that a Worker names are cached.
     let failing = Origin::start(|_| answer(503, &[], b""));
     let ask_failing = |path: &str, ttl: &str| {
         let cf = format!(r#"{{"image":{{"width":32}},"cacheTtlByStatus":{{"{ttl}":60}}}}"#);
@@ -526,7 +526,7 @@ fn a_worker_says_how_long_its_sources_are_kept() {
         assert_eq!((first.status, status(&first)), (502, "MISS"));
         assert_eq!((second.status, status(&second)), (502, expected), "{ttl}");
     }
-    // What one Worker's TTL allows is not for requests that did not say so.
+    // The TTL of one Worker does not apply to requests without it.
     assert_eq!(status(&ask("/b.png", r#"{"image":{"width":32}}"#)), "BYPASS");
     let bad = ask("/h.png", r#"{"image":{"width":32},"cacheTtl":"long"}"#);
     assert!(bad.all("warning").iter().any(|w| w.contains("cacheTtl is ignored")), "{:?}", bad.all("warning"));
@@ -558,7 +558,7 @@ fn a_source_that_varies_is_for_equal_requests_only() {
     }
 }
 
-/// Keeps an origin from answering until it is opened.
+/// Blocks the responses of an origin until it is opened.
 #[derive(Clone, Default)]
 struct Gate(Arc<(Mutex<bool>, Condvar)>);
 
@@ -576,7 +576,7 @@ impl Gate {
     }
 }
 
-/// Sends requests at once and gives the replies.
+/// Sends requests concurrently and returns the responses.
 fn at_once(server: &Server, targets: &[String]) -> Vec<Reply> {
     std::thread::scope(|scope| {
         let threads: Vec<_> = targets.iter().map(|target| scope.spawn(|| server.get(target))).collect();
@@ -621,8 +621,8 @@ fn a_hundred_identical_requests_are_one_fetch_and_one_computation() {
 
 const WAITED_FOR: &str = "/cdn-cgi/image/width=32/a.png";
 
-/// A client that does not read its response yet. On a Unix socket, its drop is a close, and so it leaves; on TCP, a FIN
-/// might be a half-close (DLV-006).
+/// A client that has not read its response. Dropping it closes the Unix socket, which counts as a disconnect; on TCP, a
+/// FIN could be a half-close (DLV-006).
 fn waiting(server: &Server) -> UnixStream {
     let mut client = UnixStream::connect(&server.socket).unwrap();
     let request = format!("GET {WAITED_FOR} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
@@ -673,7 +673,7 @@ fn when_all_leave_the_work_stops() {
     fetch.read_exact(&mut request).unwrap();
     assert_eq!(&request, b"GET /a.png ");
     drop(clients);
-    // Ends when the connection of the fetch is closed.
+    // Returns when the service has closed the connection of the fetch.
     fetch.read_to_end(&mut Vec::new()).unwrap();
 }
 
@@ -713,10 +713,10 @@ fn a_result_above_half_of_the_memory_is_not_kept_without_a_folder() {
     assert_eq!((status(&small()), status(&small())), ("MISS", "HIT"));
 }
 
-// CAC-036: a hit goes through the ledger as any response does. Results enter the cache as whole buffers only.
+// CAC-036: the ledger follows a hit like any other response. Only whole results are cached.
 #[test]
 fn a_hit_has_a_verdict_too() {
-    // More than the buffers of a Unix socket hold.
+    // More than the buffers of a Unix socket.
     let server = Server::start(
         &[("a.png", encode(&noise(1200, 1000), codecs::Format::Png))],
         &["--admin", "127.0.0.1:0"],
@@ -760,7 +760,7 @@ fn every_figure_of_the_cache_is_there() {
     for line in [
         "wholeplate_cache_requests_total{status=\"miss\",tier=\"none\"} 1",
         "wholeplate_cache_requests_total{status=\"hit\",tier=\"memory\"} 1",
-        // The source's record and bytes, and the result.
+        // The entries are the record of the source, its bytes, and the result.
         "wholeplate_cache_entries{tier=\"memory\"} 3",
         "wholeplate_cache_evictions_total{tier=\"memory\"} 0",
         "wholeplate_cache_damaged_total{tier=\"memory\"} 0",

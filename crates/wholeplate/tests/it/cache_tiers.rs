@@ -1,4 +1,4 @@
-//! The cache in a folder: restarts, damage, full and vanished disks.
+//! The cache in a folder: restarts, damage, full and removed disks.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -16,7 +16,7 @@ fn start(folder: &Path, flags: &[&str]) -> Server {
     Server::start(&pictures(), &[&settings, flags].concat())
 }
 
-/// Keeps the pictures of a server for the next one: the name of a source in a folder contains its path.
+/// Keeps the sources of a server for the next one, because the path of a source is part of its key.
 fn restart(server: Server, folder: &Path, flags: &[&str]) -> Server {
     let origin = server.pictures.path().to_str().unwrap().to_owned();
     let kept = server.end();
@@ -27,7 +27,7 @@ fn restart(server: Server, folder: &Path, flags: &[&str]) -> Server {
 }
 
 fn ask(server: &Server, width: u32) -> Reply {
-    // One host for all servers: the host is part of a relative source's name.
+    // All servers have the same host, because the host is part of a relative source's key.
     server.get_with(&format!("/cdn-cgi/image/width={width}/a.jpg"), &[("host", "shop.example")])
 }
 
@@ -46,7 +46,7 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
     all
 }
 
-/// Waits until the folder has so many entries: they are written behind the answer.
+/// Waits until the folder has this number of entries, which are written in the background.
 fn wait_for_entries(folder: &Path, count: usize) {
     let began = std::time::Instant::now();
     while entries(folder).len() < count {
@@ -55,7 +55,7 @@ fn wait_for_entries(folder: &Path, count: usize) {
     }
 }
 
-// CAC-032: SIGKILL leaves no time to write anything.
+// CAC-032: after SIGKILL nothing more is written.
 #[test]
 fn entries_outlive_a_kill() {
     let folder = tempfile::tempdir().unwrap();
@@ -72,7 +72,7 @@ fn entries_outlive_a_kill() {
     assert!(again.header("cf-resized").unwrap().starts_with("internal=ram/"));
 }
 
-// CAC-040: from the folder, too, and for good.
+// CAC-040: a purge also removes the entries of the folder, permanently.
 #[test]
 fn a_purge_removes_results_from_the_folder() {
     let folder = tempfile::tempdir().unwrap();
@@ -95,10 +95,10 @@ fn a_purge_removes_results_from_the_folder() {
     assert_eq!(status(&ask(&server, 100)), "MISS");
 }
 
-/// Rounds of the test below; CACHE_TEST_KILLS changes it.
+/// Rounds of the test below. CACHE_TEST_KILLS overrides the number.
 const KILLS: u64 = 5;
 
-// CAC-032: at any moment, under load. Every later hit is what is computed anew.
+// CAC-032: SIGKILL at random moments, under load. Every later hit equals a newly computed result.
 #[test]
 fn a_kill_at_any_moment_leaves_no_wrong_entry() {
     let folder = tempfile::tempdir().unwrap();
@@ -120,13 +120,13 @@ fn a_kill_at_any_moment_leaves_no_wrong_entry() {
                 scope.spawn(move || {
                     for n in (0..expected.len()).map(|n| (n + first) % expected.len()) {
                         let target = format!("/cdn-cgi/image/width={}/a.jpg", widths.start + n as u32);
-                        // The server may be gone by now.
+                        // The server may have been killed already.
                         let Some(body) = try_ask(server, &target) else { return };
                         assert_eq!(body, expected[n], "{target}");
                     }
                 });
             }
-            // Neither the same moment in each round nor one that depends on this machine's speed alone.
+            // The delay differs from round to round, so that SIGKILL arrives at different moments.
             std::thread::sleep(std::time::Duration::from_millis(round * 37 % 150));
             assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
         });
@@ -142,7 +142,7 @@ fn a_kill_at_any_moment_leaves_no_wrong_entry() {
     assert!(hits > 0);
 }
 
-/// The body of a response, if it came whole.
+/// The body of a whole response.
 fn try_ask(server: &Server, target: &str) -> Option<Vec<u8>> {
     let mut stream = TcpStream::connect(&server.address).ok()?;
     let request = format!("GET {target} HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n\r\n");
@@ -174,14 +174,14 @@ fn a_large_result_goes_to_the_folder_only() {
     }
 }
 
-// CAC-030: with the cache full, and more asked for than it holds.
+// CAC-030: more requested results than fit into the cache.
 #[test]
 fn a_full_cache_stays_inside_memory() {
     let server = Server::start(
         &[("a.png", encode(&noise(600, 500), codecs::Format::Png))],
         &["--memory", "256", "--cache-memory", "48", "--admin", "127.0.0.1:0"],
     );
-    // A hundred results of about 800 kB.
+    // Together a hundred results of about 800 kB.
     for round in 0..2 {
         for width in 450..550 {
             assert_eq!(server.image(&format!("width={width},format=png"), "a.png").status, 200, "{round}");
@@ -246,7 +246,7 @@ fn a_removed_folder_costs_hits_not_answers() {
     }
 }
 
-/// A tmpfs on a folder, unmounted when dropped. `None` where mounting is not permitted.
+/// A tmpfs on a folder, unmounted when dropped. `None` if mounting is not permitted.
 struct Mounted(PathBuf);
 
 impl Mounted {
@@ -260,7 +260,7 @@ impl Mounted {
         done.then(|| Self(folder.to_owned()))
     }
 
-    /// The same folder once more, read-only, on top of it: open files do not prevent that.
+    /// Mounts the folder read-only over itself. Open files do not prevent that, unlike a remount.
     fn read_only(folder: &Path) -> Option<Self> {
         let run = |arguments: &[&str], folders: &[&Path]| {
             let mut mount = Command::new("mount");
@@ -283,7 +283,7 @@ impl Drop for Mounted {
     }
 }
 
-// CAC-034: answers, a counter, and one warning within this minute.
+// CAC-034: responses, a counter, and one warning per minute.
 #[test]
 fn a_folder_that_becomes_read_only_is_counted_and_warned_of_once() {
     let folder = tempfile::tempdir().unwrap();
@@ -306,7 +306,7 @@ fn a_folder_that_becomes_read_only_is_counted_and_warned_of_once() {
     drop(server);
 }
 
-// CAC-034, and CAC-030 for a folder that is smaller than its setting.
+// CAC-034, and CAC-030 for a disk that is smaller than the setting.
 #[test]
 fn a_full_disk_costs_hits_not_answers() {
     let folder = tempfile::tempdir().unwrap();

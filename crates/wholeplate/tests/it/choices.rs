@@ -11,7 +11,7 @@ fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// The public constants that a file declares, without those of its tests.
+/// The public constants of a file, without those of its tests.
 fn constants(text: &str) -> BTreeSet<String> {
     let code = text.split("#[cfg(test)]").next().unwrap_or_default();
     let names = code.lines().filter_map(|line| {

@@ -1,4 +1,4 @@
-//! The command line: files in, files out, and what it says when something is wrong.
+//! The command line: input files, output files, errors and warnings.
 
 use std::process::{Command, Output};
 use work::Work;
@@ -158,13 +158,13 @@ fn a_header_that_strangers_could_send_is_warned_of_and_logs_have_no_colours() {
     let open = warned("0.0.0.0:0");
     assert!(open.contains("WARN") && open.contains("cf-blob-header"), "{open}");
     assert!(!open.contains('\u{1b}'), "{open:?}");
-    // A kernel may lack a part of the sandbox, which is another warning.
+    // On a kernel without a part of the sandbox, there is another warning.
     let private = warned("127.0.0.1:0");
     let mut warnings = private.lines().filter(|line| line.contains("WARN") && !line.contains("not in force"));
     assert_eq!(warnings.next(), None);
 }
 
-/// The command for one small picture, and what it said on standard error.
+/// Runs the command on one small image and returns its standard error.
 fn to(dir: &std::path::Path, output: &str, options: &str) -> (bool, String) {
     let done = run(dir, &["transform", "a.png", "-o", output, "--options", options]);
     (done.status.success(), said(&done).1)
@@ -180,7 +180,7 @@ fn a_link_stays_and_what_it_leads_to_is_replaced() {
     let at = |name: &str| dir.path().join(name);
     std::fs::create_dir(at("real")).unwrap();
     std::fs::write(at("real/old.png"), "old").unwrap();
-    // A link of a link, one to a file that is not there yet, and one to a device.
+    // A link to a link, a link to a missing file, and a link to a device.
     for (link, target) in [
         ("one.png", "real/old.png"),
         ("two.png", "one.png"),
@@ -255,7 +255,7 @@ fn two_results_of_one_name_are_refused_before_any_work() {
         assert!(!done.status.success() && errors.contains(one) && errors.contains(other), "{errors}");
         assert!(!dir.path().join("out").exists());
     }
-    // What two patterns match is one input, not two of one name.
+    // A file that two patterns match is one input, so no names collide.
     let done = run(dir.path(), &["transform", "b.*", "*.jpg", "-o", "out/", "--options", "width=5"]);
     assert!(done.status.success(), "{:?}", said(&done));
     assert_eq!(dir.path().join("out").read_dir().unwrap().count(), 2);
@@ -275,13 +275,13 @@ fn the_extension_of_the_output_is_its_format() {
         assert_eq!(to(dir.path(), name, "width=20"), (true, String::new()), "{name}");
         assert_eq!(format_of(&dir.path().join(name)), format, "{name}");
     }
-    // The same bytes as if the format had been written among the options.
+    // The bytes equal those with the format among the options.
     assert!(to(dir.path(), "said", "width=20,format=webp").0);
     let read = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
     assert_eq!(read("said"), read("o.webp"));
     assert!(to(dir.path(), "o.json", "width=20").0 && read("o.json").starts_with(b"{"));
 
-    // What is asked for is done, and the contradiction told.
+    // The options are obeyed, with a warning about the extension.
     for (name, options, held) in [
         ("p.webp", "width=20,format=jpeg", "JPEG"),
         ("p.png", "width=20,format=json", "JSON"),
@@ -313,7 +313,7 @@ fn a_replaced_file_keeps_its_permissions() {
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
-// Whoever reads the output may have enough of it, as `head` has; and disks may be full.
+// A closed pipe ends the program silently with status 1; a full disk is reported.
 #[test]
 fn output_that_cannot_be_written_is_no_panic() {
     let dir = pictures();
@@ -339,7 +339,7 @@ fn output_that_cannot_be_written_is_no_panic() {
     }
 }
 
-// Where it listens is told to whoever asks; a service goes on when nobody does.
+// The service prints its address, and continues if standard output is closed.
 #[test]
 fn a_service_goes_on_without_a_reader_of_its_addresses() {
     let dir = pictures();
@@ -352,7 +352,7 @@ fn a_service_goes_on_without_a_reader_of_its_addresses() {
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    // Other warnings may come before.
+    // Other warnings may precede it.
     let mut errors = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
     assert!(errors.any(|line| line.unwrap().contains("standard output")));
     std::os::unix::net::UnixStream::connect(&socket).unwrap();
@@ -379,7 +379,7 @@ fn a_new_file_has_the_permissions_that_any_new_file_has() {
     assert_eq!(mode("002", "shared.png"), 0o664);
     assert_eq!(mode("000", "open/"), 0o777);
     assert_eq!(mode("000", "open/all.png"), 0o666);
-    // What is replaced stays as it was.
+    // A replaced file keeps its mode.
     assert_eq!(mode("077", "shared.png"), 0o664);
 }
 
@@ -403,7 +403,7 @@ fn names_that_are_not_utf_8_are_names() {
         said(&done).0.lines().count()
     };
     assert_eq!(told(&[b"info", b"in/caf\xe9.png"]), 1);
-    // A byte of no character matches itself, and what matches any character; a character is one, not its bytes.
+    // An invalid byte matches itself and `?`; `?` matches one character, not one byte.
     for (pattern, files) in [
         (&b"in/*.png"[..], 3),
         (b"./in/*", 3),
@@ -418,7 +418,7 @@ fn names_that_are_not_utf_8_are_names() {
     ] {
         assert_eq!(told(&[b"info", pattern]), files, "{}", pattern.escape_ascii());
     }
-    // Each file once, whatever else matches it.
+    // Each file counts once, even if several patterns match it.
     assert_eq!(told(&[b"info", b"in/*.png", b"in/caf\xe9.png", b"**/**/caf*"]), 4);
     told(&[b"transform", b"in/*.png", b"-o", b"out/", b"--options", b"width=20,format=webp"]);
     for name in [&b"out/caf\xe9.webp"[..], b"out/th\xe9.webp", "out/z\u{e4}h.webp".as_bytes()] {
@@ -455,7 +455,7 @@ fn what_is_refused_is_not_said_to_be_ignored() {
     }
 }
 
-// URL-120: its memory is planned for, as that of any image.
+// URL-120: the plan includes the memory of an SVG.
 #[test]
 fn a_large_drawing_passes_through() {
     let dir = pictures();

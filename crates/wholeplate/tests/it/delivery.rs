@@ -1,4 +1,4 @@
-//! Whole, or told: the program's answers under clients that half-close, read slowly, or are late.
+//! Delivery: responses are whole, or the client sees the cut. The clients half-close, read slowly, or send late.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use crate::support::{BOUNDARY, Form, Reply, Server, photo, send};
 use codecs::Format;
 
-/// A request whose answer is `side` × `side` × 4 bytes.
+/// A request with a response of `side` × `side` × 4 bytes.
 fn large(side: u32) -> Vec<u8> {
     let steps = format!(r#"[{{"imageIndex":0,"width":{side},"height":{side},"fit":"squeeze"}}]"#);
     let form = Form::new().file("image", &photo(90, 90, Format::Jpeg)).text("transforms", &steps);
     form.text("output_format", "rgba").closed()
 }
 
-/// All bytes until the end of the stream; an error counts as the end.
+/// All bytes until the end of the stream or an error.
 fn rest(stream: &mut impl Read) -> Vec<u8> {
     let mut all = Vec::new();
     let mut part = vec![0; 65_536];
@@ -28,7 +28,7 @@ fn rest(stream: &mut impl Read) -> Vec<u8> {
     all
 }
 
-/// Head and body of an answer that may be cut: what was promised, and what came.
+/// The promised and the received length of a response that may be cut.
 fn promised_and_received(bytes: &[u8]) -> (usize, usize) {
     let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").expect("a head") + 4;
     let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
@@ -53,7 +53,7 @@ fn a_client_that_half_closes_gets_the_whole_answer() {
     }
 }
 
-// DLV-011: the end of the request comes by itself, also after the server has got all parts of the form.
+// DLV-011: the last chunk of the request arrives separately, even after the server has read the whole form.
 #[test]
 fn a_late_end_of_a_request_costs_no_byte() {
     let server = Server::start_bare(&["--binding-on-tcp", "--admin", "127.0.0.1:0"]);
@@ -78,7 +78,7 @@ fn a_late_end_of_a_request_costs_no_byte() {
     }
 }
 
-// DLV-008: what was begun is finished; nothing new is taken.
+// DLV-008: open responses are finished, and new connections are refused.
 #[test]
 fn responses_under_way_are_finished_after_sigterm() {
     let mut server = Server::start_bare(&["--drain-timeout", "30"]);
@@ -90,13 +90,13 @@ fn responses_under_way_are_finished_after_sigterm() {
             stream
         })
         .collect();
-    // Every answer has begun, and fills what the kernel takes.
+    // Every response has begun and fills the buffers of the kernel.
     let mut begun = vec![[0; 1]; readers.len()];
     for (stream, first) in readers.iter_mut().zip(&mut begun) {
         stream.read_exact(first).unwrap();
     }
     server.terminate();
-    // The listener goes at once; what was begun stays.
+    // The listener closes at once; open responses continue.
     let refused = Instant::now();
     while UnixStream::connect(&server.socket).is_ok() && TcpStream::connect(&server.address).is_ok() {
         assert!(refused.elapsed() < Duration::from_secs(20), "still listening");
@@ -109,7 +109,7 @@ fn responses_under_way_are_finished_after_sigterm() {
     assert!(server.wait().success());
 }
 
-// DLV-002, DLV-008: what is not finished in time is cut, the client can tell, and so can the supervisor.
+// DLV-002, DLV-008: an unfinished response is cut at the deadline. The client sees it, and so does the exit status.
 #[test]
 fn what_the_drain_deadline_cuts_is_told() {
     let mut server = Server::start_bare(&["--drain-timeout", "1"]);
@@ -118,14 +118,14 @@ fn what_the_drain_deadline_cuts_is_told() {
     let mut first = [0; 1];
     stream.read_exact(&mut first).unwrap();
     server.terminate();
-    // It reads nothing until the server is gone.
+    // The client does not read before the server has exited.
     assert!(!server.wait().success());
     let all = [&first[..], &rest(&mut stream)].concat();
     let (promised, received) = promised_and_received(&all);
     assert!(promised == 1900 * 1900 * 4 && received < promised, "{received} of {promised}");
 }
 
-// DLV-004: an answer that comes early reaches a client that has not finished writing, on TCP too.
+// DLV-004: an early response reaches a client that has not finished writing, also on TCP.
 #[test]
 fn an_early_error_is_readable() {
     let server = Server::start_bare(&["--binding-on-tcp", "--max-input", "100000"]);
@@ -137,7 +137,7 @@ fn an_early_error_is_readable() {
     }
 }
 
-// DLV-002, DLV-008: the second signal was ignored, and a service with a reader that had stopped went on for all of its time.
+// DLV-002, DLV-008: the second signal was ignored, so a service with a stalled reader ran until the drain's deadline.
 #[test]
 fn a_second_signal_ends_the_drain_and_tells_what_it_cut() {
     let mut server = Server::start_bare(&["--drain-timeout", "600", "--stall-timeout", "600"]);
@@ -158,13 +158,13 @@ fn a_second_signal_ends_the_drain_and_tells_what_it_cut() {
     assert!(received < promised, "{received} of {promised}");
 }
 
-// Files as they are were no part of the account: any number of slow readers could hold any number of them.
+// The memory of passed-through files was not counted, so slow readers could hold any number of them.
 #[test]
 fn a_file_that_is_read_slowly_holds_its_memory() {
     let noise = (0..12_000_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8);
-    // Images only are served: it begins like one.
+    // Only images are served, so the file begins like one.
     let noise: Vec<u8> = [0xff, 0xd8, 0xff].into_iter().chain(noise).collect();
-    // Of 64 MiB a quarter is for sources: there is room for one of these, and none for the larger.
+    // A quarter of 64 MiB is for sources: enough for one of these files, and too little for the larger one.
     let larger = [&noise[..], &noise[..]].concat();
     let files = [("noise.bin", noise.clone()), ("larger.bin", larger)];
     let flags = ["--memory", "64", "--serve-originals", "--admin", "127.0.0.1:0"];
@@ -184,7 +184,7 @@ fn a_file_that_is_read_slowly_holds_its_memory() {
     let held = server.figure("input_memory_bytes");
     assert!(held >= noise.len() as u64, "{held}");
     let mut second = ask();
-    // It waits for the rest of its memory, and has reserved what is free.
+    // The request has reserved the free memory and waits for the rest.
     server.wait_for_figure("input_memory_bytes", |now| now > held);
     second.set_nonblocking(true).unwrap();
     let early = second.read(&mut [0; 1]).map_err(|error| error.kind());
@@ -197,7 +197,7 @@ fn a_file_that_is_read_slowly_holds_its_memory() {
     assert!(all.ends_with(&noise));
 }
 
-// A connection takes a file, and the 1024 that a process mostly gets are less than the connections that are admitted.
+// Each connection takes a file descriptor, and the usual limit of 1024 is below the limit of connections.
 #[cfg(target_os = "linux")]
 #[test]
 fn the_limit_on_open_files_is_raised() {
@@ -220,7 +220,7 @@ fn the_limit_on_open_files_is_raised() {
     assert!(soft > 256, "{line}");
 }
 
-// A terminal that closes, or a supervisor that reloads, cut every answer under way in silence.
+// SIGHUP, from a closed terminal or a reloading supervisor, used to cut all open responses.
 #[test]
 fn a_hang_up_drains_as_a_termination_does() {
     let mut server = Server::start_bare(&["--drain-timeout", "20"]);
@@ -240,7 +240,7 @@ fn a_hang_up_drains_as_a_termination_does() {
     assert!(server.wait().success());
 }
 
-// Descriptors that the process had opened for itself were taken for sockets that it was given.
+// Descriptors that the process had opened itself were taken for inherited sockets.
 #[cfg(target_os = "linux")]
 #[test]
 fn fewer_sockets_than_announced_stop_the_start_and_are_told() {

@@ -1,6 +1,6 @@
-//! `wholeplate dev`: one command, one address, and nothing that stays behind.
+//! `wholeplate dev`: starts the development server, serves at one address, and leaves no process behind.
 //!
-//! The development server of these tests is `wholeplate serve` itself: it names its address in its output.
+//! These tests use `wholeplate serve` as the development server, because it prints its address.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -17,7 +17,7 @@ fn dev(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs it to its end.
+/// Runs the command to its end.
 fn failed(arguments: &[&str]) -> (String, Output) {
     let done = dev(arguments).output().unwrap();
     assert!(!done.status.success(), "{arguments:?}");
@@ -52,7 +52,7 @@ impl Drop for Running {
 }
 
 impl Running {
-    /// Waits for the address.
+    /// Waits until the program prints its address.
     fn start(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -79,7 +79,7 @@ impl Running {
         signal(self.child.id(), name);
     }
 
-    /// All lines until the end, and how it ended.
+    /// All lines until the end, and the exit status.
     fn end(mut self) -> (Vec<String>, std::process::ExitStatus) {
         let status = self.child.wait().unwrap();
         let mut seen = std::mem::take(&mut self.seen);
@@ -94,7 +94,7 @@ fn signal(pid: u32, name: &str) {
     assert!(Command::new("kill").args([format!("-{name}"), pid.to_string()]).status().unwrap().success());
 }
 
-/// Whether a process does anything; one that is dead may wait for its parent.
+/// Whether a process is running; a zombie is not.
 fn lives(pid: &str) -> bool {
     let stat = std::fs::read_to_string(Path::new("/proc").join(pid).join("stat")).unwrap_or_default();
     stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
@@ -116,7 +116,7 @@ fn pages_and_images_are_behind_one_address_and_end_together() {
     let command: Vec<&str> = command.iter().map(String::as_str).collect();
     let running = Running::start(&mut dev(&[&["--listen", "127.0.0.1:0", "--"], &command[..]].concat()));
     let (address, shown) = running.seen.split_last().unwrap();
-    // Its output has its name before it.
+    // Lines of its output begin with its name.
     let origin = shown.iter().find_map(|line| line.strip_prefix("[wholeplate] listening on "));
     let origin = origin.unwrap_or_else(|| panic!("{shown:?}"));
     assert_eq!(*address, format!("http://{}/ (in front of {origin})", running.address));
@@ -188,7 +188,7 @@ fn a_port_in_use_is_said_before_anything_is_started() {
         "{said}"
     );
     assert!(!file.exists());
-    // Another server where the command is to serve would be taken for it.
+    // Otherwise a server that already listens there would be taken for the command's.
     let (said, _) = failed(&[
         "--origin",
         &format!("http://{taken}"),
@@ -232,7 +232,7 @@ fn what_the_command_started_is_ended_too() {
     let (_site, mut server) = site();
     server.push("127.0.0.1:0".to_owned());
     let file = dir.path().join("pid");
-    // As npm does: a shell that starts a server and waits for it. The sleeper does not notice that its parent ends.
+    // Like npm: a shell that starts a server and waits for it. The sleeping process ignores the end of its parent.
     let script = format!("sh -c \"{}\" & '{}'; wait", sleeper(&file).replace('$', "\\$"), server.join("' '"));
     let running = Running::start(&mut dev(&["--listen", "127.0.0.1:0", "--", "sh", "-c", &script]));
     let pid = written(&file);
@@ -269,7 +269,7 @@ fn what_cannot_be_meant_is_refused() {
     assert!(said.contains("memory"), "{said}");
 }
 
-// OPS-051 is for platforms that start the service: here the variable is the development server's.
+// OPS-051 does not apply: here the variable belongs to the development server.
 #[test]
 fn the_port_of_the_environment_is_the_commands() {
     let (_dir, mut command) = site();

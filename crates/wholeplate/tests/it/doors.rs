@@ -1,4 +1,4 @@
-//! One engine behind four doors: the same options give the same bytes, whichever way they come in.
+//! The same options give the same bytes through all four interfaces.
 
 use std::process::{Command, Stdio};
 
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 
-/// One option as it is written in a URL, and in JSON.
+/// An option in a URL, and in JSON.
 type Given = (String, &'static str, Value);
 
 fn option() -> impl Strategy<Value = Given> {
@@ -86,7 +86,7 @@ fn trim() -> impl Strategy<Value = Given> {
     ]
 }
 
-/// A name, and its file: opaque, transparent, framed.
+/// Names and files of an opaque, a transparent and a bordered image.
 fn sources() -> Vec<(&'static str, Vec<u8>)> {
     let framed = raster(150, 110, |x, y| {
         if (20..130).contains(&x) && (12..90).contains(&y) {
@@ -127,7 +127,7 @@ fn command_line(options: &str, input: &[u8]) -> Option<Vec<u8>> {
     output.status.success().then_some(output.stdout)
 }
 
-/// A server, and the origin of its sources.
+/// A server and its origin.
 fn bench() -> (Server, Origin) {
     let files = sources();
     let origin = Origin::start(move |asked| {
@@ -151,7 +151,7 @@ fn runner(cases: u32) -> TestRunner {
     TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() })
 }
 
-/// Format and quality as the URL and `cf.image` name them. AVIF takes long, and goes the same ways.
+/// Format and quality in the URL and in `cf.image`. AVIF is slow, so fewer cases use it.
 fn output() -> impl Strategy<Value = (&'static str, u32)> {
     (prop::sample::select(vec!["webp", "webp", "jpeg", "jpeg", "png", "avif"]), 20u32..=100)
 }
@@ -219,7 +219,7 @@ fn all_doors_give_the_same_bytes() {
         .unwrap();
 }
 
-/// What only Workers have: borders and overlays, in `cf.image` and as steps of the binding.
+/// Features of Workers only: borders and overlays, in `cf.image` and as steps of the binding.
 #[test]
 fn both_doors_of_workers_give_the_same_bytes() {
     let (server, origin) = bench();
@@ -254,7 +254,7 @@ fn both_doors_of_workers_give_the_same_bytes() {
             for (i, ((name, file), own, (place, composite, opacity, repeat))) in
                 overlays.into_iter().enumerate()
             {
-                // Sizes of overlays are meant for small ones.
+                // These options have sizes for small overlays.
                 let mut own = object(own);
                 own.entry("width").or_insert(json!(60));
                 let mut painting = place.as_object().unwrap().clone();

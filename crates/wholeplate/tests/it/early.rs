@@ -1,4 +1,4 @@
-//! Answers that are sealed before the request has ended, to clients that wait for them.
+//! Responses that are complete before the request has ended, to clients that wait for them.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use crate::support::{BOUNDARY, Reply, Server};
 
-/// Far above what a pause may cost, and below the deadlines of requests that may still come.
+/// Far above any scheduling delay, and below the deadlines of requests.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How long a client waits for an answer before it sends the next piece.
+/// The time that a client waits for a response before it sends the next piece.
 const PAUSE: Duration = Duration::from_millis(50);
 
 fn head(method: &str, content_type: &str) -> String {
@@ -27,7 +27,7 @@ fn part(name: &str, text: &str) -> String {
     chunk(&format!("--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{text}"))
 }
 
-// BND-064, DLV-004: the client sends nothing more, and keeps its connection open.
+// BND-064, DLV-004: the client stops sending and keeps its connection open.
 #[test]
 fn a_client_that_pauses_gets_the_answer_that_is_due() {
     let server = Server::start_bare(&["--max-input", "1000"]);
@@ -52,14 +52,14 @@ fn a_client_that_pauses_gets_the_answer_that_is_due() {
     });
 }
 
-// DLV-004: an upload without end, at the pace of a slow line.
+// DLV-004: an endless upload on a slow connection.
 #[test]
 fn an_upload_without_end_is_answered() {
     let server = Server::start_bare(&["--max-input", "1000", "--binding-on-tcp"]);
     let mut stream = TcpStream::connect(&server.address).unwrap();
     let form = format!("multipart/form-data; boundary={BOUNDARY}");
     stream.write_all((head("POST", &form) + &part("image", &"x".repeat(2000))).as_bytes()).unwrap();
-    // A piece whenever the answer has not come for a while.
+    // Sends a piece after each wait without a response.
     stream.set_read_timeout(Some(PAUSE)).unwrap();
     let came = (0..PATIENCE.as_millis() / PAUSE.as_millis()).any(|_| {
         stream.write_all(chunk("more").as_bytes()).unwrap();
@@ -70,7 +70,7 @@ fn an_upload_without_end_is_answered() {
     assert_eq!(Reply::read(&mut stream, false).error(), (413, 9413));
 }
 
-// What is not decided yet is waited for as long as the operator says, and no longer.
+// `stall-timeout` limits the wait for the rest of a request.
 #[test]
 fn a_request_that_stalls_is_given_up() {
     let server = Server::start_bare(&["--stall-timeout", "1"]);

@@ -1,4 +1,4 @@
-//! Edge mode: our paths are ours, everything else is the origin's, and every response is whole or told.
+//! Edge mode: other requests are passed on to the origin, and every response is whole or visibly cut.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::{Server, flag, photo};
 
-/// Starts in front of `origin`.
+/// Starts a server in front of `origin`.
 fn serving(origin: impl std::fmt::Display, more: &[&str]) -> Server {
     let url = format!("http://{origin}");
     Server::start_bare(&[&["--origin", &url, "--pass-through"], more].concat())
@@ -34,7 +34,7 @@ async fn connect(server: &Server) -> TcpStream {
     TcpStream::connect(&server.address).await.unwrap()
 }
 
-/// Reads one head, and not a byte more; in lower case.
+/// Reads exactly one head, in lower case.
 async fn head(stream: &mut TcpStream) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -51,7 +51,7 @@ async fn until(stream: &mut TcpStream, end: &str) -> String {
     String::from_utf8(seen).unwrap()
 }
 
-/// Everything until the connection ends, or the kind of error that ends it.
+/// All bytes until the end of the connection, or the kind of error that ends it.
 async fn rest(stream: &mut TcpStream) -> Result<String, std::io::ErrorKind> {
     let mut all = Vec::new();
     let end = stream.read_to_end(&mut all).await;
@@ -73,7 +73,7 @@ async fn http2(server: &Server) -> h2::client::SendRequest<Bytes> {
     send
 }
 
-/// Byte `index` of a body that no shifted, cut or repeated one is.
+/// Byte `index` of a body in which shifted, missing and repeated bytes are detected.
 fn byte(index: usize) -> u8 {
     (index.wrapping_mul(2_654_435_761) >> 13) as u8
 }
@@ -86,7 +86,7 @@ fn text(status: u16, text: impl Into<Bytes>) -> Response<Any> {
     response
 }
 
-/// A site on a real server: pages, a picture, an echo, an upgrade, and lengths without a body.
+/// A site on a real HTTP server: pages, an image, an echo, an upgrade, and lengths without a body.
 async fn site(request: Request<Incoming>) -> Result<Response<Any>, Infallible> {
     let path = request.uri().path().to_owned();
     Ok(match path.as_str() {
@@ -96,7 +96,7 @@ async fn site(request: Request<Incoming>) -> Result<Response<Any>, Infallible> {
             _ => text(404, "another site"),
         },
         "/moved.png" => {
-            // By the name that it was asked for.
+            // The location has the host of the request.
             let mut response = text(301, "");
             let to = format!("http://{}/photo.png", request.headers()["host"].to_str().unwrap());
             response.headers_mut().insert("location", to.parse().unwrap());
@@ -163,7 +163,7 @@ async fn start_site() -> SocketAddr {
 async fn images_are_ours_and_everything_else_is_the_origins() {
     let server = serving(start_site().await, &[]);
     assert_eq!(server.image("width=50", "photo.png").size(), (50, 25));
-    // The origin sees the same host with a source as with a page.
+    // The origin sees the same host for a source and for a page.
     let reply = server.get_with("/cdn-cgi/image/width=50/host.png", &[("host", "site.example")]);
     assert_eq!(reply.size(), (50, 25));
     let own =
@@ -175,18 +175,18 @@ async fn images_are_ours_and_everything_else_is_the_origins() {
         let answer = ask(&server, &format!("GET {target}"), "").await;
         assert!(answer.contains(&format!("GET {target}\n")), "{answer}");
     }
-    // Also the paths of the binding, which is on the Unix socket.
+    // The paths of the binding are passed on too, because it listens on the Unix socket.
     assert!(ask(&server, "POST /info", "content-length: 0\r\n").await.contains("POST /info\n"));
     let form = crate::support::Form::new().file("image", &flag());
     assert_eq!(server.post("/info", &form.closed(), 1 << 20).status, 200);
-    // A request whose target has a scheme goes nowhere else.
+    // A request with an absolute target goes to the same origin.
     let absolute = server.get_with("http://site.example/x", &[("host", "site.example")]);
     assert!(absolute.text().starts_with("GET /x\n"), "{}", absolute.text());
     let picture = server.get("/photo.png");
     assert_eq!((picture.status, picture.body), (200, flag()));
 }
 
-// A fetch that fails is redirected to the source, which is behind this service.
+// `onerror=redirect` leads to the source, which is behind this service.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redirect_to_the_source_stays_on_the_site() {
     let server = serving(start_site().await, &[]);
@@ -204,7 +204,7 @@ async fn the_origin_learns_of_the_client_and_not_of_its_connection() {
         "host: site.example\n",
         "x-forwarded-host: site.example\n",
         "x-forwarded-proto: http\n",
-        // A proxy on this machine is believed.
+        // A proxy on this machine is trusted.
         "x-forwarded-for: 203.0.113.9, 127.0.0.1\n",
         "forwarded: for=127.0.0.1;host=\"site.example\";proto=http\n",
         "cdn-loop: wholeplate\n",
@@ -228,7 +228,7 @@ async fn the_origin_learns_of_the_client_and_not_of_its_connection() {
     );
 }
 
-// A visitor may not have this program fetch or transform by the header of a runtime.
+// A visitor cannot make the program fetch or transform with the headers of a runtime.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_blob_of_a_visitor_is_neither_obeyed_nor_passed_on() {
     let (other, at) = listen().await;
@@ -242,10 +242,10 @@ async fn the_blob_of_a_visitor_is_neither_obeyed_nor_passed_on() {
             assert!(!seen.text().contains("cf-blob"), "{}", seen.text());
         }
     }
-    // Nobody was asked at the host that the visitor named.
+    // No request was sent to the host that the visitor named.
     let asked = tokio::time::timeout(Duration::ZERO, other.accept()).await;
     assert!(asked.is_err());
-    // The socket is the runtime's.
+    // The Unix socket is for the runtime.
     let image = server.unix(&[
         "GET /photo.png HTTP/1.1",
         &format!("host: {}", server.address),
@@ -257,7 +257,7 @@ async fn the_blob_of_a_visitor_is_neither_obeyed_nor_passed_on() {
 
 const LENGTH: usize = 50_000_000;
 
-// DLV-001: chunked both ways at once, larger than any buffer.
+// DLV-001: chunked bodies in both directions at once, larger than any buffer.
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_megabytes_pass_both_ways() {
     let server = serving(start_site().await, &[]);
@@ -327,7 +327,7 @@ async fn responses_without_a_body_keep_their_form() {
     assert!(none.starts_with("HTTP/1.1 204 ") && !none.contains("content-length"), "{none}");
     let options = ask(&server, "OPTIONS /seen", "").await;
     assert!(options.contains("OPTIONS /seen\n"), "{options}");
-    // The same on HTTP/2, where a body would be an error of the protocol.
+    // The same on HTTP/2, where a body would be a protocol error.
     let mut send = http2(&server).await;
     for (method, path, status, length) in [
         ("HEAD", "/photo.png", 200, Some(flag().len())),
@@ -360,7 +360,7 @@ async fn trailers_pass_both_ways() {
     assert!(head(&mut client).await.contains("trailer: x-down\r\n"));
     assert_eq!(until(&mut client, "\r\n\r\n").await, "2\r\nok\r\n0\r\nx-down: 2\r\n\r\n");
     drop((client, upstream));
-    // And on HTTP/2 in front.
+    // The same with a client on HTTP/2.
     let mut send = http2(&server).await;
     let request = Request::post("http://x.example/")
         .header("te", "trailers")
@@ -381,7 +381,7 @@ async fn trailers_pass_both_ways() {
     assert_eq!(body.trailers().await.unwrap().unwrap()["x-down"], "2");
 }
 
-// Each event arrives before the next one is made; the origin learns when the client leaves.
+// Each event arrives before the next one is sent; the origin sees the disconnect of the client.
 #[tokio::test(flavor = "multi_thread")]
 async fn events_arrive_one_by_one() {
     let (origin, at) = listen().await;
@@ -395,7 +395,7 @@ async fn events_arrive_one_by_one() {
     for event in ["data: 1\n\n", "data: 2\n\n"] {
         upstream.write_all(event.as_bytes()).await.unwrap();
         until(&mut client, event).await;
-        // Silence is no stall: events come when they come.
+        // A pause between events must not end the stream.
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
@@ -435,7 +435,7 @@ async fn an_upgraded_connection_is_a_tunnel() {
             let piece: Vec<u8> = (start..start + 50_000).map(byte).collect();
             write.write_all(&piece).await.unwrap();
         }
-        // The end of one side is passed on.
+        // A half-close is passed on.
         write.shutdown().await.unwrap();
         write
     });
@@ -462,7 +462,7 @@ async fn a_body_is_asked_for_when_the_origin_wants_it() {
     upstream.write_all(b"HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n").await.unwrap();
     assert!(head(&mut client).await.starts_with("http/1.1 201 "));
     drop((client, upstream));
-    // One that the origin refuses is never sent.
+    // A body that the origin refuses is never sent.
     let mut client = connect(&server).await;
     client.write_all(request).await.unwrap();
     let (mut upstream, _) = origin.accept().await.unwrap();
@@ -472,7 +472,7 @@ async fn a_body_is_asked_for_when_the_origin_wants_it() {
     assert!(all.starts_with("HTTP/1.1 401 ") && all.ends_with("\r\n\r\nno"), "{all}");
 }
 
-// DLV-002, DLV-007: whole or told.
+// DLV-002, DLV-007: every response is whole, or the client sees the cut.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_response_that_the_origin_cuts_is_reset() {
     let (origin, at) = listen().await;
@@ -507,7 +507,7 @@ async fn a_response_that_the_origin_cuts_is_reset() {
     assert_eq!(body.data().await.unwrap().unwrap(), "123");
     drop(upstream);
     assert!(body.data().await.unwrap().unwrap_err().is_reset());
-    // The ledger has counted each.
+    // The ledger has counted every response.
     let mut admin = TcpStream::connect(server.admin()).await.unwrap();
     admin.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
     let metrics = rest(&mut admin).await.unwrap();
@@ -528,7 +528,7 @@ async fn a_loop_ends() {
     )
     .await;
     assert!(five.starts_with("HTTP/1.1 508 ") && five.contains("ERROR 9403: "), "{five}");
-    // In earnest: an origin that is this service.
+    // A real loop: the origin is this service.
     let (free, at) = listen().await;
     drop(free);
     let itself = std::process::Command::new(env!("CARGO_BIN_EXE_wholeplate"))
@@ -557,7 +557,7 @@ async fn an_origin_has_a_deadline_for_its_response() {
     head(&mut upstream).await;
     let answer = rest(&mut client).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 504 ") && answer.contains("ERROR 9504: "), "{answer}");
-    // The origin is told that nobody waits.
+    // The origin sees the disconnect.
     assert!(matches!(upstream.read(&mut [0; 16]).await, Ok(0) | Err(_)));
 }
 
@@ -575,7 +575,7 @@ async fn an_origin_that_is_not_there_is_an_error_for_a_moment() {
     assert!(ask(&server, "CONNECT site.example:80", "").await.starts_with("HTTP/1.1 501 "));
 }
 
-// OPS-036: passed-on requests have half of the connections; images go on.
+// OPS-036: passed-on requests get half of the connections; images are still served.
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_are_passed_on_have_a_share_of_their_own() {
     let (origin, at) = listen().await;
@@ -601,7 +601,7 @@ async fn requests_that_are_passed_on_have_a_share_of_their_own() {
     let refused = ask(&server, "GET /", "").await;
     assert!(refused.starts_with("HTTP/1.1 503 ") && refused.contains("retry-after: 1\r\n"), "{refused}");
     assert_eq!(server.image("width=50", &format!("http://{site}/photo.png")).size(), (50, 25));
-    // A place that becomes free is taken.
+    // A freed connection is used again.
     let (mut client, mut upstream) = held.pop().unwrap();
     upstream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
     assert!(head(&mut client).await.starts_with("http/1.1 204 "));
@@ -612,7 +612,7 @@ async fn requests_that_are_passed_on_have_a_share_of_their_own() {
     assert!(head(&mut upstream).await.starts_with("get /next "));
 }
 
-// Visitors come over TLS, in both versions of HTTP; the origin learns it.
+// Visitors use TLS with both versions of HTTP, and the origin sees the scheme.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_site_has_tls_in_front() {
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -655,7 +655,7 @@ fn settings_that_do_not_fit_edge_mode_are_refused() {
     }
 }
 
-// The engine is not bothered by what passes beside it.
+// Renders and passed-on requests do not disturb each other.
 #[tokio::test(flavor = "multi_thread")]
 async fn images_and_pages_at_once_are_all_whole() {
     let server = std::sync::Arc::new(serving(start_site().await, &[]));

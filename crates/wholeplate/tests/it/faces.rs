@@ -1,12 +1,12 @@
-//! `gravity=face` and `zoom`, on a photograph of a face that is put into landscapes, and on pictures without one. What is
-//! in a result is asked of the detector, which does not know how it was cropped.
+//! `gravity=face` and `zoom`, on landscapes with and without a photograph of a face. The face detector checks the
+//! results.
 
 use crate::support::{Form, Pixels, Server, encode, raster, work};
 use codecs::Format;
 use faces::Face;
 use imaging::choices::LEAST_FACE_SCORE;
 
-/// A picture of the conformance folders.
+/// A file of the conformance folders.
 fn source(name: &str) -> Vec<u8> {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../conformance/sources").join(name);
     std::fs::read(path).unwrap()
@@ -16,7 +16,7 @@ fn astronaut() -> Vec<u8> {
     source("astronaut.jpg")
 }
 
-/// The faces of a picture of up to 320 pixels.
+/// The faces of an image of up to 320 pixels.
 fn faces_of(image: &Pixels) -> Vec<Face> {
     let rgb: Vec<u8> = image.rgba.iter().flat_map(|p| [p[0], p[1], p[2]]).collect();
     faces::find(&rgb, image.width, image.height, LEAST_FACE_SCORE, &work()).unwrap()
@@ -28,7 +28,7 @@ fn the_face(image: &Pixels) -> Face {
     faces[0]
 }
 
-/// A landscape of 320 × 240 with the astronaut, 120 pixels wide, at each place.
+/// A landscape of 320 × 240 with the astronaut, 120 pixels wide, at each position.
 fn landscape(server: &Server, places: &[(u32, u32)]) -> Pixels {
     let mut back = server.image("width=320,height=240,fit=cover,format=png", "dunes.webp").pixels();
     let front = server.image("width=120,format=png,trim.right=100", "astronaut.jpg").pixels();
@@ -154,7 +154,7 @@ fn more_zoom_keeps_less_around_the_face() {
     same("fit=contain,gravity=face,zoom=1", "fit=contain");
 }
 
-/// The window is chosen in the source: what is shown of the face is as sharp as a crop made by hand.
+/// The window is cut from the full-size source, so the result is as sharp as a manual crop.
 #[test]
 fn a_zoomed_face_is_as_sharp_as_the_source() {
     let server = start();

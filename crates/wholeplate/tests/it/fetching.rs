@@ -19,7 +19,7 @@ fn serving(origin: &Origin, flags: &[&str]) -> Server {
     Server::start_bare(&[&["--origin", &url], flags].concat())
 }
 
-// OPS-034, URL-165: a redirect to another origin carried the credentials along.
+// OPS-034, URL-165: credentials were sent along with a redirect to another origin.
 #[test]
 fn credentials_do_not_follow_a_redirect_to_another_origin() {
     let other = Origin::start(|_| answer(200, &[], &flag()));
@@ -142,7 +142,7 @@ fn read_head(reader: &mut BufReader<TcpStream>) -> bool {
     }
 }
 
-// OPS-031: an origin may close a connection at the moment it is used again.
+// OPS-031: an origin can close a connection at the moment of its reuse.
 #[test]
 fn a_request_on_a_connection_that_is_closed_is_sent_once_more() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -160,7 +160,7 @@ fn a_request_on_a_connection_that_is_closed_is_sent_once_more() {
                     let head = format!("HTTP/1.1 200 X\r\ncontent-length: {}\r\n\r\n", image.len());
                     stream.write_all(&[head.as_bytes(), &image].concat()).unwrap();
                 }
-                // The next request is read and not answered.
+                // Reads the next request and sends no response.
                 read_head(&mut reader);
             });
         }
@@ -201,7 +201,7 @@ fn malformed_header_lines_are_skipped_and_framing_stays_strict() {
     }
 }
 
-// OPS-008: one byte now and then held a request, and its memory, for as long as it liked.
+// OPS-008: an origin that sent single bytes could hold a request and its memory without a limit.
 #[test]
 fn a_source_that_trickles_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -209,9 +209,9 @@ fn a_source_that_trickles_is_given_up() {
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             std::thread::spawn(move || {
-                // A response that comes before its request is another error.
+                // A response before its request would be another error.
                 read_head(&mut BufReader::new(stream.try_clone().unwrap()));
-                // A byte whenever the client has been silent for a while, until it leaves.
+                // Sends a byte after each silence of the client, until it disconnects.
                 stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
                 let _ = stream.write_all(b"HTTP/1.1 200 X\r\ncontent-length: 99000000\r\n\r\n");
                 while stream.write_all(&[0]).is_ok() && !matches!(stream.read(&mut [0; 1024]), Ok(0)) {}
@@ -226,7 +226,7 @@ fn a_source_that_trickles_is_given_up() {
     assert!(reply.text().contains("too long"), "{}", reply.text());
 }
 
-// A 206 with a part of the image is not the image.
+// A 206 with a part of the image must not be used as the image.
 #[test]
 fn a_part_of_a_source_is_not_the_source() {
     let origin = Origin::start(|asked| {
@@ -311,7 +311,7 @@ fn echo_into(socket: PathBuf, turns: Arc<AtomicUsize>, loops: Arc<Mutex<Vec<Stri
     })
 }
 
-// OPS-036: a Worker that fetches its own request took all connections, in 4,097 turns.
+// OPS-036: a Worker that fetches its own request took all connections, with 4,097 nested requests.
 #[test]
 fn a_loop_of_plain_fetches_ends() {
     let flags = ["--cf-blob-header", "cf-blob", "--allow-origin", "127.0.0.1", "--allow-private-network"];
@@ -325,13 +325,13 @@ fn a_loop_of_plain_fetches_ends() {
     let loops = loops.lock().unwrap();
     assert_eq!((loops[0].as_str(), loops[2].as_str()), ("wholeplate", "wholeplate, wholeplate, wholeplate"));
     drop(loops);
-    // Others in the list are not counted, nor are parts of names.
+    // Other proxies in the list do not count, and neither do longer names that contain ours.
     let others = "cdn-loop: a, b, c, d, e, wholeplate-not, WholePlate; v=1";
     assert_eq!(server.unix(&["GET /a HTTP/1.1", &host, others]).error(), (508, 9403));
     assert_eq!(turns.load(Ordering::SeqCst), 9);
 }
 
-// OPS-036: requests that are passed on take half of the connections at most.
+// OPS-036: passed-on requests take at most half of the connections.
 #[test]
 fn fetches_that_are_passed_on_leave_room_for_images() {
     let origin = Origin::start(|_| Act::Hold(Vec::new()));

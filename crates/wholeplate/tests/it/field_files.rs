@@ -1,5 +1,5 @@
-//! Unusual files that every browser shows, in the shape of public bug reports: the URL, the binding and the command line
-//! answer alike.
+//! Unusual files that every browser shows, modelled on public bug reports. The URL, the binding and the command line
+//! return the same result.
 
 use std::process::Command;
 
@@ -14,7 +14,7 @@ fn fixture(name: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// One file through all interfaces.
+/// Sends a file through all interfaces.
 struct Field {
     server: Server,
     name: String,
@@ -30,7 +30,7 @@ impl Field {
         Self::new(name, fixture(name))
     }
 
-    /// The bodies by URL, binding and command line; `options` are those of the URL, `transforms` the same as JSON.
+    /// The bodies of URL, binding and command line. `transforms` are the URL `options` as JSON.
     fn bodies(&self, options: &str, transforms: &str, format: &str) -> Vec<(&'static str, Vec<u8>)> {
         let url = self.server.image(options, &self.name);
         let transforms = transforms.replacen("[{", "[{\"imageIndex\":0,", 1);
@@ -81,7 +81,7 @@ fn frames(bytes: &[u8]) -> u32 {
     imaging::probe(bytes, &Work::unlimited()).unwrap().animation.map_or(1, |a| a.frames)
 }
 
-// URL-113: the screen of a GIF is at least as large as its first frame.
+// URL-113: a GIF screen smaller than the first frame is enlarged to it.
 #[test]
 fn a_gif_screen_smaller_than_the_first_frame_grows() {
     for name in ["gif-frame-larger-than-screen.gif", "gif-screen-0x0.gif"] {
@@ -109,7 +109,7 @@ fn a_gif_without_trailer_is_whole_and_one_cut_in_a_frame_is_not() {
 #[test]
 fn bytes_after_the_last_frame_of_a_gif_do_not_matter() {
     let field = Field::of("gif-anim-text-after-frames.gif");
-    // The binding makes a still unless it is asked for an animation.
+    // The binding returns a still image unless the request sets `anim`.
     for (interface, body) in field.bodies("format=webp", "[]", "image/webp") {
         assert!(interface == "binding" || frames(&body) == 2, "{interface}: {} frames", frames(&body));
     }
@@ -174,7 +174,7 @@ fn an_ancillary_chunk_with_a_wrong_checksum_does_not_count() {
     field.shows_quadrants("format=png", "[]", "image/png", (probe.width, probe.height));
 }
 
-// A picture of few colours stays a palette: nothing is lost. Resized it gives up colours before it becomes much larger.
+// An image of few colours stays a palette image without loss. When resized, it is quantised before it becomes much larger.
 #[test]
 fn pictures_of_few_colours_stay_small() {
     for (name, options, transforms, most) in [
@@ -197,7 +197,7 @@ fn pictures_of_few_colours_stay_small() {
     }
 }
 
-// Browsers play frames of 0 ms for a tenth of a second, and so does a WebP that is made of them.
+// Browsers show GIF frames of 0 ms for 100 ms, so the WebP gets that delay.
 #[test]
 fn frames_of_no_delay_become_a_tenth_of_a_second() {
     let field = Field::of("gif-delay-0.gif");
@@ -210,7 +210,7 @@ fn frames_of_no_delay_become_a_tenth_of_a_second() {
     }
 }
 
-// Never more bytes than were sent, where nothing visible changes.
+// Without a visible change, the result is at most a tenth larger than the source.
 #[test]
 fn a_small_original_is_not_enlarged() {
     let field = Field::of("small-q30.jpg");

@@ -1,4 +1,4 @@
-//! Headers of requests and of sources: several lines of one field, lists, dates.
+//! Header fields of requests and of sources: repeated lines, lists, dates.
 
 use crate::support::origin::{Origin, answer};
 use crate::support::{Form, Server, flag, photo};
@@ -35,7 +35,7 @@ fn all_lines_of_accept_count() {
     assert_eq!(of(&[("accept", "text/html"), ("accept", "*/*")]), "image/jpeg");
 }
 
-// The list that goes with a trace context may be long.
+// `tracestate` can be long.
 #[test]
 fn all_lines_of_tracestate_are_passed_on() {
     let origin = Origin::start(|_| answer(200, &[], &flag()));
@@ -82,7 +82,7 @@ fn lifetimes_of_sources() {
     assert_eq!(of("expires"), "public, max-age=86400");
 }
 
-// RFC 6761: these names are this machine, and as private as it is.
+// RFC 6761: these names resolve to this machine and are private addresses.
 #[test]
 fn names_below_localhost_are_this_machine() {
     let origin = Origin::start(|_| answer(200, &[], &flag()));
@@ -98,7 +98,7 @@ fn names_below_localhost_are_this_machine() {
     assert_eq!(origin.asked().len(), 2);
 }
 
-// BND-058: whoever speaks on the socket reads errors as those of the binding.
+// BND-058: all errors on the socket have the form of the binding's.
 #[test]
 fn every_error_on_the_socket_is_the_bindings() {
     let server = Server::start(&[("a.png", flag())], &["--serve-originals"]);
@@ -117,7 +117,7 @@ fn every_error_on_the_socket_is_the_bindings() {
     assert_eq!(server.unix(&["GET /a.png HTTP/1.1", "host: x"]).status, 200);
 }
 
-// RFC 9530, on the binding as on the other doors.
+// RFC 9530, also on the binding.
 #[test]
 fn the_digest_that_is_wanted_is_sent() {
     let server = Server::start(&[("a.png", flag())], &["--binding-on-tcp"]);

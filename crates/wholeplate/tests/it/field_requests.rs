@@ -1,4 +1,4 @@
-//! Requests and responses in the shape of public bug reports against image services and frameworks.
+//! Requests and responses modelled on public bug reports against image services and frameworks.
 
 use crate::support::origin::{Act, Origin, answer};
 use crate::support::{Server, flag, solid};
@@ -8,7 +8,7 @@ fn serving(origin: &Origin, flags: &[&str]) -> Server {
     Server::start_bare(&[&["--origin", &url], flags].concat())
 }
 
-// URL-145: a source with a date and without a tag.
+// URL-145: a source with a date and without an entity tag.
 #[test]
 fn a_source_with_last_modified_only_can_be_revalidated() {
     const DATE: &str = "Thu, 26 Nov 2026 10:00:00 GMT";
@@ -34,13 +34,13 @@ fn a_source_with_last_modified_only_can_be_revalidated() {
             let earlier = "Thu, 26 Nov 2026 09:59:59 GMT";
             assert_eq!(s.get_with(target, &[("if-modified-since", earlier)]).status, 200);
         }
-        // A tag that does not match wins over the date.
+        // An entity tag that does not match has precedence over the date.
         let both = [("if-modified-since", DATE), ("if-none-match", "\"x\"")];
         assert_eq!(s.get_with(target, &both).status, 200);
     }
 }
 
-// URL-145: the source is asked whether it has changed; neither its bytes nor pixels are moved.
+// URL-145: the source is revalidated; its body is not transferred and nothing is rendered.
 #[test]
 fn a_result_that_the_client_has_costs_no_work() {
     let origin = Origin::start(|asked| {
@@ -49,7 +49,7 @@ fn a_result_that_the_client_has_costs_no_work() {
         }
         answer(200, &[("etag", "\"e,1\"")], &flag())
     });
-    // With a cache, the origin would not even be asked.
+    // With a cache, there would be no request to the origin.
     let s = serving(&origin, &["--no-cache"]);
     let target = "/cdn-cgi/image/width=50/a.png";
     let tag = s.get(target).header("etag").unwrap().to_owned();
@@ -58,7 +58,7 @@ fn a_result_that_the_client_has_costs_no_work() {
         assert_eq!((same.status, same.header("etag")), (304, Some(tag.as_str())), "{list}");
         assert_eq!(origin.asked().last().unwrap().header("if-none-match"), Some("\"e,1\""));
     }
-    // The tag of another recipe says nothing about this one.
+    // The entity tag of another recipe does not match.
     let other = s.get_with("/cdn-cgi/image/width=40/a.png", &[("if-none-match", &tag)]);
     assert_eq!(other.size(), (40, 20));
     assert_eq!(origin.asked().last().unwrap().header("if-none-match"), None);
@@ -66,7 +66,7 @@ fn a_result_that_the_client_has_costs_no_work() {
 
 const BLOB: &str = r#"CF-Blob: {"clientIp":"1"}"#;
 
-// A runtime gives each request a `cf`; a transformation URL on the socket was passed on for it.
+// A runtime adds `cf` to each request, which caused transformation URLs on the socket to be passed on.
 #[test]
 fn a_transformation_url_with_cf_is_answered_here() {
     let flags = ["--cf-blob-header", "CF-Blob"];
@@ -76,12 +76,12 @@ fn a_transformation_url_with_cf_is_answered_here() {
         let reply = s.unix(&[&[line], more].concat());
         assert_eq!(reply.size(), (50, 25), "{more:?}");
     }
-    // On TCP too.
+    // The same on TCP.
     let tcp = s.get_with("/cdn-cgi/image/width=50/lake.png", &[("cf-blob", "{}")]);
     assert_eq!(tcp.size(), (50, 25));
 }
 
-// Frameworks put onerror into every URL: a refused option leads to the source too.
+// Frameworks put `onerror` into every URL, so a refused option must redirect to the source, too.
 #[test]
 fn onerror_applies_beside_a_refused_option() {
     let s = Server::start(&[("a.png", flag())], &[]);
@@ -96,11 +96,11 @@ fn onerror_applies_beside_a_refused_option() {
         assert_eq!(reply.header("cf-resized"), Some("err=9401"), "{options}");
     }
     assert_eq!(s.image("fit=fill", "a.png").error(), (400, 9401));
-    // Not to other people's sites.
+    // No redirect to other sites.
     assert_eq!(s.image("onerror=redirect,fit=fill", "https://other.example/a.png").error(), (400, 9401));
 }
 
-// A redirect to a path that is not served here led nowhere.
+// A redirect pointed to a path that is not served here.
 #[test]
 fn onerror_redirects_to_where_the_source_is() {
     let origin = Origin::start(|_| answer(200, &[], b"<svg xmlns='http://www.w3.org/2000/svg'/>"));
@@ -110,7 +110,7 @@ fn onerror_redirects_to_where_the_source_is() {
     assert_eq!((reply.status, reply.header("location")), (307, Some(location.as_str())));
 }
 
-// OPS-041: the origin directory was a public file server.
+// OPS-041: all files of the origin folder were public.
 #[test]
 fn originals_are_images_and_only_when_asked_for() {
     let pictures = [
@@ -141,7 +141,7 @@ fn originals_are_images_and_only_when_asked_for() {
     }
 }
 
-// A URL with `%20` or `é` in its path, escaped once more as a whole.
+// A URL with `%20` or `é` in its path, percent-encoded as a whole.
 #[test]
 fn the_source_may_be_written_as_encode_uri_component_does() {
     let origin = Origin::start(|_| answer(200, &[], &flag()));

@@ -1,10 +1,10 @@
-//! `gravity=auto` on photographs with a subject away from the middle: the demo landscapes, with things from other demo
-//! pictures put into them, so that it is known where the subject is.
+//! `gravity=auto` on photographs with a subject far from the centre: the demo landscapes with objects from other demo
+//! images, whose position is therefore known.
 
 use crate::support::{Form, Pixels, Server, encode, raster};
 use codecs::Format;
 
-/// A thing cut out of a picture: URL options that make its square, and the radius of its outline in it.
+/// An object of an image: URL options that crop a square around it, and the radius of its outline.
 struct Thing {
     file: &'static str,
     options: &'static str,
@@ -21,8 +21,8 @@ const ORANGE: Thing = Thing {
 const PLANET: Thing = Thing { file: "planet.gif", options: "anim=false", radius: 0.41 };
 const MARK: Thing = Thing { file: "mark.png", options: "width=200", radius: 0.6 };
 
-/// A landscape (file and options) and what stands where in it: the middle and the diameter as fractions of width and height,
-/// the diameter of the shorter side.
+/// A landscape (file and options) and the position of the object: its centre as fractions of width and height, its
+/// diameter as a fraction of the shorter side.
 type Scene = (&'static str, &'static str, Thing, (f64, f64), f64);
 
 const SCENES: [Scene; 10] = [
@@ -38,7 +38,7 @@ const SCENES: [Scene; 10] = [
     ("balloon.jpg", "trim.top=0.45,trim.right=0.45,width=480", ORANGE, (0.87, 0.40), 0.36),
 ];
 
-/// A scene put together: the picture, and the subject's box as left, top, right, bottom.
+/// A composed scene: the image, and the box of the subject as left, top, right, bottom.
 struct Photograph {
     image: Pixels,
     subject: [u32; 4],
@@ -58,7 +58,7 @@ fn compose(server: &Server, (file, options, thing, (fx, fy), size): &Scene) -> P
     let mut subject = [image.width, image.height, 0, 0];
     for y in 0..image.height {
         for x in 0..image.width {
-            // Where in the thing's square this pixel is, −0.5 to 0.5, scaled so that its outline fills the box.
+            // The position of this pixel in the object's square, −0.5 to 0.5, scaled so that the outline fills the box.
             let place = |v: u32, start: f64| {
                 ((f64::from(v) + 0.5 - start) / (2.0 * half) - 0.5) * 2.0 * thing.radius.min(0.5)
             };
@@ -83,7 +83,7 @@ fn compose(server: &Server, (file, options, thing, (fx, fy), size): &Scene) -> P
     Photograph { image, subject }
 }
 
-/// The left and top edge of the square window that a crop kept: nothing is scaled, so its pixels are found again.
+/// The left and top edge of the window of an unscaled crop, found by comparing pixels.
 fn window(server: &Server, image: &Pixels, png: &[u8], gravity: &str) -> (u32, u32) {
     let side = image.width.min(image.height);
     let step =
@@ -110,7 +110,7 @@ fn auto_holds_the_subject_in_at_least_nine_of_ten_photographs() {
     for (number, scene) in SCENES.iter().enumerate() {
         let Photograph { image, subject: [left, top, right, bottom] } = compose(&server, scene);
         let png = encode(&raster(image.width, image.height, |x, y| image.at(x, y)), Format::Png);
-        // To look at what is asked here.
+        // Writes the scenes for review.
         if let Some(directory) = std::env::var_os("FOCUS_PICTURES") {
             std::fs::write(std::path::Path::new(&directory).join(format!("{number}.png")), &png).unwrap();
         }

@@ -1,4 +1,4 @@
-//! Fonts that cannot be had: one number, and words that say what is wrong.
+//! Fonts that cannot be fetched or used: one error number, and a text with the reason.
 
 use crate::support::origin::{Origin, answer};
 use crate::support::{Form, Server};
@@ -28,14 +28,14 @@ fn a_font_that_cannot_be_fetched_has_one_number() {
     assert_eq!(missing.error().1, 9410);
     assert!(missing.text().contains("font") && !missing.text().contains("image"), "{}", missing.text());
     assert!(!text(&server, &origin.url("/busy")).text().contains("source"));
-    // The operator's own Workers name fonts: they may know what would help.
+    // Only the operator's Workers name fonts, so the text may contain details.
     let guarded = Server::start_bare(&[]);
     let refused = text(&guarded, &origin.url("/x.ttf"));
     assert_eq!(refused.error().1, 9410);
     assert!(refused.text().contains("--allow-private-network"), "{}", refused.text());
 }
 
-// BND-076: what came in place of a font once was taken for it for ten minutes, and a font for that long whatever its origin said.
+// BND-076: an invalid font was cached for ten minutes, and a valid one, too, whatever its `Cache-Control`.
 #[test]
 fn what_is_no_font_is_not_kept_and_a_font_only_as_long_as_it_may() {
     let font = include_bytes!("../../../text/tests/fonts/latin.ttf");

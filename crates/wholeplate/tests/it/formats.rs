@@ -1,4 +1,4 @@
-//! What the outputs are like: sizes at which formats change, metadata, frames, and large animations.
+//! Outputs: sizes at which the format changes, metadata, frames, and large animations.
 
 use crate::support::{Server, animation, encode, raster, solid};
 use codecs::Format;
@@ -38,7 +38,7 @@ fn large_webp(width: u32, height: u32, frames: usize) -> Vec<u8> {
     chunk(b"RIFF", &body)
 }
 
-// URL-116: 4 million pixels a frame; 12 frames are transformed, 13 pass through, 26 are refused.
+// URL-116: with 4 million pixels per frame, 12 frames are transformed, 13 passed through and 26 refused.
 #[test]
 fn url_116_large_animations_pass_through_unchanged() {
     for (name, mime, make) in [
@@ -61,7 +61,7 @@ fn url_116_large_animations_pass_through_unchanged() {
         let same = s.image(&format!("width=20,{format}"), &files[1]);
         assert_eq!((same.status, same.header("content-type")), (200, Some(mime)), "{}", same.text());
         assert!(same.body == above, "{name}");
-        // One frame alone is no animation.
+        // A single frame is a still image.
         assert_eq!(s.image(&format!("width=20,anim=false,{format}"), &files[1]).size(), (20, 20));
         assert_eq!(s.image("width=20,format=jpeg", &files[1]).size(), (20, 20));
 
@@ -95,7 +95,7 @@ fn is_progressive(jpeg: &[u8]) -> bool {
     jpeg.windows(2).find_map(|w| (w[0] == 0xff && matches!(w[1], 0xc0..=0xc2)).then(|| w[1] == 0xc2)).unwrap()
 }
 
-// URL-107: by area, the borders themselves are progressive.
+// URL-107: the limits are areas and inclusive.
 #[test]
 fn url_107_jpegs_are_sequential_below_and_above_their_limits() {
     let s = Server::start(&[("a.png", solid(10, 10, [9, 99, 200, 255]))], &[]);
@@ -108,7 +108,7 @@ fn url_107_jpegs_are_sequential_below_and_above_their_limits() {
     }
 }
 
-// URL-108: 1200 pixels when negotiated, 1600 when asked for by name, on either side.
+// URL-108: the limit is 1200 pixels per side when negotiated, and 1600 when requested by name.
 #[test]
 fn url_108_avif_up_to_its_limits() {
     let s = Server::start(&[("a.png", solid(10, 10, [9, 99, 200, 255]))], &[]);
@@ -165,7 +165,7 @@ fn url_128_exif_states_the_size_of_the_result_and_only_jpeg_has_any() {
     let number = |at: usize, n: usize| kept[at..at + n].iter().fold(0, |v, &b| v << 8 | u32::from(b));
     assert_eq!((number(18, 4), number(30, 4)), (50, 25));
     assert_eq!((number(72, 2), number(84, 2)), (50, 25));
-    // Where a border is trimmed the size is known only at the end.
+    // With a trimmed border, the size is known only after rendering.
     let whole = exif("metadata=keep,trim=border,width=40,blur=2").unwrap();
     assert_eq!(whole.len(), kept.len());
     let only = exif("metadata=copyright,width=50").unwrap();
@@ -179,7 +179,7 @@ fn url_128_exif_states_the_size_of_the_result_and_only_jpeg_has_any() {
     }
 }
 
-// An image sequence gives its still image, and says so.
+// An image sequence is decoded as its still image, with a warning.
 #[test]
 fn animated_avif_is_a_still_with_a_warning() {
     let still = encode(&raster(64, 48, |x, _| [x as u8 * 4, 60, 90, 255]), Format::Avif);

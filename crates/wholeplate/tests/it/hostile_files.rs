@@ -1,7 +1,7 @@
-//! Small files that ask for much: each answer comes quickly and within the memory of the service (OPS-005).
+//! Small files with a high cost: each response is quick and stays within the memory of the service (OPS-005).
 //!
-//! Each case stands for a kind. The real program answers `/info` and `/transform` for each; its CPU time and its peak
-//! memory are read from the kernel. `scripts/hostile-table` prints the table for docs/threat-model.md.
+//! Each case represents a kind. The test sends it to `/info` and `/transform` of the real program and reads CPU time
+//! and peak memory from the kernel. `scripts/hostile-table` prints the table for docs/threat-model.md.
 
 mod avif;
 mod fonts;
@@ -17,12 +17,12 @@ use std::io::Write;
 use crate::support::origin::{Origin, answer};
 use crate::support::{Form, Reply, Server};
 
-/// The answer to a transform.
+/// The expected response to a transform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expected {
     Picture,
     Error,
-    /// The file is unusual, not damaged: decoders may differ.
+    /// The file is unusual but valid, so decoders may differ.
     Either,
 }
 
@@ -37,17 +37,17 @@ fn case(name: &'static str, expected: Expected, bytes: Vec<u8>) -> Case {
     Case { name, expected, bytes }
 }
 
-/// Megabytes of memory that the service may use, and what the process may take on top.
+/// The memory of the service in megabytes, and the allowance for the process itself.
 const MEMORY: &str = "256";
 const PEAK: u64 = 320 << 20;
 
-/// What one request cost.
+/// The cost of one request.
 #[derive(Debug, Clone, Copy)]
 struct Cost {
     /// 200, or the number of the error.
     answer: u16,
     cpu: f64,
-    /// Bytes resident at the peak.
+    /// Peak of the resident bytes.
     peak: u64,
 }
 
@@ -67,7 +67,7 @@ fn peak(pid: u32) -> u64 {
 
 fn measured(server: &Server, request: impl Fn() -> Reply) -> Cost {
     let pid = server.pid();
-    // Sets the peak to what is resident now.
+    // Resets the peak to the resident size.
     std::fs::write(format!("/proc/{pid}/clear_refs"), "5").unwrap();
     let before = cpu(pid);
     let reply = request();
@@ -141,7 +141,7 @@ fn images(group: &str, cases: &[Case]) {
         rows.push((case, costs));
     }
     check(group, &rows);
-    // The service goes on.
+    // The service still works.
     let good = Form::new().file("image", &crate::support::flag()).closed();
     assert_eq!(server.post("/info", &good, 1 << 16).status, 200);
 }

@@ -20,7 +20,7 @@ fn status(mut stream: impl Read + Write, head: &str) -> u16 {
     reply.split(' ').nth(1).unwrap_or_else(|| panic!("{head}: {reply}")).parse().unwrap()
 }
 
-// OPS-035: a request without a host, or with two, was answered.
+// OPS-035: requests without a host, or with two, were accepted.
 #[test]
 fn a_request_names_one_host() {
     let s = Server::start(&[("a.png", solid(9, 9, [1, 2, 3, 255]))], &[]);
@@ -45,12 +45,12 @@ fn a_request_names_one_host() {
         assert_eq!(found, expected, "TCP: {head}");
         assert_eq!(status(UnixStream::connect(&s.socket).unwrap(), &head), expected, "Unix: {head}");
     }
-    // HTTP/1.0 has no such field.
+    // HTTP/1.0 does not require a host.
     let head = format!("GET {path} HTTP/1.0\r\n\r\n");
     assert_eq!(status(TcpStream::connect(&s.address).unwrap(), &head), 200);
 }
 
-/// A small generator, so that all runs make the same requests.
+/// A generator with a fixed seed, so that all runs send the same requests.
 struct Numbers(u64);
 
 impl Numbers {
@@ -64,7 +64,7 @@ impl Numbers {
     }
 }
 
-/// One request; `{own}` stands for scheme and authority of the server.
+/// One request; `{own}` is replaced by scheme and authority of the server.
 struct Case {
     method: &'static str,
     target: String,
@@ -113,7 +113,7 @@ fn cases(tag: &str) -> Vec<Case> {
     cases
 }
 
-/// What has to be the same: status, headers without times and ids, body.
+/// The parts that must be equal: status, headers except times and ids, body.
 async fn fetch(client: &reqwest::Client, own: &str, case: &Case) -> (u16, BTreeMap<String, String>, Vec<u8>) {
     let url = format!("{own}{}", case.target.replace("{own}", own));
     let mut request = client.request(case.method.parse().unwrap(), &url);
@@ -127,7 +127,7 @@ async fn fetch(client: &reqwest::Client, own: &str, case: &Case) -> (u16, BTreeM
     for (name, value) in response.headers() {
         let value = value.to_str().unwrap().replace(own, "{own}");
         let timed = name == "cf-resized" && !value.starts_with("err=");
-        // HTTP/1.1 says of an empty body that it is empty, HTTP/2 need not.
+        // HTTP/1.1 declares the length of an empty body; HTTP/2 need not.
         let timed = timed || (name == "content-length" && status != 200);
         if !varying.contains(&name.as_str()) && !timed {
             headers.insert(name.to_string(), value);
@@ -143,9 +143,9 @@ async fn all_versions_of_http_get_the_same_response() {
     let dir = tempfile::tempdir().unwrap();
     let (cert, key) = certificate(dir.path());
     let pictures = [("a.jpg", photo(120, 90, Format::Jpeg)), ("text.png", b"no image".to_vec())];
-    // A kept result is marked as one, so nothing is kept.
+    // No cache, because hits have other headers.
     let plain = Server::start(&pictures, &["--serve-originals", "--no-cache"]);
-    // The same files, so that entity tags are the same.
+    // The same folder, so that entity tags are equal.
     let origin = plain.pictures.path().to_str().unwrap().to_owned();
     let tls_flags =
         ["--origin", &origin, "--serve-originals", "--no-cache", "--tls-cert", &cert, "--tls-key", &key];

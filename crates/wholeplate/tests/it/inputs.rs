@@ -1,11 +1,11 @@
-//! Which formats come in: those that are accepted by themselves, and those that the operator adds or takes away.
+//! Accepted input formats: the default ones, and those that the operator adds or removes.
 
 use std::process::Command;
 
 use crate::support::{Form, Server, flag, photo};
 use codecs::Format;
 
-/// A TIFF file of one strip: R G B, 8 bits, turned by its orientation.
+/// A TIFF file of one strip: R G B, 8 bits, with an orientation.
 fn tiff(width: u16, height: u16, orientation: u16, rgb: [u8; 3]) -> Vec<u8> {
     let samples = rgb.repeat(usize::from(width) * usize::from(height));
     let directory = (8 + samples.len()) as u32;
@@ -69,7 +69,7 @@ fn pictures() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-// URL-125, and BMP likewise: known, but not accepted.
+// URL-125, and the same for BMP: detected, but not accepted.
 #[test]
 fn url_125_tiff_and_bmp_are_refused_unless_they_are_switched_on() {
     let s = Server::start(&pictures(), &[]);
@@ -99,7 +99,7 @@ fn tiff_and_bmp_can_be_switched_on() {
         let mime = if source == "paint.bmp" { "image/bmp" } else { "image/tiff" };
         assert!(s.image("format=json", source).text().contains(&format!("\"format\":\"{mime}\"")));
     }
-    // Without a format the service chooses one of its own outputs.
+    // Without `format`, the service chooses one of its output formats.
     assert_eq!(s.image("width=9", "scan.tiff").header("content-type"), Some("image/jpeg"));
     for source in ["cut.tiff", "empty.tiff", "cut.bmp"] {
         let (status, code) = s.image("width=9", source).error();
@@ -117,7 +117,7 @@ fn url_127_avif_input_can_be_switched_off() {
     let reply = off.image("width=60", "photo.avif");
     assert_eq!(reply.error(), (415, 9412));
     assert!(reply.text().contains("AVIF input is not enabled"), "{}", reply.text());
-    // As an output it stays.
+    // It is still an output format.
     assert_eq!(off.image("format=avif", "flag.png").header("content-type"), Some("image/avif"));
 }
 

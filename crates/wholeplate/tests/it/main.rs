@@ -1,4 +1,4 @@
-//! The program from outside: its URL interface, binding, command line and delivery. One binary, so that it links once.
+//! Tests of the running program: URL interface, binding, command line, delivery. They are one binary, which links once.
 
 #![allow(unreachable_pub, clippy::unwrap_used)]
 

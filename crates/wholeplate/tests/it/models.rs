@@ -1,4 +1,4 @@
-//! Model files through the program's doors. The models are a few hundred bytes each, so that what they say is known.
+//! Model files through the program's interfaces. The models have a few hundred bytes, so their results are known.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -14,7 +14,7 @@ fn errors(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-// Never silence: the error says which setting would help, and the warning that nothing was generated.
+// The error names the missing setting, and the warning says that nothing was generated.
 #[test]
 fn without_models_the_answer_says_so() {
     let s = Server::start(&[("a.png", flag()), ("b.jpg", photo(20, 10, Format::Jpeg))], &[]);
@@ -79,14 +79,14 @@ mod with_models {
         }
     }
 
-    /// A server that takes red for the foreground.
+    /// A server whose model classifies red as foreground.
     fn segmenting(pictures: &[(&str, Vec<u8>)]) -> (Server, Files) {
         let files = Files::new(&[("red.onnx", onnx::red(64))]);
         let server = Server::start(pictures, &["--segment-model", &files.path("red.onnx")]);
         (server, files)
     }
 
-    /// White, with a red block that no turn or mirror leaves where it is.
+    /// White with a red block, whose position every rotation and mirror changes.
     fn block(width: u32, height: u32) -> codecs::Raster {
         raster(width, height, |x, y| {
             let red = (width / 8..width / 2).contains(&x) && (height / 8..height / 3).contains(&y);
@@ -102,7 +102,7 @@ mod with_models {
         [&jpeg[..2], &exif.concat(), &jpeg[2..]].concat()
     }
 
-    /// What is red is opaque and everything else transparent, but for a seam as wide as the mask is coarse.
+    /// Red is opaque and everything else transparent, except a seam as wide as a pixel of the mask.
     fn assert_only_red_is_left(image: &Pixels, what: &str) {
         let mut counted = [0, 0, 0];
         for p in &image.rgba {
@@ -126,10 +126,10 @@ mod with_models {
         assert_eq!((image.width, image.height), (200, 100));
         assert_eq!(image.at(100, 90), [255, 0, 0, 255]);
         assert_eq!(image.at(100, 10)[3], 0);
-        // The seam is where the colours change, within what 64 rows of mask can say of 100.
+        // The seam is at the change of colours, within the precision of 64 mask rows for 100 image rows.
         let seam = (0..100).find(|&y| image.at(100, y)[3] > 127).unwrap();
         assert!((49..=51).contains(&seam), "{seam}");
-        // JPEG has no alpha: what was transparent is white, or the background.
+        // JPEG has no alpha, so transparent pixels become white or the background.
         let jpeg = s.image("segment=foreground,format=jpeg", "flag.png").pixels();
         assert!(jpeg.is(100, 10, [255, 255, 255], 3) && jpeg.is(100, 90, [254, 0, 0], 3));
         let blue = s.image("segment=foreground,background=blue,format=png", "flag.png").pixels();
@@ -160,11 +160,11 @@ mod with_models {
                 "width=64,height=64,fit=cover,",
                 "width=320,height=300,fit=pad,rotate=270,flip=v,",
             ] {
-                // A picture of the same steps without the mask tells where things should be.
+                // The result of the same steps without the mask shows the expected positions.
                 let options = format!("{after}format=png");
                 let masked = s.image(&format!("segment=foreground,{options}"), name).pixels();
                 if after == "trim=border," {
-                    // Segmenting comes first: what it left is all that is not border.
+                    // Segmenting precedes the border detection, so all removed pixels are border.
                     assert!(masked.width < 90 && masked.rgba.iter().filter(|p| p[3] > 250).count() > 800);
                     continue;
                 }
@@ -192,7 +192,7 @@ mod with_models {
         let (s, _files) = segmenting(&[("glass.png", encode(&glass, Format::Png))]);
         let image = s.image("segment=foreground", "glass.png").pixels();
         assert_eq!(image.at(10, 50), [255, 0, 0, 255]);
-        // White shines through what the model sees, so that it is half red there: logit 40 · 0.5 − 20 = 0.
+        // The model sees the image on white, which is half red there: logit 40 · 0.5 − 20 = 0.
         let alpha = image.at(90, 50)[3];
         assert!((60..=72).contains(&alpha), "{alpha}");
     }
@@ -212,7 +212,7 @@ mod with_models {
         assert!(told(&s.image("width=50,format=json", "flag.png")).get("segment").is_none());
     }
 
-    // An overlay loses its background before it is drawn.
+    // The background of an overlay is removed before the draw.
     #[test]
     fn a_step_of_the_binding_segments_too() {
         let (s, _files) = segmenting(&[]);
@@ -275,7 +275,7 @@ mod with_models {
         assert_eq!(colour(&only_two, "width=720,height=480,fit=contain", (720, 480)), negative);
     }
 
-    // The model repeats pixels; the picture has to lie where bicubic interpolation puts it.
+    // The model repeats pixels. The position must equal that of bicubic interpolation.
     #[test]
     fn what_is_generated_lies_where_it_should() {
         let same = onnx::enlarger(2, 1.0, [0.0; 3], Axis::Of(16), Axis::Of(24));
@@ -340,7 +340,7 @@ mod with_models {
         ];
         for (setting, name, why) in cases {
             let path = files.path(name);
-            // Where it cannot listen (an address that no machine has), a start that should not be comes to an end too.
+            // The address cannot be bound, so that an accepted configuration also ends.
             let done = run(
                 files.0.path(),
                 &["serve", "--listen", "192.0.2.1:1", "--memory", "1024", setting, &path],

@@ -1,4 +1,4 @@
-//! Admission, health and stopping, as an operator sees them.
+//! Admission, health and shutdown.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -58,7 +58,7 @@ fn a_service_that_stops_serves_until_balancers_have_noticed() {
     let done = health(&["--admin", server.admin(), "--ready"]);
     assert!(!done.status.success() && String::from_utf8_lossy(&done.stderr).contains("stopping"));
     assert!(health(&["--admin", server.admin()]).status.success());
-    // Work is still done, and a second signal ends the delay.
+    // Requests are still served, and a second signal ends the delay.
     assert_eq!(server.image("width=9", "a.jpg").status, 200);
     server.terminate();
     assert!(server.wait().success());
@@ -72,7 +72,7 @@ fn the_description_of_the_admin_server_is_what_it_serves() {
     let paths = document["paths"].as_object().unwrap();
     assert_eq!(paths.len(), 6);
     for (path, operations) in paths {
-        // The purge API has tests of its own.
+        // `cache_purge.rs` tests the purge API.
         let Some(get) = operations.get("get") else { continue };
         let reply = admin(&server, path);
         let responses = get["responses"].as_object().unwrap();
@@ -82,7 +82,7 @@ fn the_description_of_the_admin_server_is_what_it_serves() {
     }
 }
 
-// OPS-001, OPS-002: as many requests at once as there may be; all are served, because they are cheap.
+// OPS-001, OPS-002: with the maximum of concurrent requests all are served, because they are cheap.
 #[test]
 fn a_burst_of_cheap_requests_is_served() {
     let server = Server::start(
@@ -100,7 +100,7 @@ fn a_burst_of_cheap_requests_is_served() {
     }
 }
 
-// OPS-001: what is expected to wait too long is refused at once, and told when to come again.
+// OPS-001: a request with a too long expected wait is refused at once, with `Retry-After`.
 #[test]
 fn a_request_that_would_wait_too_long_is_refused() {
     let picture = photo(2400, 1600, Format::Png);
@@ -128,12 +128,12 @@ fn uploads_beyond_the_spool_are_refused() {
     let refused = server.post("/info", &form, 1 << 20);
     assert_eq!(refused.error(), (503, 9522));
     assert!(refused.header("retry-after").is_some());
-    // What fits into memory needs no disk.
+    // An upload that fits into memory needs no disk.
     let small = Form::new().file("image", &photo(64, 48, Format::Jpeg)).closed();
     assert_eq!(server.post("/info", &small, 1000).status, 200);
 }
 
-// BND-064: a form that is complete while announced bytes are missing is an error, in every framing.
+// BND-064: a complete form with announced bytes missing is an error, in every framing.
 #[test]
 fn a_complete_form_in_an_incomplete_request_is_an_error() {
     let server = Server::start_bare(&["--binding-on-tcp"]);

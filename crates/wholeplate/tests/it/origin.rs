@@ -1,4 +1,4 @@
-//! HTTP origins: what reaches them, what becomes of their answers, and where they may be.
+//! HTTP origins: forwarded headers, handling of their responses, and permitted addresses.
 
 use crate::support::origin::{Act, Origin, answer};
 use crate::support::{Server, flag, photo, solid};
@@ -28,7 +28,7 @@ fn the_origin_sees_an_anonymous_request() {
         assert_eq!(asked.header(name), None);
     }
     assert_eq!(asked.header("via"), Some("1.1 proxy, image-resizing"));
-    // The trace context names nobody, and is passed on: one trace spans all hops.
+    // The trace context contains no client data and is forwarded, so one trace covers all hops.
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let traced = s.get_with("/cdn-cgi/image/width=50/c.png", &[("traceparent", parent)]);
     assert_eq!(traced.header("x-request-id"), Some("0af7651916cd43dd8448eb211c80319c"));
@@ -79,7 +79,7 @@ fn an_origin_that_stalls_gets_its_number() {
     assert_eq!(s.image("width=9", "stalls").error(), (524, 9504));
 }
 
-// DLV-007: a body shorter than its Content-Length is an error, never an image; it is asked for once more.
+// DLV-007: a body shorter than its Content-Length is an error, never an image. The fetch is retried once.
 #[test]
 fn a_cut_source_is_asked_for_again_and_then_an_error() {
     let whole = photo(300, 200, codecs::Format::Jpeg);
@@ -143,13 +143,13 @@ fn redirects_are_followed_within_bounds() {
     assert_eq!(s.image("width=9", "loop").error(), (400, 9421));
     assert_eq!(s.image("width=9", "ftp").error(), (400, 9420));
     assert_eq!(s.image("width=9", "nowhere").error(), (400, 9420));
-    // The operator's own origin is trusted, but not where it points to.
+    // The operator's origin is trusted; the targets of its redirects are not.
     let guarded = serving(&origin, &[]);
     assert_eq!(guarded.image("width=9", "once").status, 200);
     assert_eq!(guarded.image("width=9", "away").error(), (403, 9401));
 }
 
-// URL-156: bytes that no URL has are escaped, as browsers and curl do; then it is a redirect like any other.
+// URL-156: bytes that a URL cannot contain are percent-encoded, as by browsers and curl, and the redirect is followed.
 #[test]
 fn raw_bytes_of_a_redirect_are_escaped() {
     let redirect = |location: &[u8]| {
@@ -186,7 +186,7 @@ fn absolute_sources_have_to_be_allowed() {
     assert_eq!(open.image("width=9", &origin.url("/media/themes/a.png")).error(), (403, 9401));
 }
 
-// Addresses of the operator's own network are not for strangers, by number or by name.
+// Requests cannot reach private addresses, by number or by name.
 #[test]
 fn private_addresses_are_refused_unless_allowed() {
     let origin = Origin::start(picture);
@@ -199,7 +199,7 @@ fn private_addresses_are_refused_unless_allowed() {
     assert_eq!(s.image("width=9", "http://169.254.169.254/latest/meta-data").error(), (403, 9401));
 }
 
-// A source that promises a digest is held to it.
+// The digest of a source is verified.
 #[test]
 fn a_source_with_a_wrong_digest_is_an_error() {
     let origin = Origin::start(|asked| {
@@ -280,7 +280,7 @@ fn cf_image_subrequests() {
         (Some("Bearer x"), Some("c=1"), Some("d"))
     );
     assert_eq!(last.header("x-mine"), None);
-    // A header that is not configured is nobody's business.
+    // A header that is not configured has no effect.
     let off = Server::start_bare(&["--allow-origin", "127.0.0.1", "--allow-private-network"]);
     assert_eq!(cf(&off, "/a.png", &origin.address, r#"{"image":{"width":9}}"#, &[]).status, 404);
 }

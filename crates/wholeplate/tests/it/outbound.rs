@@ -1,4 +1,4 @@
-//! Wholeplate as the way out of a Workers runtime: plain fetches are passed on, whole or cut, and never changed.
+//! Wholeplate as the outbound service of a Workers runtime: plain fetches are passed on unchanged, whole or visibly cut.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -16,7 +16,7 @@ fn serving(more: &[&str]) -> Server {
     Server::start_bare(&[&FLAGS, more].concat())
 }
 
-/// An origin for one request, in the hands of a test; gives its connection after the head was read.
+/// An origin for one request, controlled by the test. Returns the connection after the head was read.
 fn one_request() -> (String, mpsc::Receiver<BufReader<TcpStream>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -94,7 +94,7 @@ fn a_fetch_without_cf_image_is_passed_on_as_it_is() {
     }
 }
 
-// The header makes it a runtime's request on TCP too; without it TCP is no proxy.
+// The header marks a runtime's request on TCP; without it, TCP is no proxy.
 #[test]
 fn tcp_passes_on_what_has_the_header_and_nothing_else() {
     let origin = Origin::start(teapot);
@@ -116,7 +116,7 @@ fn our_own_doors_stay_open_beside_it() {
     let host = format!("host: {}", origin.address);
     let transformed = server.unix(&["GET /cdn-cgi/image/width=9/a.png HTTP/1.1", &host]);
     assert_eq!(transformed.error(), (418, 9408));
-    // The calls' paths on other hosts are other people's.
+    // The paths of the binding on other hosts are passed on.
     assert_eq!(server.unix(&["GET /info HTTP/1.1", &host]).status, 418);
 }
 
@@ -149,7 +149,7 @@ fn where_it_may_go_is_what_sources_may() {
     assert!(origin.asked().is_empty());
 }
 
-// Neither body is kept: each piece is there before the next one is sent.
+// Neither body is buffered: each piece arrives before the next one is sent.
 #[test]
 fn bodies_stream_both_ways() {
     let (address, connection) = one_request();
@@ -213,7 +213,7 @@ fn a_slow_reader_holds_the_origin_back() {
     writer.join().unwrap();
 }
 
-// DLV-002, DLV-007: the Worker can tell that it has not got all.
+// DLV-002, DLV-007: the Worker sees that the response is cut.
 #[test]
 fn what_the_origin_cuts_is_cut_and_never_ends_tidily() {
     const LENGTH: &str = "HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nhalf";
@@ -227,7 +227,7 @@ fn what_the_origin_cuts_is_cut_and_never_ends_tidily() {
         worker.write_all(format!("GET / HTTP/1.1\r\nhost: {address}\r\n\r\n").as_bytes()).unwrap();
         let mut origin = connection.recv().unwrap();
         origin.get_mut().write_all(part.as_bytes()).unwrap();
-        // The origin leaves after the Worker has got the part: otherwise the Worker may get nothing at all.
+        // The origin closes after the Worker has read the part; otherwise the Worker might receive nothing.
         let mut seen = Vec::new();
         while !seen.ends_with(b"half") {
             let mut next = [0];
@@ -235,7 +235,7 @@ fn what_the_origin_cuts_is_cut_and_never_ends_tidily() {
             seen.push(next[0]);
         }
         let held = stalls.then_some(origin);
-        // A cut is an end too.
+        // A cut also ends the body.
         let _ = worker.read_to_end(&mut seen);
         drop(held);
         let seen = String::from_utf8_lossy(&seen);
@@ -248,7 +248,7 @@ fn what_the_origin_cuts_is_cut_and_never_ends_tidily() {
     assert_eq!(server.unix(&["GET / HTTP/1.1", &format!("host: {}", silent.address)]).error(), (522, 9504));
 }
 
-// URL-162: who is asked by a transformation goes to the origin directly; who comes back once more is in a loop.
+// URL-162: a fetch caused by a transformation goes to the origin directly; a second one is a loop.
 #[test]
 fn a_subrequest_of_a_transformation_is_a_plain_fetch_once() {
     let origin = Origin::start(teapot);
@@ -267,7 +267,7 @@ fn a_subrequest_of_a_transformation_is_a_plain_fetch_once() {
     assert_eq!(origin.asked().len(), 1);
 }
 
-// The scheme of what a Worker fetched is in a header of its own.
+// A separate header carries the scheme of a Worker's fetch.
 #[test]
 fn the_scheme_is_the_forwarded_one() {
     let server = serving(&["--forwarded-proto-header", "X-Scheme"]);
@@ -281,7 +281,7 @@ fn the_scheme_is_the_forwarded_one() {
         assert_eq!(ask(&plain.address, "http").status, 200);
         assert_eq!(ask(&plain.address, "gopher").error(), (403, 9406));
         assert_eq!(plain.asked().len(), 1);
-        // A TLS client speaks first, and its first byte says so.
+        // A TLS client sends first, and its first byte identifies TLS.
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let first = std::thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! Bugs of the pixels, one test each, through the URL door and the binding.
+//! Rendering bugs, one test each, through the URL interface and the binding.
 
 use crate::support::{Form, Pixels, Server, encode, raster, solid, work};
 use codecs::{AnimationSpec, EncodeSpec, Format, Frame, codec_for};
@@ -13,9 +13,9 @@ fn gif(width: u32, height: u32, frames: u32, pixel: impl Fn(u32, u32, u32) -> [u
     sink.finish().unwrap()
 }
 
-// URL-033, URL-034: enlarging by two with a crop window on a quarter of a pixel put the first target pixel exactly on a source
-// pixel. All weights but one were zero, were left out, and the next pixel's window began before the rows: the process ended by a
-// segmentation fault, whatever the image.
+// URL-033, URL-034: with an enlargement by two and a crop window at a quarter of a pixel, the first target pixel was exactly
+// on a source pixel. The zero weights were dropped, the window of the next pixel began before the rows, and the process ended
+// by a segmentation fault.
 #[test]
 fn a_cover_that_enlarges_from_between_two_pixels_does_not_take_the_process() {
     let cases = [
@@ -37,7 +37,7 @@ fn a_cover_that_enlarges_from_between_two_pixels_does_not_take_the_process() {
             let done =
                 s.image(&format!("width={width},height={height},fit=cover,format=png"), "a.png").pixels();
             assert_eq!((done.width, done.height), (width, height));
-            // The colours are the place in the source: the middle of the crop is the middle of the image.
+            // The colours encode the position in the source: the centre of the crop is the centre of the image.
             let middle = done.at(width / 2, height / 2);
             assert!(
                 middle[0].abs_diff(((w / 2) % 256) as u8) <= 2,
@@ -47,7 +47,7 @@ fn a_cover_that_enlarges_from_between_two_pixels_does_not_take_the_process() {
     }
 }
 
-// URL-051, URL-053: what is cropped without being scaled is copied, not moved by half a pixel.
+// URL-051, URL-053: a crop without scaling copies pixels and does not shift them by half a pixel.
 #[test]
 fn a_crop_without_scaling_keeps_its_pixels() {
     let board = raster(101, 101, |x, y| if (x + y) % 2 == 0 { [255; 4] } else { [0, 0, 0, 255] });
@@ -63,7 +63,7 @@ fn a_crop_without_scaling_keeps_its_pixels() {
     }
 }
 
-// A background with alpha was painted into the padding, and then once more under it.
+// A background with alpha was painted twice in the padding.
 #[test]
 fn a_translucent_background_is_painted_once_into_padding() {
     let s = Server::start(&[("a.png", solid(200, 100, [10, 20, 30, 255]))], &[]);
@@ -73,7 +73,7 @@ fn a_translucent_background_is_painted_once_into_padding() {
     assert_eq!(done.at(30, 30), [10, 20, 30, 255]);
 }
 
-// The order of operations: padding takes part in the effects, the background of the finished picture does not.
+// Order of operations: effects apply to the padding, but not to the background of the result.
 #[test]
 fn effects_reach_the_padding_and_not_the_background_of_transparency() {
     let clear = encode(&raster(40, 40, |_, _| [0; 4]), Format::Png);
@@ -87,8 +87,8 @@ fn effects_reach_the_padding_and_not_the_background_of_transparency() {
     assert!(padded.is(0, 0, [128, 0, 0], 1) && padded.is(20, 20, [100, 50, 25], 1));
 }
 
-// A large PNG made very small was refused as needing more memory than planned: the rows that a resampler keeps grow with the
-// ratio, and the plan did not know.
+// A large PNG that is reduced much failed with more memory than planned: the rows that the resampler keeps grow with the
+// ratio, and the plan did not include them.
 #[test]
 fn what_shrinks_a_lot_has_the_memory_that_it_needs() {
     let s = Server::start(&[("a.png", solid(2400, 2200, [9, 8, 7, 255]))], &[]);
@@ -99,7 +99,7 @@ fn what_shrinks_a_lot_has_the_memory_that_it_needs() {
     }
 }
 
-// A detected subject in a long image, enlarged: the whole of it was enlarged before it was cropped.
+// An enlarged crop around a detected subject: the whole image was enlarged before the crop.
 #[test]
 fn a_subject_is_found_in_elongated_images_too() {
     let long = [("tall.png", solid(4, 5000, [9, 8, 7, 255])), ("wide.png", solid(3000, 60, [9, 8, 7, 255]))];
@@ -112,7 +112,7 @@ fn a_subject_is_found_in_elongated_images_too() {
     }
 }
 
-// Each frame was trimmed by its own border, and the encoder met frames of other sizes than it was promised.
+// Each frame was trimmed by its own border, so the encoder received frames of different sizes.
 #[test]
 fn the_border_of_an_animation_is_trimmed_alike_in_all_frames() {
     // A block of 10 pixels moves from (10, 10) to the right by 10 in each frame; the second frame is blank.
@@ -131,7 +131,7 @@ fn the_border_of_an_animation_is_trimmed_alike_in_all_frames() {
     assert_eq!(s.image("trim=border", "blank.gif").error(), (403, 9413));
 }
 
-// `gravity=auto` chose a window for each frame: the picture jumped.
+// `gravity=auto` chose another window for each frame.
 #[test]
 fn the_first_frame_decides_where_an_animation_is_cropped() {
     let moving = gif(120, 30, 4, |i, x, y| {
@@ -145,8 +145,8 @@ fn the_first_frame_decides_where_an_animation_is_cropped() {
     assert!(all[1..].iter().all(|f| f.is(15, 15, [120, 120, 120], 8)), "the window stays");
 }
 
-// BND-012, BND-020: the decoder says that the code stream has ended while pixels of its last code still wait, and one in fifty files
-// of a single colour was called damaged. This one is a solid 15×12, as Pillow writes it.
+// BND-012, BND-020: the decoder reports the end of the code stream while pixels of the last code are pending, so one in fifty
+// files of a single colour was refused as damaged. This is a solid 15×12 GIF, as Pillow writes it.
 #[test]
 fn a_gif_whose_last_code_is_long_is_whole() {
     let hex = "4749463837610f000c00810000090a0b0000000000000000002c000000000f000c000008180001081c48b0a0c18308132a5cc8b0a1c38710234a4c1810003b";
@@ -157,7 +157,7 @@ fn a_gif_whose_last_code_is_long_is_whole() {
     assert!(done.rgba.len() == 180 && done.rgba.iter().all(|p| *p == [9, 10, 11, 255]));
 }
 
-// BND-021: a picture above AVIF's limits for URLs became WebP, whose type is not the one that was asked for.
+// BND-021: an image above the URL interface's limit for AVIF became WebP, which was not the requested type.
 #[test]
 fn the_binding_gives_the_type_that_was_asked_for_at_any_size() {
     let s = Server::start(&[("wide.png", solid(1700, 40, [90, 80, 70, 255]))], &["--binding-on-tcp"]);
@@ -169,14 +169,14 @@ fn the_binding_gives_the_type_that_was_asked_for_at_any_size() {
     assert!(by_url.all("warning").iter().any(|w| w.contains("too large for AVIF")));
 }
 
-// A bitmap is not made into a drawing, and does not come back as something else without a word.
+// A bitmap cannot become an SVG, and no other format may silently replace it.
 #[test]
 fn a_conversion_to_svg_is_refused() {
     let s = Server::start(&[("a.png", solid(20, 10, [1, 2, 3, 255]))], &[]);
     assert_eq!(s.image("format=svg", "a.png").error(), (415, 9412));
 }
 
-// `format=auto` gave an animated WebP to clients that accept AVIF alone.
+// `format=auto` returned an animated WebP to clients that accept only AVIF.
 #[test]
 fn an_animation_is_webp_only_for_those_who_accept_it() {
     let s = Server::start(&[("moving.gif", crate::support::animation(20, 10, 3))], &[]);

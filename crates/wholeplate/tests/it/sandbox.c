@@ -1,6 +1,6 @@
-// Preloaded into the program, this library tries what an attacker would try, at the first connection that is accepted
-// (PROBE_AT=accept) or the first read of a thread other than the main one (PROBE_AT=read). PROBE_REPORT names the file for
-// the results: for each attempt its name and the error number, 0 if it was allowed.
+// A preloaded library that makes the system calls of an attacker, at the first accepted connection (PROBE_AT=accept) or at
+// the first read outside of the main thread (PROBE_AT=read). PROBE_REPORT names the file for the results: the name of each
+// attempt and its error number, 0 if it was allowed.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

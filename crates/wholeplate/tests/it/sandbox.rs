@@ -1,5 +1,5 @@
-//! OPS-060: what the program may do once it works, tried from inside: a preloaded library (`sandbox.c`) makes the calls of
-//! an attacker in one of its threads.
+//! OPS-060: the sandbox, tested from inside. A preloaded library (`sandbox.c`) makes the system calls of an attacker in a
+//! thread of the program.
 
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
@@ -12,10 +12,10 @@ use crate::support::{Form, Server, encode, flag, raster};
 const ALLOWED: i32 = 0;
 const EPERM: i32 = 1;
 const EACCES: i32 = 13;
-/// Set, it makes parts of the sandbox fail as on a kernel without them.
+/// The variable that makes parts of the sandbox fail, as on a kernel without them.
 const ASSUME_MISSING: &str = "SANDBOX_ASSUME_MISSING";
 
-/// Folders beside each other, of which only some are the program's, and the library.
+/// The library, and sibling folders, of which the program may use only some.
 struct Folders {
     root: tempfile::TempDir,
 }
@@ -44,7 +44,7 @@ impl Folders {
         self.root.path().join(name)
     }
 
-    /// The variables that make the library try. The report goes to a folder that the program may write.
+    /// The variables that start the attempts of the library. The report goes to a folder that the program may write.
     fn variables(&self, at: &str, report: &str) -> Vec<(String, String)> {
         let path = |name: &str| self.path(name).to_str().unwrap().to_owned();
         [
@@ -79,12 +79,12 @@ impl Folders {
     }
 }
 
-/// Both parts of the sandbox, as the log names them.
+/// The two parts of the sandbox, as named in the log.
 const FILES: &str = "limits on files (Landlock)";
 const CALLS: &str = "limits on system calls (seccomp)";
 
-/// What a process with the sandbox meets on this kernel, which may lack a part of it, as the log of a service says.
-/// `socket`: what a new socket meets where system calls are limited.
+/// The expected results of the attempts on this kernel, which may lack a part of the sandbox according to the log.
+/// `socket` is the expected error of a new socket if system calls are limited.
 fn limited(log: &str, socket: i32) -> BTreeMap<String, i32> {
     let has = |part: &str| {
         assert!(log.contains(part), "{log}");
@@ -97,7 +97,7 @@ fn limited(log: &str, socket: i32) -> BTreeMap<String, i32> {
         ("outside", files),
         ("own", ALLOWED),
         ("own-write", files),
-        // Landlock refuses it too.
+        // Landlock also refuses it.
         ("exec", if calls == ALLOWED { files } else { calls }),
         ("listen", calls),
         ("socket", socket),
@@ -113,7 +113,7 @@ fn all_allowed() -> BTreeMap<String, i32> {
         .into()
 }
 
-/// An upload that is too long for memory, and so is spooled.
+/// An upload too large for memory, which is therefore spooled.
 fn long_upload() -> Vec<u8> {
     let noise = raster(2200, 1700, |x, y| {
         let mut n = y * 2200 + x;
@@ -164,7 +164,7 @@ fn a_kernel_without_it_is_a_warning() {
     }
 }
 
-/// Each part on its own: with the other missing, its refusals stand.
+/// Each part works without the other one.
 #[test]
 fn a_part_that_is_missing_leaves_the_other() {
     for (missing, passwd, listen) in [("landlock", ALLOWED, EPERM), ("seccomp", EACCES, ALLOWED)] {
@@ -179,7 +179,7 @@ fn a_part_that_is_missing_leaves_the_other() {
     }
 }
 
-/// `transform`, with the library at work in the thread that decodes.
+/// `transform`, with the attempts in the decoding thread.
 fn transform(folders: &Folders, flags: &[&str]) -> BTreeMap<String, i32> {
     let output = Command::new(env!("CARGO_BIN_EXE_wholeplate"))
         .arg("transform")
@@ -200,7 +200,7 @@ fn transform(folders: &Folders, flags: &[&str]) -> BTreeMap<String, i32> {
 fn transform_decodes_without_sockets_and_other_files() {
     let folders = Folders::new();
     let report = transform(&folders, &[]);
-    // A service on the same kernel tells what it has.
+    // The log of a service on the same kernel names the available parts.
     let server = folders.serve(&[], &[]);
     assert_eq!(server.image("width=20", "flag.png").size(), (20, 10));
     assert_eq!(report, limited(&server.log(), EPERM));

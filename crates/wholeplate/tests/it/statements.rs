@@ -1,9 +1,9 @@
-//! Every numbered statement of the specification is named by a test, or `docs/compatibility.md` says why not.
+//! A test names each numbered statement of the specification, or `docs/compatibility.md` gives the reason why none does.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// The numbers there are; those of hosted images (BND-080 to BND-097) are listed like all others.
+/// All numbers, including those of hosted images (BND-080 to BND-097).
 const STATEMENTS: &[(&str, &[std::ops::RangeInclusive<u16>])] = &[
     (
         "URL",
@@ -36,7 +36,7 @@ fn all() -> BTreeSet<String> {
     all
 }
 
-/// The numbers that a text names, ranges ("URL-030 … URL-043") with all that lies between.
+/// The numbers in a text. A range ("URL-030 … URL-043") contains all numbers in between.
 fn named(text: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for kind in STATEMENTS.iter().map(|(kind, _)| *kind) {
@@ -58,7 +58,7 @@ fn named(text: &str) -> BTreeSet<String> {
     found
 }
 
-/// Source files with tests in them, end-to-end tests and conformance cases. This file names ranges only.
+/// Source files with tests, end-to-end tests and conformance cases, without this file, which names only ranges.
 fn read_tests(directory: &Path, texts: &mut Vec<String>) {
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();

@@ -1,10 +1,10 @@
-//! `Server-Timing`: where the time went, told to those who ask.
+//! `Server-Timing`: the durations of the stages of a request.
 
 use crate::support::origin::{Origin, answer};
 use crate::support::{Form, Server, flag, photo};
 use codecs::Format;
 
-/// The metrics' names, in their order; every duration is a number.
+/// The names of the metrics in their order; checks that every duration is a number.
 fn metrics(reply: &crate::support::Reply) -> Vec<String> {
     let told = reply.header("server-timing").unwrap();
     let parts = told.split(", ").map(|metric| {
@@ -25,19 +25,19 @@ fn an_answer_tells_its_phases_to_those_who_ask() {
     assert_eq!(quiet.header("server-timing"), None);
     let asked = |target: &str| s.get_with(target, &ASKING);
 
-    // Rows flow from the decoder to the encoder.
+    // The rows path: from the decoder to the encoder.
     let mut short = metrics(&asked("/cdn-cgi/image/width=100/photo.jpg"));
     assert_eq!(short[..3], ["fetch", "queue", "probe"]);
-    // The encoder writes its head before the first row is decoded, or not: stages stand in the order of their beginnings.
+    // Stages are listed by their start, and the encoder may write its header before or after the first row is decoded.
     short[3..].sort();
     assert_eq!(short[3..], ["decode", "encode", "render", "resize", "total"]);
-    // Every operation by its name.
+    // Every operation has its own name.
     let options = "width=50,height=50,fit=pad,rotate=90,brightness=1.2,sharpen=1,blur=2,border.color=red,border.width=2";
     let long = metrics(&asked(&format!("/cdn-cgi/image/{options}/photo.jpg")));
     for name in ["decode", "resize", "turn", "pad", "colour", "sharpen", "blur", "encode"] {
         assert!(long.iter().any(|n| n == name), "{name} in {long:?}");
     }
-    // What was not done is not told.
+    // Skipped stages are not listed.
     assert_eq!(metrics(&asked("/cdn-cgi/image/width=100/missing.jpg")), ["fetch", "total"]);
 }
 

@@ -1,4 +1,4 @@
-//! The TCP door with a certificate: a real TLS client, HTTP/2 and HTTP/1.1.
+//! The TCP listener with TLS: a real TLS client, HTTP/2 and HTTP/1.1.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::support::{Server, photo};
 use codecs::Format;
 
-/// A self-signed certificate for this machine and its key, as files.
+/// Files of a self-signed certificate for localhost and its key.
 pub fn certificate(dir: &Path) -> (String, String) {
     let made =
         rcgen::generate_simple_self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
@@ -23,7 +23,7 @@ async fn fetch(client: &reqwest::Client, url: &str) -> (http::Version, usize, us
     (version, promised as usize, answer.bytes().await.unwrap().len())
 }
 
-// DLV-001, with TLS between: HTTP/2 by ALPN, and HTTP/1.1 for who does not offer it.
+// DLV-001 over TLS: HTTP/2 by ALPN, and HTTP/1.1 for clients that do not offer it.
 #[tokio::test]
 async fn answers_over_tls_are_whole_in_both_versions_of_http() {
     let _ = rustls::crypto::ring::default_provider().install_default();

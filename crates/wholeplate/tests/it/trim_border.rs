@@ -1,12 +1,12 @@
-//! `trim=border` from outside: frames with the noise of JPEG, transparent ones, and pictures that are nothing else.
+//! `trim=border`: borders with the noise of JPEG, transparent borders, and images without other content.
 
 use crate::support::{Pixels, Server, demo, encode, raster, work};
 use codecs::{AnimationSpec, EncodeSpec, Format, Frame, ImageSpec, JpegMode, Raster, Subsampling, codec_for};
 
-/// What a frame of `around` pixels holds.
+/// The size of the image inside the border.
 const INSIDE: (u32, u32) = (240, 160);
 
-/// The lake in a frame: 48 pixels left, 32 above, 64 right, 80 below.
+/// The lake with a border: 48 pixels left, 32 above, 64 right, 80 below.
 const FRAME: [u32; 4] = [48, 32, 64, 80];
 
 fn framed(color: [u8; 4]) -> Raster {
@@ -37,15 +37,15 @@ fn jpeg(image: &Raster, quality: u8) -> Vec<u8> {
     sink.finish().unwrap()
 }
 
-/// The frame goes but for a line or two beside the picture: colours are stored for blocks of 16 pixels, and are spread
-/// a little when they are put back.
+/// The border is removed, except one or two lines next to the image: chroma is stored in blocks of 16 pixels and
+/// interpolated across their edges.
 fn assert_trimmed(size: (u32, u32), name: &str) {
     let near = |got: u32, wanted: u32| (wanted..=wanted + 3).contains(&got);
     assert!(near(size.0, INSIDE.0) && near(size.1, INSIDE.1), "{name}: {size:?}");
 }
 
-// URL-065: the frame goes, whatever its colour and however hard the file was compressed. Its edges lie on those of the
-// compression's blocks; elsewhere a block that the picture shares with the frame is noise on both sides.
+// URL-065: the border is removed at any colour and quality. Its edges are on block boundaries, because a block that
+// contains both border and image has noise on both sides.
 #[test]
 fn frames_of_jpeg_files_are_found_at_every_quality() {
     let mut files = Vec::new();
@@ -62,7 +62,7 @@ fn frames_of_jpeg_files_are_found_at_every_quality() {
     }
 }
 
-/// The same with noise of a camera over it all, as a scanned print has.
+/// The same with the noise of a camera everywhere, as in a scanned print.
 #[test]
 fn frames_of_noisy_scans_are_found() {
     let clean = framed([238, 230, 214, 255]);
@@ -84,7 +84,7 @@ fn frames_of_noisy_scans_are_found() {
     }
 }
 
-// URL-065, URL-066: what is transparent is a frame, whatever colours it hides.
+// URL-065, URL-066: transparent pixels are border, whatever their colours.
 #[test]
 fn transparent_frames_are_found() {
     let image = framed([0; 4]);
@@ -106,7 +106,7 @@ fn transparent_frames_are_found() {
     }
 }
 
-// URL-069: nothing would be left.
+// URL-069: an image without content is an error.
 #[test]
 fn pictures_that_are_all_frame_are_an_error_with_a_number() {
     let all = |color: [u8; 4]| raster(90, 60, |_, _| color);
@@ -120,13 +120,13 @@ fn pictures_that_are_all_frame_are_an_error_with_a_number() {
     for (name, _) in &files {
         assert_eq!(server.image("trim=border,format=png", name).error(), (403, 9413), "{name}");
     }
-    // With a colour that it has not, there is no frame, and the picture stays.
+    // With another border colour there is no border, and the image is not trimmed.
     assert_eq!(server.image("trim.border.color=red,format=png", "white.png").size(), (90, 60));
     let photo = Server::start(&[("lake.jpg", demo("lake.jpg"))], &[]);
     assert_eq!(photo.image("trim=border,width=100,format=png", "lake.jpg").size().0, 100);
 }
 
-// URL-111: the description told the size with the frame, which nobody would have been sent.
+// URL-111: the description contained the size before the trim.
 #[test]
 fn a_description_tells_the_size_inside_the_frame() {
     let frame = framed([255, 255, 255, 255]);

@@ -1,4 +1,4 @@
-//! The URL interface over a directory of pictures, by HTTP.
+//! The URL interface over HTTP, with a folder of images as the origin.
 
 use crate::support::{Server, animation, demo, encode, flag, photo, raster, solid};
 use codecs::Format;
@@ -92,7 +92,7 @@ fn short_names_mean_the_long_ones() {
     }
 }
 
-// URL-019, URL-020: what is not understood changes nothing, and is said.
+// URL-019, URL-020: unknown options have no effect, except a warning.
 #[test]
 fn unknown_options_are_warned_about() {
     let s = server();
@@ -119,7 +119,7 @@ fn padding_takes_the_background_and_the_effects() {
     assert_eq!(corner("background=%23404040,brightness=2"), [128, 128, 128, 255]);
     let blurred =
         s.image("width=100,height=100,fit=pad,background=%23000000,format=png,blur=50", "flag.png").pixels();
-    // The white stripe's edge at row 25 is soft now.
+    // The edge of the white stripe at row 25 is blurred.
     let edge = blurred.at(50, 22)[0];
     assert!(edge > 10 && edge < 245, "{edge}");
 }
@@ -281,7 +281,7 @@ fn quality_and_compression() {
     );
 }
 
-// URL-091, URL-095: a word is a number of its own in each format, on slow connections too.
+// URL-091, URL-095: a quality word has its own number in each format, also on slow connections.
 #[test]
 fn quality_words_are_numbers_of_their_format() {
     let s = server();
@@ -498,7 +498,7 @@ fn width_auto_goes_by_hints() {
     assert_eq!((width(",wmobile=400", &phone), width(",wdesktop=900", &desktop)), (400, 900));
 }
 
-// URL-117: refused from its header, before memory is taken.
+// URL-117: refused by its header, before memory is reserved.
 #[test]
 fn absurd_sizes_are_refused_at_once() {
     let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\xff\xff\0\0\xff\xff\x08\x06\0\0\0".to_vec();

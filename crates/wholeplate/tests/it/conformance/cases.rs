@@ -1,4 +1,4 @@
-//! The folders of `conformance/`: what each `case.toml` says.
+//! The folders of `conformance/` and their `case.toml`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,62 +9,62 @@ use serde_json::{Map, Value};
 /// A JSON object.
 pub(crate) type Object = Map<String, Value>;
 
-/// One folder: an option (or a few that belong together) and its pictures.
+/// One folder: an option, or a few related ones, and its pictures.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Folder {
     #[serde(skip)]
     pub(crate) name: String,
-    /// The options of the table that it shows; none for what is no option.
+    /// The options of the table that the folder shows; empty if it shows none.
     #[serde(default)]
     pub(crate) options: Vec<String>,
-    /// What the option does, in a sentence or two.
+    /// One or two sentences about the option.
     pub(crate) about: String,
     #[serde(rename = "picture")]
     pub(crate) pictures: Vec<Picture>,
 }
 
-/// One request and what comes of it. Exactly one of `url`, `image` and `binding` says what is asked.
+/// One request and its expected result. Exactly one of `url`, `image` and `binding` describes the request.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Picture {
     pub(crate) name: String,
-    /// What it proves, in a sentence.
+    /// One sentence about the expected result.
     pub(crate) proves: String,
     /// A file of `sources/`.
     pub(crate) source: String,
-    /// Options as the URL interface takes them; the other doors' forms are made of them.
+    /// Options of the URL interface. The requests of the other interfaces are derived from them.
     pub(crate) url: Option<String>,
-    /// A `cf.image` object; `url` and `font.url` in it are files. The binding's form is made of it.
+    /// A `cf.image` object; `url` and `font.url` are file names. The binding request is derived from it.
     pub(crate) image: Option<Object>,
-    /// A request that only the binding can express.
+    /// A request that only the binding supports.
     pub(crate) binding: Option<Binding>,
-    /// Numbers of the statements that it tests.
+    /// Numbers of the tested statements.
     #[serde(default)]
     pub(crate) statements: Vec<String>,
-    /// JSON would say something else: text that is no number, for one.
+    /// Set if JSON would express something else, for example a text that is no number.
     #[serde(default)]
     pub(crate) only_as_text: bool,
-    /// Request headers; the request then goes through doors with headers only.
+    /// Request headers. Only interfaces with headers are then tested.
     #[serde(default)]
     pub(crate) headers: BTreeMap<String, String>,
-    /// Greatest mean difference of a sample from the expected picture, of 255.
+    /// Limit of the mean difference of a sample from the expected picture, in 1/255.
     #[serde(default = "mean")]
     pub(crate) mean: f64,
-    /// Greatest single difference.
+    /// Limit of the difference of a single sample.
     #[serde(default = "max")]
     pub(crate) max: u8,
-    /// Text that is in the answer's bytes, or is not.
+    /// Text that the body must contain, or must not contain.
     #[serde(default)]
     pub(crate) holds: Vec<String>,
     #[serde(default)]
     pub(crate) lacks: Vec<String>,
-    /// Part of a warning that comes with the answer.
+    /// Part of an expected warning.
     pub(crate) warning: Option<String>,
     pub(crate) frames: Option<u32>,
-    /// Another picture of the folder that has the same bytes; this one then has no file of its own.
+    /// Another picture of the folder with the same bytes. This one then has no file.
     pub(crate) same_as: Option<String>,
-    /// Another picture of the folder that has not.
+    /// Another picture of the folder with different bytes.
     pub(crate) unlike: Option<String>,
 }
 
@@ -72,15 +72,15 @@ pub(crate) struct Picture {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Binding {
-    /// Files, or objects of texts, numbered from 1.
+    /// Files, or text objects, numbered from 1.
     #[serde(default)]
     pub(crate) overlays: Vec<Value>,
     pub(crate) steps: Vec<Object>,
-    /// `format`, and what else stands in `output()`.
+    /// `format` and the other arguments of `output()`.
     pub(crate) output: Object,
 }
 
-/// Pixels are computed alike everywhere; other processors may round once in a while.
+/// The computation is the same everywhere, but processors can round differently.
 fn mean() -> f64 {
     0.08
 }
@@ -98,7 +98,7 @@ pub(crate) fn source(name: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// All folders by name.
+/// All folders, sorted by name.
 pub(crate) fn folders() -> Vec<Folder> {
     let mut folders: Vec<Folder> = std::fs::read_dir(root())
         .unwrap()
@@ -115,7 +115,7 @@ pub(crate) fn folders() -> Vec<Folder> {
 }
 
 impl Folder {
-    /// The expected picture (or text), whatever its format; of one that is the same as another, that one's.
+    /// The file of the expected picture or text; for a picture with `same`, that of the other one.
     pub(crate) fn expected(&self, picture: &Picture) -> Option<PathBuf> {
         if let Some(twin) = &picture.same_as {
             let twin = self.pictures.iter().find(|p| p.name == *twin).unwrap();
@@ -130,7 +130,7 @@ impl Folder {
     }
 }
 
-/// The files of a folder but the case itself and what failed tests left.
+/// The files of a folder, except the case itself and the output of failed tests.
 pub(crate) fn files(directory: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(directory)
         .unwrap()

@@ -1,15 +1,15 @@
-//! How far two pictures are apart, and a picture that shows where.
+//! The difference of two pictures, and a picture of it.
 
 use codecs::Format;
 
 use crate::support::{Pixels, encode, raster};
 
-/// How far a picture is from the expected one, in 1/255 of a premultiplied sample.
+/// The difference of a picture from the expected one, in 1/255 of a premultiplied sample.
 #[derive(Debug)]
 pub(crate) struct Difference {
     pub(crate) mean: f64,
     pub(crate) max: u8,
-    /// Where the greatest difference is.
+    /// The position of the largest difference.
     pub(crate) at: (u32, u32),
 }
 
@@ -35,7 +35,7 @@ pub(crate) fn difference(expected: &Pixels, actual: &Pixels) -> Result<Differenc
     Ok(Difference { mean, max, at: (place % expected.width, place / expected.width) })
 }
 
-/// Colours count by what is seen of them.
+/// Premultiplies, because a transparent colour is invisible.
 fn premultiplied([r, g, b, a]: [u8; 4]) -> [u8; 4] {
     let seen = |c: u8| ((u32::from(c) * u32::from(a) + 127) / 255) as u8;
     [seen(r), seen(g), seen(b), a]

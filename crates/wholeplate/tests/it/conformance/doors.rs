@@ -1,4 +1,4 @@
-//! Asks a picture of a running server through every door that can express it.
+//! Requests a picture from a running server through every interface that supports it.
 
 use std::process::{Command, Stdio};
 use work::Work;
@@ -10,18 +10,18 @@ use super::forms::{Forms, forms};
 use crate::support::origin::{Origin, answer};
 use crate::support::{Form, Reply, Server};
 
-/// What came back through one door.
+/// The response of one interface.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) door: &'static str,
     /// The body, or the text of an error or a redirect.
     pub(crate) body: Vec<u8>,
-    /// The extension of the file that holds such a body.
+    /// The file extension for this body.
     pub(crate) extension: &'static str,
     pub(crate) warnings: Vec<String>,
 }
 
-/// A server whose origin has the sources and fonts.
+/// A server with an origin of the sources and fonts.
 pub(crate) struct Bench {
     server: Server,
     origin: Origin,
@@ -56,7 +56,7 @@ impl Bench {
         Self { server, origin }
     }
 
-    /// One answer a door.
+    /// One response for each interface.
     pub(crate) fn ask(&self, picture: &Picture) -> Vec<Answer> {
         let Forms { url, command_line, image, binding } = forms(picture);
         let mut answers = Vec::new();
@@ -102,7 +102,7 @@ impl Bench {
         answers
     }
 
-    /// File names in members called `url` become addresses at the origin.
+    /// Replaces the file names in members named `url` by URLs of the origin.
     fn absolute(&self, mut value: Value) -> Value {
         match &mut value {
             Value::Object(members) => {
@@ -124,7 +124,7 @@ impl Bench {
     }
 }
 
-/// A location on the test's origin, whose port differs from run to run, under a name.
+/// Replaces the address of the test's origin, whose port changes, by a fixed name.
 fn named(location: &str) -> String {
     let path = location.strip_prefix("http://127.0.0.1:").and_then(|rest| rest.split_once('/'));
     path.map_or_else(|| location.to_owned(), |(_, path)| format!("http://origin.example/{path}"))

@@ -1,20 +1,20 @@
-//! One request in the words of each door: options of a URL as a `cf.image` object, and that as the parts of a
-//! binding request.
+//! Converts a request between interfaces: URL options to a `cf.image` object, and that to the parts of a binding
+//! request.
 
 use serde_json::{Value, json};
 
 use super::cases::{Binding, Object, Picture};
 
-/// Options that only the URL has; `format=auto` is negotiated there alone.
+/// Options that only the URL interface has. Only there is `format=auto` negotiated.
 const URL_ONLY: &[&str] = &["onerror", "slow-connection-quality"];
-/// Options that need a client.
+/// Options that depend on the client.
 const CLIENT: &[&str] = &["wbreakpoints", "wmobile", "wdesktop"];
-/// Options of the output that the binding has not.
+/// Output options that the binding lacks.
 const NOT_IN_BINDING: &[&str] = &["compression", "metadata", "origin-auth"];
-/// Options that say how an overlay is painted, the others being what is done to it.
+/// Options of the draw; the others transform the overlay.
 const PAINTING: &[&str] = &["opacity", "repeat", "composite", "top", "left", "bottom", "right"];
 
-/// What a picture asks for, in the forms of the doors that can express it.
+/// The request of a picture, for each interface that supports it.
 #[derive(Debug)]
 pub(crate) struct Forms {
     pub(crate) url: Option<String>,
@@ -53,7 +53,7 @@ pub(crate) fn forms(picture: &Picture) -> Forms {
     }
 }
 
-/// `name=value,…` as a Worker would write it: numbers as numbers, lists of lengths and points as objects.
+/// Converts `name=value,…` to the JSON that a Worker would write.
 fn object(url: &str) -> Object {
     let mut object = Object::new();
     let mut trim = Object::new();
@@ -122,7 +122,7 @@ fn point(text: &str) -> Option<Value> {
     })
 }
 
-/// The same as steps; `None` where the binding has no words for it.
+/// Converts it to steps; `None` if the binding does not support it.
 fn binding(image: &Object) -> Option<Binding> {
     let format = match image.get("format").and_then(Value::as_str) {
         Some(format @ ("jpeg" | "png" | "webp" | "avif")) => format!("image/{format}"),
@@ -159,7 +159,7 @@ fn binding(image: &Object) -> Option<Binding> {
     Some(Binding { overlays, steps, output })
 }
 
-/// A file, or the object of a text.
+/// A file or a text object.
 fn overlay_source(overlay: &Value) -> Value {
     match &overlay["text"] {
         Value::Null => overlay["url"].clone(),

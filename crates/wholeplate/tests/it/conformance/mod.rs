@@ -1,9 +1,8 @@
-//! The pictures of `conformance/`: each request through every door that can express it, compared with the expected
-//! picture; and the page that shows them, which is written by `scripts/gallery`.
+//! The pictures of `conformance/`: sends each request through every interface that supports it and compares the result
+//! with the expected picture. `scripts/gallery` writes the page that shows them.
 //!
-//! `CONFORMANCE=update` writes what comes out instead of comparing (then look at it); `CONFORMANCE_ONLY=fit` takes
-//! one folder. A picture that is not as expected leaves `<name>.actual.png` beside it: expected, actual, and eight
-//! times the difference.
+//! `CONFORMANCE=update` writes the pictures instead; review them. `CONFORMANCE_ONLY=fit` selects one folder. A picture
+//! that differs leaves `<name>.actual.png` beside it: expected, actual, and eight times the difference.
 
 mod cases;
 mod compare;
@@ -50,7 +49,7 @@ fn every_picture_is_as_expected_through_every_door() {
     assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
 }
 
-/// What is wrong with the answers to one picture.
+/// The errors in the responses of one picture.
 fn check(folder: &Folder, picture: &Picture, answers: &[Answer]) -> Vec<String> {
     let first = &answers[0];
     let mut problems = Vec::new();
@@ -86,7 +85,7 @@ fn check(folder: &Folder, picture: &Picture, answers: &[Answer]) -> Vec<String> 
             .extend(picture.lacks.iter().filter(|t| contains(t)).map(|t| format!("{}: '{t}'", answer.door)));
     }
     if let Some(text) = &picture.warning {
-        // The binding's answers have no place for warnings.
+        // Responses of the binding carry no warnings.
         for answer in answers.iter().filter(|a| a.door != "binding") {
             if !answer.warnings.iter().any(|w| w.contains(text)) {
                 problems.push(format!("{}: no warning '{text}' but {:?}", answer.door, answer.warnings));
@@ -126,7 +125,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).trim().to_owned()
 }
 
-/// An error without the place where each door found it.
+/// An error without the position, which each interface names differently.
 fn problem_of(answer: &Answer) -> String {
     let text = text(&answer.body);
     let places = ["wholeplate: --options: ", "ERROR 9401: Missing or invalid resizing parameters: "];
@@ -176,7 +175,7 @@ fn every_option_has_a_folder() {
     }
 }
 
-/// Everything in the folders belongs to a picture, and all of it is small enough to be looked at on one page.
+/// Every file of the folders belongs to a picture, and all are small enough for one page.
 #[test]
 fn the_folders_hold_what_their_cases_name_and_no_more() {
     const FILE: u64 = 60_000;

@@ -86,7 +86,7 @@ fn entry(folder: &Folder, picture: &Picture) -> String {
     )
 }
 
-/// The result: a picture with its size, or the text of the answer.
+/// The result: a picture with its size, or the text of the response.
 fn after(folder: &Folder, picture: &Picture) -> String {
     let Some(path) = folder.expected(picture) else {
         return "<p class=\"missing\">not made yet</p>".to_owned();
@@ -128,7 +128,7 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// Long URLs may break behind their commas and slashes.
+/// Lets long URLs break after commas and slashes.
 fn breakable(text: &str) -> String {
     escaped(text).replace(',', ",<wbr>").replace("/", "/<wbr>")
 }

@@ -16,7 +16,7 @@ pub(crate) fn cf_image(source: &str, image: &Object) -> String {
     )
 }
 
-/// The calls of `env.IMAGES` that send these steps.
+/// The calls of `env.IMAGES` for these steps.
 pub(crate) fn binding(source: &str, binding: &Binding) -> String {
     let mut inputs = vec![format!("env.IMAGES.input({})", variable(source))];
     for overlay in &binding.overlays {
@@ -35,7 +35,7 @@ pub(crate) fn binding(source: &str, binding: &Binding) -> String {
     format!("{calls}\n  .output({})", literal(&output, 1, 10))
 }
 
-/// An image and what is done to it, a line a call.
+/// An image and its transforms, one call per line.
 fn chain(image: u64, inputs: &[String], binding: &Binding, depth: usize) -> String {
     let indent = "  ".repeat(depth);
     let mut code = inputs[image as usize].clone();
@@ -57,7 +57,7 @@ fn chain(image: u64, inputs: &[String], binding: &Binding, depth: usize) -> Stri
     code
 }
 
-/// `noisy-frame.jpg` as the name of a variable.
+/// Converts a file name to the name of a variable.
 fn variable(file: &str) -> String {
     let stem = file.rsplit('/').next().unwrap().split('.').next().unwrap();
     let mut parts = stem.split('-');
@@ -69,7 +69,7 @@ fn variable(file: &str) -> String {
     name
 }
 
-/// File names in members called `url` become addresses.
+/// Replaces the file names in members named `url` by URLs.
 fn addresses(mut value: Value) -> Value {
     match &mut value {
         Value::Object(members) => {
@@ -86,7 +86,7 @@ fn addresses(mut value: Value) -> Value {
     value
 }
 
-/// A value as JavaScript, on one line if it fits behind what stands before it.
+/// A value as JavaScript, on one line if it fits.
 fn literal(value: &Value, depth: usize, before: usize) -> String {
     let flat = flat(value);
     if flat.len() + 2 * depth + before <= LINE {

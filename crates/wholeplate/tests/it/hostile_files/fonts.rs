@@ -44,7 +44,7 @@ fn with(tag: &[u8; 4], data: Vec<u8>) -> Vec<u8> {
     font(&all)
 }
 
-/// `name` records that all are the same bytes.
+/// `name` records that all refer to the same bytes.
 fn names(count: u16, length: u16) -> Vec<u8> {
     let mut out = vec![0, 0];
     out.extend(count.to_be_bytes());

@@ -11,7 +11,7 @@ fn find(bytes: &[u8], markers: &[u8]) -> usize {
     bytes.windows(2).position(|w| w[0] == 0xFF && markers.contains(&w[1])).unwrap()
 }
 
-/// With another size in its frame header.
+/// The file with another size in its frame header.
 fn resized(mut bytes: Vec<u8>, width: u16, height: u16) -> Vec<u8> {
     let at = find(&bytes, &[0xC0, 0xC2]);
     bytes[at + 5..at + 7].copy_from_slice(&height.to_be_bytes());
@@ -19,7 +19,7 @@ fn resized(mut bytes: Vec<u8>, width: u16, height: u16) -> Vec<u8> {
     bytes
 }
 
-/// The last scan repeated before the end.
+/// The file with its last scan repeated.
 fn scans(bytes: &[u8], count: usize) -> Vec<u8> {
     let end = bytes.len() - 2;
     let last = bytes.windows(2).rposition(|w| w == [0xFF, 0xDA]).unwrap();
@@ -33,10 +33,10 @@ fn with(segments: &[u8]) -> Vec<u8> {
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    // Progressive, as all that are written here.
+    // Progressive, like all encoded JPEGs.
     let base = photo(64, 64, Format::Jpeg);
     let icc = |n: u8, of: u8| segment(0xE2, &[&b"ICC_PROFILE\0"[..], &[n, of], &vec![0; 60_000]].concat());
-    // IFD0 whose next directory is itself, with an entry that points to itself.
+    // An IFD0 that is its own next directory, with an entry that refers to itself.
     let looped = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x87\x69\0\x04\0\0\0\x01\0\0\0\x08\0\0\0\x08";
     vec![
         case("95 more scans over 36 megapixels", Error, scans(&resized(base.clone(), 6000, 6000), 95)),

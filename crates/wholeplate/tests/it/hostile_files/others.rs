@@ -1,4 +1,4 @@
-//! TIFF, BMP and JPEG XL, which the operator has to switch on.
+//! TIFF, BMP and JPEG XL, which the operator must enable.
 
 use super::Expected::{Either, Error};
 use super::{Case, case, zlib};

@@ -18,7 +18,7 @@ fn head(width: u32, height: u32, depth: u8, colour: u8, interlaced: bool) -> Vec
     [b"\x89PNG\r\n\x1a\n", &chunk(b"IHDR", &ihdr.concat())[..]].concat()
 }
 
-/// A file of this head and these chunks, with an end.
+/// A file of this header, these chunks and IEND.
 fn file(head: Vec<u8>, chunks: &[Vec<u8>]) -> Vec<u8> {
     [head, chunks.concat(), chunk(b"IEND", &[])].concat()
 }

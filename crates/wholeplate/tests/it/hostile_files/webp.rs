@@ -31,7 +31,7 @@ fn animated(width: u32, height: u32, frames: usize) -> Vec<u8> {
 pub(super) fn cases() -> Vec<Case> {
     let still = photo(64, 48, Format::WebP);
     let image = &still[12..];
-    // A lossless head of 16,383 × 16,383 pixels with nothing behind it.
+    // A lossless header of 16,383 × 16,383 pixels without image data.
     let lossless = chunk(b"VP8L", &[0x2F, 0xFE, 0xBF, 0xFF, 0x0F, 0, 0, 0, 0, 0]);
     vec![
         case("60,000 frames of one pixel", Error, animated(1, 1, 60_000)),

@@ -1,4 +1,4 @@
-//! The real program on a free port and a socket of its own, spoken to over plain sockets.
+//! Starts the real program on a free port and its own Unix socket, and sends requests over plain sockets.
 
 #![allow(dead_code)]
 
@@ -15,16 +15,16 @@ use codecs::{DecodeSpec, EncodeSpec, Format, ImageSpec, Layout, Raster, codec_fo
 use reference::Error::NoDecoder;
 use work::{Budget, Work};
 
-/// A running `wholeplate serve`; ended when dropped.
+/// A running `wholeplate serve`, stopped when dropped.
 pub struct Server {
     child: Child,
     pub address: String,
-    /// Its standard error output.
+    /// Its standard error.
     log: std::fs::File,
     pub socket: PathBuf,
-    /// What sources resolve against, if `start` made it.
+    /// The origin folder, if `start` made it.
     pub pictures: tempfile::TempDir,
-    /// Address of the admin server, with `--admin`.
+    /// The address of the admin server, with `--admin`.
     pub admin: Option<String>,
     kept: Vec<tempfile::TempDir>,
 }
@@ -37,7 +37,7 @@ impl Drop for Server {
 }
 
 impl Server {
-    /// Starts with a directory of pictures as origin.
+    /// Starts with a folder of images as the origin.
     pub fn start(pictures: &[(&str, Vec<u8>)], flags: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         for (name, bytes) in pictures {
@@ -49,12 +49,12 @@ impl Server {
         Self::launch(dir, &[&["--origin", &origin], flags].concat(), &[])
     }
 
-    /// Starts with the flags alone.
+    /// Starts with only these flags.
     pub fn start_bare(flags: &[&str]) -> Self {
         Self::launch(tempfile::tempdir().unwrap(), flags, &[])
     }
 
-    /// Starts with the flags and these variables.
+    /// Starts with these flags and environment variables.
     pub fn start_in(environment: &[(&str, &str)], flags: &[&str]) -> Self {
         Self::launch(tempfile::tempdir().unwrap(), flags, environment)
     }
@@ -87,11 +87,11 @@ impl Server {
         Self { child, address: address.unwrap(), admin, log, socket, pictures, kept: Vec::new() }
     }
 
-    /// What it has logged.
+    /// The log so far.
     pub fn log(&self) -> String {
         use std::os::unix::fs::FileExt;
         let mut bytes = vec![0; usize::try_from(self.log.metadata().unwrap().len()).unwrap()];
-        // The position of the file is that of the program's writes too.
+        // The program's writes share the position of this file.
         self.log.read_exact_at(&mut bytes, 0).unwrap();
         String::from_utf8_lossy(&bytes).into_owned()
     }
@@ -101,14 +101,14 @@ impl Server {
         self.admin.as_deref().expect("--admin")
     }
 
-    /// Kills it at once; gives its pictures, for another one.
+    /// Kills the server and returns its folder of images for another one.
     pub fn end(mut self) -> tempfile::TempDir {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         std::mem::replace(&mut self.pictures, tempfile::tempdir().unwrap())
     }
 
-    /// Keeps a folder as long as the server.
+    /// Keeps a folder until the server is dropped.
     pub fn also_keep(&mut self, folder: tempfile::TempDir) {
         self.kept.push(folder);
     }
@@ -117,18 +117,18 @@ impl Server {
         self.child.id()
     }
 
-    /// Asks it to stop, as a supervisor does.
+    /// Sends SIGTERM, as a supervisor does.
     pub fn terminate(&self) {
         let done = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status().unwrap();
         assert!(done.success());
     }
 
-    /// Waits for its end.
+    /// Waits for the exit.
     pub fn wait(&mut self) -> std::process::ExitStatus {
         self.child.wait().unwrap()
     }
 
-    /// Waits for its end, and kills it if that takes longer than a minute.
+    /// Waits at most a minute for the exit, then kills the server.
     pub fn wait_a_minute(&mut self) -> Option<std::process::ExitStatus> {
         let pid = self.pid().to_string();
         let (tell, told) = std::sync::mpsc::channel();
@@ -142,7 +142,7 @@ impl Server {
         })
     }
 
-    /// A figure of `/metrics`, for example `input_memory_bytes`. The server has `--admin`.
+    /// A value of `/metrics`, for example `input_memory_bytes`. The server needs `--admin`.
     pub fn figure(&self, name: &str) -> u64 {
         let mut stream = TcpStream::connect(self.admin()).unwrap();
         stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
@@ -151,7 +151,7 @@ impl Server {
         value.unwrap_or_else(|| panic!("no figure {name}: {text}")).parse().unwrap()
     }
 
-    /// Waits until a figure is what is expected; gives up after a minute.
+    /// Waits at most a minute until a value is as expected.
     pub fn wait_for_figure(&self, name: &str, expected: impl Fn(u64) -> bool) {
         let asked = Instant::now();
         while !expected(self.figure(name)) {
@@ -182,7 +182,7 @@ impl Server {
         Reply::read(&mut stream, method == "HEAD")
     }
 
-    /// A request with these lines for a head, by the Unix socket.
+    /// Sends a request with this head over the Unix socket.
     pub fn unix(&self, lines: &[&str]) -> Reply {
         let mut stream = UnixStream::connect(&self.socket).unwrap();
         stream.write_all(format!("{}\r\nconnection: close\r\n\r\n", lines.join("\r\n")).as_bytes()).unwrap();
@@ -194,7 +194,7 @@ impl Server {
         self.get(&format!("/cdn-cgi/image/{options}/{source}"))
     }
 
-    /// A request of the binding as the runtime sends it: chunked, in pieces of `piece` bytes.
+    /// Sends a binding request like the runtime: chunked, in pieces of `piece` bytes.
     pub fn post(&self, path: &str, body: &[u8], piece: usize) -> Reply {
         let mut stream = UnixStream::connect(&self.socket).unwrap();
         send(&mut stream, path, body, piece);
@@ -217,11 +217,11 @@ pub fn send(stream: &mut impl Write, path: &str, body: &[u8], piece: usize) {
         bytes.extend_from_slice(b"\r\n");
     }
     bytes.extend_from_slice(b"0\r\n\r\n");
-    // A server that answers early may close before all is written.
+    // After an early response, the server may close before the end of the request.
     let _ = stream.write_all(&bytes);
 }
 
-/// The body of a form, part by part, as the runtime writes it.
+/// The body of a form, as the runtime writes it.
 pub struct Form(Vec<u8>);
 
 impl Form {
@@ -260,7 +260,7 @@ impl Form {
     }
 }
 
-/// One whole answer.
+/// One whole response.
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
@@ -269,7 +269,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// Reads one answer, and checks that its body is as long as its head says.
+    /// Reads one response and checks the length of its body.
     pub fn read(stream: &mut impl Read, head_only: bool) -> Self {
         let mut reader = BufReader::new(stream);
         let mut line = String::new();
@@ -318,7 +318,7 @@ impl Reply {
         Pixels::decode(&self.body)
     }
 
-    /// The number of an error, checked in header and text.
+    /// Status and number of an error, which must be the same in header and text.
     pub fn error(&self) -> (u16, u16) {
         let told = self.header("cf-resized").or(self.header("cf-images-binding")).expect("an error header");
         let code: u16 = told.strip_prefix("err=").unwrap_or_else(|| panic!("{told}")).parse().unwrap();
@@ -335,7 +335,7 @@ pub struct Pixels {
 }
 
 impl Pixels {
-    /// Decodes a picture, or the first frame of an animation, by a library that the program does not use.
+    /// Decodes an image, or the first frame of an animation, with a library that the program does not use.
     pub fn decode(bytes: &[u8]) -> Self {
         match reference::decode(bytes) {
             Ok(picture) => picture.into(),
@@ -344,12 +344,12 @@ impl Pixels {
         }
     }
 
-    /// Decodes every frame of a GIF or WebP, by a library that the program does not use.
+    /// Decodes every frame of a GIF or WebP with a library that the program does not use.
     pub fn frames(bytes: &[u8]) -> Vec<Self> {
         reference::frames(bytes).unwrap().into_iter().map(|frame| frame.picture.into()).collect()
     }
 
-    /// Decodes by our own decoder: there is no small one that is independent of it. `e2e` decodes AVIF by sharp.
+    /// Decodes with our decoder, because no small independent one exists. `e2e` decodes AVIF with sharp.
     fn decode_avif(bytes: &[u8]) -> Self {
         let probe = imaging::probe(bytes, &Work::unlimited()).unwrap();
         assert_eq!(probe.format, Format::Avif);
@@ -388,7 +388,7 @@ pub fn work() -> Work {
     Work::new(Budget::new(1 << 30))
 }
 
-/// An image whose pixels are a function of the place.
+/// An image whose pixels are a function of the coordinates.
 pub fn raster(width: u32, height: u32, pixel: impl Fn(u32, u32) -> [u8; 4]) -> Raster {
     let mut image = Raster::new(Layout::Rgba, width, height, &work()).unwrap();
     for y in 0..height {
@@ -422,7 +422,7 @@ pub fn encode(image: &Raster, format: Format) -> Vec<u8> {
     sink.finish().unwrap()
 }
 
-/// The picture of the published emulation's own tests: 200×100, top half white, bottom half red.
+/// The test image of the published emulator: 200×100, top half white, bottom half red.
 pub fn flag() -> Vec<u8> {
     encode(&raster(200, 100, |_, y| if y < 50 { [255; 4] } else { [255, 0, 0, 255] }), Format::Png)
 }
@@ -431,7 +431,7 @@ pub fn solid(width: u32, height: u32, rgba: [u8; 4]) -> Vec<u8> {
     encode(&raster(width, height, |_, _| rgba), Format::Png)
 }
 
-/// Pixels that do not compress.
+/// Noise, which does not compress.
 pub fn noise(width: u32, height: u32) -> Raster {
     raster(width, height, |x, y| {
         let mixed = (x.wrapping_mul(0x9E37_79B1) ^ y.wrapping_mul(0x85EB_CA77)).wrapping_mul(0xC2B2_AE3D);
@@ -440,7 +440,7 @@ pub fn noise(width: u32, height: u32) -> Raster {
     })
 }
 
-/// A smooth photograph stand-in.
+/// A smooth image in place of a photograph.
 pub fn photo(width: u32, height: u32, format: Format) -> Vec<u8> {
     let image = raster(width, height, |x, y| {
         let (u, v) = (f64::from(x) / f64::from(width), f64::from(y) / f64::from(height));
@@ -473,7 +473,7 @@ pub fn cache_status(reply: &Reply) -> &str {
     reply.header("cf-cache-status").unwrap_or("none")
 }
 
-/// A figure of `/metrics`, with its labels; 0 if it is not there.
+/// A value of `/metrics`, with its labels; 0 if it is missing.
 pub fn cache_figure(server: &Server, name: &str) -> f64 {
     let mut stream = TcpStream::connect(server.admin.as_deref().unwrap()).unwrap();
     stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();

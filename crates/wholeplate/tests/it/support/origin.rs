@@ -1,10 +1,10 @@
-//! An origin that answers as a test needs, also badly, and remembers what it was asked.
+//! An origin with programmable, also faulty, responses, which records its requests.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// One request as it came.
+/// One received request.
 #[derive(Debug, Clone)]
 pub struct Asked {
     pub target: String,
@@ -17,7 +17,7 @@ impl Asked {
     }
 }
 
-/// What is written back: the raw bytes of an answer; then the connection is closed, or held open.
+/// The raw bytes of a response, after which the connection is closed or held open.
 #[derive(Debug, Clone)]
 pub enum Act {
     Close(Vec<u8>),
@@ -75,7 +75,7 @@ fn serve(mut stream: TcpStream, answer: &(dyn Fn(&Asked) -> Act + Send + Sync), 
         Act::Close(bytes) => drop(stream.write_all(&bytes)),
         Act::Hold(bytes) => {
             let _ = stream.write_all(&bytes);
-            // Until the other side gives up.
+            // Until the peer closes.
             let _ = reader.read_line(&mut line);
         }
     }
