@@ -69,7 +69,7 @@ pub(crate) enum Command {
         extra_inputs: Vec<String>,
         #[command(flatten)]
         models: ModelFiles,
-        /// Do not limit by Landlock and seccomp what the process may do while it decodes.
+        /// Do not restrict the process with Landlock and seccomp while it decodes.
         #[arg(long)]
         no_sandbox: bool,
     },
@@ -85,7 +85,7 @@ pub(crate) enum Command {
         /// Add the foreground that this ONNX model detects, as `segment=foreground` with `format=json` does.
         #[arg(long, value_name = "FILE")]
         segment_model: Option<PathBuf>,
-        /// Do not limit by Landlock and seccomp what the process may do while it decodes.
+        /// Do not restrict the process with Landlock and seccomp while it decodes.
         #[arg(long)]
         no_sandbox: bool,
     },
@@ -94,7 +94,7 @@ pub(crate) enum Command {
         after_help = "Example:\n  WHOLEPLATE_MEMORY=512 wholeplate config --origin ./pictures > wholeplate.toml"
     )]
     Config(Box<Settings>),
-    /// Check whether the service can start with a configuration on this machine, and what would make it slow.
+    /// Check whether the service can start with a configuration on this machine, and list slow or weak settings.
     #[command(after_help = "Example:\n  wholeplate doctor --config /etc/wholeplate.toml")]
     Doctor(Box<Settings>),
     /// Ask a running service whether it is alive, or ready for work. The exit status is 0 if it is.

@@ -131,7 +131,7 @@ fn url_108_avif_up_to_its_limits() {
     assert_eq!(kind("avif", "*/*", 8, 1601), (webp, true));
 }
 
-/// A JPEG whose EXIF says: 200×100, a copyright, pixel dimensions in the camera's directory.
+/// A JPEG with EXIF: 200×100, a copyright, pixel dimensions in the camera's directory.
 fn with_exif() -> Vec<u8> {
     let jpeg = encode(&raster(200, 100, |x, y| [x as u8, y as u8, 90, 255]), Format::Jpeg);
     let mut exif = b"MM\0\x2a\0\0\0\x08\0\x04".to_vec();

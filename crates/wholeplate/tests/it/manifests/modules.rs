@@ -1,8 +1,8 @@
 //! Cycles between the source files of a crate, read from the text of its `mod` and `use` items and of its paths.
 //!
 //! An edge goes from a file that uses an item to the file that defines it; re-exports are followed. No edge goes from a
-//! module to a module below it: a module declares its submodules and combines them. Code under `#[cfg(test)]` is left
-//! out, and so are paths into other crates.
+//! module to a module below it, because a module combines its submodules. Code under `#[cfg(test)]` and paths into other
+//! crates are ignored. The items of a glob re-export count as defined by the file that re-exports them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -91,7 +91,7 @@ pub fn edges(sources: &Sources) -> BTreeSet<Edge> {
     for modules in roots(sources) {
         for (name, module) in &modules {
             for path in &module.uses {
-                let Some(target) = absolute(name, path, &modules) else { continue };
+                let Some(target) = absolute(name, path, &modules, 0) else { continue };
                 let Some(definer) = definer(&target, &modules, 0) else { continue };
                 let (from, to) = (&module.file, &modules[&definer].file);
                 if from != to && !(definer.len() > name.len() && definer.starts_with(name)) {
@@ -129,33 +129,33 @@ pub fn unread(sources: &Sources) -> BTreeSet<&str> {
     sources.keys().map(String::as_str).filter(|file| !read.contains(*file) && !is_test(file)).collect()
 }
 
+/// Imports that may refer to each other are followed this often.
+const MAX_IMPORTS: usize = 16;
+
 /// A path from the root of the crate; `None` for a path into another crate.
-fn absolute(from: &Name, path: &[String], modules: &BTreeMap<Name, Module>) -> Option<Name> {
+fn absolute(
+    from: &[String],
+    path: &[String],
+    modules: &BTreeMap<Name, Module>,
+    depth: usize,
+) -> Option<Name> {
     let (first, rest) = path.split_first()?;
     let mut base = match &**first {
         "crate" => Vec::new(),
-        "self" => from.clone(),
+        "self" => from.to_vec(),
         "super" => {
-            let mut parent = from.clone();
+            let mut parent = from.to_vec();
             parent.pop()?;
             let above = rest.iter().take_while(|name| *name == "super").count();
             parent.truncate(parent.len().checked_sub(above)?);
             parent.extend(rest[above..].iter().cloned());
             return Some(parent);
         }
-        name if modules[from].children.contains(name) => [from.as_slice(), &[name.to_owned()]].concat(),
-        // A module that a `use` item brought in. An item that it brought in is an edge already.
+        name if modules[from].children.contains(name) => [from, &[name.to_owned()]].concat(),
+        // An imported module. An imported item needs no edge here, because its `use` item is one.
         name => {
-            let import = modules[from].imports.get(name)?;
-            // `use name::…` of another crate would look itself up without end.
-            if import.first() == Some(first) {
-                return None;
-            }
-            let target = absolute(from, import, modules)?;
-            if !modules.contains_key(&target) {
-                return None;
-            }
-            target
+            let import = modules[from].imports.get(name).filter(|_| depth < MAX_IMPORTS)?;
+            absolute(from, import, modules, depth + 1).filter(|target| modules.contains_key(target))?
         }
     };
     base.extend(rest.iter().cloned());
@@ -168,8 +168,8 @@ fn definer(path: &[String], modules: &BTreeMap<Name, Module>, depth: usize) -> O
     let (module, rest) = path.split_at(known);
     let item = rest.first()?;
     let module = module.to_vec();
-    if let Some(import) = modules[&module].imports.get(item).filter(|_| depth < 16) {
-        let mut target = absolute(&module, import, modules)?;
+    if let Some(import) = modules[&module].imports.get(item).filter(|_| depth < MAX_IMPORTS) {
+        let mut target = absolute(&module, import, modules, 0)?;
         target.extend(rest[1..].iter().cloned());
         return if target == path { Some(module) } else { definer(&target, modules, depth + 1) };
     }
@@ -180,7 +180,7 @@ fn definer(path: &[String], modules: &BTreeMap<Name, Module>, depth: usize) -> O
 fn read_file(file: &str, name: Name, sources: &Sources, modules: &mut BTreeMap<Name, Module>) {
     let tokens = tokens(&sources[file]);
     let mut at = 0;
-    read_module(&tokens, &mut at, file, name.clone(), modules);
+    read_module(&tokens, &mut at, file, name, modules);
     // Modules in the same file declare files, too.
     let declared: Vec<Name> = modules
         .iter()
@@ -219,7 +219,9 @@ fn read_module(
                 *at += skip_item(&tokens[*at..]);
                 continue;
             }
-            "mod" if after(2) == ";" => drop(module.children.insert(after(1).to_owned())),
+            "mod" if after(2) == ";" => {
+                module.children.insert(after(1).to_owned());
+            }
             "mod" if after(2) == "{" => {
                 let child = after(1).to_owned();
                 *at += 3;
@@ -232,9 +234,9 @@ fn read_module(
                 use_tree(tokens, at, &[], &mut paths);
                 for (path, alias) in paths {
                     if public {
-                        reexports.push((alias.clone(), path.clone()))
+                        reexports.push((alias.clone(), path.clone()));
                     } else {
-                        drop(module.uses.insert(path.clone()))
+                        module.uses.insert(path.clone());
                     }
                     module.imports.insert(alias, path);
                 }
@@ -272,6 +274,7 @@ fn read_module(
 
 /// Reads one tree of a `use` item: its paths, each with the name that it brings in. Leaves `at` behind the tree.
 fn use_tree(tokens: &[&str], at: &mut usize, prefix: &[String], paths: &mut Vec<(Vec<String>, String)>) {
+    let start = *at;
     let mut path = prefix.to_vec();
     let mut alias = None;
     while let Some(token) = tokens.get(*at) {
@@ -279,14 +282,14 @@ fn use_tree(tokens: &[&str], at: &mut usize, prefix: &[String], paths: &mut Vec<
             "::" => {}
             "{" => {
                 *at += 1;
-                while tokens.get(*at).is_some_and(|token| *token != "}") {
+                loop {
                     use_tree(tokens, at, &path, paths);
-                    if tokens.get(*at) == Some(&",") {
-                        *at += 1;
+                    // A comma, or the brace after the last tree.
+                    *at += 1;
+                    if tokens.get(*at - 1) != Some(&",") {
+                        return;
                     }
                 }
-                *at += 1;
-                return;
             }
             "as" => {
                 *at += 1;
@@ -298,7 +301,10 @@ fn use_tree(tokens: &[&str], at: &mut usize, prefix: &[String], paths: &mut Vec<
         }
         *at += 1;
     }
-    if let Some(alias) = alias.or_else(|| path.last().cloned()) {
+    // After a trailing comma there is no tree.
+    if *at > start
+        && let Some(alias) = alias.or_else(|| path.last().cloned())
+    {
         paths.push((path, alias));
     }
 }
