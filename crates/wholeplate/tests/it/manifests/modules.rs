@@ -186,7 +186,7 @@ fn read_file(file: &str, name: Name, sources: &Sources, modules: &mut BTreeMap<N
         .iter()
         .filter(|(_, module)| module.file == file)
         .flat_map(|(parent, module)| {
-            module.children.iter().map(|c| [parent.as_slice(), &[c.clone()]].concat())
+            module.children.iter().map(|c| [parent.as_slice(), std::slice::from_ref(c)].concat())
         })
         .collect();
     for child in declared {
@@ -411,7 +411,7 @@ fn literal(text: &str) -> Option<usize> {
             characters.next();
             continue;
         }
-        if quote == '\'' && length == 1 && body[at + character.len_utf8()..].chars().next() != Some('\'') {
+        if quote == '\'' && length == 1 && !body[at + character.len_utf8()..].starts_with('\'') {
             return None;
         }
     }
