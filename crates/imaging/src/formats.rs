@@ -57,7 +57,7 @@ impl AcceptedFormats {
         Format::ALL.into_iter().filter(readable).map(Format::name).collect()
     }
 
-    /// PixelSource the header of an image: format by content, size, orientation, colour space, frames. Only
+    /// Probes the header of an image: format by content, size, orientation, colour space, frames. Only
     /// accepted formats reach a decoder.
     ///
     /// # Errors

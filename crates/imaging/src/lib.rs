@@ -27,7 +27,7 @@ pub use plan::{Cost, Plan, PlanKind, plan};
 pub use render::{Body, RenderInput, Rendered, Timings, render, render_with};
 use work::Work;
 
-/// PixelSource the header of an image in one of the standard formats.
+/// Probes the header of an image in one of the standard formats.
 ///
 /// # Errors
 /// Those of [`AcceptedFormats::probe`].
