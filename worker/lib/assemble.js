@@ -2,12 +2,10 @@
 // `workerd.capnp`; positions in a published schema never change.
 import { readFileSync } from "node:fs";
 import { Struct, StructList, parseMessage, writeMessage } from "./capnp.js";
+import { CF_BLOB_HEADER, PROTO_HEADER } from "./headers.js";
 import { UserError } from "./project.js";
 
 const COMPATIBILITY_DATE = "2026-11-01";
-/** Header in which the runtime passes `request.cf` of a subrequest to Wholeplate. */
-export const CF_BLOB_HEADER = "CF-Blob";
-export const PROTO_HEADER = "X-Forwarded-Proto";
 
 export const CONFIG = { services: 0, sockets: 1 };
 export const SOCKET = { name: 0, address: 1, options: 2, service: 4 };
@@ -59,9 +57,25 @@ function imagesBinding(name) {
   return Struct.sized(1, 6).setUint16(0, BINDING.wrapped).setText(BINDING.name, name).set(BINDING.value, wrapped);
 }
 
+/** The types of a bundle's parts, as the tags of `Worker.Module`. */
+const MODULE_TAGS = new Map([
+  ["application/javascript+module", 0], ["application/javascript", 1], ["text/plain", 2], ["application/octet-stream", 3],
+  ["application/wasm", 4], ["application/json", 5], ["text/x-python", 7],
+]);
+const DATA_TAGS = [3, 4];
+
+function moduleOf({ name, type, bytes }) {
+  const tag = MODULE_TAGS.get(type);
+  if (tag === undefined) throw new UserError(`the module ${name} has the type '${type}', which this command cannot run`);
+  const struct = Struct.sized(1, 3).setUint16(0, tag).setText(0, name);
+  return DATA_TAGS.includes(tag) ? struct.setBytes(1, bytes) : struct.setText(1, new TextDecoder().decode(bytes));
+}
+
 /**
  * @param {Uint8Array} compiled the output of `workerd compile --config-only`
- * @param {{workerName: string, imagesBinding: string | null, wholeplate: string, listen: string}} options
+ * @param {{workerName: string, imagesBinding: string | null, self: object[], modules?: object[], wholeplate: string,
+ *   listen: string}} options
+ *   `self`: bindings of the Worker to itself; `modules`: its code, in place of the compiled one;
  *   `wholeplate`: the address of Wholeplate's socket, as "unix:/path"
  * @returns {Struct} the root of the whole configuration
  */
@@ -75,9 +89,12 @@ export function assemble(compiled, options) {
   if (own) {
     const struct = own.struct(SERVICE.value);
     struct.set(WORKER.globalOutbound, designator("wholeplate-outbound")).set(WORKER.cacheApiOutbound, designator("wholeplate-cache"));
-    if (options.imagesBinding) {
-      struct.set(WORKER.bindings, new StructList([...struct.items(WORKER.bindings), imagesBinding(options.imagesBinding)]));
-    }
+    // As on the vendor's network, a binding without an entry point reaches the assets too.
+    const added = (options.self ?? []).map(({ binding, entrypoint }) => (
+      serviceBinding(binding, entrypoint ? designator(options.workerName, entrypoint) : site)));
+    if (options.imagesBinding) added.push(imagesBinding(options.imagesBinding));
+    if (added.length > 0) struct.set(WORKER.bindings, new StructList([...struct.items(WORKER.bindings), ...added]));
+    if (options.modules) struct.set(WORKER.modules, new StructList(options.modules.map(moduleOf)));
   }
 
   services.push(

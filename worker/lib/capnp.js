@@ -186,6 +186,10 @@ export class Struct {
     return this.pointers[index] instanceof DataList ? this.pointers[index].bytes : new Uint8Array();
   }
 
+  setBytes(index, value) {
+    return this.set(index, new DataList(2, value.length, value));
+  }
+
   struct(index) {
     return this.pointers[index] instanceof Struct ? this.pointers[index] : null;
   }

@@ -24,11 +24,11 @@ Under systemd, give each a unit; see deploy/systemd/ of Wholeplate for the first
 }
 
 export async function writeBinary(options) {
-  const { project, root } = build({ ...options, listen: listenOf(options) });
-  const file = resolve(options.out ?? join(project.folder, "dist", `${project.name}.bin`));
+  const { project, root } = await build({ ...options, listen: listenOf(options) });
+  const file = resolve(options.out ?? join(project.root, "dist", `${project.name}.bin`));
   mkdirSync(dirname(file), { recursive: true });
   writeFileSync(file, writeMessage(root));
-  process.stdout.write(`${file}\n\n${instructions(`workerd serve --experimental --binary ${file}`, options, project.folder)}`);
+  process.stdout.write(`${file}\n\n${instructions(`workerd serve --experimental --binary ${file}`, options, project.root)}`);
   return 0;
 }
 
@@ -156,8 +156,8 @@ ${sockets.join(",\n")},
 }
 
 export async function eject(options) {
-  const { project, root } = build({ ...options, listen: listenOf(options) });
-  const folder = resolve(options.out ?? join(project.folder, "workerd"));
+  const { project, root } = await build({ ...options, listen: listenOf(options) });
+  const folder = resolve(options.out ?? join(project.root, "workerd"));
   const contents = new Map();
   const files = {
     add(path, bytes) {

@@ -2,7 +2,7 @@
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
-import { delimiter, join } from "node:path";
+import { delimiter, dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { UserError } from "./project.js";
 
@@ -36,6 +36,15 @@ export function findWorkerd(folder) {
     throw new UserError(`workerd ${version} is too old, ${OLDEST_WORKERD} or later is needed: run \`npm install --save-dev workerd@latest\``);
   }
   return path;
+}
+
+/** The path of the project's wrangler, or null. */
+export function findWrangler(folder) {
+  try {
+    return join(dirname(createRequire(join(folder, "package.json")).resolve("wrangler/package.json")), "bin", "wrangler.js");
+  } catch {
+    return null;
+  }
 }
 
 /** The path of the wholeplate program: $WHOLEPLATE, the npm package of that name, or the one on PATH. */

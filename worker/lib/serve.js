@@ -3,8 +3,9 @@ import { createServer } from "node:net";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { CF_BLOB_HEADER, PROTO_HEADER, writeMessage } from "./assemble.js";
+import { writeMessage } from "./assemble.js";
 import { build, workFolder } from "./build.js";
+import { CF_BLOB_HEADER, PROTO_HEADER } from "./headers.js";
 import { Program, findWholeplate } from "./programs.js";
 import { UserError } from "./project.js";
 
@@ -38,21 +39,21 @@ export async function serve({ config, env, host, port }) {
   };
   try {
     const socket = join(folder, "images.sock");
-    const { project, workerd, root } = build({ config, env, listen, socket });
+    const { project, workerd, root } = await build({ config, env, listen, socket });
     if (project.ignored.length > 0) {
       process.stderr.write(`${project.path}: of no meaning here, ignored: ${project.ignored.join(", ")}\n`);
     }
     const file = join(workFolder(project), "config.bin");
     writeFileSync(file, writeMessage(root));
 
-    const wholeplate = new Program("wholeplate", findWholeplate(project.folder), [
+    const wholeplate = new Program("wholeplate", findWholeplate(project.root), [
       // On a developer's machine a Worker fetches from other local servers.
       ...wholeplateArguments(socket, listen), "--allow-private-network",
     ]);
     running.push(wholeplate);
     await wholeplate.line((line) => line.includes("listening on"));
     const runtime = new Program("workerd", workerd, ["serve", "--experimental", "--binary", "--control-fd=3", file], {
-      cwd: project.folder, pipes: ["pipe"],
+      cwd: project.root, pipes: ["pipe"],
     });
     running.push(runtime);
     const ready = new Promise((resolve) => runtime.child.stdio[3].on("data", (data) => data.includes('"listen"') && resolve("listen")));

@@ -4,6 +4,7 @@
 //   export default { plugins: [wholeplate()] };
 import { request } from "node:http";
 import { pipeline } from "node:stream";
+import { CF_BLOB_HEADER } from "./headers.js";
 import { findWholeplate } from "./programs.js";
 
 const PREFIX = "/cdn-cgi/image/";
@@ -16,7 +17,7 @@ function without(headers, names) {
 
 /** Forwards a request and its response. A cut response is a broken connection for the browser too. */
 function proxy(target, req, res) {
-  const headers = { ...without(req.headers, [...HOP_BY_HOP, "cf-blob"]), host: req.headers.host ?? req.headers[":authority"] };
+  const headers = { ...without(req.headers, [...HOP_BY_HOP, CF_BLOB_HEADER.toLowerCase()]), host: req.headers.host ?? req.headers[":authority"] };
   const upstream = request({ ...target, method: req.method, path: req.originalUrl ?? req.url, headers: without(headers, [":authority", ":method", ":path", ":scheme"]) });
   upstream.once("response", (answer) => {
     res.writeHead(answer.statusCode, without(answer.headers, HOP_BY_HOP));
