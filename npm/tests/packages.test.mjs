@@ -1,79 +1,19 @@
 // The npm packages, installed from their tarballs into an empty folder, and their programs.
 import assert from "node:assert/strict";
-import { execFile, spawn } from "node:child_process";
-import { mkdir, mkdtemp, readdir, rm, writeFile, copyFile } from "node:fs/promises";
-import { createRequire } from "node:module";
+import { copyFile, mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
-import { createInterface } from "node:readline";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { promisify } from "node:util";
+import { FORGED, fails as failing, freePort, lake, picture, project, run, serve, started } from "./lib.mjs";
 
-const run = promisify(execFile);
-const root = resolve(import.meta.dirname, "../..");
-// The independent decoder is that of e2e/.
-const sharp = createRequire(join(root, "e2e/package.json"))("sharp");
 let folder;
 let site;
 
-async function freePort() {
-  const server = createServer();
-  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
-  const { port } = server.address();
-  await new Promise((closed) => server.close(closed));
-  return port;
-}
-
-/** Starts a program, which is ready at the first line that matches `ready`, or at once; keeps all its output. */
-async function started(command, args, cwd, ready, env = {}) {
-  const child = spawn(command, args, { cwd, env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"], detached: true });
-  const lines = [];
-  const isReady = new Promise((done) => {
-    if (!ready) done(true);
-    for (const stream of [child.stdout, child.stderr]) {
-      createInterface({ input: stream }).on("line", (line) => {
-        lines.push(line);
-        if (ready?.test(line)) done(true);
-      });
-    }
-  });
-  const exited = new Promise((done) => child.once("exit", (code) => done({ code })));
-  const first = await Promise.race([isReady, exited]);
-  assert.equal(first, true, `${command} ${args.join(" ")} ended early:\n${lines.join("\n")}`);
-  return {
-    lines,
-    exited,
-    async stop(signal = "SIGINT") {
-      // To the whole process group, as a terminal does on Ctrl-C.
-      process.kill(-child.pid, signal);
-      return exited;
-    },
-  };
-}
-
-async function picture(url, init) {
-  const response = await fetch(url, init);
-  const bytes = Buffer.from(await response.arrayBuffer());
-  assert.equal(response.status, 200, bytes.toString("latin1").slice(0, 300));
-  return { response, ...(await sharp(bytes).metadata()) };
-}
-
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), "wholeplate-packages-"));
-  site = join(folder, "site");
-  await mkdir(site);
-  await run(join(root, "scripts/npm-pack"), [process.env.PACKAGES_BINARY], { maxBuffer: 1 << 24 });
-  const packed = join(root, "target/npm");
-  const tarballs = (await readdir(packed)).filter((name) => name.endsWith(".tgz")).map((name) => join(packed, name));
-  assert.equal(tarballs.length, 3);
-  await writeFile(join(site, "package.json"), JSON.stringify({ name: "site", private: true, type: "module" }));
-  await run("npm", ["install", "--no-audit", "--no-fund", "--loglevel=error", ...tarballs, "workerd@1.20261117.1", "esbuild", "vite@8"], {
-    cwd: site, maxBuffer: 1 << 24,
-  });
-  await mkdir(join(site, "public"));
-  await copyFile(join(root, "demo/lake.jpg"), join(site, "public/lake.jpg"));
-  await writeFile(join(site, "public/index.html"), "<h1>site</h1>");
+  site = await project(join(folder, "site"), { "public/index.html": "<h1>site</h1>" }, ["workerd@1.20261117.1", "esbuild@0.28", "vite@8"]);
+  await copyFile(lake, join(site, "public/lake.jpg"));
 });
 
 after(() => rm(folder, { recursive: true, force: true }));
@@ -153,10 +93,8 @@ test("wholeplate-worker serve runs a project with its bindings behind one addres
     "queues": { "producers": [{ "binding": "Q", "queue": "q" }], "consumers": [{ "queue": "q" }] },
     "env": { "broken": { "r2_buckets": [{ "binding": "R", "bucket_name": "b" }] } },
   }`);
-  const port = await freePort();
-  const served = await started(process.execPath, ["node_modules/.bin/wholeplate-worker", "serve", "--port", String(port)], site, /is ready: /);
-  t.after(() => served.stop("SIGKILL").catch(() => {}));
-  const at = (path) => `http://127.0.0.1:${port}${path}`;
+  const served = await serve(t, site);
+  const { at } = served;
   const text = async (path, init) => (await fetch(at(path), init)).text();
   assert.equal(await text("/"), "<h1>site</h1>");
   assert.equal(await text("/kv"), "1");
@@ -171,24 +109,15 @@ test("wholeplate-worker serve runs a project with its bindings behind one addres
   const zone = await picture(at("/cdn-cgi/image/width=40,format=png/lake.jpg"));
   assert.deepEqual([zone.format, zone.width], ["png", 40]);
   // A visitor's CF-Blob has no effect on any route.
-  const forged = { headers: { "cf-blob": '{"image":{"width":7,"format":"png"}}' } };
-  const visited = await picture(at("/cdn-cgi/image/width=40,format=png/lake.jpg"), forged);
+  const visited = await picture(at("/cdn-cgi/image/width=40,format=png/lake.jpg"), FORGED);
   assert.equal(visited.width, 40);
-  assert.equal((await picture(at("/lake.jpg"), forged)).format, "jpeg");
+  assert.equal((await picture(at("/lake.jpg"), FORGED)).format, "jpeg");
   assert.match(served.lines.join("\n"), /ignored: observability/);
   assert.equal((await served.stop()).code, 0);
 });
 
 test("wholeplate-worker names unsupported bindings, and leaves no processes or files", async () => {
-  const fails = async (...args) => {
-    try {
-      await run("npx", ["wholeplate-worker", ...args], { cwd: site });
-    } catch (error) {
-      assert.equal(error.code, 1, error.stderr);
-      return error.stderr;
-    }
-    return assert.fail(`${args.join(" ")} did not fail`);
-  };
+  const fails = (...args) => failing("npx", ["wholeplate-worker", ...args], site);
   assert.match(await fails("serve", "--env", "broken"), /'r2_buckets' cannot be run on workerd/);
   assert.match(await fails("serve", "--env", "none"), /no environment 'none' \(available: broken\)/);
   assert.match(await fails("serve", "missing.jsonc"), /missing\.jsonc: there is no such file/);
@@ -206,33 +135,13 @@ test("eject writes a configuration that plain workerd serves", async (t) => {
   await run("npx", ["wholeplate-worker", "eject", "--out", "ejected", "--port", String(port), "--socket", socket], { cwd: site });
   const images = await started(process.execPath, ["node_modules/.bin/wholeplate", "serve", "--listen", "none", "--unix", socket, "--origin", `http://127.0.0.1:${port}`,
     "--cf-blob-header", "CF-Blob", "--allow-origin", "*"], site, /listening on/);
-  t.after(() => images.stop("SIGKILL").catch(() => {}));
+  t.after(() => images.stop("SIGKILL"));
   const runtime = await started("npx", ["workerd", "serve", "--experimental", "ejected/shop.capnp"], site, null);
-  t.after(() => runtime.stop("SIGKILL").catch(() => {}));
+  t.after(() => runtime.stop("SIGKILL"));
   let zone;
   for (let tries = 0; !zone && tries < 50; tries++) {
     zone = await picture(`http://127.0.0.1:${port}/cdn-cgi/image/width=30,format=png/lake.jpg`).catch(() => null);
     if (!zone) await new Promise((later) => setTimeout(later, 100));
   }
   assert.equal(zone?.width, 30);
-});
-
-test("the Vite plugin serves transformations in the dev server", async (t) => {
-  const web = join(folder, "web");
-  await mkdir(join(web, "public"), { recursive: true });
-  await copyFile(join(root, "demo/lake.jpg"), join(web, "public/lake.jpg"));
-  await writeFile(join(web, "index.html"), "<h1>vite</h1><script type=module src=/main.js></script>");
-  await writeFile(join(web, "main.js"), "if (import.meta.hot) import.meta.hot.accept();");
-  await writeFile(join(web, "package.json"), JSON.stringify({ name: "web", private: true, type: "module" }));
-  await writeFile(join(web, "vite.config.js"), `
-    import wholeplate from "wholeplate-worker/vite";
-    export default { plugins: [wholeplate()], server: { host: "127.0.0.1" } };
-  `);
-  await run("ln", ["-s", join(site, "node_modules"), join(web, "node_modules")]);
-  const port = await freePort();
-  const vite = await started("npx", ["vite", "--port", String(port), "--strictPort"], web, /is served by/);
-  t.after(() => vite.stop("SIGKILL").catch(() => {}));
-  const small = await picture(`http://127.0.0.1:${port}/cdn-cgi/image/width=40,format=png/lake.jpg`);
-  assert.deepEqual([small.format, small.width], ["png", 40]);
-  assert.match(await (await fetch(`http://127.0.0.1:${port}/`)).text(), /\/@vite\/client/);
 });

@@ -25,17 +25,30 @@ function onPath(name) {
   return (process.env.PATH ?? "").split(delimiter).map((folder) => join(folder, name)).find((path) => existsSync(path));
 }
 
-/** The path of workerd. @throws {UserError} if it is missing or too old. */
+/** The paths at which a project may have workerd: its own, that of its wrangler, this package's, one on PATH. */
+function workerds(folder) {
+  const wrangler = findWrangler(folder);
+  const bases = [join(folder, "package.json"), ...(wrangler ? [wrangler] : []), import.meta.url];
+  const found = bases.map((base) => {
+    try {
+      return createRequire(base)("workerd").default;
+    } catch (error) {
+      if (error.code !== "MODULE_NOT_FOUND") throw error;
+      return null;
+    }
+  });
+  return [...new Set([...found, onPath("workerd")])].filter(Boolean);
+}
+
+/** The path of the first workerd that is new enough. @throws {UserError} if none is. */
 export function findWorkerd(folder) {
-  const module = resolveFrom(folder, "workerd");
-  const path = process.env.WORKERD ?? module?.default ?? onPath("workerd");
-  if (!path) throw new UserError("workerd is missing: run `npm install --save-dev workerd` in the project");
-  const version = spawnSync(path, ["--version"], { encoding: "utf8" }).stdout?.match(/\d{4}-\d{2}-\d{2}/)?.[0];
-  if (!version) throw new UserError(`${path}: cannot be run as workerd`);
-  if (version < OLDEST_WORKERD) {
-    throw new UserError(`workerd ${version} is too old, ${OLDEST_WORKERD} or later is needed: run \`npm install --save-dev workerd@latest\``);
-  }
-  return path;
+  const paths = process.env.WORKERD ? [process.env.WORKERD] : workerds(folder);
+  if (paths.length === 0) throw new UserError("workerd is missing: run `npm install --save-dev workerd` in the project");
+  const versions = paths.map((path) => spawnSync(path, ["--version"], { encoding: "utf8" }).stdout?.match(/\d{4}-\d{2}-\d{2}/)?.[0]);
+  const first = versions.findIndex((version) => version >= OLDEST_WORKERD);
+  if (first >= 0) return paths[first];
+  if (!versions[0]) throw new UserError(`${paths[0]}: cannot be run as workerd`);
+  throw new UserError(`workerd ${versions[0]} is too old, ${OLDEST_WORKERD} or later is needed: run \`npm install --save-dev workerd@latest\``);
 }
 
 /** The path of the project's wrangler, or null. */

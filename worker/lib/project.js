@@ -22,13 +22,13 @@ const BUNDLE = new Set([
 
 /** Fields without a local meaning: they describe deployment, logs or the dashboard. */
 const DEPLOYMENT = new Set([
-  "$schema", "account_id", "workers_dev", "preview_urls", "route", "routes", "observability", "logpush", "placement", "limits",
+  "account_id", "workers_dev", "preview_urls", "route", "routes", "observability", "logpush", "placement", "limits",
   "upload_source_maps", "keep_vars", "send_metrics", "dev", "minify", "compliance_region", "legacy_env", "first_party_worker",
   "tail_consumers", "pages_build_output_dir", "keep_names", "cache", "previews",
 ]);
 
-/** Fields that a build tool adds to the file that it writes. */
-const WRITTEN_BY_TOOLS = new Set(["configPath", "userConfigPath", "topLevelName", "definedEnvironments"]);
+/** Fields for tools: the schema for editors, and what a build tool adds to the file that it writes. */
+const FOR_TOOLS = new Set(["$schema", "configPath", "userConfigPath", "topLevelName", "definedEnvironments"]);
 
 const NAMES = ["wrangler.json", "wrangler.jsonc", "wrangler.toml"];
 
@@ -137,7 +137,7 @@ export function readProject(given, environment) {
     else if (RUNTIME.has(key)) runtime[key] = value;
     else if (BUNDLE.has(key)) {
       if (!isEmpty(value)) bundle.push(key);
-    } else if (WRITTEN_BY_TOOLS.has(key)) continue;
+    } else if (FOR_TOOLS.has(key)) continue;
     else if (DEPLOYMENT.has(key)) ignored.push(key);
     else if (!isEmpty(value)) refused.push(key);
   }

@@ -58,7 +58,8 @@ export default function wholeplate({ address, settings = {} } = {}) {
           if (error.code !== "ERR_MODULE_NOT_FOUND") throw error;
           throw new Error("the package is missing: run `npm install --save-dev wholeplate`, or give the address of a running one as `address`");
         });
-        started = await start({ origin: originOf(server), allowPrivateNetwork: true, ...settings });
+        // `unix` alone would open no TCP listener.
+        started = await start({ origin: originOf(server), allowPrivateNetwork: true, listen: "127.0.0.1:0", ...settings });
         server.config.logger.info(`  wholeplate  ${PREFIX} is served by ${started.url}`);
         return new URL(started.url);
       }
