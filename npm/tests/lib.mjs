@@ -122,6 +122,15 @@ export async function text(url, init) {
   return body;
 }
 
+/** Whether `check` comes true within so many seconds. */
+export async function within(seconds, check) {
+  for (let turn = 0; turn < seconds * 10; turn++) {
+    if (await check()) return true;
+    await new Promise((later) => setTimeout(later, 100));
+  }
+  return false;
+}
+
 /** Runs a command that has to fail; resolves with what it wrote to standard error. */
 export async function fails(command, args, cwd) {
   try {
