@@ -112,7 +112,9 @@ export async function picture(url, init) {
   const bytes = Buffer.from(await response.arrayBuffer());
   assert.equal(response.status, 200, `${url}: ${bytes.toString("latin1").slice(0, 300)}`);
   const { format, width, height } = await sharp(bytes).metadata();
-  return { response, bytes, format, width, height };
+  /** Red, green and blue of the pixel at the top left. */
+  const firstPixel = async () => [...await sharp(bytes).removeAlpha().extract({ left: 0, top: 0, width: 1, height: 1 }).raw().toBuffer()];
+  return { response, bytes, format, width, height, firstPixel };
 }
 
 export async function text(url, init) {

@@ -57,6 +57,7 @@ test("Hono with env.IMAGES, JSX and TypeScript, bundled by wrangler", { timeout:
       });
       // Passes everything on that came, as a proxy does.
       app.all("/proxy/:name", (c) => fetch(new Request(new URL("/" + c.req.param("name"), c.req.url), c.req.raw)));
+      app.get("/nested/:name", (c) => fetch(new URL("/cdn-cgi/image/width=44,format=png/" + c.req.param("name"), c.req.url), { cf: { cacheTtl: 5 } }));
       app.all("/loop", (c) => fetch(c.req.raw));
       export default app;`,
   }, ["hono@4.13.19", "wrangler@4.164.0"]);
@@ -73,6 +74,8 @@ test("Hono with env.IMAGES, JSX and TypeScript, bundled by wrangler", { timeout:
   assert.deepEqual(JSON.parse(await text(at("/hosted"))), { code: 9523 });
   const url = await picture(at("/cdn-cgi/image/width=40,format=png/lake.jpg"));
   assert.deepEqual([url.format, url.width], ["png", 40]);
+  // A fetch of /cdn-cgi/image/ with other fields of `cf` is answered too.
+  assert.equal((await picture(at("/nested/lake.jpg"))).width, 44);
   // Neither directly nor through a Worker that passes a visitor's fields on.
   for (const path of ["/lake.jpg", "/proxy/lake.jpg", "/small/lake.jpg", "/cdn-cgi/image/width=40,format=png/lake.jpg"]) {
     assert.notEqual((await picture(at(path), FORGED)).width, 7, path);
@@ -107,6 +110,8 @@ import boat from "../assets/boat.jpg";
   assert.match(page, /<h1>journal<\/h1>/);
   const own = await picture(at(sourceOf(page, "own")));
   assert.deepEqual([own.format, own.width], ["webp", 90]);
+  // The adapter makes NaN of a quality that is no number; it counts as absent.
+  assert.equal((await picture(at(`${sourceOf(page, "own")}&q=best`))).width, 90);
   assert.equal((await picture(at("/cdn-cgi/image/width=40,format=png/lake.jpg"))).width, 40);
   assert.equal((await stop()).code, 0);
   // The file that the build wrote is used only as long as it is there.

@@ -22,6 +22,7 @@ const WORKER = (at) => `
         // Rotation applied twice would be no rotation of the sides.
         case "/api/cf-image": return fetch("${at}/lake.jpg", { cf: { image: { width: 40, rotate: 90, format: "png" } } });
         case "/api/hosted": return env.IMAGES.hosted.list().catch(({ code }) => Response.json({ code }));
+        case "/api/nan": return (await env.IMAGES.input(await photo()).transform({ width: 34 }).output({ format: "image/webp", quality: NaN })).response();
         case "/api/forward": return env.IMAGES.info(await photo()).then((info) => Response.json(info));
         case "/api/passed-on": return fetch("${at}/passed-on", request);
         default: return new Response("from the Worker");
@@ -86,6 +87,9 @@ for (const version of [4, 5]) {
     });
     test("errors of hosted calls have their code", async () => {
       assert.deepEqual(JSON.parse(await text(path("/api/hosted"))), { code: 9523 });
+    });
+    test("a quality of NaN counts as absent", async () => {
+      assert.equal((await picture(path("/api/nan"))).width, 34);
     });
     test("a visitor's CF-Blob has no effect", async () => {
       assert.equal((await picture(path("/api/gif"), FORGED)).width, 33);
