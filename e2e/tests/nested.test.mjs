@@ -81,7 +81,16 @@ test("200 requests through both pipelines, 20 at once", async () => {
   console.log(`200 results of ${(first.body.length / 1e6).toFixed(1)} MB whole; peak memory of the service ${((await peakMemoryOf(printed.wholeplate)) / 2 ** 20).toFixed(0)} MiB`);
 });
 
-async function fetchWhole(url) {
-  const answer = await fetch(url);
+test("a visitor's CF-Blob has no effect", async () => {
+  const url = `${printed.outer}?n=blob`;
+  const { status, body } = await fetchWhole(url);
+  assert.equal(status, 200);
+  const forged = await fetchWhole(url, { headers: { "cf-blob": '{"image":{"width":7,"format":"png"}}' } });
+  assert.equal(forged.status, 200);
+  assert.ok(forged.body.equals(body));
+});
+
+async function fetchWhole(url, init) {
+  const answer = await fetch(url, init);
   return { status: answer.status, headers: answer.headers, body: Buffer.from(await answer.arrayBuffer()) };
 }

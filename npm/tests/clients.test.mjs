@@ -1,12 +1,13 @@
 // Addresses as the published packages write them, asked of a service with an HTTP origin.
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { pathToFileURL } from "node:url";
-import { FORGED, freePort, lake, picture, project, started } from "./lib.mjs";
+import { FORGED, freePort, lake, picture, project, root, started, within } from "./lib.mjs";
 
 let folder, site, origin, at;
 before(async () => {
@@ -77,4 +78,37 @@ test("a visitor's CF-Blob has no effect on a service for browsers", async (t) =>
     assert.equal((await picture(url("/cdn-cgi/image/width=40,format=png/lake.jpg"), FORGED)).width, 40, args.join(" "));
     if (args.length > 0) assert.equal((await picture(url("/lake.jpg"), FORGED)).format, "jpeg", args.join(" "));
   }
+});
+
+test("nginx with deploy/nginx removes a visitor's CF-Blob", async (t) => {
+  const nginx = ["/usr/sbin/nginx", "/usr/bin/nginx", "/opt/homebrew/bin/nginx"].find((path) => existsSync(path));
+  if (!nginx) return t.skip("nginx is not installed");
+  let seen;
+  const behind = createServer((request, answer) => {
+    seen = request.headers;
+    answer.end();
+  });
+  await new Promise((listening) => behind.listen(0, "127.0.0.1", listening));
+  t.after(() => behind.close());
+  const port = await freePort();
+  const site = (await readFile(join(root, "deploy/nginx/wholeplate.conf"), "utf8"))
+    .replace("127.0.0.1:8565", `127.0.0.1:${behind.address().port}`).replace("listen 80;", `listen 127.0.0.1:${port};`);
+  const path = join(folder, "nginx.conf");
+  await writeFile(path, `daemon off; pid ${folder}/nginx.pid; error_log stderr; events {} http { access_log off;
+    ${["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => `${name}_temp_path ${folder}/nginx-${name};`).join(" ")}\n${site} }`);
+  const server = await started(nginx, ["-c", path, "-e", "stderr"], folder, null);
+  t.after(() => server.stop("SIGKILL"));
+  const address = `http://127.0.0.1:${port}/cdn-cgi/image/width=40,format=png/lake.jpg`;
+  assert.ok(await within(20, () => fetch(address).then(({ ok }) => ok, () => false)), server.lines.join("\n"));
+  await fetch(address, { headers: { ...FORGED.headers, accept: "image/avif" } });
+  assert.deepEqual([seen.accept, seen["cf-blob"]], ["image/avif", undefined]);
+});
+
+test("no file of deploy/ believes CF-Blob, and each web server removes it", async () => {
+  const files = (await readdir(join(root, "deploy"), { recursive: true, withFileTypes: true })).filter((file) => file.isFile());
+  for (const file of files) {
+    const path = join(file.parentPath, file.name);
+    assert.doesNotMatch(await readFile(path, "utf8"), /cf.blob.header/i, path);
+  }
+  assert.match(await readFile(join(root, "deploy/caddy/Caddyfile"), "utf8"), /header_up -CF-Blob/);
 });

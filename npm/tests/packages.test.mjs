@@ -1,6 +1,6 @@
 // The npm packages, installed from their tarballs into an empty folder, and their programs.
 import assert from "node:assert/strict";
-import { copyFile, mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -144,4 +144,22 @@ test("eject writes a configuration that plain workerd serves", async (t) => {
   assert.equal((await picture(`http://127.0.0.1:${port}/lake.jpg`, FORGED)).format, "jpeg");
   const bound = await picture(`http://127.0.0.1:${port}/binding`, FORGED);
   assert.equal(bound.width, 60);
+});
+
+test("the configuration for plain workerd in the package", async (t) => {
+  const port = await freePort();
+  const socket = join(folder, "by-hand.sock");
+  const images = await started(process.execPath, ["node_modules/.bin/wholeplate", "serve", "--listen", "none", "--unix", socket,
+    "--origin", "public", "--cf-blob-header", "CF-Blob"], site, /listening on/);
+  t.after(() => images.stop("SIGKILL"));
+  const runtime = await started("npx", ["workerd", "serve", "node_modules/wholeplate-worker/workerd.capnp", "--experimental",
+    `--external-addr=wholeplate=unix:${socket}`, `--socket-addr=http=127.0.0.1:${port}`], site, null);
+  t.after(() => runtime.stop("SIGKILL"));
+  const url = `http://127.0.0.1:${port}/`;
+  assert.ok(await within(20, () => fetch(url).then(({ ok }) => ok, () => false)), runtime.lines.join("\n"));
+  const body = await readFile(lake);
+  for (const init of [{}, FORGED]) {
+    const small = await picture(url, { ...init, method: "POST", body });
+    assert.deepEqual([small.format, small.width], ["webp", 400]);
+  }
 });
