@@ -1,12 +1,13 @@
 //! `wholeplate doctor`: checks whether the service can start with a configuration, and looks for weak or slow settings.
 
 use std::fmt::Write as _;
+use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::path::Path;
 
 use crate::cli::Settings;
 use crate::config::{Config, Layers, Listen};
-use crate::{models, stdout};
+use crate::{models, sandbox, stdout};
 
 /// The result of one check.
 enum Finding {
@@ -83,6 +84,9 @@ fn socket_folder(path: &Path) -> Finding {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     match tempfile::tempfile_in(folder) {
         Ok(_) => Finding::Good(format!("unix: {} can be written to", folder.display())),
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            Finding::Bad(format!("unix: the folder {} does not exist; create it", folder.display()))
+        }
         Err(e) => Finding::Bad(format!("unix: {}: {e}", folder.display())),
     }
 }
@@ -162,9 +166,11 @@ fn open_files(config: &Config) -> Finding {
 fn kernel() -> Finding {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let release = release.trim();
-    let modules = std::fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default();
-    if modules.split(',').any(|module| module.trim() == "landlock") {
+    if sandbox::has_landlock() {
         return Finding::Good(format!("kernel: {release}, with Landlock"));
     }
-    Finding::Weak(format!("kernel: {release} does not list Landlock; the sandbox is weaker without it"))
+    Finding::Weak(format!(
+        "kernel: {release} has no Landlock, so that the process is not limited in the files it may open; Linux 5.13 or \
+         later has it"
+    ))
 }

@@ -164,6 +164,12 @@ pub(crate) fn restrict_files(files: &Files) -> Outcome {
     })
 }
 
+/// Whether the kernel can limit the files that a process may open.
+pub(crate) fn has_landlock() -> bool {
+    let ruleset = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    assumed_missing("landlock").is_none() && ruleset.handle_access(AccessFs::from_all(ABI::V1)).is_ok()
+}
+
 fn landlock(files: &Files) -> Result<RulesetStatus, landlock::RulesetError> {
     let read: BitFlags<AccessFs> = AccessFs::ReadFile | AccessFs::ReadDir;
     let write = AccessFs::from_all(NEWEST) & !AccessFs::Execute;

@@ -1,6 +1,7 @@
 //! Opens the listeners, answers, and stops in good order.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -177,8 +178,7 @@ async fn listeners(config: &Config) -> Result<Vec<Listener>, String> {
     if let Some(path) = &config.unix {
         let options =
             UnixOptions { mode: Some(config.unix_mode.0), uid: config.unix_uid, gid: config.unix_gid };
-        let listener =
-            Listener::unix(path, options).map_err(|e| format!("--unix {}: {e}", path.display()))?;
+        let listener = Listener::unix(path, options).map_err(|e| unix_error(path, &e))?;
         listeners.push(listener);
     }
     if listeners.is_empty() {
@@ -197,6 +197,15 @@ pub(crate) fn listen_error(address: &str, error: &std::io::Error) -> String {
         );
     }
     format!("listen: {address}: {error}")
+}
+
+fn unix_error(path: &Path, error: &std::io::Error) -> String {
+    match path.parent() {
+        Some(folder) if error.kind() == std::io::ErrorKind::NotFound => {
+            format!("--unix {}: the folder {} does not exist; create it", path.display(), folder.display())
+        }
+        _ => format!("--unix {}: {error}", path.display()),
+    }
 }
 
 /// A connection takes a file, and may take another for its source and one for each spooled input. What a process gets

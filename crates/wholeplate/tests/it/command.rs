@@ -499,10 +499,16 @@ fn the_doctor_names_what_would_keep_the_service_from_working() {
     for (flags, named) in [
         (["--listen", taken.as_str()], format!("FAIL  listen: {taken}")),
         (["--memory", "4194304"], "FAIL  memory: 4194304 MiB".to_owned()),
-        (["--unix", "nowhere/w.sock"], "FAIL  unix: nowhere".to_owned()),
+        (["--unix", "nowhere/w.sock"], "FAIL  unix: the folder nowhere does not exist; create it".to_owned()),
         (["--memory", "many"], "FAIL  configuration: --memory: 'many'".to_owned()),
     ] {
         let done = run(dir.path(), &[&["doctor"], &flags[..]].concat());
         assert!(!done.status.success() && said(&done).0.contains(&named), "{flags:?}: {:?}", said(&done));
     }
+    let serve = run(dir.path(), &["serve", "--listen", "none", "--unix", "nowhere/w.sock"]);
+    assert!(
+        said(&serve).1.contains("--unix nowhere/w.sock: the folder nowhere does not exist"),
+        "{:?}",
+        said(&serve)
+    );
 }
