@@ -24,6 +24,15 @@ test("npx wholeplate runs the program with its status", async () => {
   await assert.rejects(run("npx", ["wholeplate", "no-such-command"], { cwd: site }), (error) => error.code === 2);
 });
 
+test("the package has a manual page for each command, and completions", async () => {
+  const installed = join(site, "node_modules/wholeplate");
+  const { man } = JSON.parse(await readFile(join(installed, "package.json"), "utf8"));
+  assert.ok(man.includes("man/wholeplate.1") && man.includes("man/wholeplate-serve.1"), man.join(" "));
+  for (const file of man) assert.match(await readFile(join(installed, file), "utf8"), /^\.TH .*\n\.SH NAME\nwholeplate/, file);
+  assert.match(await readFile(join(installed, "man/wholeplate-serve.1"), "utf8"), /\n\.B \\-\\-origin <DIR_OR_URL>\n/);
+  assert.deepEqual((await readdir(join(installed, "completions"))).sort(), ["wholeplate.bash", "wholeplate.fish", "wholeplate.zsh"]);
+});
+
 test("start() resolves with addresses and stops cleanly", async () => {
   await writeFile(join(site, "start.mjs"), `
     import { start } from "wholeplate";
