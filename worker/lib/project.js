@@ -168,5 +168,6 @@ const NOT_INHERITED = new Set([
 function isEmpty(value) {
   if (value === null || value === undefined || value === false) return true;
   // A build tool writes `{ "bindings": [] }` and the like for what is not there.
+  if (Array.isArray(value)) return value.length === 0;
   return typeof value === "object" && Object.values(value).every((one) => typeof one === "object" && isEmpty(one));
 }
