@@ -10,6 +10,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use codecs::Format;
+use socket2::SockRef;
 
 use crate::support::{Form, Reply, Server, encode, noise, photo, send};
 
@@ -60,6 +61,8 @@ fn a_stuck_worker_is_counted_logged_and_told() {
 
     wait_for_readiness(&server, 503, "no waiting request got a worker");
     assert_eq!((server.ask_admin("/livez").status, server.figure("ready")), (200, 0));
+    // A reset: a client that only ends its own side still waits for its response.
+    SockRef::from(&waiting).set_linger(Some(Duration::ZERO)).unwrap();
     drop(waiting);
     wait_for_readiness(&server, 503, "1 workers are stuck");
     server.wait_for_figure("workers_stuck_total", |n| n == 1);
