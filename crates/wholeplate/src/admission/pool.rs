@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use imaging::{AcceptedFormats, Body, Limits, Plan, PlanKind, Probe, RenderInput, Rendered};
-use recipe::{Input, Recipe, Warnings};
+use recipe::{Input, Recipe, TextSource, Warnings};
 use work::{Budget, Cancel, Stages, Work};
 
 use super::estimate::Estimator;
@@ -250,7 +250,7 @@ impl Pool {
         inputs: Vec<InputData>,
         mut job: Job<'_>,
     ) -> Result<RenderOutcome, ApiError> {
-        let label: Arc<str> = recipe.to_string().into();
+        let label: Arc<str> = log_label(&recipe).into();
         let bytes = self.planning_bytes(&inputs);
         let (worker, memory) = self.admit(&mut job, PLANNING, bytes, Arc::clone(&label), None).await?;
         let work = self.work(&job, memory.bytes(), Stages::default());
@@ -383,6 +383,20 @@ impl Pool {
     }
 }
 
+/// A recipe in one line. The queries of URLs may hold signatures (OPS-037).
+fn log_label(recipe: &Recipe) -> String {
+    let mut recipe = recipe.clone();
+    for input in &mut recipe.inputs {
+        match input {
+            Input::Supplied => {}
+            Input::Url(url) | Input::Text(TextSource { font_url: url, .. }) => {
+                url.truncate(url.find('?').unwrap_or(url.len()));
+            }
+        }
+    }
+    recipe.to_string().trim_end().replace('\n', " ")
+}
+
 /// Probes what is needed and plans; gives the header of the first input too.
 fn plan(
     recipe: &Arc<Recipe>,
@@ -442,5 +456,23 @@ pub(crate) fn render_here(
     match catch_unwind(attempt) {
         Ok(done) => done.map_err(|e: imaging::Error| e.into()),
         Err(_) => Err(ApiError::Panicked),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use recipe::{Extent, Input, Output, Recipe, Transform};
+
+    use super::log_label;
+
+    // OPS-013, OPS-037
+    #[test]
+    fn a_recipe_is_logged_in_one_line_and_without_queries() {
+        let transform = Transform { width: Some(Extent::Pixels(123)), ..Transform::default() };
+        let mut recipe = Recipe::single(transform, Output::default());
+        recipe.inputs.push(Input::Url("https://a.example/b.png?X-Amz-Signature=secret".to_owned()));
+        let label = log_label(&recipe);
+        assert!(label.contains("0:width=123") && label.contains("b.png"), "{label}");
+        assert!(!label.contains('\n') && !label.contains("secret"), "{label}");
     }
 }

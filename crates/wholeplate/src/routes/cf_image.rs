@@ -13,7 +13,6 @@ use crate::access::Turn;
 use crate::app::App;
 use crate::cache::freshness::CacheOverride;
 use crate::cache::report::Failure;
-use crate::cache::report::Failure;
 use crate::cache::worker;
 use crate::counters::Route;
 use crate::error::ApiError;

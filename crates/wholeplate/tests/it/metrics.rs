@@ -24,8 +24,11 @@ fn used() -> (Server, tempfile::TempDir) {
     let server = Server::start(&[("a.jpg", photo(64, 48, Format::Jpeg))], &flags);
     assert_eq!(server.image("width=9,format=webp", "a.jpg").status, 200);
     assert_eq!(server.image("width=9", "missing.jpg").error(), (404, 9404));
-    let form =
-        Form::new().file("image", &photo(32, 24, Format::Png)).text("output_format", "image/jpeg").closed();
+    let form = Form::new()
+        .file("image", &photo(32, 24, Format::Png))
+        .text("transforms", "[]")
+        .text("output_format", "image/jpeg")
+        .closed();
     assert_eq!(server.post("/transform", &form, 1 << 16).status, 200);
     (server, folder)
 }
@@ -43,14 +46,9 @@ fn series(text: &str) -> BTreeMap<&str, BTreeSet<&str>> {
     all
 }
 
-/// Names of our metrics in a query, with the labels that its selectors and groupings ask for.
+/// Names of our metrics in a query, with the labels that their selectors ask for.
 fn asked(query: &str) -> Vec<(&str, Vec<&str>)> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let mut grouped: Vec<&str> = Vec::new();
-    for (at, by) in query.match_indices(" by (") {
-        let list = &query[at + by.len()..];
-        grouped.extend(list[..list.find(')').unwrap()].split(',').map(str::trim));
-    }
     let mut found = Vec::new();
     for prefix in ["wholeplate_", "process_"] {
         for (at, _) in query.match_indices(prefix) {
@@ -62,10 +60,21 @@ fn asked(query: &str) -> Vec<(&str, Vec<&str>)> {
             let selector = rest[end..].strip_prefix('{').map_or("", |s| &s[..s.find('}').unwrap()]);
             let selected = selector.split("\",").filter(|part| !part.is_empty());
             let selected = selected.map(|part| &part[..part.find(['=', '!']).unwrap()]);
-            found.push((&rest[..end], selected.chain(grouped.iter().copied()).collect()));
+            found.push((&rest[..end], selected.collect()));
         }
     }
     found
+}
+
+/// The labels by which a query groups.
+fn grouped(query: &str) -> Vec<&str> {
+    let lists = query.match_indices(" by (").map(|(at, by)| &query[at + by.len()..]);
+    lists.flat_map(|list| list[..list.find(')').unwrap()].split(',').map(str::trim)).collect()
+}
+
+/// Prometheus adds these two labels to what it scrapes.
+fn is_added(label: &str) -> bool {
+    matches!(label, "instance" | "job")
 }
 
 /// Every string under the key `expr`, at any depth.
@@ -109,15 +118,15 @@ fn dashboard_and_rules_ask_for_what_is_there() {
     for query in &queries {
         let asked = asked(query);
         assert!(!asked.is_empty() || query.starts_with("up{"), "{query}");
-        for (name, labels) in asked {
+        for (name, labels) in &asked {
             let there = there.get(name).unwrap_or_else(|| panic!("no metric {name}, for {query}"));
             for label in labels {
-                // Prometheus adds these two.
-                assert!(
-                    there.contains(label) || matches!(label, "instance" | "job"),
-                    "{name} has no {label}: {query}"
-                );
+                assert!(there.contains(label) || is_added(label), "{name} has no {label}: {query}");
             }
+        }
+        for label in grouped(query) {
+            let known = asked.iter().any(|(name, _)| there[name].contains(label));
+            assert!(known || is_added(label), "nothing has {label}: {query}");
         }
     }
 }
@@ -220,8 +229,6 @@ fn deployment_files_name_settings_that_exist() {
 fn queries_are_read_for_names_and_labels() {
     let query =
         "sum by (a, b) (rate(wholeplate_x_total{c=~\"d,e\",f!=\"g\"}[5m])) / process_y + other_wholeplate_z";
-    assert_eq!(
-        asked(query),
-        [("wholeplate_x_total", vec!["c", "f", "a", "b"]), ("process_y", vec!["a", "b"])]
-    );
+    assert_eq!(asked(query), [("wholeplate_x_total", vec!["c", "f"]), ("process_y", vec![])]);
+    assert_eq!(grouped(query), ["a", "b"]);
 }

@@ -50,7 +50,7 @@ fn a_stuck_worker_is_counted_logged_and_told() {
     assert!(upload.len() > 8 << 20);
     let form = Form::new()
         .file("image", &upload)
-        .text("transforms", r#"[{"width":123}]"#)
+        .text("transforms", r#"[{"imageIndex":0,"width":123}]"#)
         .text("output_format", "image/webp")
         .closed();
     let mut stuck = UnixStream::connect(&server.socket).unwrap();
