@@ -71,7 +71,8 @@ fn a_client_with_many_requests_does_not_delay_another() {
     server.wait_for_figure("queue_requests", |n| n >= 300);
     let single = Reply::read(&mut send(&server, &target(1000), "x-client: one, single\r\n"), false);
     assert_eq!(single.size().0, 1000);
-    // It costs more than each of the others, so that only fairness lets it go first. Two jobs, and as many again that were done but not answered yet.
+    // It costs more than each of the others, so that only fairness lets it go first. Before it come two jobs, and maybe
+    // some that were done but not answered yet.
     let before = waited_for(&server, &single);
     assert!(before <= 4, "{before} of {} others went first", many.len());
 }
