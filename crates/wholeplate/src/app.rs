@@ -1,6 +1,7 @@
 //! What all routes share.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use delivery::Peer;
 use edge::Edge;
@@ -36,6 +37,7 @@ pub(crate) struct App {
     pub(crate) edge: Option<Edge>,
     pub(crate) health: Health,
     pub(crate) counters: Counters,
+    pub(crate) started: SystemTime,
     /// Where spans go, if anywhere.
     pub(crate) exporter: Option<Exporter>,
 }
@@ -69,15 +71,17 @@ impl App {
             edge,
             health,
             counters,
+            started: SystemTime::now(),
             exporter,
         }))
     }
 
     /// Whom the work of a request is accounted to: its address, or the value of the header of `client-header`.
     pub(crate) fn client(&self, request: &RequestContext) -> Client {
-        let named = self.config.client_header.as_ref().and_then(|name| request.headers.get(name));
-        match (named, &request.client) {
-            (Some(name), _) => Client::named(name.as_bytes()),
+        let header = self.config.client_header.as_ref();
+        let last = header.and_then(|name| request.headers.get_all(name).iter().next_back());
+        match (last.and_then(|value| Client::named(value.as_bytes())), &request.client) {
+            (Some(named), _) => named,
             (None, Peer::Tcp(address)) => Client::Address(address.ip()),
             (None, _) => Client::Local,
         }

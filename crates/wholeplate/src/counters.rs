@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Hosts of sources that have counters of their own; those that come later share one.
 const MAX_HOSTS: usize = 200;
+/// Hosts whose sources fail may take so many of these places: names that do not exist are easily made up.
+const MAX_FAILING_HOSTS: usize = MAX_HOSTS / 2;
 /// The host of all sources above that.
 const OTHER_HOSTS: &str = "other";
 
@@ -14,14 +17,23 @@ const OTHER_HOSTS: &str = "other";
 pub(crate) struct ErrorNumber(pub(crate) u16);
 
 /// The route that a response came from, as an extension of the response.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Route(pub(crate) &'static str);
+
+impl Route {
+    /// Transformation URLs.
+    pub(crate) const URL: Self = Self("/cdn-cgi/image");
+    /// The binding's transformations.
+    pub(crate) const TRANSFORM: Self = Self("/transform");
+    /// Subrequests of a Workers runtime.
+    pub(crate) const CF_IMAGE: Self = Self("cf.image");
+}
 
 /// Counters with labels (OPS-053). Their number is bounded: routes, statuses, numbers and formats are few, hosts are limited.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     responses: Mutex<BTreeMap<ResponseLabels, u64>>,
-    images: Mutex<Images>,
+    transformations: Mutex<Transformations>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,16 +44,33 @@ struct ResponseLabels {
 }
 
 #[derive(Debug, Default)]
-struct Images {
+struct Transformations {
     hosts: BTreeSet<String>,
-    counts: BTreeMap<ImageLabels, u64>,
+    /// Images made, and the time that rendering them took.
+    images: BTreeMap<ImageLabels, (u64, Duration)>,
+    failures: BTreeMap<FailureLabels, u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct ImageLabels {
+    route: Route,
     host: String,
-    from: &'static str,
-    to: &'static str,
+    formats: Formats,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct FailureLabels {
+    route: Route,
+    host: String,
+    status: u16,
+    error: u16,
+}
+
+/// The media types of a source and of what was made of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Formats {
+    pub(crate) from: &'static str,
+    pub(crate) to: &'static str,
 }
 
 impl Counters {
@@ -55,15 +84,20 @@ impl Counters {
         *self.responses.lock().unwrap_or_else(PoisonError::into_inner).entry(labels).or_default() += 1;
     }
 
-    /// An image was made of a source on `host`.
-    pub(crate) fn image(&self, host: &str, from: &'static str, to: &'static str) {
-        let mut images = self.images.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = images.hosts.contains(host);
-        if !known && images.hosts.len() < MAX_HOSTS {
-            images.hosts.insert(host.to_owned());
-        }
-        let host = if known || images.hosts.contains(host) { host } else { OTHER_HOSTS };
-        *images.counts.entry(ImageLabels { host: host.to_owned(), from, to }).or_default() += 1;
+    /// An image was made of a source on `host`; rendering took `taken`.
+    pub(crate) fn image(&self, route: Route, host: &str, formats: Formats, taken: Duration) {
+        let mut counts = self.transformations();
+        let host = counts.host(host, MAX_HOSTS);
+        let (images, time) = counts.images.entry(ImageLabels { route, host, formats }).or_default();
+        *images += 1;
+        *time += taken;
+    }
+
+    /// A transformation of a source on `host` failed.
+    pub(crate) fn failure(&self, route: Route, host: &str, status: u16, error: u16) {
+        let mut counts = self.transformations();
+        let host = counts.host(host, MAX_FAILING_HOSTS);
+        *counts.failures.entry(FailureLabels { route, host, status, error }).or_default() += 1;
     }
 
     pub(crate) fn write(&self, out: &mut String) {
@@ -74,13 +108,46 @@ impl Counters {
             let labels = format!("route=\"{route}\",status=\"{status}\",error=\"{error}\"");
             let _ = writeln!(out, "wholeplate_routed_responses_total{{{labels}}} {count}");
         }
-        write_head(out, "transformations_total", "Images made, by host of the source and formats.");
-        let images = self.images.lock().unwrap_or_else(PoisonError::into_inner);
-        for (ImageLabels { host, from, to }, count) in &images.counts {
-            // Hosts come from parsed URLs: they have no quotes, backslashes or line ends.
-            let labels = format!("host=\"{host}\",from=\"{from}\",to=\"{to}\"");
+        let counts = self.transformations();
+        // Hosts come from parsed URLs: they have no quotes, backslashes or line ends.
+        let image_labels = |ImageLabels { route, host, formats }: &ImageLabels| {
+            let (route, Formats { from, to }) = (route.0, formats);
+            format!("route=\"{route}\",host=\"{host}\",from=\"{from}\",to=\"{to}\"")
+        };
+        write_head(out, "transformations_total", "Images made, by route, host of the source and formats.");
+        for (labels, (count, _)) in &counts.images {
+            let labels = image_labels(labels);
             let _ = writeln!(out, "wholeplate_transformations_total{{{labels}}} {count}");
         }
+        write_head(out, "transformation_seconds_total", "Time that rendering these images took.");
+        for (labels, (_, time)) in &counts.images {
+            let (labels, seconds) = (image_labels(labels), time.as_secs_f64());
+            let _ = writeln!(out, "wholeplate_transformation_seconds_total{{{labels}}} {seconds}");
+        }
+        let help = "Failed transformations, by route, host of the source, status and error number.";
+        write_head(out, "transformation_failures_total", help);
+        for (FailureLabels { route, host, status, error }, count) in &counts.failures {
+            let labels =
+                format!("route=\"{}\",host=\"{host}\",status=\"{status}\",error=\"{error}\"", route.0);
+            let _ = writeln!(out, "wholeplate_transformation_failures_total{{{labels}}} {count}");
+        }
+    }
+
+    fn transformations(&self) -> MutexGuard<'_, Transformations> {
+        self.transformations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Transformations {
+    /// The label of a host: its name, if it has a place or one of the first `places` is free.
+    fn host(&mut self, host: &str, places: usize) -> String {
+        if !self.hosts.contains(host) {
+            if self.hosts.len() >= places {
+                return OTHER_HOSTS.to_owned();
+            }
+            self.hosts.insert(host.to_owned());
+        }
+        host.to_owned()
     }
 }
 
@@ -90,25 +157,63 @@ fn write_head(out: &mut String, name: &str, help: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Counters, ErrorNumber, Route};
+    use std::time::Duration;
+
+    use super::{Counters, ErrorNumber, Formats, Route};
+
+    const FORMATS: Formats = Formats { from: "image/png", to: "image/webp" };
+
+    fn text(counters: &Counters) -> String {
+        let mut text = String::new();
+        counters.write(&mut text);
+        text
+    }
 
     // OPS-053
     #[test]
     fn counters_have_labels_and_a_bound() {
         let counters = Counters::default();
+        let image = |host: &str| counters.image(Route::URL, host, FORMATS, Duration::from_millis(500));
         for i in 0..1000 {
-            counters.image(&format!("h{i}.example"), "image/png", "image/webp");
+            image(&format!("h{i}.example"));
         }
-        counters.image("h7.example", "image/png", "image/webp");
+        image("h7.example");
         let mut response = http::Response::new(());
         response.extensions_mut().insert(Route("/info"));
         response.extensions_mut().insert(ErrorNumber(9401));
         counters.response(&response);
-        let mut text = String::new();
-        counters.write(&mut text);
+        let text = text(&counters);
         assert_eq!(text.matches("wholeplate_transformations_total{").count(), 201);
-        assert!(text.contains("{host=\"h7.example\",from=\"image/png\",to=\"image/webp\"} 2\n"), "{text}");
-        assert!(text.contains("{host=\"other\",from=\"image/png\",to=\"image/webp\"} 800\n"));
-        assert!(text.contains("{route=\"/info\",status=\"200\",error=\"9401\"} 1\n"));
+        let labels = |host: &str| {
+            format!("{{route=\"/cdn-cgi/image\",host=\"{host}\",from=\"image/png\",to=\"image/webp\"}}")
+        };
+        for line in [
+            format!("wholeplate_transformations_total{} 2\n", labels("h7.example")),
+            format!("wholeplate_transformations_total{} 800\n", labels("other")),
+            format!("wholeplate_transformation_seconds_total{} 1\n", labels("h7.example")),
+            "{route=\"/info\",status=\"200\",error=\"9401\"} 1\n".to_owned(),
+        ] {
+            assert!(text.contains(&line), "{line}: {text}");
+        }
+    }
+
+    // OPS-053
+    #[test]
+    fn hosts_that_fail_leave_places_to_those_that_do_not() {
+        let counters = Counters::default();
+        for i in 0..1000 {
+            counters.failure(Route::CF_IMAGE, &format!("made-up-{i}.example"), 502, 9408);
+        }
+        counters.image(Route::CF_IMAGE, "real.example", FORMATS, Duration::ZERO);
+        counters.failure(Route::CF_IMAGE, "real.example", 404, 9404);
+        let text = text(&counters);
+        assert_eq!(text.matches("wholeplate_transformation_failures_total{").count(), 102);
+        for line in [
+            "{route=\"cf.image\",host=\"other\",status=\"502\",error=\"9408\"} 900\n",
+            "{route=\"cf.image\",host=\"real.example\",status=\"404\",error=\"9404\"} 1\n",
+            "{route=\"cf.image\",host=\"real.example\",from=\"image/png\",to=\"image/webp\"} 1\n",
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
     }
 }

@@ -19,6 +19,7 @@ use crate::cache::report::{CacheReport, Failure};
 use crate::cache::results::{Answered, ComputeError, RenderedResult, ResultHead};
 use crate::cache::sources::{self, Resolved, SourceError, SourceQuery, SourceRecord};
 use crate::cache::store_wait::StoreWait;
+use crate::counters::{Formats, Route};
 use crate::error::ApiError;
 use crate::respond::{self, Inherited, Response};
 use crate::sources::{Location, SourceRequest};
@@ -37,7 +38,8 @@ pub(crate) struct Job {
     pub(crate) worker: CacheOverride,
     /// Whom the work is accounted to.
     pub(crate) client: Client,
-    /// Where the source is, for metrics.
+    /// Which route it came by and where the source is, for metrics.
+    pub(crate) route: Route,
     pub(crate) host: String,
     pub(crate) turn: Turn,
 }
@@ -186,10 +188,12 @@ pub(crate) async fn produce(
             Err(Attempt::SourceChanged) if attempt < ATTEMPTS => attempt += 1,
             Err(Attempt::SourceChanged) => {
                 let report = CacheReport::of(shown(CacheStatus::Miss, dynamic));
+                count_failure(app, &job, &ApiError::SourceChanged);
                 return Err(Failure { error: ApiError::SourceChanged, report, headers: HeaderMap::new() });
             }
             Err(Attempt::Failed(mut failure)) => {
                 failure.report.status = shown(failure.report.status, dynamic);
+                count_failure(app, &job, &failure.error);
                 app.cache.figures.count_request(failure.report.status, None);
                 return Err(*failure);
             }
@@ -204,6 +208,10 @@ pub(crate) async fn produce(
             }
         }
     }
+}
+
+fn count_failure(app: &App, job: &Job, error: &ApiError) {
+    app.counters.failure(job.route, &job.host, error.status().as_u16(), error.number());
 }
 
 /// The response to a job. `warnings` are those of the request; `inherit` makes of a source's headers what the response
@@ -297,6 +305,7 @@ async fn attempt_job(
             let work = Computation {
                 app: Arc::clone(app),
                 client: job.client.clone(),
+                route: job.route,
                 host: job.host.clone(),
                 recipe: job.recipe.clone(),
                 subject: subject(&inputs),
@@ -443,6 +452,7 @@ async fn prepare_all(
 struct Computation {
     app: Arc<App>,
     client: Client,
+    route: Route,
     host: String,
     recipe: Recipe,
     inputs: Vec<Prepared>,
@@ -464,8 +474,9 @@ impl Computation {
         let loaded = began.elapsed();
         let pool = &self.app.pool;
         let outcome = pool.render(self.recipe.clone(), inputs, &self.client, &self.request.trace).await?;
-        let RenderOutcome { body, rendered, warnings, source_type, queued } = outcome;
-        self.app.counters.image(&self.host, source_type, rendered.content_type);
+        let RenderOutcome { body, rendered, warnings, source_type, queued, taken } = outcome;
+        let formats = Formats { from: source_type, to: rendered.content_type };
+        self.app.counters.image(self.route, &self.host, formats, taken);
         let t = rendered.timings;
         let timings = format!(
             "q={} n={}+{} c={}+{} v={ENGINE_VERSION} l={}",

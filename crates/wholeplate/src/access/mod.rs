@@ -8,15 +8,14 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use delivery::Peer;
 use recipe::Step;
 use recipe::dialect::{ParseMode, Resolved};
 
 use self::rate::RateLimit;
 pub(crate) use self::signature::{SignatureError, Signing, SigningKeys};
+use crate::admission::Client;
 use crate::config::Config;
 use crate::error::ApiError;
-use crate::request::RequestContext;
 
 /// The restrictions of the configuration, ready for use.
 #[derive(Debug)]
@@ -88,12 +87,13 @@ impl Access {
         }
     }
 
-    /// The turn of a request. Clients of the Unix socket are the operator's own.
-    pub(crate) fn turn(&self, request: &RequestContext) -> Turn {
-        let (Some(rate), Peer::Tcp(address)) = (&self.rate, &request.client) else { return Turn::free() };
-        let limited =
-            Limited { rate: Arc::clone(rate), client: address.ip().to_string(), taken: OnceLock::new() };
-        Turn(Some(Arc::new(limited)))
+    /// The turn of a request. Clients of the Unix socket that have no name are the operator's own.
+    pub(crate) fn turn(&self, client: &Client) -> Turn {
+        let rate = self.rate.as_ref().filter(|_| *client != Client::Local);
+        Turn(rate.map(|rate| {
+            let (rate, client) = (Arc::clone(rate), client.clone());
+            Arc::new(Limited { rate, client, taken: OnceLock::new() })
+        }))
     }
 }
 
@@ -105,7 +105,7 @@ pub(crate) struct Turn(Option<Arc<Limited>>);
 #[derive(Debug)]
 struct Limited {
     rate: Arc<RateLimit>,
-    client: String,
+    client: Client,
     taken: OnceLock<Result<(), ApiError>>,
 }
 

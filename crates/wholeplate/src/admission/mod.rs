@@ -2,6 +2,7 @@
 
 pub(crate) mod allocator;
 mod estimate;
+mod figures;
 mod input;
 mod memory;
 mod pool;

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use imaging::{AcceptedFormats, Body, Limits, Plan, PlanKind, Probe, RenderInput, Rendered};
-use recipe::{Input, Recipe, Warnings};
+use recipe::{Input, Recipe, TextSource, Warnings};
 use work::{Budget, Cancel, Stages, Work};
 
 use super::estimate::Estimator;
+use super::figures::{Measured, RenderFigures};
 use super::input::InputData;
 use super::memory::{MemoryFull, MemoryPermit, MemoryPool};
 use super::queue::{Client, Overload, Queue, Worker};
@@ -53,6 +54,8 @@ pub(crate) struct RenderOutcome {
     pub(crate) source_type: &'static str,
     /// Time that the request waited for workers and memory.
     pub(crate) queued: Duration,
+    /// Time that rendering took.
+    pub(crate) taken: Duration,
 }
 
 /// Figures of the pool since its start.
@@ -66,10 +69,7 @@ pub(crate) struct PoolStats {
     pub(crate) peak_bytes: AtomicU64,
     /// Workers that went on long after their deadline.
     pub(crate) stuck: AtomicU64,
-    /// Sums over the images made, in microseconds.
-    pub(crate) queued_micros: AtomicU64,
-    pub(crate) estimated_micros: AtomicU64,
-    pub(crate) taken_micros: AtomicU64,
+    pub(crate) figures: RenderFigures,
 }
 
 /// Runs images. Cheap to clone.
@@ -134,9 +134,9 @@ impl Pool {
         })
     }
 
-    /// Bytes of memory that nobody holds.
-    pub(crate) fn free_bytes(&self) -> u64 {
-        self.memory.free() as u64
+    /// Memory for pixels and results.
+    pub(crate) fn memory(&self) -> &MemoryPool {
+        &self.memory
     }
 
     pub(crate) fn waiting(&self) -> usize {
@@ -191,7 +191,7 @@ impl Pool {
 
     async fn run_probe(&self, image: InputData, mut job: Job<'_>) -> Result<(Probe, usize), ApiError> {
         let bytes = self.planning_bytes([&image]);
-        let (worker, memory) = self.admit(&mut job, PLANNING, bytes, "probe").await?;
+        let (worker, memory) = self.admit(&mut job, PLANNING, bytes, "probe", None).await?;
         let work = self.work(&job, memory.bytes(), Stages::default());
         let (phase, accepted) = (job.trace.phase("probe"), self.accepted.clone());
         on_a_thread(move || {
@@ -250,25 +250,26 @@ impl Pool {
         inputs: Vec<InputData>,
         mut job: Job<'_>,
     ) -> Result<RenderOutcome, ApiError> {
-        let label: Arc<str> = recipe.to_string().into();
+        let label: Arc<str> = log_label(&recipe).into();
         let bytes = self.planning_bytes(&inputs);
-        let (worker, memory) = self.admit(&mut job, PLANNING, bytes, Arc::clone(&label)).await?;
+        let (worker, memory) = self.admit(&mut job, PLANNING, bytes, Arc::clone(&label), None).await?;
         let work = self.work(&job, memory.bytes(), Stages::default());
         let (limits, accepted) = (Arc::clone(&self.limits), self.accepted.clone());
         let (phase, estimator) = (job.trace.phase("probe"), Arc::clone(&self.estimator));
         let began = Instant::now();
-        let (plan, estimate, recipe, inputs) = on_a_thread(move || {
-            let _held = (worker, memory, phase);
+        let (plan, estimate, recipe, inputs, worker) = on_a_thread(move || {
+            let _held = (memory, phase);
             let recipe = Arc::new(recipe);
             let (plan, probe) = plan(&recipe, &inputs, &limits, &accepted, &work)?;
             let estimate = estimator.estimate(&plan, &probe);
-            Ok((plan, estimate, recipe, inputs))
+            Ok((plan, estimate, recipe, inputs, worker))
         })
         .await?;
         job.time_left = job.time_left.saturating_sub(began.elapsed());
 
         let bytes = usize::try_from(plan.cost.peak_bytes.saturating_add(SLACK)).unwrap_or(usize::MAX);
-        let (worker, mut memory) = self.admit(&mut job, estimate.time, bytes, label).await?;
+        // With the worker in hand: cheap work that nothing goes before is done in one turn.
+        let (worker, mut memory) = self.admit(&mut job, estimate.time, bytes, label, Some(worker)).await?;
         let stages = job.trace.stages();
         let work = self.work(&job, bytes, stages.clone());
         let (stats, estimator, models) =
@@ -294,9 +295,16 @@ impl Pool {
             stats.peak_bytes.fetch_max(work.budget.peak() as u64, Ordering::Relaxed);
             let mut rendered = rendered.map_err(ApiError::from)?;
             estimator.learn(&estimate, taken);
-            stats.queued_micros.fetch_add(micros(queued), Ordering::Relaxed);
-            stats.estimated_micros.fetch_add(micros(estimate.time), Ordering::Relaxed);
-            stats.taken_micros.fetch_add(micros(taken), Ordering::Relaxed);
+            let source_type = estimate.source_format().mime();
+            let measured = Measured {
+                queued,
+                estimated: estimate.time,
+                taken,
+                planned_bytes: plan.cost.peak_bytes,
+                peak_bytes: work.budget.peak() as u64,
+            };
+            stats.figures.record(measured);
+            tracing::debug!(from = source_type, to = rendered.content_type, ?measured, "rendered");
             let body = match std::mem::replace(&mut rendered.body, Body::Input) {
                 Body::Bytes(bytes) => {
                     // Only the result is left: the rest is free for others.
@@ -307,23 +315,24 @@ impl Pool {
             };
             let mut warnings = plan.warnings;
             warnings.extend(std::mem::take(&mut rendered.warnings));
-            let source_type = estimate.source_format().mime();
-            Ok(RenderOutcome { body, rendered, warnings, source_type, queued })
+            Ok(RenderOutcome { body, rendered, warnings, source_type, queued, taken })
         })
         .await
     }
 
     /// Waits for a worker and for memory. Memory may be held by results that slow clients read, so that nobody waits for
-    /// it with a worker in hand.
+    /// it with a worker in hand. `held` is the worker that the job has had so far.
     async fn admit(
         &self,
         job: &mut Job<'_>,
         estimate: Duration,
         bytes: usize,
         label: impl Into<Arc<str>>,
+        held: Option<Worker>,
     ) -> Result<(Worker, MemoryPermit), ApiError> {
         // A request has one phase in the queue, unless it has to wait between planning and rendering too.
-        let waits = !job.admitted || self.queue.is_busy() || self.memory.free() < bytes;
+        let busy = if held.is_some() { self.queue.waiting() > 0 } else { self.queue.is_busy() };
+        let waits = !job.admitted || busy || self.memory.free() < bytes;
         let _phase = waits.then(|| job.trace.phase("queue"));
         job.admitted = true;
         let began = Instant::now();
@@ -337,7 +346,8 @@ impl Pool {
             ApiError::Busy { expected: overload.expected }
         };
         let label = label.into();
-        let worker = self.queue.worker(job.client, job.arrived, estimate, &label).await.map_err(refused)?;
+        let worker = self.queue.worker(job.client, job.arrived, estimate, &label, held);
+        let worker = worker.await.map_err(refused)?;
         let admitted = match self.try_take(bytes) {
             Ok(memory) => (worker, memory),
             Err(MemoryFull) => {
@@ -345,7 +355,7 @@ impl Pool {
                 let memory = tokio::time::timeout(MEMORY_WAIT, self.take(bytes)).await;
                 let memory = memory.unwrap_or(Err(MemoryFull));
                 let memory = memory.map_err(|_| refused(Overload { expected: Duration::from_secs(1) }))?;
-                let worker = self.queue.worker(job.client, job.arrived, estimate, &label).await;
+                let worker = self.queue.worker(job.client, job.arrived, estimate, &label, None).await;
                 (worker.map_err(refused)?, memory)
             }
         };
@@ -373,8 +383,18 @@ impl Pool {
     }
 }
 
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+/// A recipe in one line. The queries of URLs may hold signatures (OPS-037).
+fn log_label(recipe: &Recipe) -> String {
+    let mut recipe = recipe.clone();
+    for input in &mut recipe.inputs {
+        match input {
+            Input::Supplied => {}
+            Input::Url(url) | Input::Text(TextSource { font_url: url, .. }) => {
+                url.truncate(url.find('?').unwrap_or(url.len()));
+            }
+        }
+    }
+    recipe.to_string().trim_end().replace('\n', " ")
 }
 
 /// Probes what is needed and plans; gives the header of the first input too.
@@ -436,5 +456,23 @@ pub(crate) fn render_here(
     match catch_unwind(attempt) {
         Ok(done) => done.map_err(|e: imaging::Error| e.into()),
         Err(_) => Err(ApiError::Panicked),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use recipe::{Extent, Input, Output, Recipe, Transform};
+
+    use super::log_label;
+
+    // OPS-013, OPS-037
+    #[test]
+    fn a_recipe_is_logged_in_one_line_and_without_queries() {
+        let transform = Transform { width: Some(Extent::Pixels(123)), ..Transform::default() };
+        let mut recipe = Recipe::single(transform, Output::default());
+        recipe.inputs.push(Input::Url("https://a.example/b.png?X-Amz-Signature=secret".to_owned()));
+        let label = log_label(&recipe);
+        assert!(label.contains("0:width=123") && label.contains("b.png"), "{label}");
+        assert!(!label.contains('\n') && !label.contains("secret"), "{label}");
     }
 }

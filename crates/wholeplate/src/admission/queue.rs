@@ -30,10 +30,12 @@ pub(crate) enum Client {
 }
 
 impl Client {
-    /// The client of a header's value, of which a bounded part counts.
-    pub(crate) fn named(value: &[u8]) -> Self {
-        let bounded = value.get(..MAX_NAME).unwrap_or(value);
-        Self::Named(String::from_utf8_lossy(bounded).into())
+    /// The client of a header's value: of a list, the last element, which the nearest proxy added; what comes before is
+    /// whatever the client sent. A bounded part of it counts. `None` if there is nothing.
+    pub(crate) fn named(value: &[u8]) -> Option<Self> {
+        let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
+        let bounded = last.get(..MAX_NAME).unwrap_or(last);
+        (!bounded.is_empty()).then(|| Self::Named(String::from_utf8_lossy(bounded).into()))
     }
 }
 
@@ -144,20 +146,26 @@ impl Queue {
         Self { state: Arc::new(Mutex::new(state)), max_wait }
     }
 
-    /// Waits for a worker.
+    /// Waits for a worker. `held`, which the request has had so far, is exchanged for it: if nothing that waits goes before
+    /// this request, without a wait.
     ///
     /// # Errors
-    /// At once, if the expected wait is longer than allowed.
+    /// At once, if the expected wait is longer than allowed. `held` is free then.
     pub(crate) async fn worker(
         &self,
         client: &Client,
         arrived: Instant,
         estimate: Duration,
         label: &Arc<str>,
+        held: Option<Worker>,
     ) -> Result<Worker, Overload> {
         let estimate = estimate.max(LEAST);
         let (place, turn) = {
             let mut state = self.lock();
+            if let Some(mut held) = held {
+                held.queue = None;
+                state.stop(held.id);
+            }
             let id = state.next_id;
             state.next_id += 1;
             if state.free > 0 && state.waiting == 0 {
@@ -167,6 +175,7 @@ impl Queue {
             let rank = (state.rank(arrived, estimate, self.max_wait), id);
             let expected = state.expected_wait(client, rank, estimate);
             if expected > self.max_wait || state.waiting >= MAX_WAITING {
+                self.hand_out(&mut state);
                 return Err(Overload { expected: expected.max(Duration::from_secs(1)) });
             }
             if state.waiting == 0 {
@@ -180,6 +189,7 @@ impl Queue {
             }
             account.waiting.insert(rank, Waiting { estimate, label: Arc::clone(label), wake });
             state.waiting += 1;
+            self.hand_out(&mut state);
             (Place { queue: self, client, rank }, turn)
         };
         let worker = turn.await;
@@ -221,6 +231,11 @@ impl Queue {
     fn release(&self, id: u64) {
         let mut state = self.lock();
         state.stop(id);
+        self.hand_out(&mut state);
+    }
+
+    /// Gives free workers to those that wait.
+    fn hand_out(&self, state: &mut State) {
         while state.free > 0 {
             let Some((client, waiting, id)) = state.take_next() else { break };
             state.start(id, &client, waiting.estimate, &waiting.label);
@@ -330,14 +345,14 @@ mod tests {
     /// Has all of `jobs` wait (client, estimate in ms) for the one worker, and tells in which order they get it.
     async fn order(jobs: &[(u8, u32)]) -> Vec<usize> {
         let queue = Queue::new(1, Duration::from_secs(1000));
-        let first = queue.worker(&client(255), Instant::now(), MS, &label()).await.unwrap();
+        let first = queue.worker(&client(255), Instant::now(), MS, &label(), None).await.unwrap();
         let arrived = Instant::now();
         let done = Arc::new(Mutex::new(Vec::new()));
         let mut tasks = Vec::new();
         for (i, (who, cost)) in jobs.iter().enumerate() {
             let (queue, done, who, cost) = (queue.clone(), Arc::clone(&done), client(*who), *cost);
             tasks.push(tokio::spawn(async move {
-                let worker = queue.worker(&who, arrived, MS * cost, &label()).await.unwrap();
+                let worker = queue.worker(&who, arrived, MS * cost, &label(), None).await.unwrap();
                 done.lock().unwrap().push(i);
                 drop(worker);
             }));
@@ -350,6 +365,16 @@ mod tests {
             task.await.unwrap();
         }
         Arc::try_unwrap(done).unwrap().into_inner().unwrap()
+    }
+
+    // OPS-004: elements that a client sent itself do not make it another client.
+    #[test]
+    fn the_last_element_of_the_header_names_the_client() {
+        let named = |value: &str| Client::named(value.as_bytes());
+        assert_eq!(named("192.0.2.1"), Some(Client::Named("192.0.2.1".into())));
+        assert_eq!(named("made up, 198.51.100.7,\t192.0.2.1 "), named("192.0.2.1"));
+        assert_eq!((named(""), named("192.0.2.1, ")), (None, None));
+        assert_eq!(named(&"x".repeat(1000)), named(&"x".repeat(MAX_NAME)));
     }
 
     // OPS-003
@@ -381,20 +406,66 @@ mod tests {
         assert!(order.iter().position(|i| *i == 50).unwrap() <= 2, "{order:?}");
     }
 
+    // OPS-003: a request that has been planned keeps its worker, unless something goes before it.
+    #[tokio::test]
+    async fn a_worker_is_exchanged_without_a_wait_if_the_request_is_next() {
+        let queue = Queue::new(1, Duration::from_secs(1000));
+        let now = Instant::now();
+        let planning = queue.worker(&client(1), now, MS, &label(), None).await.unwrap();
+        let expensive = tokio::spawn({
+            let queue = queue.clone();
+            async move { queue.worker(&client(1), now, MS * 400, &label(), None).await }
+        });
+        while queue.waiting() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let cheap = queue.worker(&client(1), now, MS * 5, &label(), Some(planning)).await.unwrap();
+        assert_eq!((queue.busy(), queue.waiting()), (1, 1));
+        // Work that turns out to be more expensive than what waits gives its worker away.
+        let longer = tokio::spawn({
+            let queue = queue.clone();
+            async move { queue.worker(&client(1), now, MS * 4000, &label(), Some(cheap)).await }
+        });
+        let expensive = expensive.await.unwrap().unwrap();
+        assert_eq!((queue.busy(), longer.is_finished()), (1, false));
+        drop(expensive);
+        drop(longer.await.unwrap().unwrap());
+        assert_eq!((queue.busy(), queue.waiting()), (0, 0));
+    }
+
+    // OPS-001: a request that is refused after planning leaves its worker to the others.
+    #[tokio::test]
+    async fn a_refused_exchange_frees_the_worker() {
+        let queue = Queue::new(1, Duration::from_secs(10));
+        let now = Instant::now();
+        let planning = queue.worker(&client(1), now, MS, &label(), None).await.unwrap();
+        let waiting = tokio::spawn({
+            let queue = queue.clone();
+            async move { queue.worker(&client(1), now, MS * 11_000, &label(), None).await }
+        });
+        while queue.waiting() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let refused = queue.worker(&client(1), now, MS * 20_000, &label(), Some(planning)).await;
+        assert!(refused.is_err());
+        drop(waiting.await.unwrap().unwrap());
+        assert_eq!((queue.busy(), queue.waiting()), (0, 0));
+    }
+
     // OPS-001
     #[tokio::test]
     async fn a_request_is_refused_by_its_expected_wait_and_not_by_the_number_before_it() {
         let queue = Queue::new(2, Duration::from_secs(10));
         let now = Instant::now();
         let _running = [
-            queue.worker(&client(1), now, MS, &label()).await.unwrap(),
-            queue.worker(&client(1), now, MS, &label()).await.unwrap(),
+            queue.worker(&client(1), now, MS, &label(), None).await.unwrap(),
+            queue.worker(&client(1), now, MS, &label(), None).await.unwrap(),
         ];
         let mut waiting = Vec::new();
         for _ in 0..19 {
             let (queue, now) = (queue.clone(), now);
             waiting.push(tokio::spawn(async move {
-                queue.worker(&client(1), now, MS * 1000, &label()).await.map(drop)
+                queue.worker(&client(1), now, MS * 1000, &label(), None).await.map(drop)
             }));
         }
         while queue.waiting() < 19 {
@@ -413,16 +484,16 @@ mod tests {
         // One more is let in; what comes after it would wait for 11 s.
         let queue_of_more = queue.clone();
         let more = tokio::spawn(async move {
-            queue_of_more.worker(&client(1), now, MS * 3000, &label()).await.map(drop)
+            queue_of_more.worker(&client(1), now, MS * 3000, &label(), None).await.map(drop)
         });
         while queue.waiting() < 20 {
             tokio::task::yield_now().await;
         }
-        let refused = queue.worker(&client(1), now, MS * 3000, &label()).await.unwrap_err();
+        let refused = queue.worker(&client(1), now, MS * 3000, &label(), None).await.unwrap_err();
         assert!(refused.expected > Duration::from_secs(10) && refused.expected < Duration::from_secs(12));
         // A cheap one goes before them.
         assert!(
-            tokio::time::timeout(MS, queue.worker(&client(1), now, MS, &label())).await.is_err(),
+            tokio::time::timeout(MS, queue.worker(&client(1), now, MS, &label(), None)).await.is_err(),
             "it waits"
         );
         for task in waiting.into_iter().chain([more]) {
@@ -434,10 +505,10 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_leaves_frees_its_place() {
         let queue = Queue::new(1, Duration::from_secs(10));
-        let worker = queue.worker(&client(1), Instant::now(), MS, &label()).await.unwrap();
+        let worker = queue.worker(&client(1), Instant::now(), MS, &label(), None).await.unwrap();
         let waiting = tokio::spawn({
             let queue = queue.clone();
-            async move { queue.worker(&client(1), Instant::now(), MS, &label()).await.map(drop) }
+            async move { queue.worker(&client(1), Instant::now(), MS, &label(), None).await.map(drop) }
         });
         while queue.waiting() == 0 {
             tokio::task::yield_now().await;

@@ -126,7 +126,8 @@ settings! {
         allowed_formats: Vec<String>, "FORMATS";
         /// Frames of an animation beyond this number are dropped, with a warning.
         max_animation_frames: Option<u32>, "N";
-        /// Transformations that one client address may ask for in a second; ten seconds' worth may come at once.
+        /// Transformations that one client may ask for in a second; ten seconds' worth may come at once. A client is what
+        /// client-header names, else an address.
         rate_limit: Option<Rate>, "N";
     }
     "Workers runtime" {
@@ -148,8 +149,9 @@ settings! {
         /// Longest time that a request may be expected to wait for a worker. A request with a longer expected wait is
         /// refused at once, with `Retry-After`.
         queue_timeout: Time = "10s", "TIME" in Time::MILLISECOND..=Time::HOUR;
-        /// Request header that names the client, such as x-forwarded-for behind a proxy that sets it. Workers are shared
-        /// fairly between clients; without this setting, a client is an address.
+        /// Request header that names the client, such as x-forwarded-for behind a proxy that sets it; of a list, the last
+        /// element counts, which the nearest proxy added. Workers are shared fairly between clients, and rate-limit counts
+        /// by client; without this setting, a client is an address.
         client_header: Option<HeaderName>, "NAME";
         /// Disk space for uploads and sources that do not stay in memory; a number without a unit counts MiB.
         spool: Mebibytes = 2048, "SIZE" in Mebibytes::new(1)..=Mebibytes::new(1 << 24);

@@ -14,6 +14,7 @@ use crate::app::App;
 use crate::binding::{Form, FormInput};
 use crate::cache::freshness::CacheOverride;
 use crate::cache::report::Failure;
+use crate::counters::Route;
 use crate::error::ApiError;
 use crate::produce::{Job, JobInputs, Produced, produce};
 use crate::request::RequestContext;
@@ -29,7 +30,7 @@ where
 {
     let is_info = request.path() == "/info";
     let trace = &request.trace;
-    trace.route(&request.method, if is_info { "/info" } else { "/transform" });
+    trace.route(&request.method, if is_info { "/info" } else { Route::TRANSFORM.0 });
     if request.method != Method::POST {
         let mut response = failed(&app.failure(ApiError::BindingMethod));
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
@@ -136,6 +137,7 @@ async fn transform(
         inputs: JobInputs::Supplied { inputs: supplied, keep: app.config.cache_binding },
         worker: CacheOverride::default(),
         client,
+        route: Route::TRANSFORM,
         host: "upload".to_owned(),
         turn: Turn::free(),
     };

@@ -14,6 +14,7 @@ use crate::app::App;
 use crate::cache::freshness::CacheOverride;
 use crate::cache::report::Failure;
 use crate::cache::worker;
+use crate::counters::Route;
 use crate::error::ApiError;
 use crate::produce::{Job, JobInputs, produce, response};
 use crate::request::{ListenerKind, RequestContext};
@@ -78,7 +79,7 @@ fn read(app: &App, blob: &[u8], request: &RequestContext) -> Result<Subrequest, 
 
 /// Fetches and transforms.
 pub(super) async fn respond(app: &Arc<App>, request: &RequestContext, image: WantedImage) -> Response {
-    request.trace.route(&request.method, "cf.image");
+    request.trace.route(&request.method, Route::CF_IMAGE.0);
     if !request.is_read() {
         return wrong_method(app);
     }
@@ -121,6 +122,7 @@ async fn transform(
         inputs: JobInputs::Source(source),
         worker,
         client: app.client(request),
+        route: Route::CF_IMAGE,
         host,
         turn: Turn::free(),
     };

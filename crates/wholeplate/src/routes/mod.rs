@@ -44,30 +44,30 @@ where
 {
     match cf_image::subrequest(app, &request) {
         Some(Ok(Subrequest::Image(image))) => {
-            return ("cf.image", cf_image::respond(app, &request, *image).await);
+            return (Route::CF_IMAGE.0, cf_image::respond(app, &request, *image).await);
         }
         Some(Ok(Subrequest::Plain)) => return ("fetch", passthrough::respond(app, request, body).await),
         Some(Ok(Subrequest::Direct)) => {
             return ("fetch", passthrough::respond(app, passthrough::marked(request), body).await);
         }
         Some(Err(error)) => {
-            request.trace.route(&request.method, "cf.image");
-            return ("cf.image", respond::failure(&app.failure(error)));
+            request.trace.route(&request.method, Route::CF_IMAGE.0);
+            return (Route::CF_IMAGE.0, respond::failure(&app.failure(error)));
         }
         None => {}
     }
     if let Some(response) = url::respond(app, &request).await {
-        return ("/cdn-cgi/image", response);
+        return (Route::URL.0, response);
     }
     // The vendor's router redirects the spelling with a backslash to the real one.
     if let Some(rest) = request.target().strip_prefix("/cdn-cgi\\image/") {
         let location = format!("{}{rest}", recipe::dialect::url::PREFIX);
-        return ("/cdn-cgi/image", respond::redirect(&location));
+        return (Route::URL.0, respond::redirect(&location));
     }
     let call = matches!(request.path(), "/info" | "/transform");
     let unix = request.listener == ListenerKind::Unix;
     if call && (unix || app.config.binding_on_tcp) {
-        let route = if request.path() == "/info" { "/info" } else { "/transform" };
+        let route = if request.path() == "/info" { "/info" } else { Route::TRANSFORM.0 };
         return (route, binding::respond(app, &request, body).await);
     }
     if let Some(edge) = &app.edge {

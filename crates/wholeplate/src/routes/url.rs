@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::cache::freshness::CacheOverride;
 use crate::cache::report::Failure;
 use crate::choices::ONERROR_SUBDOMAINS;
+use crate::counters::Route;
 use crate::error::ApiError;
 use crate::fields::value;
 use crate::produce::{Job, JobInputs, produce, response};
@@ -22,7 +23,7 @@ pub(super) async fn respond(app: &Arc<App>, request: &RequestContext) -> Option<
     if !request.target().starts_with(PREFIX) {
         return None;
     }
-    request.trace.route(&request.method, "/cdn-cgi/image");
+    request.trace.route(&request.method, Route::URL.0);
     if !request.is_read() {
         return Some(wrong_method(app));
     }
@@ -71,13 +72,16 @@ async fn transform(
     warnings.extend(resolved.recipe.warnings());
     let options = resolved.recipe.to_string();
     let inherit = |source: &HeaderMap| Inherited::of(source, &options, &resolved.varies_on);
+    let client = app.client(request);
+    let turn = app.access.turn(&client);
     let job = Job {
         recipe: resolved.recipe,
         inputs: JobInputs::Source(parsed.source.clone()),
         worker: CacheOverride::default(),
-        client: app.client(request),
+        client,
+        route: Route::URL,
         host: host_of(&parsed.source),
-        turn: app.access.turn(request),
+        turn,
     };
     let headers = &request.headers;
     let mut source_request = SourceRequest::new(request);

@@ -2,6 +2,7 @@
 
 use std::process::{Command, Output};
 
+use crate::support::origin::{Origin, answer};
 use crate::support::{Server, demo, flag};
 
 /// A server with `flag.png` as a source, a settings file and optional keys.
@@ -104,6 +105,35 @@ fn bad_keys_stop_the_start_and_name_themselves() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("is not a URL with /cdn-cgi/image/"));
 }
 
+// OPS-037: neither the log nor the metrics tell what a request was let in by.
+#[test]
+fn secrets_are_not_told() {
+    let (_dir, keys) = keys("new:second secret\n");
+    let origin = Origin::start(|asked| match asked.target.as_str() {
+        "/flag.png" => answer(200, &[], &flag()),
+        _ => answer(500, &[], b""),
+    });
+    let url = origin.url("");
+    let flags = ["--origin", &url, "--sign-key-file", &keys, "--admin", "127.0.0.1:0"];
+    let s = Server::start_in(&[("RUST_LOG", "trace")], &flags);
+    let mut secrets =
+        vec!["token-in-a-header".to_owned(), "token-in-a-cookie".to_owned(), "second secret".to_owned()];
+    for (source, status) in [("flag.png", 200), ("broken.png", 502)] {
+        let signed = sign(&keys, &format!("/cdn-cgi/image/width=40/{source}"), &[]);
+        secrets.push(signed.split("sig=").nth(1).unwrap().split('/').next().unwrap().to_owned());
+        let headers = [("authorization", "Bearer token-in-a-header"), ("cookie", "c=token-in-a-cookie")];
+        assert_eq!(s.get_with(&signed, &headers).status, status, "{source}");
+    }
+    let (log, metrics) = (s.log(), s.ask_admin("/metrics").text());
+    assert!(log.contains("/cdn-cgi/image/") && metrics.contains("status=\"502\""), "{log}");
+    for secret in &secrets {
+        for told in [&log, &metrics] {
+            let line = told.lines().find(|line| line.contains(secret.as_str()));
+            assert_eq!(line, None, "{secret}");
+        }
+    }
+}
+
 // OPS-022
 #[test]
 fn widths_move_to_allowed_ones() {
@@ -134,6 +164,21 @@ fn a_client_above_its_rate_gets_429() {
     }
     // Refused requests do not count, and other paths are not limited.
     assert_ne!(s.get("/other").status, 429);
+}
+
+// OPS-023: behind a proxy, the header that names the clients tells them apart.
+#[test]
+fn the_rate_counts_by_the_client_that_the_header_names() {
+    let flags = ["--rate-limit", "0.01", "--client-header", "x-forwarded-for"];
+    let s = Server::start(&[("flag.png", flag())], &flags);
+    let status = |width: u32, client: &str| {
+        let target = format!("/cdn-cgi/image/width={width}/flag.png");
+        s.get_with(&target, &[("x-forwarded-for", client)]).status
+    };
+    assert_eq!([status(40, "192.0.2.1"), status(41, "192.0.2.2")], [200, 200]);
+    assert_eq!([status(42, "192.0.2.1"), status(43, "made up, 192.0.2.1")], [429, 429]);
+    // Without the header, the address counts.
+    assert_eq!([s.image("width=44", "flag.png").status, s.image("width=45", "flag.png").status], [200, 429]);
 }
 
 // OPS-022: a result above a maximum is reduced, whether or not the request names a size.

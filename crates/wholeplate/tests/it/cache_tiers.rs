@@ -231,7 +231,7 @@ fn damaged_entries_are_counted_and_made_anew() {
     }
 }
 
-// CAC-034
+// CAC-034, OPS-010
 #[test]
 fn a_removed_folder_costs_hits_not_answers() {
     let folder = tempfile::tempdir().unwrap();
@@ -244,6 +244,7 @@ fn a_removed_folder_costs_hits_not_answers() {
         assert_eq!(reply.status, 200);
         assert!(n > 0 || reply.body == first.body);
     }
+    assert_eq!(server.ask_admin("/readyz").status, 200);
 }
 
 /// A tmpfs on a folder, unmounted when dropped. `None` if mounting is not permitted.

@@ -5,6 +5,7 @@
 mod support;
 
 mod access;
+mod admission;
 mod binding;
 mod bucket;
 mod cache_binding;
@@ -33,6 +34,7 @@ mod hosts;
 mod inputs;
 mod manifests;
 mod memory;
+mod metrics;
 mod models;
 mod operation;
 mod origin;
@@ -40,6 +42,7 @@ mod outbound;
 mod pixels;
 mod sandbox;
 mod statements;
+mod stuck;
 mod timing;
 mod tls;
 mod trim_border;

@@ -1,9 +1,9 @@
 //! Admission, health and shutdown.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use codecs::Format;
 
@@ -13,22 +13,15 @@ fn health(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_wholeplate")).arg("health").args(arguments).output().unwrap()
 }
 
-/// `GET path` of the admin server.
-fn admin(server: &Server, path: &str) -> Reply {
-    let mut stream = TcpStream::connect(server.admin()).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n").unwrap();
-    Reply::read(&mut stream, false)
-}
-
 // OPS-010, OPS-011, OPS-012
 #[test]
 fn health_is_told_to_balancers_and_to_containers() {
     let server = Server::start_bare(&["--admin", "127.0.0.1:0"]);
     for path in ["/livez", "/healthz", "/readyz", "/metrics"] {
-        assert_eq!(admin(&server, path).status, 200, "{path}");
+        assert_eq!(server.ask_admin(path).status, 200, "{path}");
     }
-    assert_eq!(admin(&server, "/readyz").text(), "{\"ready\":true}");
-    assert_eq!(admin(&server, "/nosuch").status, 404);
+    assert_eq!(server.ask_admin("/readyz").text(), "{\"ready\":true}");
+    assert_eq!(server.ask_admin("/nosuch").status, 404);
     let address = server.admin().to_owned();
     assert!(health(&["--admin", &address]).status.success());
     assert!(health(&["--admin", &address, "--ready"]).status.success());
@@ -37,6 +30,34 @@ fn health_is_told_to_balancers_and_to_containers() {
     assert_eq!(done.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&done.stderr).contains(&address));
     assert_eq!(health(&["--admin", "nonsense"]).status.code(), Some(1));
+}
+
+/// What a service prints first, started with this variable and these flags.
+fn listens_on(port: &str, flags: &[&str]) -> String {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_wholeplate"))
+        .arg("serve")
+        .args(flags)
+        .env("PORT", port)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    line
+}
+
+// OPS-051
+#[test]
+fn platforms_choose_the_port() {
+    // Port 0 takes a free one.
+    assert!(listens_on("0", &[]).starts_with("listening on http://0.0.0.0:"));
+    assert!(listens_on("1", &["--listen", "127.0.0.1:0"]).starts_with("listening on http://127.0.0.1:"));
+    let settings =
+        Command::new(env!("CARGO_BIN_EXE_wholeplate")).arg("config").env_remove("PORT").output().unwrap();
+    assert!(String::from_utf8_lossy(&settings.stdout).contains("127.0.0.1:8565"));
 }
 
 // OPS-014
@@ -48,7 +69,7 @@ fn a_service_that_stops_serves_until_balancers_have_noticed() {
     );
     server.terminate();
     let not_ready = loop {
-        let reply = admin(&server, "/readyz");
+        let reply = server.ask_admin("/readyz");
         if reply.status != 200 {
             break reply;
         }
@@ -68,13 +89,14 @@ fn a_service_that_stops_serves_until_balancers_have_noticed() {
 #[test]
 fn the_description_of_the_admin_server_is_what_it_serves() {
     let server = Server::start_bare(&["--admin", "127.0.0.1:0"]);
-    let document: serde_json::Value = serde_json::from_slice(&admin(&server, "/openapi.json").body).unwrap();
+    let document: serde_json::Value =
+        serde_json::from_slice(&server.ask_admin("/openapi.json").body).unwrap();
     let paths = document["paths"].as_object().unwrap();
     assert_eq!(paths.len(), 6);
     for (path, operations) in paths {
         // `cache_purge.rs` tests the purge API.
         let Some(get) = operations.get("get") else { continue };
-        let reply = admin(&server, path);
+        let reply = server.ask_admin(path);
         let responses = get["responses"].as_object().unwrap();
         let content = responses[&reply.status.to_string()]["content"].as_object().unwrap();
         let kind = reply.header("content-type").unwrap().split(';').next().unwrap();
@@ -90,7 +112,7 @@ fn a_burst_of_cheap_requests_is_served() {
         &["--workers", "2", "--queue-timeout", "60"],
     );
     let mut streams: Vec<TcpStream> =
-        (0..300).map(|_| TcpStream::connect(&server.address).unwrap()).collect();
+        (0..600).map(|_| TcpStream::connect(&server.address).unwrap()).collect();
     for (i, stream) in streams.iter_mut().enumerate() {
         let target = format!("/cdn-cgi/image/width={}/a.jpg", 40 + i);
         write!(stream, "GET {target} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").unwrap();

@@ -1,7 +1,7 @@
 //! A test names each numbered statement of the specification, or `docs/compatibility.md` gives the reason why none does.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// All numbers, including those of hosted images (BND-080 to BND-097).
 const STATEMENTS: &[(&str, &[std::ops::RangeInclusive<u16>])] = &[
@@ -24,6 +24,7 @@ const STATEMENTS: &[(&str, &[std::ops::RangeInclusive<u16>])] = &[
     ),
     ("BND", &[1..=16, 20..=45, 50..=64, 70..=78, 80..=98]),
     ("CAC", &[1..=23, 30..=37, 40..=44, 50..=52, 60..=62, 70..=70]),
+    ("OPS", &[1..=8, 10..=14, 20..=23, 30..=37, 40..=41, 50..=54, 60..=61]),
 ];
 
 fn all() -> BTreeSet<String> {
@@ -80,22 +81,45 @@ fn read_tests(directory: &Path, texts: &mut Vec<String>) {
     }
 }
 
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The numbers that the tests below these folders name.
+fn tested(folders: &[&str]) -> BTreeSet<String> {
+    let mut texts = Vec::new();
+    for folder in folders {
+        read_tests(&root().join(folder), &mut texts);
+    }
+    texts.iter().flat_map(|text| named(text)).collect()
+}
+
+/// The numbers for which a document says why they have no test.
+fn excused() -> BTreeSet<String> {
+    let document = std::fs::read_to_string(root().join("docs/compatibility.md")).unwrap();
+    named(document.split_once("## Statements without a test of their own").unwrap().1)
+}
+
 #[test]
 fn every_statement_has_a_test_or_a_reason() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let mut texts = Vec::new();
-    for directory in ["crates", "e2e/tests", "conformance"] {
-        read_tests(&root.join(directory), &mut texts);
-    }
-    let tested: BTreeSet<String> = texts.iter().flat_map(|text| named(text)).collect();
-    let listed = std::fs::read_to_string(root.join("docs/compatibility.md")).unwrap();
-    let (_, listed) = listed.split_once("## Statements without a test of their own").unwrap();
-    let excused = named(listed);
-    let all = all();
+    let tested = tested(&["crates", "e2e/tests", "conformance"]);
+    let (all, excused) = (all(), excused());
     let missing: Vec<_> = all.iter().filter(|s| !tested.contains(*s) && !excused.contains(*s)).collect();
     let unknown: Vec<_> = tested.union(&excused).filter(|s| !all.contains(*s)).collect();
     assert!(missing.is_empty(), "neither tested nor listed in docs/compatibility.md: {missing:?}");
     assert!(unknown.is_empty(), "there are no such statements: {unknown:?}");
+}
+
+/// Operators meet the whole program.
+#[test]
+fn operation_is_tested_with_the_program() {
+    let (tested, excused) = (tested(&["crates/wholeplate/tests/it", "e2e/tests"]), excused());
+    let all = all();
+    let missing: Vec<_> = all
+        .iter()
+        .filter(|s| s.starts_with("OPS-") && !tested.contains(*s) && !excused.contains(*s))
+        .collect();
+    assert!(missing.is_empty(), "no test of the program names {missing:?}");
 }
 
 #[test]

@@ -142,11 +142,16 @@ impl Server {
         })
     }
 
+    /// `GET path` of the admin server.
+    pub fn ask_admin(&self, path: &str) -> Reply {
+        let mut stream = TcpStream::connect(self.admin()).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n").unwrap();
+        Reply::read(&mut stream, false)
+    }
+
     /// A value of `/metrics`, for example `input_memory_bytes`. The server needs `--admin`.
     pub fn figure(&self, name: &str) -> u64 {
-        let mut stream = TcpStream::connect(self.admin()).unwrap();
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
-        let text = Reply::read(&mut stream, false).text();
+        let text = self.ask_admin("/metrics").text();
         let value = text.lines().find_map(|line| line.strip_prefix(&format!("wholeplate_{name} ")));
         value.unwrap_or_else(|| panic!("no figure {name}: {text}")).parse().unwrap()
     }
@@ -475,9 +480,7 @@ pub fn cache_status(reply: &Reply) -> &str {
 
 /// A value of `/metrics`, with its labels; 0 if it is missing.
 pub fn cache_figure(server: &Server, name: &str) -> f64 {
-    let mut stream = TcpStream::connect(server.admin.as_deref().unwrap()).unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
-    let text = Reply::read(&mut stream, false).text();
+    let text = server.ask_admin("/metrics").text();
     let lines = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.rsplit_once(' '));
     lines.filter(|(other, _)| *other == name).map(|(_, value)| value.parse::<f64>().unwrap()).sum()
 }
