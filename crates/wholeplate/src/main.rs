@@ -91,8 +91,8 @@ fn main() -> ExitCode {
 }
 
 fn write_manual(folder: &Path) -> Result<(), String> {
-    let written = std::fs::create_dir_all(folder)
-        .and_then(|()| clap_mangen::generate_to(Cli::command(), folder));
+    let written =
+        std::fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(Cli::command(), folder));
     written.map_err(|e| format!("{}: {e}", folder.display()))
 }
 

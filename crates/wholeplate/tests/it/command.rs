@@ -127,7 +127,8 @@ fn every_command_has_a_manual_page() {
     let help = said(&run(dir.path(), &["--help"])).0;
     let (_, commands) = help.split_once("Commands:\n").unwrap();
     let commands = commands.lines().take_while(|line| !line.is_empty());
-    let names = commands.filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).filter(|n| !n.is_empty());
+    let names =
+        commands.filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).filter(|n| !n.is_empty());
     let mut pages = 0;
     for name in names.filter(|name| *name != "help") {
         let page = dir.path().join(format!("man/man1/wholeplate-{name}.1"));

@@ -7,10 +7,8 @@ use std::process::Command;
 #[test]
 fn deployment_files_start_what_they_say() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/check-deploy");
-    let done = Command::new("python3")
-        .arg(script)
-        .args(["--program", env!("CARGO_BIN_EXE_wholeplate")])
-        .output();
+    let done =
+        Command::new("python3").arg(script).args(["--program", env!("CARGO_BIN_EXE_wholeplate")]).output();
     let Ok(done) = done else {
         eprintln!("skipped: python3 is not here");
         return;
