@@ -334,16 +334,31 @@ def predict(a):
 
 
 # A billion images a day: what is assumed about the service. Service times and result sizes are those measured here.
-PLAN = {"images_per_day": 1e9, "peak": 2.0, "node_cores": 16, "utilisation": 0.6, "cache_memory": 16 << 30, "bucket_days": 30, "new_a_day": 0.01,
+PLAN = {"images_per_day": 1e9, "peak": 2.0, "node_cores": 16, "utilisation": 0.6, "cache_memory": 16 << 30, "bucket_days": 30, "new_a_day": 0.02,
         "warm_up": 60_000_000, "measured": 20_000_000, "seed": 1}
+PLAN_SOURCES = 50_000_000
+# Each recipe of MIX in four variants (densities, formats by Accept), with these parts of its share.
+VARIANTS = [0.55, 0.25, 0.15, 0.05]
 
 
 def plan(a):
     with open(a.costs) as f:
         costs = json.load(f)
-    mix = costs["mix"] | {"sources": 20_000_000}
+    spread = lambda values: [v for v in values for _ in VARIANTS]
+    classes = [c | {"result_bytes": spread(c["result_bytes"]), "render": spread(c["render"])} for c in costs["mix"]["classes"]]
+    mix = costs["mix"] | {"sources": PLAN_SOURCES, "classes": classes, "recipes": [share * part for share in costs["mix"]["recipes"] for part in VARIANTS]}
+    answer = simulate("plan", PLAN | {"mix": mix, "costs": costs["node_costs"]})
     with open(a.out, "w") as out:
-        json.dump({"parameters": PLAN, "sources": mix["sources"], "zipf": mix["zipf"], "answer": simulate("plan", PLAN | {"mix": mix, "costs": costs["node_costs"]})}, out, indent=1)
+        json.dump({"parameters": PLAN, "sources": PLAN_SOURCES, "zipf": mix["zipf"], "recipes": len(mix["recipes"]), "answer": answer}, out, indent=1)
+    print(f"{answer['nodes']} nodes")
+    for f in answer["fleets"]:
+        s = f["shares"]
+        print(f"{f['routing']:12} {f['bucket']:7} {f['nodes']:4} nodes, load {f['load']:.2f}, busiest {f['load_of_busiest']:.2f}: memory {100 * s['memory']:.1f} %, bucket {100 * s['bucket']:.1f} %, "
+              f"computed {100 * s['computed']:.1f} %, fetched {100 * s['fetched']:.2f} %, {1e3 * s['cpu']:.2f} ms; bucket {f['bucket_reads_per_second']:.0f} reads/s, {f['bucket_writes_per_second']:.0f} writes/s, "
+              f"{f['bucket_read_gbit']:.1f} Gbit/s, {f['bucket_stored_tb']:.1f} TB; origin {f['origin_requests_per_second']:.0f}/s, {f['origin_gbit']:.1f} Gbit/s; answers {f['answered_gbit']:.1f} Gbit/s")
+    for step in answer["cold"]:
+        print(f"after {step['requests']:>11} requests: hits {100 * step['hit_rate']:.1f} %, CPU wanted {100 * step['load']:.0f} % of the nodes'")
+    print("memory of a node, GiB; hits in memory; nodes:", answer["memory"])
 
 
 def main():

@@ -2,8 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -39,7 +39,10 @@ pub fn run(address: &str, clients: usize, list: &str) -> Result<Measured, String
             Ok(())
         };
         let clients: Vec<_> = (0..clients).map(|_| scope.spawn(client)).collect();
-        clients.into_iter().filter_map(|client| client.join().unwrap_or_else(|_| Err("panic".into())).err()).collect()
+        clients
+            .into_iter()
+            .filter_map(|client| client.join().unwrap_or_else(|_| Err("panic".into())).err())
+            .collect()
     });
     let seconds = began.elapsed().as_secs_f64();
     if let Some(failure) = failures.into_iter().next() {

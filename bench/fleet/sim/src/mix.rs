@@ -130,7 +130,11 @@ mod tests {
             for rank in [1, 2, 3, 10, 100] {
                 let expected = 1e6 * (rank as f64).powf(-s) / zipf.total();
                 let error = (f64::from(counts[rank]) - expected).abs();
-                assert!(error < 5.0 * expected.sqrt() + 1.0, "s {s}, rank {rank}: {} for {expected}", counts[rank]);
+                assert!(
+                    error < 5.0 * expected.sqrt() + 1.0,
+                    "s {s}, rank {rank}: {} for {expected}",
+                    counts[rank]
+                );
             }
         }
     }

@@ -9,8 +9,8 @@ use crate::parameters::{Class, Plan, Routing};
 /// The set of objects of a bucket: at the start, each is there with the probability of a steady state.
 struct Bucket {
     /// Bits of what was asked for since the start: by source, one for each recipe and one for the source itself.
-    touched: Vec<u16>,
-    present: Vec<u16>,
+    touched: Vec<u32>,
+    present: Vec<u32>,
     steady: Option<Steady>,
 }
 
@@ -24,7 +24,7 @@ struct Steady {
     shares: Vec<f64>,
 }
 
-const SOURCE_BIT: usize = 15;
+const SOURCE_BIT: usize = 31;
 
 impl Bucket {
     fn has(&mut self, asked: Asked, bit: usize) -> bool {
@@ -33,11 +33,12 @@ impl Bucket {
             self.touched[source] |= 1 << bit;
             let there = self.steady.as_ref().is_some_and(|steady| {
                 let share = if bit == SOURCE_BIT { 1.0 } else { steady.shares[bit] };
-                let rate = steady.daily * (asked.source as f64 + 1.0).powf(-steady.zipf) / steady.total * share;
+                let rate =
+                    steady.daily * (asked.source as f64 + 1.0).powf(-steady.zipf) / steady.total * share;
                 let here = rate * steady.days / (1.0 + rate * steady.days);
                 (scramble(asked.source << 5 | bit as u64) >> 11) as f64 / (1u64 << 53) as f64 <= here
             });
-            self.present[source] |= u16::from(there) << bit;
+            self.present[source] |= u32::from(there) << bit;
         }
         self.present[source] >> bit & 1 == 1
     }
@@ -170,7 +171,10 @@ impl<'a> Run<'a> {
             } else {
                 sum.computed += 1.0;
                 let mut source = known && memory.has(bytes);
-                if !source && let Some(bucket) = &mut self.bucket && known {
+                if !source
+                    && let Some(bucket) = &mut self.bucket
+                    && known
+                {
                     source = read(bucket.has(asked, SOURCE_BIT), class.source_bytes, &mut cpu);
                 }
                 if !source {
