@@ -31,7 +31,7 @@ def compared(rows, path):
             bars = axis.bar([n + shift for n in range(len(rows))], values, 0.38, color=colour, label=kind)
             axis.bar_label(bars, [f"{v:.0f}" for v in values], fontsize=8)
         axis.set_title(title, loc="left")
-    axes[0].legend(frameon=False, loc="upper left", ncols=2)
+    axes[0].legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     axes[1].set_xticks(range(len(rows)), names, fontsize=8)
     save(figure, path)
 
