@@ -56,6 +56,13 @@ def cpu_seconds(pids):
     return total / TICK
 
 
+def busy_seconds():
+    """CPU time of the whole machine."""
+    with open("/proc/stat") as f:
+        user, nice, system, _, _, irq, softirq = (int(n) for n in f.readline().split()[1:8])
+    return (user + nice + system + irq + softirq) / TICK
+
+
 def children(pid):
     with open(f"/proc/{pid}/task/{pid}/children") as f:
         return [int(n) for n in f.read().split()]
@@ -163,16 +170,21 @@ class Fleet(Servers):
         pids = [p.pid for p in self.running] + [c for p in self.running for c in children(p.pid)]
         nodes = [p.pid for p in self.nodes]
         before, m, c, n = os.times(), self.metrics(), cpu_seconds(pids), cpu_seconds(nodes)
+        simulator()
+        began, busy = time.monotonic(), busy_seconds()
         done = subprocess.run([simulator(), "load", f"127.0.0.1:{BALANCER}", str(clients), listed], capture_output=True, text=True, timeout=280)
         if done.returncode:
             sys.exit(done.stderr)
         measured = json.loads(done.stdout)
-        after = os.times()
+        elapsed, busy, after = time.monotonic() - began, busy_seconds() - busy, os.times()
+        ours = cpu_seconds(pids) - c + after.children_user + after.children_system - before.children_user - before.children_system
         self.settle()
         own = after.children_user + after.children_system - before.children_user - before.children_system
         delta = {name: value - m.get(name, 0) for name, value in self.metrics().items()}
         return measured | {
             "requests_per_second": measured["requests"] / measured["seconds"],
+            # What other programs of this machine took meanwhile.
+            "others": max(busy - ours, 0) / elapsed,
             "cpu": cpu_seconds(pids) - c + own, "node_cpu": cpu_seconds(nodes) - n, "metrics": delta,
         }
 
@@ -281,7 +293,7 @@ def measure(a):
         for n, r in enumerate(rounds):
             t = tiers(r["metrics"])
             total = sum(t.values())
-            row = {"routing": routing, "bucket": bucket, "round": n, "seed": a.seed, "requests_per_second": r["requests_per_second"], "cpus": r["cpu"] / r["seconds"],
+            row = {"routing": routing, "bucket": bucket, "round": n, "seed": a.seed, "requests_per_second": r["requests_per_second"], "others": r["others"], "requests_per_cpu_second": r["requests"] / r["cpu"],
                    "from_memory": sum(v for k, v in t.items() if k.endswith("/memory")) / total,
                    "from_bucket": sum(v for k, v in t.items() if k.endswith("/store")) / total,
                    "tiers": t, "reads": r["metrics"].get("wholeplate_cache_store_seconds_count", 0),
@@ -312,22 +324,28 @@ def predict(a):
     with open(a.measured) as f:
         measured = json.load(f)
     mean = statistics.mean
-    print(f"{'':24} {'round':>5} {'hits %':>16} {'of them memory %':>18} {'requests/s':>22}")
+    print(f"{'':24} {'round':>5} {'hits %':>16} {'of them memory %':>18} {'requests/s':>22} {'requests/CPU s':>24}")
     rows = []
     for routing, bucket in SETUPS:
+        of_setup = [m for m in measured if (m["routing"], m["bucket"]) == (routing, bucket)]
+        if not of_setup:
+            continue
+        # Other programs of the machine leave less than all of its CPUs.
+        cores = os.cpu_count() - mean(m["others"] for m in of_setup)
         parameters = {"mix": costs["mix"], "costs": costs["costs"], "routing": routing, "nodes": NODES, "bucket": bucket, "cache_memory": CACHE_MEMORY << 20,
-                      "workers": WORKERS, "cores": os.cpu_count(), "clients": CLIENTS, "requests": [REQUESTS, REQUESTS]}
+                      "workers": WORKERS, "cores": cores, "clients": CLIENTS, "requests": [REQUESTS, REQUESTS]}
         runs = [simulate("replay", parameters | {"seed": 1000 + seed}) for seed in range(5)]
         for n in range(2):
             real = [m for m in measured if (m["routing"], m["bucket"], m["round"]) == (routing, bucket, n)]
             if not real:
                 continue
-            row = {"routing": routing, "bucket": bucket, "round": n}
-            for what, of in (("hits", lambda r: r["from_memory"] + r["from_bucket"]), ("memory", lambda r: r["from_memory"]), ("rps", lambda r: r["requests_per_second"])):
+            row = {"routing": routing, "bucket": bucket, "round": n, "cores": cores}
+            for what, of in (("hits", lambda r: r["from_memory"] + r["from_bucket"]), ("memory", lambda r: r["from_memory"]), ("rps", lambda r: r["requests_per_second"]),
+                             ("per_cpu", lambda r: r["requests_per_cpu_second"])):
                 row[what] = {"measured": mean(of(m) for m in real), "predicted": mean(of(run[n]) for run in runs)}
             rows.append(row)
             show = lambda w, k, digits: f"{row[w]['measured'] * k:8.{digits}f} {row[w]['predicted'] * k:8.{digits}f} {100 * (row[w]['predicted'] / row[w]['measured'] - 1):+5.1f}"
-            print(f"{routing:12} {'bucket' if bucket else 'alone':10} {n + 1:5}  {show('hits', 100, 1)}  {show('memory', 100, 1)}  {show('rps', 1, 1)}")
+            print(f"{routing:12} {'bucket' if bucket else 'alone':10} {n + 1:5}  {show('hits', 100, 1)}  {show('memory', 100, 1)}  {show('rps', 1, 1)}  {show('per_cpu', 1, 1)}")
     if a.out:
         with open(a.out, "w") as out:
             json.dump(rows, out, indent=1)

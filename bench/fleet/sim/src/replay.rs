@@ -34,6 +34,9 @@ pub struct Outcome {
     pub requests_by_node: Vec<u64>,
     pub p50_ms: f64,
     pub p99_ms: f64,
+    /// CPU time of everything.
+    pub cpu_seconds: f64,
+    pub requests_per_cpu_second: f64,
 }
 
 /// What a task goes on with when its CPU time is over.
@@ -157,6 +160,7 @@ impl Machine<'_> {
         let mut outcome = std::mem::take(&mut self.outcome);
         outcome.requests = count;
         outcome.seconds = ended - began;
+        outcome.requests_per_cpu_second = count as f64 / outcome.cpu_seconds;
         outcome.requests_per_second = count as f64 / outcome.seconds;
         for part in [&mut outcome.from_memory, &mut outcome.from_bucket, &mut outcome.computed] {
             *part /= count as f64;
@@ -182,6 +186,7 @@ impl Machine<'_> {
 
     fn spend(&mut self, cost: f64, step: Step, request: usize) {
         self.number += 1;
+        self.outcome.cpu_seconds += cost;
         self.steps.insert(self.number, step);
         self.tasks.push(Reverse((Moment(self.virtual_now + cost), self.number, request)));
     }
