@@ -210,67 +210,95 @@ def tiers(metrics):
     return found
 
 
+def each(r, what):
+    return r[what] / r["requests"]
+
+
+def keep(found, name, total, of_node):
+    found["costs"][name], found["node_costs"][name] = max(total, 0.0), max(of_node, 0.0)
+    print(f"{name:14} {1e3 * total:8.3f} ms of all processes, {1e3 * of_node:8.3f} ms of the node", flush=True)
+
+
 def calibrate(a):
-    classes = [{"source_bytes": 0, "result_bytes": [], "render": []} for _ in MIX["widths"]]
-    costs, node = {}, {}
-    each = lambda r, what: r[what] / r["requests"]
+    mix = {k: MIX[k] for k in ("sources", "zipf", "slots")} | {"recipes": [share for _, share in MIX["recipes"]]}
+    found = {"mix": mix, "costs": {}, "node_costs": {}}
+    if a.only == "bucket":
+        with open(a.out) as f:
+            found = json.load(f)
+    else:
+        calibrate_node(a, found)
+    calibrate_bucket(a, found)
+    with open(a.out, "w") as out:
+        json.dump(found, out, indent=1)
 
-    def keep(name, total, of_node):
-        costs[name], node[name] = max(total, 0.0), max(of_node, 0.0)
-        print(f"{name:14} {1e3 * total:8.3f} ms of all processes, {1e3 * of_node:8.3f} ms of the node", flush=True)
 
+def calibrate_node(a, found):
+    classes = found["mix"]["classes"] = [{"source_bytes": 0, "result_bytes": [], "render": []} for _ in MIX["widths"]]
+    costs, node = found["costs"], found["node_costs"]
     # Without a bucket, with memory for everything: hits, then renderings of sources that are there already. All CPUs are busy, as they
     # will be with two nodes: work beside other work takes longer.
     f = Fleet(a, 1, "round-robin", False, 256, os.cpu_count())
     try:
         f.load([target(s, r) for s in range(40) for r in range(len(MIX["recipes"]))], 4)
         r = f.load([target(s % 40, r) for s, r in draw(30_000, 7)], CLIENTS)
-        keep("hit", each(r, "cpu"), each(r, "node_cpu"))
+        keep(found, "hit", each(r, "cpu"), each(r, "node_cpu"))
         print(f"hits: {r['requests_per_second']:.0f} requests/s, {r['cpu'] / r['seconds']:.2f} CPUs", tiers(r["metrics"]))
         for n, c in enumerate(classes):
             c["source_bytes"] = f.source_bytes[n]
             of_class = [s for s in range(40, MIX["sources"]) if MIX["slots"][s % 20] == n][:48]
             f.load([target(s, 0).replace(MIX["recipes"][0][0], "width=24") for s in of_class], 4)
-            for recipe, (options, _) in enumerate(MIX["recipes"]):
+            for recipe, (text, _) in enumerate(MIX["recipes"]):
                 r = f.load([target(s, recipe) for s in of_class], CLIENTS)
                 c["render"].append(each(r, "node_cpu") - node["hit"])
                 c["result_bytes"].append(round(r["bytes"] / r["requests"]))
-                print(f"class {n} {options:24} {1e3 * c['render'][-1]:8.2f} ms, {c['result_bytes'][-1]} bytes", flush=True)
+                print(f"class {n} {text:24} {1e3 * c['render'][-1]:8.2f} ms, {c['result_bytes'][-1]} bytes", flush=True)
         # Sources that were not asked for: fetched and rendered.
         fresh = [s for s in range(200, MIX["sources"]) if MIX["slots"][s % 20] == 0]
         r = f.load([target(s, 0) for s in fresh], CLIENTS)
-        keep("fetch", each(r, "cpu") - costs["hit"] - classes[0]["render"][0], each(r, "node_cpu") - node["hit"] - classes[0]["render"][0])
+        keep(found, "fetch", each(r, "cpu") - costs["hit"] - classes[0]["render"][0], each(r, "node_cpu") - node["hit"] - classes[0]["render"][0])
     finally:
         f.end()
 
-    # With a bucket and next to no memory. An empty bucket first.
+
+def calibrate_bucket(a, found):
+    """With a bucket and next to no memory. An empty bucket first."""
+    classes, costs, node = found["mix"]["classes"], found["costs"], found["node_costs"]
+    some = [s for s in range(MIX["sources"]) if MIX["slots"][s % 20] == 0][:240]
     f = Fleet(a, 1, "round-robin", True, 1, os.cpu_count())
+
+    def in_parts(recipe):
+        """Few enough at once that every write finds room in the queue."""
+        parts = [f.load([target(s, recipe) for s in some[at : at + 60]], CLIENTS) for at in range(0, len(some), 60)]
+        whole = {what: sum(p[what] for p in parts) for what in ("requests", "cpu", "node_cpu")}
+        for what in ("wholeplate_cache_store_seconds_count", "wholeplate_cache_dropped_writes_total"):
+            whole[what] = sum(p["metrics"][what] for p in parts)
+        print(f"{options(recipe)}: {each(whole, 'wholeplate_cache_store_seconds_count'):.2f} reads, {whole['wholeplate_cache_dropped_writes_total']:.0f} writes dropped", [tiers(p["metrics"]) for p in parts])
+        return whole
+
     try:
-        some = [s for s in range(MIX["sources"]) if MIX["slots"][s % 20] == 0]
-        cold = f.load([target(s, 0) for s in some], CLIENTS)
+        cold = in_parts(0)
         f.restart()
         # From the bucket: record and result.
-        warm = f.load([target(s, 0) for s in some], CLIENTS)
-        reads = warm["metrics"]["wholeplate_cache_store_seconds_count"] / len(some)
-        keep("bucket_read", (each(warm, "cpu") - costs["hit"]) / reads, (each(warm, "node_cpu") - node["hit"]) / reads)
-        print(f"{reads:.2f} reads of a hit", tiers(warm["metrics"]))
+        warm = in_parts(0)
+        reads = each(warm, "wholeplate_cache_store_seconds_count")
+        keep(found, "bucket_read", (each(warm, "cpu") - costs["hit"]) / reads, (each(warm, "node_cpu") - node["hit"]) / reads)
         f.restart()
-        second = f.load([target(s, 1) for s in some], CLIENTS)
-        print("cold: {:.2f} reads, second recipe: {:.2f} reads".format(*(x["metrics"]["wholeplate_cache_store_seconds_count"] / len(some) for x in (cold, second))))
-        # cold: 2 absent, 3 writes; second: 2 reads, 1 absent, 1 write.
-        solved = []
-        for what, known in (("cpu", costs), ("node_cpu", node)):
-            first = each(cold, what) - known["hit"] - known["fetch"] - classes[0]["render"][0]
-            other = each(second, what) - known["hit"] - 2 * known["bucket_read"] - classes[0]["render"][1]
-            write = first - 2 * other
-            solved.append((other - write, write))
-        for at, name in enumerate(("bucket_absent", "bucket_write")):
-            keep(name, solved[0][at], solved[1][at])
+        second = in_parts(1)
     finally:
         f.end()
-    parameters = {"mix": {k: MIX[k] for k in ("sources", "zipf", "slots")} | {"classes": classes, "recipes": [s for _, s in MIX["recipes"]]}, "costs": costs, "node_costs": node}
-    with open(a.out, "w") as out:
-        json.dump(parameters, out, indent=1)
+    # cold: 2 absent, 3 writes; second: 2 reads, 1 absent, 1 write.
+    solved = []
+    for what, known in (("cpu", costs), ("node_cpu", node)):
+        first = each(cold, what) - known["hit"] - known["fetch"] - classes[0]["render"][0]
+        other = each(second, what) - known["hit"] - 2 * known["bucket_read"] - classes[0]["render"][1]
+        write = first - 2 * other
+        solved.append((other - write, write))
+    for at, name in enumerate(("bucket_absent", "bucket_write")):
+        keep(found, name, solved[0][at], solved[1][at])
+
+
+def options(recipe):
+    return MIX["recipes"][recipe][0]
 
 
 SETUPS = [(routing, bucket) for bucket in (True, False) for routing in ("round-robin", "hash")]
@@ -297,6 +325,7 @@ def measure(a):
                    "from_memory": sum(v for k, v in t.items() if k.endswith("/memory")) / total,
                    "from_bucket": sum(v for k, v in t.items() if k.endswith("/store")) / total,
                    "tiers": t, "reads": r["metrics"].get("wholeplate_cache_store_seconds_count", 0),
+                   "dropped_writes": r["metrics"]["wholeplate_cache_dropped_writes_total"],
                    "p50_ms": r["p50_ms"], "p99_ms": r["p99_ms"]}
             measured.append(row)
             print(json.dumps(row), flush=True)
@@ -386,7 +415,7 @@ def main():
     p.add_argument("--costs", default="costs.json")
     p.add_argument("--measured", default="measured.json")
     p.add_argument("--out")
-    p.add_argument("--only", help="one set-up, such as hash,bucket or round-robin,alone")
+    p.add_argument("--only", help="measure: one set-up, such as hash,bucket or round-robin,alone; calibrate: bucket, the rest is in --out already")
     p.add_argument("--seed", type=int, default=1)
     a = p.parse_args()
     needed = {"calibrate": ("nginx", "weed", "cargo"), "measure": ("nginx", "weed", "cargo")}.get(a.what, ("cargo",))

@@ -15,6 +15,9 @@ use crate::parameters::{Class, Replay};
 
 /// Writes to the bucket at once, of each node.
 const BUCKET_WRITES: usize = 4;
+/// Writes that may wait, and their bytes: more are dropped.
+const WAITING_WRITES: usize = 256;
+const WAITING_BYTES: u64 = 64 << 20;
 const RECORD_BYTES: u64 = 600;
 
 #[derive(Debug, Default, Serialize)]
@@ -31,6 +34,7 @@ pub struct Outcome {
     pub fetched: u64,
     pub bucket_reads: u64,
     pub bucket_writes: u64,
+    pub dropped_writes: u64,
     pub requests_by_node: Vec<u64>,
     pub p50_ms: f64,
     pub p99_ms: f64,
@@ -48,7 +52,7 @@ enum Step {
     SourceRead,
     Fetched,
     Rendered,
-    Written { node: usize, key: u64 },
+    Written { node: usize, key: u64, bytes: u64 },
 }
 
 #[derive(Debug, Clone)]
@@ -67,7 +71,8 @@ struct Node {
     free_workers: usize,
     queue: VecDeque<usize>,
     writing: usize,
-    to_write: VecDeque<u64>,
+    to_write: VecDeque<(u64, u64)>,
+    waiting_bytes: u64,
     /// Results and sources that are being made, and who waits for them.
     results: HashMap<u64, Vec<usize>>,
     sources: HashMap<u64, Vec<usize>>,
@@ -111,6 +116,7 @@ pub fn run(p: &Replay) -> Vec<Outcome> {
         queue: VecDeque::new(),
         writing: 0,
         to_write: VecDeque::new(),
+        waiting_bytes: 0,
         results: HashMap::new(),
         sources: HashMap::new(),
     };
@@ -214,25 +220,33 @@ impl Machine<'_> {
         self.spend(cost, step, request);
     }
 
-    fn write_bucket(&mut self, node: usize, key: u64) {
+    fn write_bucket(&mut self, node: usize, key: u64, bytes: u64) {
         if !self.p.bucket {
             return;
         }
-        self.nodes[node].to_write.push_back(key);
+        let waiting = self.nodes[node].waiting_bytes;
+        let room = waiting == 0 || waiting + bytes <= WAITING_BYTES;
+        if !room || self.nodes[node].to_write.len() >= WAITING_WRITES {
+            self.outcome.dropped_writes += 1;
+            return;
+        }
+        self.nodes[node].waiting_bytes += bytes;
+        self.nodes[node].to_write.push_back((key, bytes));
         self.start_writes(node);
     }
 
     fn start_writes(&mut self, node: usize) {
         while self.nodes[node].writing < BUCKET_WRITES
-            && let Some(key) = self.nodes[node].to_write.pop_front()
+            && let Some((key, bytes)) = self.nodes[node].to_write.pop_front()
         {
             self.nodes[node].writing += 1;
-            self.spend(self.p.costs.bucket_write, Step::Written { node, key }, usize::MAX);
+            self.spend(self.p.costs.bucket_write, Step::Written { node, key, bytes }, usize::MAX);
         }
     }
 
     fn go_on(&mut self, step: Step, request: usize) {
-        if let Step::Written { node, key } = step {
+        if let Step::Written { node, key, bytes } = step {
+            self.nodes[node].waiting_bytes -= bytes;
             self.nodes[node].writing -= 1;
             self.outcome.bucket_writes += 1;
             self.bucket.insert(key);
@@ -282,8 +296,8 @@ impl Machine<'_> {
                 self.outcome.fetched += 1;
                 self.nodes[node].memory.insert(Self::bytes(asked), bytes);
                 self.nodes[node].memory.insert(Self::record(asked), RECORD_BYTES);
-                self.write_bucket(node, Self::bytes(asked));
-                self.write_bucket(node, Self::record(asked));
+                self.write_bucket(node, Self::bytes(asked), bytes);
+                self.write_bucket(node, Self::record(asked), RECORD_BYTES);
                 let waiting = self.nodes[node].sources.remove(&asked.source).unwrap_or_default();
                 for one in std::iter::once(request).chain(waiting) {
                     self.requests[one].has_source = true;
@@ -298,7 +312,7 @@ impl Machine<'_> {
                 let bytes = self.class(asked).result_bytes[asked.recipe];
                 self.outcome.rendered += 1;
                 self.nodes[node].memory.insert(Self::result(asked), bytes);
-                self.write_bucket(node, Self::result(asked));
+                self.write_bucket(node, Self::result(asked), bytes);
                 self.nodes[node].free_workers += 1;
                 self.start_worker(node);
                 let waiting = self.nodes[node].results.remove(&Self::result(asked)).unwrap_or_default();
