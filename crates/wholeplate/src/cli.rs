@@ -129,6 +129,9 @@ pub(crate) enum Command {
     /// Print a completion script for a shell.
     #[command(after_help = "Example:\n  wholeplate completions bash > /etc/bash_completion.d/wholeplate")]
     Completions { shell: clap_complete::Shell },
+    /// Write the manual pages, one for each command, into a folder.
+    #[command(after_help = "Example:\n  wholeplate manual /usr/local/share/man/man1")]
+    Manual { folder: PathBuf },
     /// List the responses that an HTTP/1 server cut short, from the output of `strace -f`.
     ///
     /// The exit status is 0 if no response was cut, 1 if one was, and 2 if the trace cannot be read or cannot show cuts.

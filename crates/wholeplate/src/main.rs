@@ -1,6 +1,7 @@
 //! The program: the doors, the command line, and what holds them together.
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -77,6 +78,7 @@ fn main() -> ExitCode {
             clap_complete::generate(shell, &mut Cli::command(), "wholeplate", &mut script);
             stdout::write(&script)
         }
+        Command::Manual { folder } => write_manual(&folder),
         Command::StraceCheck { file, json, per_process } => {
             return strace_check::run(&file, json, per_process);
         }
@@ -88,6 +90,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn write_manual(folder: &Path) -> Result<(), String> {
+    let written =
+        std::fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(Cli::command(), folder));
+    written.map_err(|e| format!("{}: {e}", folder.display()))
 }
 
 /// Only the models are settings of the command line; other variables are those of a service.

@@ -118,6 +118,30 @@ fn the_effective_configuration_can_be_used_again() {
     );
 }
 
+// OPS-052: the archive contains a manual page for each command.
+#[test]
+fn every_command_has_a_manual_page() {
+    let dir = pictures();
+    let written = run(dir.path(), &["manual", "man/man1"]);
+    assert!(written.status.success(), "{}", said(&written).1);
+    let help = said(&run(dir.path(), &["--help"])).0;
+    let (_, commands) = help.split_once("Commands:\n").unwrap();
+    let commands = commands.lines().take_while(|line| !line.is_empty());
+    let names =
+        commands.filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).filter(|n| !n.is_empty());
+    let mut pages = 0;
+    for name in names.filter(|name| *name != "help") {
+        let page = dir.path().join(format!("man/man1/wholeplate-{name}.1"));
+        assert!(std::fs::read_to_string(&page).unwrap().contains(".SH NAME"), "{name}");
+        pages += 1;
+    }
+    assert!(pages >= 12, "{help}");
+    let serve = std::fs::read_to_string(dir.path().join("man/man1/wholeplate-serve.1")).unwrap();
+    assert!(serve.contains("queue\\-timeout"), "{serve}");
+    let refused = run(dir.path(), &["manual", "a.png"]);
+    assert!(!refused.status.success() && said(&refused).1.contains("a.png: "), "{}", said(&refused).1);
+}
+
 #[test]
 fn config_and_serve_refuse_the_same_values_by_the_same_words() {
     let dir = pictures();

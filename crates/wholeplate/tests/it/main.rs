@@ -17,6 +17,7 @@ mod choices;
 mod command;
 mod conformance;
 mod delivery;
+mod deploy;
 mod dev;
 mod doors;
 mod early;
