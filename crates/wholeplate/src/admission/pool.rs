@@ -11,6 +11,7 @@ use imaging::{AcceptedFormats, Body, Limits, Plan, PlanKind, Probe, RenderInput,
 use recipe::{Input, Recipe, TextSource, Warnings};
 use work::{Budget, Cancel, Stages, Work};
 
+use super::allocator;
 use super::estimate::Estimator;
 use super::figures::{Measured, RenderFigures};
 use super::input::InputData;
@@ -39,6 +40,8 @@ const PLANNING_FACTOR: usize = 8;
 const PLANNING_PART: usize = 4;
 /// How long a worker may go on after `compute-timeout` before it counts as stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(5);
+/// Free memory goes back to the system when there is no work, but not more often than this.
+const TRIM_INTERVAL: Duration = Duration::from_secs(10);
 /// How long requests may wait with none of them getting a worker before the service is not ready.
 const STALLED_AFTER: Duration = Duration::from_secs(10);
 
@@ -70,6 +73,14 @@ pub(crate) struct PoolStats {
     /// Workers that went on long after their deadline.
     pub(crate) stuck: AtomicU64,
     pub(crate) figures: RenderFigures,
+}
+
+impl PoolStats {
+    /// Requests that have come to an end.
+    fn requests(&self) -> u64 {
+        let counters = [&self.made, &self.failed, &self.refused, &self.cancelled];
+        counters.iter().map(|counter| counter.load(Ordering::Relaxed)).sum()
+    }
 }
 
 /// Runs images. Cheap to clone.
@@ -162,11 +173,19 @@ impl Pool {
         self.queue.running_longer_than(self.compute_timeout + STUCK_AFTER)
     }
 
-    /// Counts and logs workers that are stuck, once each. Runs forever.
+    /// Counts and logs workers that are stuck, once each; gives memory back to the system after work. Runs forever.
     pub(crate) async fn watch(self) {
         let mut known = Vec::new();
+        let (mut trimmed, mut trimmed_after) = (Instant::now(), 0);
         loop {
             tokio::time::sleep(Duration::from_secs(1)).await;
+            let done = self.stats.requests();
+            let idle = self.busy() == 0 && self.waiting() == 0;
+            if idle && done != trimmed_after && trimmed.elapsed() >= TRIM_INTERVAL {
+                (trimmed, trimmed_after) = (Instant::now(), done);
+                // OPS-006
+                let _ = tokio::task::spawn_blocking(allocator::give_back_free_pages).await;
+            }
             let stuck = self.stuck();
             for (id, recipe) in stuck.iter().filter(|(id, _)| !known.contains(id)) {
                 self.stats.stuck.fetch_add(1, Ordering::Relaxed);
