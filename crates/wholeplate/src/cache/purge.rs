@@ -76,7 +76,8 @@ impl Target {
     pub(crate) fn prefix(text: &str) -> Result<Self, String> {
         let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
         let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-        Ok(Self::Prefix { host: valid_host(host, text)?, path: format!("/{path}") })
+        let path = normal_target(&format!("/{path}"));
+        Ok(Self::Prefix { host: valid_host(host, text)?, path })
     }
 
     pub(crate) fn host(text: &str) -> Result<Self, String> {
@@ -525,6 +526,8 @@ mod tests {
             (Target::prefix("shop.example/uploads/"), absolute("https://shop.example/upload"), false),
             (Target::prefix("https://shop.example"), absolute("http://shop.example/x"), true),
             (Target::prefix("shop.example/u"), absolute("https://shop.example.evil/u"), false),
+            (Target::prefix("shop.example/\u{e4} b/"), absolute("https://shop.example/\u{e4} b/c"), true),
+            (Target::prefix("shop.example/a/./b"), relative("shop.example", "/a/b.jpg"), true),
             (Target::host("shop.example"), absolute("https://shop.example/x"), true),
             (Target::host("Shop.Example:80"), relative("shop.example", "/x"), true),
             (Target::host("shop.example"), absolute("http://shop.example:8080/x"), false),

@@ -29,6 +29,8 @@ const MAX_TAG_BYTES: usize = 16 << 10;
 /// Bytes from which hashing leaves the async threads.
 const HASHED_INLINE: usize = 64 << 10;
 
+const CACHE_TAG: &str = "cache-tag";
+
 /// Headers of a source that answers inherit, or that decide about them.
 const KEPT_HEADERS: [HeaderName; 8] = [
     header::CACHE_CONTROL,
@@ -361,9 +363,7 @@ impl Sources {
         conditions: HeaderMap,
     ) -> Result<Outcome, FetchError> {
         // Another flight may have landed since the caller looked.
-        if known.is_none()
-            && let Some(outcome) = self.fetched_meanwhile(&query, &key)
-        {
+        if let Some(outcome) = self.fetched_meanwhile(&query, &key, known.as_deref()) {
             return Ok(outcome);
         }
         let stamp = self.tiers.purges.stamp();
@@ -383,8 +383,10 @@ impl Sources {
             let headers = updated(&known.headers(), &fetched.headers);
             let freshness = Freshness::of(StatusCode::OK, &headers, &query.sent, &query.worker, now);
             let kept = freshness.is_ok();
+            let tagged = fetched.headers.contains_key(CACHE_TAG);
             let record = SourceRecord {
                 stamp,
+                subject: if tagged { subject(&query, &fetched.headers) } else { known.subject.clone() },
                 freshness: freshness.unwrap_or_else(|_| known.freshness.clone()),
                 headers: kept_headers(&headers),
                 varied: varied_headers(&headers, &query.sent),
@@ -393,6 +395,8 @@ impl Sources {
             let record = Arc::new(record);
             if kept {
                 self.tiers.put(key, &*record, &Bytes::new());
+            } else {
+                self.tiers.remove(key);
             }
             return Ok(Outcome { record, body: None, kept, revalidated: true });
         };
@@ -417,19 +421,34 @@ impl Sources {
                 self.tiers.put(Self::bytes_key(&query, &version), &head, bytes);
             }
             self.tiers.put(key, &record, &Bytes::new());
+        } else if known.is_some() {
+            // The old source is no longer what its origin has.
+            self.tiers.remove(key);
         }
         Ok(Outcome { record: Arc::new(record), body: Some(body), kept, revalidated: false })
     }
 
-    /// A fresh source that is in memory as a whole.
-    fn fetched_meanwhile(&self, query: &SourceQuery, key: &store::Key) -> Option<Outcome> {
+    /// A fresh source that is in memory as a whole, or that another flight has confirmed since `known` was read.
+    fn fetched_meanwhile(
+        &self,
+        query: &SourceQuery,
+        key: &store::Key,
+        known: Option<&SourceRecord>,
+    ) -> Option<Outcome> {
         let entry = self.tiers.get_now(key)?;
         let record: SourceRecord = serde_json::from_slice(&entry.head).ok()?;
         let fresh = record.freshness.usable(SystemTime::now()) == Usable::Fresh;
         let version = record.version.filter(|_| fresh && same_variant(&record.varied, &query.sent))?;
-        let bytes = self.tiers.get_now(&Self::bytes_key(query, &version))?.body;
-        let body = Some(InputData::Bytes(bytes));
-        Some(Outcome { record: Arc::new(record), body, kept: true, revalidated: false })
+        if known.is_some_and(|known| known.stamp == record.stamp) {
+            return None;
+        }
+        let revalidated = known.is_some_and(|known| known.version == Some(version));
+        let bytes = self.tiers.get_now(&Self::bytes_key(query, &version));
+        let body = bytes.map(|entry| InputData::Bytes(entry.body));
+        if body.is_none() && known.is_none() {
+            return None;
+        }
+        Some(Outcome { record: Arc::new(record), body, kept: true, revalidated })
     }
 
     fn keep_failure(
@@ -523,7 +542,7 @@ fn updated(kept: &HeaderMap, confirmed: &HeaderMap) -> HeaderMap {
 
 /// The source's name and its tags: those of `Cache-Tag` and those of the Worker.
 fn subject(query: &SourceQuery, headers: &HeaderMap) -> Subject {
-    let lines = headers.get_all("cache-tag").iter().filter_map(|v| v.to_str().ok());
+    let lines = headers.get_all(CACHE_TAG).iter().filter_map(|v| v.to_str().ok());
     let named = lines.flat_map(|line| line.split(',')).map(str::trim).filter(|tag| !tag.is_empty());
     let mut length = 0;
     let tags = named.chain(query.worker.tags.iter().map(String::as_str));

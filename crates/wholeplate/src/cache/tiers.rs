@@ -159,6 +159,13 @@ impl CacheTiers {
         self.tiers.put(key, &Entry { head: json.into(), body: body.clone() }, Arc::new(still));
     }
 
+    /// Removes an entry: from memory at once, from the slow tiers in the background.
+    pub(crate) fn remove(&self, key: Key) {
+        self.tiers.memory().delete(&key);
+        let tiers = Arc::clone(&self.tiers);
+        tokio::spawn(async move { tiers.remove(&key).await });
+    }
+
     /// Whether anything of this size is kept.
     pub(crate) fn keeps(&self, bytes: usize) -> bool {
         self.tiers.keeps(bytes)
