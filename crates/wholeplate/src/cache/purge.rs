@@ -109,13 +109,13 @@ impl Target {
         }
     }
 
-    /// Whether it names one of an entry's sources or tags.
-    fn matches(&self, subject: &Subject) -> bool {
+    /// Whether it names one of an entry's sources or tags, or a source as it is asked for now.
+    fn matches(&self, subject: &Subject, asked: &[&SourceName]) -> bool {
         match self {
             Self::Everything => true,
             // Tags are compared without regard to case, as the vendor does.
             Self::Tag(tag) => subject.tags.iter().any(|other| other.eq_ignore_ascii_case(tag)),
-            _ => subject.sources.iter().any(|source| self.names(source)),
+            _ => subject.sources.iter().chain(asked.iter().copied()).any(|source| self.names(source)),
         }
     }
 }
@@ -324,8 +324,9 @@ impl Purges {
         Stamp { node: self.node, began: self.tick() }
     }
 
-    /// Whether an entry may be used: no purge that names it may have followed its beginning.
-    pub(crate) fn allow(&self, stamp: Stamp, subject: &Subject) -> bool {
+    /// Whether an entry may be used: no purge that names it may have followed its beginning. A relative source may have been
+    /// kept when it was asked for under another host than now: `asked` are the names that the request has for the sources.
+    pub(crate) fn allow(&self, stamp: Stamp, subject: &Subject, asked: &[&SourceName]) -> bool {
         let markers = self.read();
         if stamp.node != self.node && !markers.shared_known {
             return false;
@@ -336,7 +337,7 @@ impl Purges {
         }
         let newer = markers.list.iter().rev().take_while(|m| m.reach() >= stamp.began);
         let mut following = newer.filter(|m| m.may_follow(stamp, self.node));
-        !following.any(|m| m.targets.iter().any(|t| t.matches(subject)))
+        !following.any(|m| m.targets.iter().any(|t| t.matches(subject, asked)))
     }
 
     /// Makes a purge count on this node from now on.
@@ -505,7 +506,7 @@ mod tests {
     // CAC-042
     #[test]
     fn targets_name_sources() {
-        let cases: [(Result<Target, String>, SourceName, bool); 22] = [
+        let cases: [(Result<Target, String>, SourceName, bool); 24] = [
             (Target::file("https://shop.example/a.jpg"), absolute("https://shop.example/a.jpg"), true),
             (Target::file("https://SHOP.example:443/a.jpg"), absolute("https://shop.example/a.jpg"), true),
             (Target::file("https://shop.example/a.jpg"), absolute("http://shop.example/a.jpg"), false),
@@ -537,9 +538,9 @@ mod tests {
         ];
         for (target, source, expected) in cases {
             let target = target.unwrap();
-            assert_eq!(target.matches(&of(source.clone())), expected, "{target:?} and {source:?}");
+            assert_eq!(target.matches(&of(source.clone()), &[]), expected, "{target:?} and {source:?}");
         }
-        assert!(Target::Everything.matches(&Subject::default()));
+        assert!(Target::Everything.matches(&Subject::default(), &[]));
     }
 
     // CAC-043
@@ -577,13 +578,19 @@ mod tests {
         let purges = Purges::open(None, None).unwrap();
         let subject = of(relative("a", "/x"));
         let before = purges.stamp();
-        assert!(purges.allow(before, &subject));
+        assert!(purges.allow(before, &subject, &[]));
         let marker = purges.mark(vec![Target::file("/x").unwrap()]);
         purges.publish(&marker).await.unwrap();
         let after = purges.stamp();
-        assert!(!purges.allow(before, &subject));
-        assert!(purges.allow(after, &subject));
-        assert!(purges.allow(before, &of(relative("a", "/y"))));
+        assert!(!purges.allow(before, &subject, &[]));
+        assert!(purges.allow(after, &subject, &[]));
+        assert!(purges.allow(before, &of(relative("a", "/y")), &[]));
+        // Kept when it was asked for under one host, and purged under another.
+        let marker = purges.mark(vec![Target::file("https://b.example/y").unwrap()]);
+        purges.publish(&marker).await.unwrap();
+        let (kept, now) = (of(relative("a", "/y")), relative("b.example", "/y"));
+        assert!(purges.allow(before, &kept, &[&relative("a", "/y")]));
+        assert!(!purges.allow(before, &kept, &[&now]) && purges.allow(purges.stamp(), &kept, &[&now]));
     }
 
     // CAC-052
@@ -613,9 +620,9 @@ mod tests {
         let marker =
             Marker { node: purges.node ^ 1, time: before.began + 30_000_000, targets, learned: None };
         assert!(purges.learn("1.json", marker));
-        assert!(!purges.allow(before, &subject));
-        assert!(purges.allow(purges.stamp(), &subject));
-        assert!(purges.allow(before, &of_tag("other")));
+        assert!(!purges.allow(before, &subject, &[]));
+        assert!(purges.allow(purges.stamp(), &subject, &[]));
+        assert!(purges.allow(before, &of_tag("other"), &[]));
     }
 
     // CAC-032, CAC-040: a purge outlives the process, a torn line does not hurt.
@@ -633,8 +640,8 @@ mod tests {
         let text = std::fs::read_to_string(&file).unwrap();
         std::fs::write(&file, format!("{text}{}", &text[..20])).unwrap();
         let purges = open();
-        assert!(!purges.allow(before, &subject));
-        assert!(purges.allow(after, &subject));
+        assert!(!purges.allow(before, &subject, &[]));
+        assert!(purges.allow(after, &subject, &[]));
     }
 
     // Bounded: many purges become one of everything.

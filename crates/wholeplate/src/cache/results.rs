@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use store::{Key, Tier};
 
 use super::figures::CacheFigures;
+use super::keys::SourceName;
 use super::purge::{Stamp, Subject};
 use super::single_flight::Flights;
 use super::store_wait::StoreWait;
@@ -90,8 +91,13 @@ impl Results {
         Self { tiers, flights, figures }
     }
 
-    pub(crate) async fn find(&self, key: &Key, wait: &StoreWait) -> Option<Answered> {
-        let found = self.tiers.get(key, wait).await?;
+    pub(crate) async fn find(
+        &self,
+        key: &Key,
+        asked: &[&SourceName],
+        wait: &StoreWait,
+    ) -> Option<Answered> {
+        let found = self.tiers.get(key, asked, wait).await?;
         let head: ResultHead = serde_json::from_slice(&found.entry.head).ok()?;
         let result = RenderedResult { head: Arc::new(head), body: found.entry.body };
         Some(Answered { result, tier: Some(found.tier) })
@@ -105,6 +111,7 @@ impl Results {
     pub(crate) async fn compute<F>(
         &self,
         key: Key,
+        asked: &[&SourceName],
         keep: bool,
         make: impl FnOnce() -> F,
     ) -> Result<Answered, ComputeError>
@@ -114,9 +121,11 @@ impl Results {
         let tiers = Arc::clone(&self.tiers);
         let flight = self.flights.0.run(key, || {
             let work = make();
+            let asked: Vec<SourceName> = asked.iter().map(|name| (*name).clone()).collect();
             async move {
                 // Another flight may have landed since the caller looked.
-                if let Some(entry) = tiers.get_now(&key).filter(|_| keep)
+                let asked: Vec<&SourceName> = asked.iter().collect();
+                if let Some(entry) = tiers.get_now(&key, &asked).filter(|_| keep)
                     && let Ok(head) = serde_json::from_slice::<ResultHead>(&entry.head)
                 {
                     return Ok(RenderedResult { head: Arc::new(head), body: entry.body });

@@ -52,6 +52,8 @@ pub(crate) type FetchSource = Arc<dyn Fn(HeaderMap) -> FetchFuture + Send + Sync
 #[derive(Clone)]
 pub(crate) struct SourceQuery {
     pub(crate) name: SourceName,
+    /// The name under which it is kept.
+    pub(crate) kept_as: SourceName,
     /// Request headers that differ between requests for one URL.
     pub(crate) sent: HeaderMap,
     pub(crate) worker: CacheOverride,
@@ -268,16 +270,15 @@ impl Sources {
     }
 
     fn key(&self, query: &SourceQuery) -> store::Key {
-        let name = keys::kept_name(&query.name, &query.worker);
-        keys::source_record(&name, &keys::variant(&query.sent, &query.worker))
+        keys::source_record(&query.kept_as, &keys::variant(&query.sent, &query.worker))
     }
 
     fn bytes_key(query: &SourceQuery, version: &Fingerprint) -> store::Key {
-        keys::source_bytes(&keys::kept_name(&query.name, &query.worker), version)
+        keys::source_bytes(&query.kept_as, version)
     }
 
     async fn record(&self, key: &store::Key, query: &SourceQuery) -> Option<Arc<SourceRecord>> {
-        let found = self.tiers.get(key, &query.wait).await?;
+        let found = self.tiers.get(key, &[&query.name], &query.wait).await?;
         let record: SourceRecord = serde_json::from_slice(&found.entry.head).ok()?;
         same_variant(&record.varied, &query.sent).then(|| Arc::new(record))
     }
@@ -302,7 +303,7 @@ impl Sources {
         if !need_bytes {
             return Ok(Resolved { record, status, body: None, kept: true, not_modified: false });
         }
-        match self.tiers.get(&Self::bytes_key(query, &version), &query.wait).await {
+        match self.tiers.get(&Self::bytes_key(query, &version), &[&query.name], &query.wait).await {
             Some(found) => {
                 let body = Some(InputData::Bytes(found.entry.body));
                 Ok(Resolved { record, status, body, kept: true, not_modified: false })
@@ -435,7 +436,8 @@ impl Sources {
         key: &store::Key,
         known: Option<&SourceRecord>,
     ) -> Option<Outcome> {
-        let entry = self.tiers.get_now(key)?;
+        let asked = [&query.name];
+        let entry = self.tiers.get_now(key, &asked)?;
         let record: SourceRecord = serde_json::from_slice(&entry.head).ok()?;
         let fresh = record.freshness.usable(SystemTime::now()) == Usable::Fresh;
         let version = record.version.filter(|_| fresh && same_variant(&record.varied, &query.sent))?;
@@ -443,7 +445,7 @@ impl Sources {
             return None;
         }
         let revalidated = known.is_some_and(|known| known.version == Some(version));
-        let bytes = self.tiers.get_now(&Self::bytes_key(query, &version));
+        let bytes = self.tiers.get_now(&Self::bytes_key(query, &version), &asked);
         let body = bytes.map(|entry| InputData::Bytes(entry.body));
         if body.is_none() && known.is_none() {
             return None;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use store::{BucketTier, Entry, FolderTier, Found, Key, Reserve, TierOptions, Tiers};
 
+use super::keys::SourceName;
 use super::purge::{Purges, Stamp, Subject};
 use super::store_wait::StoreWait;
 use crate::admission::MemoryPool;
@@ -80,8 +81,10 @@ struct StampedHead {
     subject: Subject,
 }
 
-fn allowed(purges: &Purges, head: &[u8]) -> bool {
-    serde_json::from_slice::<StampedHead>(head).is_ok_and(|head| purges.allow(head.stamp, &head.subject))
+/// `asked`: the names of the sources as the request has them.
+fn allowed(purges: &Purges, head: &[u8], asked: &[&SourceName]) -> bool {
+    let head = serde_json::from_slice::<StampedHead>(head);
+    head.is_ok_and(|head| purges.allow(head.stamp, &head.subject, asked))
 }
 
 impl CacheTiers {
@@ -134,13 +137,13 @@ impl CacheTiers {
     }
 
     /// An entry in memory, without waiting.
-    pub(crate) fn get_now(&self, key: &Key) -> Option<Entry> {
-        self.tiers.get_now(key, &|head| allowed(&self.purges, head))
+    pub(crate) fn get_now(&self, key: &Key, asked: &[&SourceName]) -> Option<Entry> {
+        self.tiers.get_now(key, &|head| allowed(&self.purges, head, asked))
     }
 
     /// An entry for a request that has waited for the bucket as `wait` says.
-    pub(crate) async fn get(&self, key: &Key, wait: &StoreWait) -> Option<Found> {
-        let accept = |head: &[u8]| allowed(&self.purges, head);
+    pub(crate) async fn get(&self, key: &Key, asked: &[&SourceName], wait: &StoreWait) -> Option<Found> {
+        let accept = |head: &[u8]| allowed(&self.purges, head, asked);
         if let Some(found) = self.tiers.get_near(key, &accept, &self.reads).await {
             return Some(found);
         }
@@ -155,7 +158,7 @@ impl CacheTiers {
             return;
         }
         let (purges, stamp, subject) = (Arc::clone(&self.purges), head.stamp(), head.subject().clone());
-        let still = move || purges.allow(stamp, &subject);
+        let still = move || purges.allow(stamp, &subject, &[]);
         self.tiers.put(key, &Entry { head: json.into(), body: body.clone() }, Arc::new(still));
     }
 
@@ -176,7 +179,7 @@ impl CacheTiers {
     }
 
     pub(crate) fn sweep_memory(&self) {
-        self.tiers.retain_in_memory(&|head| allowed(&self.purges, head));
+        self.tiers.retain_in_memory(&|head| allowed(&self.purges, head, &[]));
     }
 
     /// Removes what was purged from every slow tier, in the background.
@@ -203,7 +206,7 @@ impl CacheTiers {
             if with_bucket {
                 sweep.waiting.store(false, Ordering::Release);
             }
-            let accept = |head: &[u8]| allowed(&purges, head);
+            let accept = |head: &[u8]| allowed(&purges, head, &[]);
             let done = match with_bucket {
                 true => tiers.retain_in_slow_tiers(&accept).await,
                 false => tiers.retain_in_folder(&accept).await,

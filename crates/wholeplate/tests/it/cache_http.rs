@@ -107,6 +107,19 @@ fn the_default_quality_may_be_spelled_out() {
     }
 }
 
+// CAC-004: an origin that is told which host was asked may answer each differently.
+#[test]
+fn in_edge_mode_the_host_is_part_of_a_source() {
+    let by_host = |asked: &Asked| answer(200, &[], &png(if asked.header("host") == Some("a.example") { 90 } else { 200 }));
+    for (flags, fetches) in [(&["--pass-through"][..], 2), (&["--pass-through", "--origin-host", "a.example"], 1), (&[], 1)] {
+        let (server, origin) = with_origin(by_host, flags);
+        let ask = |host: &str| server.get_with("/cdn-cgi/image/width=32/a.png", &[("host", host)]);
+        let (one, other) = (ask("a.example"), ask("b.example"));
+        assert_eq!((one.status, other.status, origin.asked().len()), (200, 200, fetches), "{flags:?}");
+        assert_eq!(one.body != other.body, fetches == 2, "{flags:?}");
+    }
+}
+
 // CAC-004
 #[test]
 fn another_option_is_another_entry() {

@@ -202,7 +202,8 @@ fn a_result_of_one_node_is_a_hit_on_the_other() {
         assert_eq!(status(&made), "MISS");
         // The record of the source, its bytes and the result are written in the background.
         until("the entries are not written", || s3.entries() == 3);
-        let found = ask(&other, 32);
+        // Each node has its own port, and neither was asked under a common name.
+        let found = other.image("width=32", "a.png");
         assert_eq!(status(&found), "HIT");
         assert_eq!(found.body, made.body);
         assert!(found.header("cf-resized").unwrap().starts_with("internal=store/"), "{found:?}");
