@@ -147,6 +147,13 @@ class Node:
             if not line:
                 sys.exit("the server did not start")
             self.ports["admin" if line.startswith("admin") else "main"] = int(line.strip().rsplit(":", 1)[1])
+        self.connection = None
+        self.reconnect()
+
+    def reconnect(self):
+        # One that was idle for a while may be closed.
+        if self.connection:
+            self.connection.close()
         self.connection = http.client.HTTPConnection("127.0.0.1", self.ports["main"], timeout=60)
 
     def get(self, number, width):
@@ -197,6 +204,7 @@ def spread(seconds):
 
 def answers(node, numbers, width):
     """Asks for results that were not asked for before, and says how they came."""
+    node.reconnect()
     got = [node.get(n, width) for n in numbers]
     kinds = collections.Counter(f"{status} {tier}" for status, tier, _, _ in got)
     return ", ".join(f"{count} x {kind}" for kind, count in kinds.items()), spread([took for _, _, took, _ in got])

@@ -91,12 +91,7 @@ impl Results {
         Self { tiers, flights, figures }
     }
 
-    pub(crate) async fn find(
-        &self,
-        key: &Key,
-        asked: &[&SourceName],
-        wait: &StoreWait,
-    ) -> Option<Answered> {
+    pub(crate) async fn find(&self, key: &Key, asked: &[&SourceName], wait: &StoreWait) -> Option<Answered> {
         let found = self.tiers.get(key, asked, wait).await?;
         let head: ResultHead = serde_json::from_slice(&found.entry.head).ok()?;
         let result = RenderedResult { head: Arc::new(head), body: found.entry.body };

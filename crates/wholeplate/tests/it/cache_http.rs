@@ -88,7 +88,8 @@ fn spellings_of_one_recipe_share_an_entry() {
         assert_eq!((status(&reply), &reply.body), ("HIT", &first.body), "{spelling}");
     }
     // The same source by its URL on the host that was asked.
-    let absolute = server.image("width=32,height=16,fit=cover,background=red", &format!("http://{}/a.png", server.address));
+    let absolute = server
+        .image("width=32,height=16,fit=cover,background=red", &format!("http://{}/a.png", server.address));
     assert_eq!((status(&absolute), &absolute.body), ("HIT", &first.body), "{}", absolute.text());
     assert_eq!(origin.asked().len(), 1);
 }
@@ -110,8 +111,12 @@ fn the_default_quality_may_be_spelled_out() {
 // CAC-004: an origin that is told which host was asked may answer each differently.
 #[test]
 fn in_edge_mode_the_host_is_part_of_a_source() {
-    let by_host = |asked: &Asked| answer(200, &[], &png(if asked.header("host") == Some("a.example") { 90 } else { 200 }));
-    for (flags, fetches) in [(&["--pass-through"][..], 2), (&["--pass-through", "--origin-host", "a.example"], 1), (&[], 1)] {
+    let by_host = |asked: &Asked| {
+        answer(200, &[], &png(if asked.header("host") == Some("a.example") { 90 } else { 200 }))
+    };
+    for (flags, fetches) in
+        [(&["--pass-through"][..], 2), (&["--pass-through", "--origin-host", "a.example"], 1), (&[], 1)]
+    {
         let (server, origin) = with_origin(by_host, flags);
         let ask = |host: &str| server.get_with("/cdn-cgi/image/width=32/a.png", &[("host", host)]);
         let (one, other) = (ask("a.example"), ask("b.example"));
@@ -163,7 +168,11 @@ fn another_option_is_another_entry() {
     for (n, option) in options.iter().enumerate() {
         let body = server.image(option, "a.png").body;
         for other in &options[..n] {
-            assert_ne!(server.image(other, "a.png").body, body, "{option} and {other} are alike: no test of their keys");
+            assert_ne!(
+                server.image(other, "a.png").body,
+                body,
+                "{option} and {other} are alike: no test of their keys"
+            );
         }
     }
     assert_eq!(origin.asked().len(), 1, "one source serves them all");
@@ -248,7 +257,10 @@ fn head_is_answered_from_the_entry_of_get() {
     let head = server.request("HEAD", "/cdn-cgi/image/width=33/a.png", &[]);
     assert_eq!((head.status, status(&head)), (200, "MISS"));
     let get = server.image("width=33", "a.png");
-    assert_eq!((status(&get), Some(get.body.len().to_string().as_str())), ("HIT", head.header("content-length")));
+    assert_eq!(
+        (status(&get), Some(get.body.len().to_string().as_str())),
+        ("HIT", head.header("content-length"))
+    );
 }
 
 // CAC-008
@@ -267,7 +279,8 @@ fn a_conditional_request_on_a_hit_is_answered_without_computing() {
     assert_eq!(other.status, 200, "the tag of another result");
     assert_eq!(origin.asked().len(), 1);
     // RFC 9110, section 15.4.5: what the 200 would have said.
-    let (whole, same) = (server.get(target), server.get_with(target, &[("if-none-match", &format!("W/{etag}"))]));
+    let (whole, same) =
+        (server.get(target), server.get_with(target, &[("if-none-match", &format!("W/{etag}"))]));
     assert_eq!((same.status, same.header("age").is_some()), (304, true));
     for name in ["etag", "cache-control", "vary"] {
         assert_eq!(same.all(name), whole.all(name), "{name}");

@@ -111,7 +111,14 @@ fn a_source_outlives_a_kill() {
     });
     let url = origin.url("");
     let start = || {
-        Server::start_bare(&["--cache-dir", folder.path().to_str().unwrap(), "--admin", "127.0.0.1:0", "--origin", &url])
+        Server::start_bare(&[
+            "--cache-dir",
+            folder.path().to_str().unwrap(),
+            "--admin",
+            "127.0.0.1:0",
+            "--origin",
+            &url,
+        ])
     };
     let ask = |server: &Server, width: u32, name: &str| {
         server.get(&format!("/cdn-cgi/image/width={width}/{name}.jpg"))
@@ -126,7 +133,11 @@ fn a_source_outlives_a_kill() {
     let again = ask(&server, 100, "kept");
     assert_eq!((status(&again), &again.body), ("HIT", &kept.body));
     assert!(again.header("cf-resized").unwrap().starts_with("internal=disk/"));
-    assert_eq!((status(&ask(&server, 120, "kept")), origin.asked().len()), ("MISS", 2), "its bytes are there, too");
+    assert_eq!(
+        (status(&ask(&server, 120, "kept")), origin.asked().len()),
+        ("MISS", 2),
+        "its bytes are there, too"
+    );
     let confirmed = ask(&server, 100, "strict");
     assert_eq!((status(&confirmed), &confirmed.body), ("REVALIDATED", &strict.body));
     assert_eq!(origin.asked().len(), 3);
@@ -373,7 +384,8 @@ const FULL_DISK_SECONDS: u64 = 2;
 fn a_full_disk_under_load_gives_no_wrong_answer() {
     let folder = tempfile::tempdir().unwrap();
     let Some(_mounted) = Mounted::new(folder.path(), "size=4m") else { return };
-    let seconds = std::env::var("CACHE_TEST_FULL_DISK_SECONDS").map_or(FULL_DISK_SECONDS, |n| n.parse().unwrap());
+    let seconds =
+        std::env::var("CACHE_TEST_FULL_DISK_SECONDS").map_or(FULL_DISK_SECONDS, |n| n.parse().unwrap());
     let plain = Server::start(&[("a.jpg", encode(&noise(400, 300), codecs::Format::Jpeg))], &["--no-cache"]);
     let origin = plain.pictures.path().to_str().unwrap().to_owned();
     let target = |width: usize| format!("/cdn-cgi/image/width={width},quality=95/a.jpg");
@@ -384,7 +396,9 @@ fn a_full_disk_under_load_gives_no_wrong_answer() {
     assert!(all > 8 << 20, "{all}");
     let settings = ["--cache-dir", folder.path().to_str().unwrap(), "--admin", "127.0.0.1:0"];
     let start = || {
-        Server::start_bare(&[&settings[..], &["--cache-memory", "1", "--cache-disk", "16", "--origin", &origin]].concat())
+        Server::start_bare(
+            &[&settings[..], &["--cache-memory", "1", "--cache-disk", "16", "--origin", &origin]].concat(),
+        )
     };
     let server = start();
     let (began, hits) = (std::time::Instant::now(), AtomicUsize::new(0));
@@ -405,7 +419,10 @@ fn a_full_disk_under_load_gives_no_wrong_answer() {
             });
         }
     });
-    assert!(cache_figure(&server, "wholeplate_cache_errors_total{tier=\"disk\"}") > 0.0, "the disk was never full");
+    assert!(
+        cache_figure(&server, "wholeplate_cache_errors_total{tier=\"disk\"}") > 0.0,
+        "the disk was never full"
+    );
     assert!(hits.load(Ordering::Relaxed) > 0);
     let log = server.log();
     let warnings = log.matches("cache: ").count() as u64;
