@@ -58,7 +58,7 @@ def main():
     height = TOP + 3 * HEIGHT + 2 * GAP + 40
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="12">']
     out.append(f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>')
-    lines = [("answered from the cache", "#06c", column("kept_percent"))]
+    lines = [("from the cache", "#06c", column("kept_percent"))]
     out += panel(TOP, "Hit rate", "%", lines, seconds, 24)
     lines = [("requests per second", "#444", column("requests_per_second"))]
     out += panel(TOP + HEIGHT + GAP, "Load", "", lines, seconds, 24)
