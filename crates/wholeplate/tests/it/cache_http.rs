@@ -898,6 +898,40 @@ fn the_client_that_began_may_leave() {
     assert_eq!(status(&server.get_with(WAITED_FOR, &[("host", "a")])), "HIT");
 }
 
+// CAC-021: on HTTP/2, leaving is a reset of one stream.
+#[test]
+fn a_stream_that_began_may_be_reset() {
+    let gate = Gate::default();
+    let wait = gate.clone();
+    let respond = move |_: &Asked| {
+        wait.wait();
+        answer(200, &[], &png(200))
+    };
+    let (server, origin) = with_origin(respond, &["--admin", "127.0.0.1:0"]);
+    let open = || cache_figure(&server, "wholeplate_requests_open");
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let stream = tokio::net::TcpStream::connect(&server.address).await.unwrap();
+        let (mut send, connection) = h2::client::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        let mut ask = || {
+            let request = http::Request::get(format!("http://a{WAITED_FOR}")).body(()).unwrap();
+            send.send_request(request, true).unwrap()
+        };
+        let (_, mut leaver) = ask();
+        until("the first request does not arrive", || !origin.asked().is_empty());
+        let (stayer, _) = ask();
+        until("the second request does not arrive", || open() == 2.0);
+        leaver.send_reset(h2::Reason::CANCEL);
+        until("nobody left", || open() == 1.0);
+        gate.open();
+        let response = stayer.await.unwrap();
+        assert_eq!(response.status(), http::StatusCode::OK);
+        assert_eq!(response.headers()["cf-cache-status"], "MISS");
+    });
+    assert_eq!(origin.asked().len(), 1);
+}
+
 // CAC-021
 #[test]
 fn when_all_leave_the_work_stops() {
