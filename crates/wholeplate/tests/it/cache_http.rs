@@ -114,9 +114,9 @@ fn in_edge_mode_the_host_is_part_of_a_source() {
     let by_host = |asked: &Asked| {
         answer(200, &[], &png(if asked.header("host") == Some("a.example") { 90 } else { 200 }))
     };
-    for (flags, fetches) in
-        [(&["--pass-through"][..], 2), (&["--pass-through", "--origin-host", "a.example"], 1), (&[], 1)]
-    {
+    let cases: [(&[&str], usize); 3] =
+        [(&["--pass-through"], 2), (&["--pass-through", "--origin-host", "a.example"], 1), (&[], 1)];
+    for (flags, fetches) in cases {
         let (server, origin) = with_origin(by_host, flags);
         let ask = |host: &str| server.get_with("/cdn-cgi/image/width=32/a.png", &[("host", host)]);
         let (one, other) = (ask("a.example"), ask("b.example"));
