@@ -127,6 +127,7 @@ class Source:
         self.times = [0.0]  # when version n became current
         self.gone = [False]  # whether version n is a 404
         self.purged = 0  # the version that was current when the last confirmed purge began
+        self.purge = None  # the last purge, for messages
 
     def current(self):
         return len(self.times) - 1
@@ -202,7 +203,7 @@ class Origin(http.server.BaseHTTPRequestHandler):
         if source.kind.expires:
             headers["expires"] = formatdate(time.time() + source.kind.expires, usegmt=True)
         if source.gone[version]:
-            return self.answer(404, {"cache-control": "max-age=300"}, b"")
+            return self.answer(404, {"cache-control": "max-age=300", "cache-tag": headers["cache-tag"]}, b"")
         if self.headers.get("if-none-match") == headers["etag"]:
             next(Origin.confirmed)
             return self.answer(304, headers, None)
@@ -381,6 +382,7 @@ def run(a, origin, unix):
                 if tier in ("ram", "disk", "store"):
                     counts[f"tier {tier}"] += 1
             if problem:
+                problem += f"; last purge {source.purge}; versions {source.times[-4:]}, {source.gone[-4:]}, now {time.monotonic()}"
                 fail(f"{target} {headers} '{source.kind.control}' {status} {reply.getheader('age')}: {problem}")
 
     def change(rng):
@@ -424,6 +426,7 @@ def run(a, origin, unix):
             for source, current in zip(named, currents):
                 with source.lock:
                     source.purged = max(source.purged, current)
+                    source.purge = (f"{time.monotonic() - began:.1f} s", body)
 
     threads = [threading.Thread(target=client, args=(n,)) for n in range(a.clients)]
     threads += [threading.Thread(target=f, args=(random.Random(a.seed + n),)) for n, f in ((101, change), (102, purge))]
