@@ -16,7 +16,7 @@ use crate::cache::freshness::CacheOverride;
 use crate::cache::keys::{self, ENGINE_VERSION, Fingerprint, SourceName};
 use crate::cache::purge::{Stamp, Subject};
 use crate::cache::report::{CacheReport, Failure};
-use crate::cache::results::{Answered, ComputeError, RenderedResult, ResultHead};
+use crate::cache::results::{Answered, ComputeError, RenderedResult, ResultHead, ResultKeys};
 use crate::cache::sources::{self, Resolved, SourceError, SourceQuery, SourceRecord};
 use crate::cache::store_wait::StoreWait;
 use crate::counters::{Formats, Route};
@@ -293,12 +293,13 @@ async fn attempt_job(
     let overlays = began.elapsed();
     let kept = !dynamic && inputs.iter().all(Prepared::is_kept);
     let versions: Vec<Fingerprint> = inputs.iter().map(Prepared::version).collect();
-    let key = keys::result(
-        inputs.first().and_then(Prepared::kept_name),
-        &versions,
-        &job.recipe.canonical_key(),
-        ENGINE_VERSION,
-    );
+    let key_of = |recipe: &[u8]| {
+        keys::result(inputs.first().and_then(Prepared::kept_name), &versions, recipe, ENGINE_VERSION)
+    };
+    let result_keys = ResultKeys {
+        own: key_of(&job.recipe.canonical_key()),
+        unless_png: job.recipe.canonical_key_unless_png().map(|recipe| key_of(&recipe)),
+    };
     // The least fresh of the sources counts.
     let sources = inputs.iter().map(Prepared::status).max().unwrap_or(CacheStatus::Hit);
     let failed = |error| Failure {
@@ -307,7 +308,7 @@ async fn attempt_job(
         headers: source.headers.clone(),
     };
     let asked: Vec<&SourceName> = inputs.iter().filter_map(Prepared::asked_name).collect();
-    let found = if kept { app.cache.results.find(&key, &asked, wait).await } else { None };
+    let found = if kept { app.cache.results.find(result_keys, &asked, wait).await } else { None };
     let answered = match found {
         Some(answered) => answered,
         None => {
@@ -327,7 +328,7 @@ async fn attempt_job(
             let computed = if dynamic {
                 work.run().await.map(|result| Answered { result, tier: None })
             } else {
-                app.cache.results.compute(key, &asked, kept, || work.run()).await
+                app.cache.results.compute(result_keys, &asked, kept, || work.run()).await
             };
             match computed {
                 Ok(answered) => answered,

@@ -102,9 +102,29 @@ fn the_default_quality_may_be_spelled_out() {
         ("width=32", "width=32,quality=85", "HIT"),
         ("width=33,format=webp", "width=33,format=webp,q=85.0", "HIT"),
         ("width=34,format=png", "width=34,format=png,quality=85", "MISS"),
+        ("width=35,quality=85", "width=35", "HIT"),
+        ("width=36", "width=36,quality=84", "MISS"),
+        ("width=37", "width=37,fit=scale-down,metadata=copyright,upscale=interpolate", "HIT"),
+        ("width=38,format=auto", "width=38,format=auto,quality=85", "HIT"),
     ] {
-        assert_eq!(status(&server.image(plain, "a.jpg")), "MISS", "{plain}");
-        assert_eq!(status(&server.image(explicit, "a.jpg")), expected, "{explicit}");
+        let first = server.image(plain, "a.jpg");
+        assert_eq!(status(&first), "MISS", "{plain}");
+        let second = server.image(explicit, "a.jpg");
+        assert_eq!(status(&second), expected, "{explicit}");
+        assert!(expected == "MISS" || first.body == second.body, "{explicit}");
+        assert_eq!(status(&server.image(explicit, "a.jpg")), "HIT", "{explicit}");
+    }
+    // Without a format, a picture with transparency is PNG.
+    let (server, _origin) = with_origin(|_| answer(200, &[], &solid(64, 48, [200, 40, 90, 100])), &[]);
+    for (options, expected) in
+        [("width=32", "MISS"), ("width=32,quality=85", "MISS"), ("width=32,quality=85", "HIT")]
+    {
+        let reply = server.image(options, "a.png");
+        assert_eq!(
+            (reply.header("content-type"), status(&reply)),
+            (Some("image/png"), expected),
+            "{options}"
+        );
     }
 }
 
@@ -139,7 +159,7 @@ fn another_option_is_another_entry() {
         "width=32,height=32,fit=pad,background=red",
         "width=32,quality=50",
         "width=32,format=webp",
-        "width=32,format=jpeg",
+        "width=32,compression=fast",
         "width=32,rotate=90",
         "width=32,blur=5",
         "width=32,sharpen=2",
