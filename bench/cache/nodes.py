@@ -51,7 +51,8 @@ class Pass(socketserver.BaseRequestHandler):
         threading.Thread(target=self.there, args=(other,), daemon=True).start()
         late = collections.deque()
         ready = threading.Condition()
-        threading.Thread(target=self.back, args=(late, ready), daemon=True).start()
+        back = threading.Thread(target=self.back, args=(late, ready), daemon=True)
+        back.start()
         while True:
             try:
                 piece = other.recv(65536)
@@ -62,6 +63,8 @@ class Pass(socketserver.BaseRequestHandler):
                 ready.notify()
             if not piece:
                 other.close()
+                # The end of this closes the connection, and what is late is still to be sent.
+                back.join()
                 return
 
     def there(self, other):
@@ -294,6 +297,8 @@ def run(a, origin, folder, ends):
     keys = bucket.keys()
     for key in keys:
         status, stored = bucket.request("GET", f"/cache/{key}")
+        if status != 200 or not stored:
+            continue
         middle = len(stored) // 2
         bucket.request("PUT", f"/cache/{key}", stored[:middle] + bytes([stored[middle] ^ 1]) + stored[middle + 1 :])
     reader = start(bucket.port)
