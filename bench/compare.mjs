@@ -10,7 +10,7 @@ import { inputs } from "./inputs.mjs";
 import { rows } from "./rows.mjs";
 
 const { values: options } = parseArgs({ options: {
-  program: { type: "string" }, ssim2: { type: "string" }, folder: { type: "string" },
+  program: { type: "string" }, against: { type: "string" }, ssim2: { type: "string" }, folder: { type: "string" },
   seconds: { type: "string", default: "4" }, runs: { type: "string", default: "3" }, concurrency: { type: "string", default: "4" }, rows: { type: "string" },
 } });
 const seconds = Number(options.seconds), runs = Number(options.runs), concurrency = Number(options.concurrency);
@@ -61,6 +61,7 @@ async function run(server, path) {
 
 /** SSIMULACRA2 of an output, compared with the losslessly scaled source. */
 async function score(row, name, output) {
+  if (!options.ssim2) return NaN;
   const source = join(folder, row.file);
   const flat = (image) => image.flatten({ background: "#fff" }).removeAlpha().toColourspace("srgb").png({ compressionLevel: 1 });
   const { width, height } = await sharp(output).metadata();
@@ -74,7 +75,8 @@ const began = performance.now();
 const { folder, source } = await inputs(join(options.folder, "inputs"));
 await mkdir(options.folder, { recursive: true });
 console.log(`sharp ${sharp.versions.sharp} with libvips ${sharp.versions.vips}; ${concurrency} requests at once, median of ${runs} interleaved runs of ${seconds} s; pictures from ${source.split("/").pop()}`);
-console.log("ratios are Wholeplate : sharp; above 1 is better for requests/s, below 1 for CPU, memory and bytes\n");
+const other = options.against ? "other" : "sharp";
+console.log(`ratios are Wholeplate : ${other}; above 1 is better for requests/s, below 1 for CPU, memory and bytes\n`);
 const head = ["row", "req/s", "", "ratio", "CPU ms", "", "ratio", "peak MiB", "", "ratio", "kB", "", "ratio", "SSIM2", ""];
 const widths = [28, 7, 7, 6, 8, 8, 6, 8, 8, 6, 8, 8, 6, 6, 6];
 const print = (cells) => console.log(cells.map((c, i) => (i ? String(c).padStart(widths[i]) : String(c).padEnd(widths[i]))).join(" "));
@@ -82,17 +84,19 @@ print(head);
 const results = [];
 for (const [index, row] of rows.entries()) {
   if (options.rows && !options.rows.split(",").includes(String(index + 1))) continue;
-  const ours = await start(options.program, ["serve", "--listen", "127.0.0.1:0", "--origin", folder]);
-  const theirs = await start(process.execPath, [join(import.meta.dirname, "sharp-server.mjs"), folder]);
+  const serve = ["serve", "--listen", "127.0.0.1:0", "--origin", folder];
+  const ours = await start(options.program, serve);
+  const theirs = options.against ? await start(options.against, serve) : await start(process.execPath, [join(import.meta.dirname, "sharp-server.mjs"), folder]);
   try {
-    const sides = [[ours, `/cdn-cgi/image/${row.options}/${row.file}`, [], "ours"], [theirs, `/${index}/${row.file}`, [], "sharp"]];
+    const path = `/cdn-cgi/image/${row.options}/${row.file}`;
+    const sides = [[ours, path, [], "ours"], [theirs, options.against ? path : `/${index}/${row.file}`, [], other]];
     const outputs = [];
     for (const [server, path] of sides) outputs.push(await fetchOne(server, path, true));
     for (let i = 0; i < runs; i++) for (const [server, path, list] of i % 2 ? [...sides].reverse() : sides) list.push(await run(server, path));
     const [a, b] = await Promise.all(sides.map(async ([server, , list], i) => ({
       rate: median(list.map((r) => r.rate)), cpu: median(list.map((r) => r.cpu)), peak: await server.peak(), bytes: outputs[i].length / 1000 })));
-    [a.ssim2, b.ssim2] = [await score(row, "ours", outputs[0]), await score(row, "sharp", outputs[1])];
-    results.push({ row: row.name, options: row.options, ours: a, sharp: b });
+    [a.ssim2, b.ssim2] = [await score(row, "ours", outputs[0]), await score(row, other, outputs[1])];
+    results.push({ row: row.name, options: row.options, ours: a, [other]: b });
     const pair = (key, digits) => [a[key].toFixed(digits), b[key].toFixed(digits), (a[key] / b[key]).toFixed(2)];
     print([row.name, ...pair("rate", 1), ...pair("cpu", 1), ...pair("peak", 0), ...pair("bytes", 1), a.ssim2.toFixed(1), b.ssim2.toFixed(1)]);
   } finally {

@@ -28,6 +28,18 @@ impl Recipe {
     }
 }
 
+impl Recipe {
+    /// The key without an explicit quality that is the default, for recipes whose result may be PNG: the same results, unless
+    /// they are PNG. `None` for all others.
+    #[must_use]
+    pub fn canonical_key_unless_png(&self) -> Option<Vec<u8>> {
+        self.output.quality.filter(|quality| *quality == Quality::Number(DEFAULT_QUALITY))?;
+        let mut recipe = self.canonical();
+        recipe.output.quality.take()?;
+        Some(recipe.to_string().into_bytes())
+    }
+}
+
 fn remove_defaults(transform: &mut Transform) {
     transform.normalize();
     transform.fit.take_if(|fit: &mut Fit| *fit == DEFAULT_FIT);

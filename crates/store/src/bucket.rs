@@ -206,10 +206,19 @@ impl BucketTier {
         self.health().paused_until.is_some_and(|until| Instant::now() < until)
     }
 
-    /// Counts the outcome of a request to the bucket.
+    /// Counts the outcome of a read, which a request waits for.
+    fn observe_read<T>(&self, done: &Result<T, Error>) {
+        if done.is_ok() {
+            *self.health() = Health::default();
+        }
+        self.observe(done);
+    }
+
+    /// Counts the outcome of a request to the bucket. A write in the background has more time: that it succeeds does not
+    /// mean that reads are fast enough.
     fn observe<T>(&self, done: &Result<T, Error>) {
         match done {
-            Ok(_) => *self.health() = Health::default(),
+            Ok(_) => {}
             Err(Error::Damaged(_)) => TierStats::count(&self.stats.damaged),
             Err(Error::Paused | Error::Memory(_)) => {}
             Err(e) => {
@@ -261,7 +270,7 @@ impl Blobs for BucketTier {
         let began = Instant::now();
         let done = within(self.timeout, self.fetch(key, reserve)).await;
         self.stats.latency.observe(began.elapsed());
-        self.observe(&done);
+        self.observe_read(&done);
         if matches!(done, Err(Error::Damaged(_))) {
             let _ = self.delete(&Path::from(key.path())).await;
         }

@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 
 use crate::blobs::{Accept, Blobs, Reserve};
 use crate::entry::{Entry, GROUP_BYTES, Key};
-use crate::error::Error;
+use crate::error::{Error, is_full};
 use crate::frame;
 use crate::stats::TierStats;
 use crate::warning::RateLimitedWarning;
@@ -92,7 +92,12 @@ impl FolderTier {
             TryLockError::WouldBlock => problem("is used by another process".to_owned()),
             TryLockError::Error(e) => problem(format!("cannot be locked: {e}")),
         })?;
-        tempfile_in(&blobs).map_err(|e| problem(format!("cannot be written: {e}")))?;
+        match tempfile_in(&blobs) {
+            Ok(()) => {}
+            // Its own entries may have filled the disk; the first write makes room.
+            Err(e) if is_full(&e) => tracing::warn!("cache: the disk of {} is full", folder.display()),
+            Err(e) => return Err(problem(format!("cannot be written: {e}"))),
+        }
         let files = LocalFileSystem::new_with_prefix(&blobs).map_err(|e| problem(e.to_string()))?;
         let items = usize::try_from(capacity / TYPICAL_ENTRY).unwrap_or(usize::MAX).clamp(64, 1 << 20);
         let options = OptionsBuilder::new()
@@ -244,7 +249,9 @@ impl Blobs for FolderTier {
         let payload = payload.await.map_err(object_store::Error::from)?;
         let _changes = self.changes.lock().await;
         // Evict before the write: the folder never exceeds its capacity by more than the entry that is being written.
-        let evicted = self.index.insert_with_lifecycle(key, len);
+        let mut evicted = self.index.insert_with_lifecycle(key, len);
+        // An older file under this key is replaced, not evicted: readers find one or the other.
+        evicted.retain(|other| *other != key);
         self.delete_evicted(evicted).await;
         let done = self.files.put(&Self::path(&key), payload).await;
         if let Err(e) = done {
@@ -307,8 +314,9 @@ impl Blobs for FolderTier {
 /// Checks that files can be created in a folder.
 fn tempfile_in(folder: &FilePath) -> std::io::Result<()> {
     let probe = folder.join("write-probe");
-    std::fs::write(&probe, b"x")?;
-    std::fs::remove_file(probe)
+    let written = std::fs::write(&probe, b"x");
+    let removed = std::fs::remove_file(probe);
+    written.and(removed)
 }
 
 /// Removes the staged files of interrupted writes. The library names them `NAME#N` and does not list them.

@@ -135,7 +135,10 @@ impl MemoryTier {
             head: Counted::copy(&entry.head, &self.held),
             body: Counted::copy(&entry.body, &self.held),
         };
+        // What is replaced has not given way to others, and the library reports both.
+        let replaced = u64::from(self.cache.peek(&key).is_some());
         self.cache.insert(key, copy);
+        self.stats.evictions.fetch_sub(replaced, Ordering::Relaxed);
         // Evicted entries that responses still send free no memory.
         let fits = self.held() + self.cache.len() * OVERHEAD <= self.capacity;
         if !fits {
@@ -154,7 +157,15 @@ impl MemoryTier {
 
     /// Removes the entries that `keep` rejects.
     pub fn retain_if(&self, keep: impl Fn(&Key, &Entry) -> bool) {
-        self.cache.retain(keep);
+        for (key, entry) in self.cache.iter().filter(|(key, entry)| !keep(key, entry)) {
+            // What was stored under the key since then was not asked about.
+            self.cache.remove_if(&key, |now| now.head.as_ptr() == entry.head.as_ptr());
+        }
+    }
+
+    /// Removes all entries.
+    pub fn clear(&self) {
+        self.cache.clear();
     }
 
     /// Updates the gauges of the statistics.
@@ -252,6 +263,19 @@ mod tests {
         sending.clear();
         assert!(tier.insert(key(500), &body));
         assert!(tier.held() <= 1 << 20);
+    }
+
+    // CAC-070
+    #[test]
+    fn an_entry_that_is_replaced_is_not_evicted() {
+        let tier = MemoryTier::new(1 << 20);
+        for n in [1, 1, 1, 2] {
+            assert!(tier.insert(key(n), &entry(1000)));
+        }
+        tier.refresh_stats();
+        let figure =
+            |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
+        assert_eq!((figure(&tier.stats.entries), figure(&tier.stats.evictions)), (2, 0));
     }
 
     // CAC-037

@@ -22,6 +22,8 @@ use store::{
 const WORKS: u8 = 0;
 const REFUSES: u8 = 1;
 const HANGS: u8 = 2;
+/// Reads hang, writes do not.
+const READS_HANG: u8 = 3;
 
 /// A store that fails on request.
 #[derive(Debug)]
@@ -39,9 +41,10 @@ impl Faulty {
         self.mode.store(mode, Ordering::Relaxed);
     }
 
-    async fn gate(&self) -> Result<()> {
+    async fn gate(&self, read: bool) -> Result<()> {
         match self.mode.load(Ordering::Relaxed) {
             WORKS => Ok(()),
+            READS_HANG if !read => Ok(()),
             REFUSES => Err(object_store::Error::Generic { store: "faulty", source: "refused".into() }),
             _ => std::future::pending().await,
         }
@@ -57,7 +60,7 @@ impl fmt::Display for Faulty {
 #[async_trait]
 impl ObjectStore for Faulty {
     async fn put_opts(&self, path: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        self.gate().await?;
+        self.gate(false).await?;
         self.inner.put_opts(path, payload, options).await
     }
 
@@ -70,7 +73,7 @@ impl ObjectStore for Faulty {
     }
 
     async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
-        self.gate().await?;
+        self.gate(true).await?;
         self.inner.get_opts(path, options).await
     }
 
@@ -145,6 +148,21 @@ async fn a_store_that_fails_or_hangs_counts_as_a_miss() {
         assert!(matches!(tier.put(key(1), entry(1)).await, Err(Error::Paused)));
         assert_eq!(tier.stats().errors.load(Ordering::Relaxed), 5);
     }
+}
+
+// CAC-051: writes have more time than reads, so that they may succeed all the while.
+#[tokio::test(start_paused = true)]
+async fn a_store_whose_reads_are_slow_is_left_alone_although_it_takes_writes() {
+    let objects = Faulty::new();
+    let tier = tier(&objects);
+    objects.set(READS_HANG);
+    for n in 0..5 {
+        assert!(matches!(tier.get(&key(n), &Unbounded).await, Err(Error::Timeout(_))));
+        if n < 4 {
+            tier.put(key(n), entry(n)).await.unwrap();
+        }
+    }
+    assert!(matches!(tier.get(&key(1), &Unbounded).await, Err(Error::Paused)));
 }
 
 // CAC-051

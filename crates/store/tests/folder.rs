@@ -135,6 +135,12 @@ async fn the_folder_stays_within_its_capacity() {
     }
     let figure = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     assert_eq!(figure(&tier.stats().evictions) + figure(&tier.stats().entries), 200);
+    // What is replaced has not given way to others.
+    let before = figure(&tier.stats().evictions);
+    for _ in 0..3 {
+        tier.put(key(199), entry(199, 20_000)).await.unwrap();
+    }
+    assert_eq!(figure(&tier.stats().evictions), before);
     drop(tier);
     // A smaller capacity at the next start is enforced, too.
     let tier = open(folder.path(), 512 << 10).await;
@@ -244,6 +250,21 @@ async fn a_full_disk_causes_misses_and_no_damage() {
         }
     }
     assert!(kept >= 10, "{kept}");
+    drop(tier);
+    // It is full when the next process starts, too: what is there is found, and room is made for more.
+    let filled = std::fs::write(folder.path().join("filler"), vec![1; 2 << 20]);
+    assert_eq!(filled.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
+    let tier = open(folder.path(), 8 << 20).await;
+    let mut still = 0;
+    for n in 0..200 {
+        still += u32::from(found(&tier, n).await.is_some());
+    }
+    assert_eq!(still, kept);
+    let mut stored = 0;
+    for n in 200..220 {
+        stored += u32::from(tier.put(key(n), entry(n, 30_000)).await.is_ok());
+    }
+    assert!(stored > 0);
     drop(tier);
     rustix::mount::unmount(folder.path(), rustix::mount::UnmountFlags::DETACH).unwrap();
 }

@@ -16,7 +16,7 @@ use crate::cache::freshness::CacheOverride;
 use crate::cache::keys::{self, ENGINE_VERSION, Fingerprint, SourceName};
 use crate::cache::purge::{Stamp, Subject};
 use crate::cache::report::{CacheReport, Failure};
-use crate::cache::results::{Answered, ComputeError, RenderedResult, ResultHead};
+use crate::cache::results::{Answered, ComputeError, RenderedResult, ResultHead, ResultKeys};
 use crate::cache::sources::{self, Resolved, SourceError, SourceQuery, SourceRecord};
 use crate::cache::store_wait::StoreWait;
 use crate::counters::{Formats, Route};
@@ -96,7 +96,7 @@ impl From<SourceError> for Failure {
 enum Prepared {
     Unused,
     Ready { input: InputData, version: Fingerprint },
-    File { location: Location, name: SourceName, etag: String, version: Fingerprint },
+    File { location: Location, name: SourceName, kept_as: SourceName, etag: String, version: Fingerprint },
     Source { query: Box<SourceQuery>, resolved: Box<Resolved> },
 }
 
@@ -148,11 +148,20 @@ impl Prepared {
         }
     }
 
-    /// The name under which results of it are kept.
-    fn name(&self) -> Option<SourceName> {
+    /// Its name in this request.
+    fn asked_name(&self) -> Option<&SourceName> {
         match self {
-            Self::Source { query, .. } => Some(keys::kept_name(&query.name, &query.worker)),
-            Self::File { name, .. } => Some(name.clone()),
+            Self::Source { query, .. } => Some(&query.name),
+            Self::File { name, .. } => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The name under which results of it are kept.
+    fn kept_name(&self) -> Option<&SourceName> {
+        match self {
+            Self::Source { query, .. } => Some(&query.kept_as),
+            Self::File { kept_as, .. } => Some(kept_as),
             _ => None,
         }
     }
@@ -284,12 +293,13 @@ async fn attempt_job(
     let overlays = began.elapsed();
     let kept = !dynamic && inputs.iter().all(Prepared::is_kept);
     let versions: Vec<Fingerprint> = inputs.iter().map(Prepared::version).collect();
-    let key = keys::result(
-        inputs.first().and_then(Prepared::name).as_ref(),
-        &versions,
-        &job.recipe.canonical_key(),
-        ENGINE_VERSION,
-    );
+    let key_of = |recipe: &[u8]| {
+        keys::result(inputs.first().and_then(Prepared::kept_name), &versions, recipe, ENGINE_VERSION)
+    };
+    let result_keys = ResultKeys {
+        own: key_of(&job.recipe.canonical_key()),
+        unless_png: job.recipe.canonical_key_unless_png().map(|recipe| key_of(&recipe)),
+    };
     // The least fresh of the sources counts.
     let sources = inputs.iter().map(Prepared::status).max().unwrap_or(CacheStatus::Hit);
     let failed = |error| Failure {
@@ -297,7 +307,8 @@ async fn attempt_job(
         report: CacheReport::of(CacheStatus::Miss),
         headers: source.headers.clone(),
     };
-    let found = if kept { app.cache.results.find(&key, wait).await } else { None };
+    let asked: Vec<&SourceName> = inputs.iter().filter_map(Prepared::asked_name).collect();
+    let found = if kept { app.cache.results.find(result_keys, &asked, wait).await } else { None };
     let answered = match found {
         Some(answered) => answered,
         None => {
@@ -317,7 +328,7 @@ async fn attempt_job(
             let computed = if dynamic {
                 work.run().await.map(|result| Answered { result, tier: None })
             } else {
-                app.cache.results.compute(key, kept, || work.run()).await
+                app.cache.results.compute(result_keys, &asked, kept, || work.run()).await
             };
             match computed {
                 Ok(answered) => answered,
@@ -371,8 +382,9 @@ async fn prepare_source(
             drop(fetch);
             let version = version.map_err(|error| app.failure(error))?;
             let name = SourceName::relative(request.own_host().as_deref(), path);
+            let kept_as = keys::kept_name(&name, worker, false);
             let fingerprint = keys::fingerprint(version.version.as_bytes());
-            return Ok(Prepared::File { location, name, etag: version.etag, version: fingerprint });
+            return Ok(Prepared::File { location, name, kept_as, etag: version.etag, version: fingerprint });
         }
         Location::Object { path } | Location::Http { path: Some(path), .. } => {
             SourceName::relative(request.own_host().as_deref(), path)
@@ -385,7 +397,9 @@ async fn prepare_source(
         let request = own_request.under(conditions);
         Box::pin(async move { fetcher.fetch(&location, &request).await })
     });
+    let by_host = app.fetcher.sends_host_of_visitor();
     let query = SourceQuery {
+        kept_as: keys::kept_name(&name, worker, by_host),
         name,
         sent: request.credentials.clone(),
         worker: worker.clone(),

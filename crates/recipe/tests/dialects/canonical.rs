@@ -32,6 +32,22 @@ fn binding_key(transforms: &str, quality: Option<&str>, format: &str) -> Vec<u8>
     request.parse().unwrap().value.canonical_key()
 }
 
+// CAC-003: the default quality is one unless the result is PNG, which the recipe alone does not say.
+#[test]
+fn a_default_quality_has_the_key_of_none_unless_the_result_is_png() {
+    let unless_png = |options: &str| {
+        let key = recipe(options).canonical_key_unless_png();
+        key.map(|key| String::from_utf8(key).unwrap())
+    };
+    for options in ["width=80", "width=80,format=png", "width=80,format=json"] {
+        let explicit = format!("{options},quality=85");
+        assert_eq!(unless_png(&explicit), Some(key(options)), "{options}");
+        assert_ne!(key(&explicit), key(options), "{options}");
+        assert_eq!((unless_png(options), unless_png(&format!("{options},quality=84"))), (None, None));
+    }
+    assert_eq!(unless_png("width=80,format=webp,quality=85"), None, "never PNG: the keys are alike");
+}
+
 // CAC-003
 #[test]
 fn spellings_share_a_key() {

@@ -126,13 +126,18 @@ pub(crate) fn variant(credentials: &http::HeaderMap, worker: &CacheOverride) -> 
     digest.finish()
 }
 
-/// The name under which a source is kept: `cf.cacheKey` takes the place of the URL, on the same host.
-pub(crate) fn kept_name(name: &SourceName, worker: &CacheOverride) -> SourceName {
-    match &worker.key {
+/// The name under which a source is kept: `cf.cacheKey` takes the place of the URL, on the same host. A relative source is
+/// the same for all hosts, unless its origin is told which host was asked.
+pub(crate) fn kept_name(name: &SourceName, worker: &CacheOverride, by_host: bool) -> SourceName {
+    let mut kept = name.clone();
+    if let Some(key) = &worker.key {
         // No path begins like this, so that a key is never another URL.
-        Some(key) => SourceName { target: format!("key:{key}"), ..name.clone() },
-        None => name.clone(),
+        kept.target = format!("key:{key}");
     }
+    if kept.is_relative() && !by_host {
+        kept.host.clear();
+    }
+    kept
 }
 
 /// What is known of a source, without its bytes.
@@ -245,11 +250,23 @@ mod tests {
         assert_ne!(none, variant(&HeaderMap::new(), &worker));
     }
 
+    // CAC-032, CAC-050: neither another port of this service nor another name for it makes another source.
+    #[test]
+    fn a_relative_source_is_kept_for_all_hosts_unless_its_origin_knows_the_host() {
+        let kept = |host: &str, by_host| {
+            let name = SourceName::relative(Some(host), "/a.jpg");
+            source_bytes(&kept_name(&name, &CacheOverride::default(), by_host), &[1; 32])
+        };
+        assert_eq!(kept("a.example", false), kept("b.example:8080", false));
+        assert_ne!(kept("a.example", true), kept("b.example:8080", true));
+        assert_ne!(kept("a.example", true), kept("a.example", false));
+    }
+
     // CAC-018
     #[test]
     fn a_cache_key_replaces_the_url_within_its_host() {
         let worker = CacheOverride { key: Some("/b.jpg".to_owned()), ..CacheOverride::default() };
-        let of = |url: &str| kept_name(&absolute(url), &worker);
+        let of = |url: &str| kept_name(&absolute(url), &worker, false);
         assert_eq!(of("https://a.example/1.jpg"), of("https://a.example/2.jpg"));
         assert_ne!(of("https://a.example/1.jpg"), of("https://b.example/1.jpg"));
         assert_ne!(of("https://a.example/1.jpg"), absolute("https://a.example/b.jpg"));

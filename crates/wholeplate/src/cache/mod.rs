@@ -134,8 +134,12 @@ impl Cache {
     /// # Errors
     /// Where the purge could not be written. It counts on this node all the same.
     pub(crate) async fn purge(&self, targets: Vec<Target>) -> Result<(), String> {
+        let everything = targets.contains(&Target::Everything);
         let marker = self.tiers.purges.mark(targets);
         self.forget();
+        if everything {
+            self.tiers.clear_memory();
+        }
         self.tiers.sweep_all();
         self.tiers.purges.publish(&marker).await
     }
@@ -144,7 +148,6 @@ impl Cache {
     fn forget(&self) {
         self.source_flights.forget_all();
         self.result_flights.forget_all();
-        self.tiers.sweep_memory();
     }
 
     /// Reads the purges of other nodes, again and again.
@@ -156,7 +159,7 @@ impl Cache {
             match self.tiers.purges.poll().await {
                 Ok(true) => {
                     self.forget();
-                    self.tiers.sweep_folder();
+                    self.tiers.sweep_near();
                 }
                 Ok(false) => {}
                 Err(e) => self.tiers.warn_of_purges(&e),

@@ -6,7 +6,8 @@
 //! as older by that much: the price of a purge is a minute in which nodes do not share what it names. For its own
 //! entries, a node goes by the time at which it learned of the purge.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -76,7 +77,8 @@ impl Target {
     pub(crate) fn prefix(text: &str) -> Result<Self, String> {
         let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
         let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-        Ok(Self::Prefix { host: valid_host(host, text)?, path: format!("/{path}") })
+        let path = normal_target(&format!("/{path}"));
+        Ok(Self::Prefix { host: valid_host(host, text)?, path })
     }
 
     pub(crate) fn host(text: &str) -> Result<Self, String> {
@@ -92,30 +94,6 @@ impl Target {
             return Err(format!("'{text}' is not a tag: expected text without commas"));
         }
         Ok(Self::Tag(tag.to_owned()))
-    }
-
-    fn names(&self, source: &SourceName) -> bool {
-        match self {
-            Self::Everything => true,
-            Self::Url { scheme, host, target } => {
-                let same_scheme = source.scheme.as_ref().is_none_or(|other| other == scheme);
-                same_scheme && *host == source.host && *target == source.target
-            }
-            Self::Path(target) => source.is_relative() && *target == source.target,
-            Self::Prefix { host, path } => *host == source.host && source.target.starts_with(path),
-            Self::Host(host) => *host == source.host,
-            Self::Tag(_) => false,
-        }
-    }
-
-    /// Whether it names one of an entry's sources or tags.
-    fn matches(&self, subject: &Subject) -> bool {
-        match self {
-            Self::Everything => true,
-            // Tags are compared without regard to case, as the vendor does.
-            Self::Tag(tag) => subject.tags.iter().any(|other| other.eq_ignore_ascii_case(tag)),
-            _ => subject.sources.iter().any(|source| self.names(source)),
-        }
     }
 }
 
@@ -215,8 +193,27 @@ impl Marker {
         format!("{:020}-{:016x}.json", self.time, self.node)
     }
 
+    fn moment(&self) -> Moment {
+        Moment { node: self.node, time: self.time, learned: self.learned }
+    }
+
+    /// No entry that began later is concerned.
+    fn reach(&self) -> u64 {
+        self.time.saturating_add(micros_of(CLOCK_TOLERANCE)).max(self.learned.unwrap_or(0))
+    }
+}
+
+/// When a purge was made, where, and when this node learned of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Moment {
+    node: u64,
+    time: u64,
+    learned: Option<u64>,
+}
+
+impl Moment {
     /// Whether the purge may have followed the beginning of an entry with this stamp; `own` is this node.
-    fn may_follow(&self, stamp: Stamp, own: u64) -> bool {
+    fn may_follow(self, stamp: Stamp, own: u64) -> bool {
         let latest = match self.learned {
             Some(learned) if stamp.node == own => learned,
             _ if stamp.node == self.node => self.time,
@@ -224,11 +221,118 @@ impl Marker {
         };
         stamp.began <= latest
     }
+}
 
-    /// No entry that began later is concerned.
-    fn reach(&self) -> u64 {
-        self.time.saturating_add(micros_of(CLOCK_TOLERANCE)).max(self.learned.unwrap_or(0))
+/// Purges of one name. Of those that count for the same entries only the last is kept.
+#[derive(Debug, Default)]
+struct Moments(Vec<Moment>);
+
+impl Moments {
+    fn add(&mut self, moment: Moment) {
+        let alike = |other: &&mut Moment| {
+            other.node == moment.node && other.learned.is_some() == moment.learned.is_some()
+        };
+        match self.0.iter_mut().find(alike) {
+            Some(other) => {
+                other.time = other.time.max(moment.time);
+                other.learned = other.learned.max(moment.learned);
+            }
+            None => self.0.push(moment),
+        }
     }
+
+    fn may_follow(&self, stamp: Stamp, own: u64) -> bool {
+        self.0.iter().any(|moment| moment.may_follow(stamp, own))
+    }
+}
+
+/// What purges name, so that the cost of a hit does not grow with the number of purges. Names are kept as hashes: two that
+/// collide cost a hit.
+#[derive(Debug, Default)]
+struct PurgeIndex {
+    hasher: RandomState,
+    names: HashMap<u64, Moments>,
+    /// By the hash of their host.
+    prefixes: HashMap<u64, Vec<(String, Moments)>>,
+}
+
+#[derive(Hash)]
+enum Name<'a> {
+    Everything,
+    Url(&'a str, &'a str, &'a str),
+    Path(&'a str),
+    PrefixesOf(&'a str),
+    Host(&'a str),
+    Tag(&'a str),
+}
+
+impl PurgeIndex {
+    fn of(markers: &[Marker]) -> Self {
+        let mut index = Self::default();
+        markers.iter().for_each(|marker| index.add(marker));
+        index
+    }
+
+    fn add(&mut self, marker: &Marker) {
+        for target in &marker.targets {
+            let tag;
+            let name = match target {
+                Target::Everything => Name::Everything,
+                Target::Url { scheme, host, target } => Name::Url(scheme, host, target),
+                Target::Path(target) => Name::Path(target),
+                Target::Host(host) => Name::Host(host),
+                Target::Tag(text) => {
+                    tag = normal_tag(text);
+                    Name::Tag(&tag)
+                }
+                Target::Prefix { host, path } => {
+                    let prefixes =
+                        self.prefixes.entry(self.hasher.hash_one(Name::PrefixesOf(host))).or_default();
+                    match prefixes.iter_mut().find(|(other, _)| other == path) {
+                        Some((_, moments)) => moments.add(marker.moment()),
+                        None => {
+                            let mut moments = Moments::default();
+                            moments.add(marker.moment());
+                            prefixes.push((path.clone(), moments));
+                        }
+                    }
+                    continue;
+                }
+            };
+            self.names.entry(self.hasher.hash_one(name)).or_default().add(marker.moment());
+        }
+    }
+
+    /// Whether a purge that `follows` names one of an entry's sources or tags, or a source as it is asked for now.
+    fn names(&self, subject: &Subject, asked: &[&SourceName], follows: impl Fn(&Moments) -> bool) -> bool {
+        let is_named = |name: Name<'_>| self.names.get(&self.hasher.hash_one(name)).is_some_and(&follows);
+        let is_source = |source: &SourceName| {
+            let (host, target) = (source.host.as_str(), source.target.as_str());
+            let by_url = match source.scheme.as_deref() {
+                Some(scheme) => is_named(Name::Url(scheme, host, target)),
+                // A URL names the relative source behind it, too.
+                None => {
+                    is_named(Name::Path(target))
+                        || ["http", "https"].iter().any(|scheme| is_named(Name::Url(scheme, host, target)))
+                }
+            };
+            let by_prefix = || {
+                let prefixes = self.prefixes.get(&self.hasher.hash_one(Name::PrefixesOf(host)));
+                let mut named =
+                    prefixes.into_iter().flatten().filter(|(path, _)| target.starts_with(path.as_str()));
+                named.any(|(_, moments)| follows(moments))
+            };
+            by_url || is_named(Name::Host(host)) || by_prefix()
+        };
+        is_named(Name::Everything)
+            || subject.sources.iter().chain(asked.iter().copied()).any(is_source)
+            || subject.tags.iter().any(|tag| is_named(Name::Tag(&normal_tag(tag))))
+    }
+}
+
+/// Tags are compared without regard to case, as the vendor does.
+fn normal_tag(tag: &str) -> String {
+    tag.to_ascii_lowercase()
 }
 
 fn micros_of(duration: Duration) -> u64 {
@@ -250,6 +354,7 @@ pub(crate) struct Purges {
 struct Markers {
     /// By reach.
     list: Vec<Marker>,
+    index: PurgeIndex,
     seen: HashSet<String>,
     /// The markers of the bucket are known.
     shared_known: bool,
@@ -323,8 +428,9 @@ impl Purges {
         Stamp { node: self.node, began: self.tick() }
     }
 
-    /// Whether an entry may be used: no purge that names it may have followed its beginning.
-    pub(crate) fn allow(&self, stamp: Stamp, subject: &Subject) -> bool {
+    /// Whether an entry may be used: no purge that names it may have followed its beginning. A relative source may have been
+    /// kept when it was asked for under another host than now: `asked` are the names that the request has for the sources.
+    pub(crate) fn allow(&self, stamp: Stamp, subject: &Subject, asked: &[&SourceName]) -> bool {
         let markers = self.read();
         if stamp.node != self.node && !markers.shared_known {
             return false;
@@ -333,9 +439,11 @@ impl Purges {
         if stamp.began < oldest {
             return false;
         }
-        let newer = markers.list.iter().rev().take_while(|m| m.reach() >= stamp.began);
-        let mut following = newer.filter(|m| m.may_follow(stamp, self.node));
-        !following.any(|m| m.targets.iter().any(|t| t.matches(subject)))
+        // Most entries are newer than all purges.
+        if markers.list.last().is_none_or(|last| last.reach() < stamp.began) {
+            return true;
+        }
+        !markers.index.names(subject, asked, |moments| moments.may_follow(stamp, self.node))
     }
 
     /// Makes a purge count on this node from now on.
@@ -458,6 +566,7 @@ fn append(file: &std::path::Path, line: &str) -> std::io::Result<()> {
 impl Markers {
     fn add(&mut self, marker: Marker) {
         let at = self.list.partition_point(|other| other.reach() <= marker.reach());
+        self.index.add(&marker);
         self.list.insert(at, marker);
         if self.list.len() > MAX_MARKERS {
             let older: Vec<Marker> = self.list.drain(..MAX_MARKERS / 2).collect();
@@ -466,13 +575,18 @@ impl Markers {
                 let learned = Some(last.reach());
                 self.list.insert(0, Marker { node: 0, time, targets: vec![Target::Everything], learned });
             }
+            self.index = PurgeIndex::of(&self.list);
         }
     }
 
     /// No entry is old enough for these any more.
     fn forget_old(&mut self, now: u64) {
         let oldest = now.saturating_sub(micros_of(MAX_ENTRY_AGE + CLOCK_TOLERANCE));
+        let before = self.list.len();
         self.list.retain(|marker| marker.reach() >= oldest);
+        if self.list.len() < before {
+            self.index = PurgeIndex::of(&self.list);
+        }
         let oldest = format!("{oldest:020}");
         self.seen.retain(|name| *name >= oldest);
     }
@@ -482,7 +596,7 @@ impl Markers {
 mod tests {
     use url::Url;
 
-    use super::{Marker, Markers, Purges, Stamp, Subject, Target, parse};
+    use super::{Marker, Markers, PurgeIndex, Purges, Stamp, Subject, Target, parse};
     use crate::cache::keys::SourceName;
 
     fn absolute(url: &str) -> SourceName {
@@ -501,10 +615,14 @@ mod tests {
         Subject { sources: vec![], tags: vec![tag.to_owned()] }
     }
 
+    fn index_of(target: Target) -> PurgeIndex {
+        PurgeIndex::of(&[Marker { node: 1, time: 1, targets: vec![target], learned: None }])
+    }
+
     // CAC-042
     #[test]
     fn targets_name_sources() {
-        let cases: [(Result<Target, String>, SourceName, bool); 22] = [
+        let cases: [(Result<Target, String>, SourceName, bool); 24] = [
             (Target::file("https://shop.example/a.jpg"), absolute("https://shop.example/a.jpg"), true),
             (Target::file("https://SHOP.example:443/a.jpg"), absolute("https://shop.example/a.jpg"), true),
             (Target::file("https://shop.example/a.jpg"), absolute("http://shop.example/a.jpg"), false),
@@ -525,6 +643,8 @@ mod tests {
             (Target::prefix("shop.example/uploads/"), absolute("https://shop.example/upload"), false),
             (Target::prefix("https://shop.example"), absolute("http://shop.example/x"), true),
             (Target::prefix("shop.example/u"), absolute("https://shop.example.evil/u"), false),
+            (Target::prefix("shop.example/\u{e4} b/"), absolute("https://shop.example/\u{e4} b/c"), true),
+            (Target::prefix("shop.example/a/./b"), relative("shop.example", "/a/b.jpg"), true),
             (Target::host("shop.example"), absolute("https://shop.example/x"), true),
             (Target::host("Shop.Example:80"), relative("shop.example", "/x"), true),
             (Target::host("shop.example"), absolute("http://shop.example:8080/x"), false),
@@ -534,9 +654,19 @@ mod tests {
         ];
         for (target, source, expected) in cases {
             let target = target.unwrap();
-            assert_eq!(target.matches(&of(source.clone())), expected, "{target:?} and {source:?}");
+            let index = index_of(target.clone());
+            let (kept, other) = (of(source.clone()), of(relative("elsewhere.example", "/else")));
+            assert_eq!(index.names(&kept, &[], |_| true), expected, "{target:?} and {source:?}");
+            let by_name = expected && !matches!(target, Target::Tag(_));
+            assert_eq!(
+                index.names(&of_tag("t"), &[&source], |_| true),
+                by_name,
+                "{target:?} asked for {source:?}"
+            );
+            assert!(!index.names(&other, &[], |_| true) || matches!(target, Target::Tag(_)), "{target:?}");
+            assert!(!index.names(&kept, &[], |_| false));
         }
-        assert!(Target::Everything.matches(&Subject::default()));
+        assert!(index_of(Target::Everything).names(&Subject::default(), &[], |_| true));
     }
 
     // CAC-043
@@ -574,31 +704,62 @@ mod tests {
         let purges = Purges::open(None, None).unwrap();
         let subject = of(relative("a", "/x"));
         let before = purges.stamp();
-        assert!(purges.allow(before, &subject));
+        assert!(purges.allow(before, &subject, &[]));
         let marker = purges.mark(vec![Target::file("/x").unwrap()]);
         purges.publish(&marker).await.unwrap();
         let after = purges.stamp();
-        assert!(!purges.allow(before, &subject));
-        assert!(purges.allow(after, &subject));
-        assert!(purges.allow(before, &of(relative("a", "/y"))));
+        assert!(!purges.allow(before, &subject, &[]));
+        assert!(purges.allow(after, &subject, &[]));
+        assert!(purges.allow(before, &of(relative("a", "/y")), &[]));
+        // Kept when it was asked for under one host, and purged under another.
+        let marker = purges.mark(vec![Target::file("https://b.example/y").unwrap()]);
+        purges.publish(&marker).await.unwrap();
+        let (kept, now) = (of(relative("a", "/y")), relative("b.example", "/y"));
+        assert!(purges.allow(before, &kept, &[&relative("a", "/y")]));
+        assert!(!purges.allow(before, &kept, &[&now]) && purges.allow(purges.stamp(), &kept, &[&now]));
     }
 
     // CAC-052
     #[test]
     fn clocks_may_differ_by_a_minute() {
         let targets = vec![Target::Everything];
-        let marker = Marker { node: 1, time: 100_000_000, targets, learned: None };
+        let whole = Marker { node: 1, time: 100_000_000, targets, learned: None };
+        let marker = whole.moment();
         let by = |node, began| Stamp { node, began };
         assert!(marker.may_follow(by(1, 100_000_000), 1) && !marker.may_follow(by(1, 100_000_001), 1));
         assert!(marker.may_follow(by(2, 160_000_000), 1) && !marker.may_follow(by(2, 160_000_001), 1));
         // On the node that learns of it, whose clock may be behind or ahead.
         for learned in [50_000_000, 300_000_000] {
-            let marker = Marker { learned: Some(learned), ..marker.clone() };
+            let marker = Marker { learned: Some(learned), ..whole.clone() }.moment();
             assert!(marker.may_follow(by(2, learned), 2) && !marker.may_follow(by(2, learned + 1), 2));
             assert!(marker.may_follow(by(1, 100_000_000), 2) && !marker.may_follow(by(1, 100_000_001), 2));
             assert!(marker.may_follow(by(3, 160_000_000), 2) && !marker.may_follow(by(3, 160_000_001), 2));
-            assert!(marker.reach() >= learned && marker.reach() >= 160_000_000);
+            let reach = Marker { learned: Some(learned), ..whole.clone() }.reach();
+            assert!(reach >= learned && reach >= 160_000_000);
         }
+    }
+
+    // CAC-040, CAC-052: of many purges of one name all count, and only the last is looked at.
+    #[test]
+    fn purges_of_one_name_are_looked_at_once() {
+        let mut markers = Markers::default();
+        for n in 0..1000 {
+            let (node, learned) = (n % 4, (n % 4 != 1).then_some(1000 + n));
+            markers.add(Marker { node, time: n, targets: vec![Target::Tag("T".to_owned())], learned });
+        }
+        let looked_at = std::cell::Cell::new(0);
+        for began in 0..2100 {
+            for (node, own) in [(1, 1), (0, 1), (2, 1), (7, 1)] {
+                let stamp = Stamp { node, began };
+                let named = markers.index.names(&of_tag("t"), &[], |moments| {
+                    looked_at.set(looked_at.get().max(moments.0.len()));
+                    moments.may_follow(stamp, own)
+                });
+                let expected = markers.list.iter().any(|marker| marker.moment().may_follow(stamp, own));
+                assert_eq!(named, expected, "{stamp:?}");
+            }
+        }
+        assert_eq!(looked_at.get(), 4);
     }
 
     // CAC-044: what a node makes after it learned of another's purge is used at once.
@@ -610,9 +771,9 @@ mod tests {
         let marker =
             Marker { node: purges.node ^ 1, time: before.began + 30_000_000, targets, learned: None };
         assert!(purges.learn("1.json", marker));
-        assert!(!purges.allow(before, &subject));
-        assert!(purges.allow(purges.stamp(), &subject));
-        assert!(purges.allow(before, &of_tag("other")));
+        assert!(!purges.allow(before, &subject, &[]));
+        assert!(purges.allow(purges.stamp(), &subject, &[]));
+        assert!(purges.allow(before, &of_tag("other"), &[]));
     }
 
     // CAC-032, CAC-040: a purge outlives the process, a torn line does not hurt.
@@ -630,8 +791,8 @@ mod tests {
         let text = std::fs::read_to_string(&file).unwrap();
         std::fs::write(&file, format!("{text}{}", &text[..20])).unwrap();
         let purges = open();
-        assert!(!purges.allow(before, &subject));
-        assert!(purges.allow(after, &subject));
+        assert!(!purges.allow(before, &subject, &[]));
+        assert!(purges.allow(after, &subject, &[]));
     }
 
     // Bounded: many purges become one of everything.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use store::{Key, Tier};
 
 use super::figures::CacheFigures;
+use super::keys::SourceName;
 use super::purge::{Stamp, Subject};
 use super::single_flight::Flights;
 use super::store_wait::StoreWait;
@@ -32,6 +33,26 @@ impl Stamped for ResultHead {
 
     fn subject(&self) -> &Subject {
         &self.subject
+    }
+}
+
+impl ResultHead {
+    fn is_png(&self) -> bool {
+        self.content_type == "image/png"
+    }
+}
+
+/// Where a result is kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ResultKeys {
+    pub(crate) own: Key,
+    /// Of the recipe without an explicit quality that is the default: the same result, unless it is PNG.
+    pub(crate) unless_png: Option<Key>,
+}
+
+impl ResultKeys {
+    fn of(self, head: &ResultHead) -> Key {
+        self.unless_png.filter(|_| !head.is_png()).unwrap_or(self.own)
     }
 }
 
@@ -90,8 +111,23 @@ impl Results {
         Self { tiers, flights, figures }
     }
 
-    pub(crate) async fn find(&self, key: &Key, wait: &StoreWait) -> Option<Answered> {
-        let found = self.tiers.get(key, wait).await?;
+    pub(crate) async fn find(
+        &self,
+        keys: ResultKeys,
+        asked: &[&SourceName],
+        wait: &StoreWait,
+    ) -> Option<Answered> {
+        if let Some(key) = &keys.unless_png
+            && let Some(found) = self.find_one(key, asked, wait).await
+            && !found.result.head.is_png()
+        {
+            return Some(found);
+        }
+        self.find_one(&keys.own, asked, wait).await
+    }
+
+    async fn find_one(&self, key: &Key, asked: &[&SourceName], wait: &StoreWait) -> Option<Answered> {
+        let found = self.tiers.get(key, asked, wait).await?;
         let head: ResultHead = serde_json::from_slice(&found.entry.head).ok()?;
         let result = RenderedResult { head: Arc::new(head), body: found.entry.body };
         Some(Answered { result, tier: Some(found.tier) })
@@ -104,7 +140,8 @@ impl Results {
     /// Those of the computation; the next who asks tries anew.
     pub(crate) async fn compute<F>(
         &self,
-        key: Key,
+        keys: ResultKeys,
+        asked: &[&SourceName],
         keep: bool,
         make: impl FnOnce() -> F,
     ) -> Result<Answered, ComputeError>
@@ -112,18 +149,17 @@ impl Results {
         F: Future<Output = Result<RenderedResult, ComputeError>> + Send + 'static,
     {
         let tiers = Arc::clone(&self.tiers);
-        let flight = self.flights.0.run(key, || {
+        let flight = self.flights.0.run(keys.own, || {
             let work = make();
+            let asked: Vec<SourceName> = asked.iter().map(|name| (*name).clone()).collect();
             async move {
                 // Another flight may have landed since the caller looked.
-                if let Some(entry) = tiers.get_now(&key).filter(|_| keep)
-                    && let Ok(head) = serde_json::from_slice::<ResultHead>(&entry.head)
-                {
-                    return Ok(RenderedResult { head: Arc::new(head), body: entry.body });
+                if keep && let Some(result) = made_meanwhile(&tiers, keys, &asked) {
+                    return Ok(result);
                 }
                 let result = work.await?;
                 if keep && tiers.keeps(result.body.len()) {
-                    tiers.put(key, &*result.head, &result.body);
+                    tiers.put(keys.of(&result.head), &*result.head, &result.body);
                 }
                 Ok(result)
             }
@@ -134,4 +170,16 @@ impl Results {
         }
         Ok(Answered { result: outcome?, tier: None })
     }
+}
+
+/// A result in memory.
+fn made_meanwhile(tiers: &CacheTiers, keys: ResultKeys, asked: &[SourceName]) -> Option<RenderedResult> {
+    let asked: Vec<&SourceName> = asked.iter().collect();
+    let find = |key: Key| {
+        let entry = tiers.get_now(&key, &asked)?;
+        let head: ResultHead = serde_json::from_slice(&entry.head).ok()?;
+        Some(RenderedResult { head: Arc::new(head), body: entry.body })
+    };
+    let other = keys.unless_png.and_then(find).filter(|result| !result.head.is_png());
+    other.or_else(|| find(keys.own))
 }

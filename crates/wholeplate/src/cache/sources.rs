@@ -29,6 +29,8 @@ const MAX_TAG_BYTES: usize = 16 << 10;
 /// Bytes from which hashing leaves the async threads.
 const HASHED_INLINE: usize = 64 << 10;
 
+const CACHE_TAG: &str = "cache-tag";
+
 /// Headers of a source that answers inherit, or that decide about them.
 const KEPT_HEADERS: [HeaderName; 8] = [
     header::CACHE_CONTROL,
@@ -50,6 +52,8 @@ pub(crate) type FetchSource = Arc<dyn Fn(HeaderMap) -> FetchFuture + Send + Sync
 #[derive(Clone)]
 pub(crate) struct SourceQuery {
     pub(crate) name: SourceName,
+    /// The name under which it is kept.
+    pub(crate) kept_as: SourceName,
     /// Request headers that differ between requests for one URL.
     pub(crate) sent: HeaderMap,
     pub(crate) worker: CacheOverride,
@@ -266,16 +270,15 @@ impl Sources {
     }
 
     fn key(&self, query: &SourceQuery) -> store::Key {
-        let name = keys::kept_name(&query.name, &query.worker);
-        keys::source_record(&name, &keys::variant(&query.sent, &query.worker))
+        keys::source_record(&query.kept_as, &keys::variant(&query.sent, &query.worker))
     }
 
     fn bytes_key(query: &SourceQuery, version: &Fingerprint) -> store::Key {
-        keys::source_bytes(&keys::kept_name(&query.name, &query.worker), version)
+        keys::source_bytes(&query.kept_as, version)
     }
 
     async fn record(&self, key: &store::Key, query: &SourceQuery) -> Option<Arc<SourceRecord>> {
-        let found = self.tiers.get(key, &query.wait).await?;
+        let found = self.tiers.get(key, &[&query.name], &query.wait).await?;
         let record: SourceRecord = serde_json::from_slice(&found.entry.head).ok()?;
         same_variant(&record.varied, &query.sent).then(|| Arc::new(record))
     }
@@ -300,7 +303,7 @@ impl Sources {
         if !need_bytes {
             return Ok(Resolved { record, status, body: None, kept: true, not_modified: false });
         }
-        match self.tiers.get(&Self::bytes_key(query, &version), &query.wait).await {
+        match self.tiers.get(&Self::bytes_key(query, &version), &[&query.name], &query.wait).await {
             Some(found) => {
                 let body = Some(InputData::Bytes(found.entry.body));
                 Ok(Resolved { record, status, body, kept: true, not_modified: false })
@@ -361,9 +364,7 @@ impl Sources {
         conditions: HeaderMap,
     ) -> Result<Outcome, FetchError> {
         // Another flight may have landed since the caller looked.
-        if known.is_none()
-            && let Some(outcome) = self.fetched_meanwhile(&query, &key)
-        {
+        if let Some(outcome) = self.fetched_meanwhile(&query, &key, known.as_deref()) {
             return Ok(outcome);
         }
         let stamp = self.tiers.purges.stamp();
@@ -383,8 +384,10 @@ impl Sources {
             let headers = updated(&known.headers(), &fetched.headers);
             let freshness = Freshness::of(StatusCode::OK, &headers, &query.sent, &query.worker, now);
             let kept = freshness.is_ok();
+            let tagged = fetched.headers.contains_key(CACHE_TAG);
             let record = SourceRecord {
                 stamp,
+                subject: if tagged { subject(&query, &fetched.headers) } else { known.subject.clone() },
                 freshness: freshness.unwrap_or_else(|_| known.freshness.clone()),
                 headers: kept_headers(&headers),
                 varied: varied_headers(&headers, &query.sent),
@@ -393,6 +396,8 @@ impl Sources {
             let record = Arc::new(record);
             if kept {
                 self.tiers.put(key, &*record, &Bytes::new());
+            } else {
+                self.tiers.remove(key);
             }
             return Ok(Outcome { record, body: None, kept, revalidated: true });
         };
@@ -417,19 +422,35 @@ impl Sources {
                 self.tiers.put(Self::bytes_key(&query, &version), &head, bytes);
             }
             self.tiers.put(key, &record, &Bytes::new());
+        } else if known.is_some() {
+            // The old source is no longer what its origin has.
+            self.tiers.remove(key);
         }
         Ok(Outcome { record: Arc::new(record), body: Some(body), kept, revalidated: false })
     }
 
-    /// A fresh source that is in memory as a whole.
-    fn fetched_meanwhile(&self, query: &SourceQuery, key: &store::Key) -> Option<Outcome> {
-        let entry = self.tiers.get_now(key)?;
+    /// A fresh source that is in memory as a whole, or that another flight has confirmed since `known` was read.
+    fn fetched_meanwhile(
+        &self,
+        query: &SourceQuery,
+        key: &store::Key,
+        known: Option<&SourceRecord>,
+    ) -> Option<Outcome> {
+        let asked = [&query.name];
+        let entry = self.tiers.get_now(key, &asked)?;
         let record: SourceRecord = serde_json::from_slice(&entry.head).ok()?;
         let fresh = record.freshness.usable(SystemTime::now()) == Usable::Fresh;
         let version = record.version.filter(|_| fresh && same_variant(&record.varied, &query.sent))?;
-        let bytes = self.tiers.get_now(&Self::bytes_key(query, &version))?.body;
-        let body = Some(InputData::Bytes(bytes));
-        Some(Outcome { record: Arc::new(record), body, kept: true, revalidated: false })
+        if known.is_some_and(|known| known.stamp == record.stamp) {
+            return None;
+        }
+        let revalidated = known.is_some_and(|known| known.version == Some(version));
+        let bytes = self.tiers.get_now(&Self::bytes_key(query, &version), &asked);
+        let body = bytes.map(|entry| InputData::Bytes(entry.body));
+        if body.is_none() && known.is_none() {
+            return None;
+        }
+        Some(Outcome { record: Arc::new(record), body, kept: true, revalidated })
     }
 
     fn keep_failure(
@@ -523,7 +544,7 @@ fn updated(kept: &HeaderMap, confirmed: &HeaderMap) -> HeaderMap {
 
 /// The source's name and its tags: those of `Cache-Tag` and those of the Worker.
 fn subject(query: &SourceQuery, headers: &HeaderMap) -> Subject {
-    let lines = headers.get_all("cache-tag").iter().filter_map(|v| v.to_str().ok());
+    let lines = headers.get_all(CACHE_TAG).iter().filter_map(|v| v.to_str().ok());
     let named = lines.flat_map(|line| line.split(',')).map(str::trim).filter(|tag| !tag.is_empty());
     let mut length = 0;
     let tags = named.chain(query.worker.tags.iter().map(String::as_str));

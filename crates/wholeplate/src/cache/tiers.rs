@@ -10,12 +10,16 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use store::{BucketTier, Entry, FolderTier, Found, Key, Reserve, TierOptions, Tiers};
 
+use super::keys::SourceName;
 use super::purge::{Purges, Stamp, Subject};
 use super::store_wait::StoreWait;
 use crate::admission::MemoryPool;
 
 /// How long an entry that is read from a slow tier may wait for memory.
 const MEMORY_WAIT: Duration = Duration::from_millis(200);
+/// After a sweep there is none for so many times as long as it took, and at most for the time below.
+const SWEEP_REST: u32 = 9;
+const MAX_SWEEP_REST: Duration = Duration::from_secs(60);
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What the settings say about the cache.
@@ -46,18 +50,18 @@ pub(crate) struct CacheTiers {
     tiers: Arc<Tiers>,
     pub(crate) purges: Arc<Purges>,
     reads: ReadMemory,
-    has_folder: bool,
     /// `None` without a bucket.
     bucket_timeout: Option<Duration>,
     sweep: Arc<Sweep>,
     last_warning: Mutex<Option<Instant>>,
 }
 
-/// One sweep at a time, and at most one that waits.
+/// One sweep at a time, and at most one of each kind that waits.
 #[derive(Debug, Default)]
 struct Sweep {
     turn: tokio::sync::Mutex<()>,
-    waiting: AtomicBool,
+    /// Without and with the bucket.
+    waiting: [AtomicBool; 2],
 }
 
 /// Entries that are read take their memory from that of inputs, which nobody waits for while holding pixels.
@@ -80,8 +84,10 @@ struct StampedHead {
     subject: Subject,
 }
 
-fn allowed(purges: &Purges, head: &[u8]) -> bool {
-    serde_json::from_slice::<StampedHead>(head).is_ok_and(|head| purges.allow(head.stamp, &head.subject))
+/// `asked`: the names of the sources as the request has them.
+fn allowed(purges: &Purges, head: &[u8], asked: &[&SourceName]) -> bool {
+    let head = serde_json::from_slice::<StampedHead>(head);
+    head.is_ok_and(|head| purges.allow(head.stamp, &head.subject, asked))
 }
 
 impl CacheTiers {
@@ -122,7 +128,6 @@ impl CacheTiers {
             tiers: Arc::new(tiers),
             purges: Arc::new(purges),
             reads: ReadMemory(memory),
-            has_folder: settings.folder.is_some(),
             bucket_timeout: bucket.map(|_| settings.bucket_timeout),
             sweep: Arc::default(),
             last_warning: Mutex::default(),
@@ -134,13 +139,13 @@ impl CacheTiers {
     }
 
     /// An entry in memory, without waiting.
-    pub(crate) fn get_now(&self, key: &Key) -> Option<Entry> {
-        self.tiers.get_now(key, &|head| allowed(&self.purges, head))
+    pub(crate) fn get_now(&self, key: &Key, asked: &[&SourceName]) -> Option<Entry> {
+        self.tiers.get_now(key, &|head| allowed(&self.purges, head, asked))
     }
 
     /// An entry for a request that has waited for the bucket as `wait` says.
-    pub(crate) async fn get(&self, key: &Key, wait: &StoreWait) -> Option<Found> {
-        let accept = |head: &[u8]| allowed(&self.purges, head);
+    pub(crate) async fn get(&self, key: &Key, asked: &[&SourceName], wait: &StoreWait) -> Option<Found> {
+        let accept = |head: &[u8]| allowed(&self.purges, head, asked);
         if let Some(found) = self.tiers.get_near(key, &accept, &self.reads).await {
             return Some(found);
         }
@@ -155,8 +160,15 @@ impl CacheTiers {
             return;
         }
         let (purges, stamp, subject) = (Arc::clone(&self.purges), head.stamp(), head.subject().clone());
-        let still = move || purges.allow(stamp, &subject);
+        let still = move || purges.allow(stamp, &subject, &[]);
         self.tiers.put(key, &Entry { head: json.into(), body: body.clone() }, Arc::new(still));
+    }
+
+    /// Removes an entry: from memory at once, from the slow tiers in the background.
+    pub(crate) fn remove(&self, key: Key) {
+        self.tiers.memory().delete(&key);
+        let tiers = Arc::clone(&self.tiers);
+        tokio::spawn(async move { tiers.remove(&key).await });
     }
 
     /// Whether anything of this size is kept.
@@ -168,35 +180,37 @@ impl CacheTiers {
         &self.tiers
     }
 
-    pub(crate) fn sweep_memory(&self) {
-        self.tiers.retain_in_memory(&|head| allowed(&self.purges, head));
+    /// Removes all from memory, at once.
+    pub(crate) fn clear_memory(&self) {
+        self.tiers.memory().clear();
     }
 
-    /// Removes what was purged from every slow tier, in the background.
+    /// Removes what was purged from every tier, in the background. It is not used any more as it is.
     pub(crate) fn sweep_all(&self) {
         self.start_sweep(true);
     }
 
-    /// The same for this node's folder: the node that was asked to purge sweeps the bucket.
-    pub(crate) fn sweep_folder(&self) {
-        if self.has_folder {
-            self.start_sweep(false);
-        }
+    /// The same for memory and this node's folder: the node that was asked to purge sweeps the bucket.
+    pub(crate) fn sweep_near(&self) {
+        self.start_sweep(false);
     }
 
     fn start_sweep(&self, with_bucket: bool) {
         // A sweep that waits for its turn will see this purge as well.
-        if with_bucket && self.sweep.waiting.swap(true, Ordering::AcqRel) {
+        if self.sweep.waiting[usize::from(with_bucket)].swap(true, Ordering::AcqRel) {
             return;
         }
         let (tiers, purges, sweep) =
             (Arc::clone(&self.tiers), Arc::clone(&self.purges), Arc::clone(&self.sweep));
         tokio::spawn(async move {
             let _turn = sweep.turn.lock().await;
-            if with_bucket {
-                sweep.waiting.store(false, Ordering::Release);
-            }
-            let accept = |head: &[u8]| allowed(&purges, head);
+            sweep.waiting[usize::from(with_bucket)].store(false, Ordering::Release);
+            let began = Instant::now();
+            let (memory, of_memory) = (Arc::clone(&tiers), Arc::clone(&purges));
+            let swept = tokio::task::spawn_blocking(move || {
+                memory.retain_in_memory(&|head| allowed(&of_memory, head, &[]));
+            });
+            let accept = |head: &[u8]| allowed(&purges, head, &[]);
             let done = match with_bucket {
                 true => tiers.retain_in_slow_tiers(&accept).await,
                 false => tiers.retain_in_folder(&accept).await,
@@ -204,6 +218,9 @@ impl CacheTiers {
             if let Err(e) = done {
                 tracing::warn!("cache: purged entries could not all be removed, they stay unused: {e}");
             }
+            let _ = swept.await;
+            // The turn is kept for a while: many purges do not make a sweep that never ends.
+            tokio::time::sleep((began.elapsed() * SWEEP_REST).min(MAX_SWEEP_REST)).await;
         });
     }
 

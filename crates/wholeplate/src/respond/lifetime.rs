@@ -59,7 +59,7 @@ pub(super) fn cache_control(source: &Lifetime) -> (String, bool) {
     if has("no-store") || has("private") || has("no-cache") {
         return (text.to_owned(), true);
     }
-    if has("must-revalidate") {
+    if has("must-revalidate") || has("proxy-revalidate") {
         return (text.to_owned(), false);
     }
     let mut restrictive = false;
@@ -129,7 +129,9 @@ mod tests {
         assert_eq!(of("public, max-age=31536000, immutable").0, "public, max-age=31536000, immutable");
         assert_eq!(of("max-age=3600").0, "max-age=3600");
         assert_eq!(of("public, max-age=60"), ("public, max-age=3600".to_owned(), true));
-        assert_eq!(of("max-age=60, must-revalidate"), ("max-age=60, must-revalidate".to_owned(), false));
+        for text in ["max-age=60, must-revalidate", "max-age=60, proxy-revalidate"] {
+            assert_eq!(of(text), (text.to_owned(), false));
+        }
         assert_eq!(of("private, max-age=5"), ("private, max-age=5".to_owned(), true));
         assert_eq!(of("public"), ("public, max-age=3600".to_owned(), false));
     }

@@ -53,12 +53,11 @@ pub(crate) fn is_current(request: &HeaderMap, etag: Option<&str>, last_modified:
     since.zip(date(last_modified)).is_some_and(|(since, changed)| changed <= since)
 }
 
-/// Whether `If-None-Match` names `etag` (weak comparison, RFC 9110 §13.1.2).
+/// Whether `If-None-Match` names `etag` (weak comparison, RFC 9110 §13.1.2). `*` names what has no tag, too.
 pub(crate) fn none_match(headers: &HeaderMap, etag: Option<&str>) -> bool {
-    let Some(etag) = etag else { return false };
-    let etag = etag.strip_prefix("W/").unwrap_or(etag);
+    let etag = etag.map(|etag| etag.strip_prefix("W/").unwrap_or(etag));
     let lines = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|v| v.to_str().ok());
-    lines.flat_map(tags).any(|tag| tag == "*" || tag == etag)
+    lines.flat_map(tags).any(|tag| tag == "*" || Some(tag) == etag)
 }
 
 /// The members of a list of entity tags, without their `W/`. Commas within quotes are part of a tag.
@@ -134,6 +133,8 @@ mod tests {
         assert!(matches(&["\"x\"", "\"a, b\""], "\"a, b\""));
         assert!(matches(&["\"x\",\"\""], "\"\""));
         assert!(matches(&["*"], "\"a,b\""));
+        let any = HeaderMap::from_iter([(header::IF_NONE_MATCH, HeaderValue::from_static("*"))]);
+        assert!(none_match(&any, None));
         assert!(!matches(&["\"a\", \"b\""], "\"a,b\""));
         assert!(!matches(&["\"x,\"a,b\""], "\"a,b\""));
         assert!(!matches(&["\"*\""], "\"a\""));

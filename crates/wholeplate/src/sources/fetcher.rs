@@ -225,6 +225,11 @@ impl Fetcher {
         done
     }
 
+    /// Whether the origin of relative sources learns which host was asked, so that it may answer each differently.
+    pub(crate) fn sends_host_of_visitor(&self) -> bool {
+        self.passes_through && self.origin_host.is_none()
+    }
+
     /// In edge mode the origin sees the same `Host` with a source as with a page. As a credential, it stays with the first
     /// origin.
     fn with_host<'a>(&self, request: &'a SourceRequest) -> Cow<'a, SourceRequest> {

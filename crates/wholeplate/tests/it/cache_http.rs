@@ -81,17 +81,75 @@ fn spellings_of_one_recipe_share_an_entry() {
         "width=32.0,height=16,fit=cover,background=%23ff0000",
         "width=32,height=16,fit=cover,background=%23F00",
         "width=32,height=16,fit=cover,background=red,gravity=center",
+        "width%3D32,height=16,fit=cover,background=%72ed",
+        "width=32,height=16,fit=cover,background=red,dpr=1,rotate=0,blur=0,brightness=1.0,anim=true",
     ] {
         let reply = server.image(spelling, "a.png");
         assert_eq!((status(&reply), &reply.body), ("HIT", &first.body), "{spelling}");
     }
+    // The same source by its URL on the host that was asked.
+    let absolute = server
+        .image("width=32,height=16,fit=cover,background=red", &format!("http://{}/a.png", server.address));
+    assert_eq!((status(&absolute), &absolute.body), ("HIT", &first.body), "{}", absolute.text());
     assert_eq!(origin.asked().len(), 1);
+}
+
+// CAC-003: the default quality is no other recipe, but for PNG, where a quality allows a palette.
+#[test]
+fn the_default_quality_may_be_spelled_out() {
+    let (server, _origin) = with_origin(|_| answer(200, &[], &photo(96, 64, codecs::Format::Jpeg)), &[]);
+    for (plain, explicit, expected) in [
+        ("width=32", "width=32,quality=85", "HIT"),
+        ("width=33,format=webp", "width=33,format=webp,q=85.0", "HIT"),
+        ("width=34,format=png", "width=34,format=png,quality=85", "MISS"),
+        ("width=35,quality=85", "width=35", "HIT"),
+        ("width=36", "width=36,quality=84", "MISS"),
+        ("width=37", "width=37,fit=scale-down,metadata=copyright,upscale=interpolate", "HIT"),
+        ("width=38,format=auto", "width=38,format=auto,quality=85", "HIT"),
+    ] {
+        let first = server.image(plain, "a.jpg");
+        assert_eq!(status(&first), "MISS", "{plain}");
+        let second = server.image(explicit, "a.jpg");
+        assert_eq!(status(&second), expected, "{explicit}");
+        assert!(expected == "MISS" || first.body == second.body, "{explicit}");
+        assert_eq!(status(&server.image(explicit, "a.jpg")), "HIT", "{explicit}");
+    }
+    // Without a format, a picture with transparency is PNG.
+    let (server, _origin) = with_origin(|_| answer(200, &[], &solid(64, 48, [200, 40, 90, 100])), &[]);
+    for (options, expected) in
+        [("width=32", "MISS"), ("width=32,quality=85", "MISS"), ("width=32,quality=85", "HIT")]
+    {
+        let reply = server.image(options, "a.png");
+        assert_eq!(
+            (reply.header("content-type"), status(&reply)),
+            (Some("image/png"), expected),
+            "{options}"
+        );
+    }
+}
+
+// CAC-004: an origin that is told which host was asked may answer each differently.
+#[test]
+fn in_edge_mode_the_host_is_part_of_a_source() {
+    let by_host = |asked: &Asked| {
+        answer(200, &[], &png(if asked.header("host") == Some("a.example") { 90 } else { 200 }))
+    };
+    let cases: [(&[&str], usize); 3] =
+        [(&["--pass-through"], 2), (&["--pass-through", "--origin-host", "a.example"], 1), (&[], 1)];
+    for (flags, fetches) in cases {
+        let (server, origin) = with_origin(by_host, flags);
+        let ask = |host: &str| server.get_with("/cdn-cgi/image/width=32/a.png", &[("host", host)]);
+        let (one, other) = (ask("a.example"), ask("b.example"));
+        assert_eq!((one.status, other.status, origin.asked().len()), (200, 200, fetches), "{flags:?}");
+        assert_eq!(one.body != other.body, fetches == 2, "{flags:?}");
+    }
 }
 
 // CAC-004
 #[test]
 fn another_option_is_another_entry() {
-    let (server, origin) = with_origin(steady(&[]), &[]);
+    let picture = photo(64, 48, codecs::Format::Png);
+    let (server, origin) = with_origin(move |_| answer(200, &[], &picture), &[]);
     let options = [
         "width=32",
         "width=33",
@@ -101,7 +159,7 @@ fn another_option_is_another_entry() {
         "width=32,height=32,fit=pad,background=red",
         "width=32,quality=50",
         "width=32,format=webp",
-        "width=32,format=jpeg",
+        "width=32,compression=fast",
         "width=32,rotate=90",
         "width=32,blur=5",
         "width=32,sharpen=2",
@@ -111,6 +169,13 @@ fn another_option_is_another_entry() {
         "width=24,dpr=2",
         "width=32,flip=h",
         "width=32,height=32,fit=cover,gravity=left",
+        "width=32,height=32,fit=cover,gravity=0.1x0.9",
+        "width=32,height=32,fit=squeeze",
+        "width=32,saturation=0.5",
+        "width=32,trim=5;5;5;5",
+        "width=32,format=png,quality=50",
+        "width=32,format=avif",
+        "width=32,format=baseline-jpeg",
         "width=32,format=json",
     ];
     for option in options {
@@ -119,6 +184,16 @@ fn another_option_is_another_entry() {
     }
     for option in options {
         assert_eq!(status(&server.image(option, "a.png")), "HIT", "{option}");
+    }
+    for (n, option) in options.iter().enumerate() {
+        let body = server.image(option, "a.png").body;
+        for other in &options[..n] {
+            assert_ne!(
+                server.image(other, "a.png").body,
+                body,
+                "{option} and {other} are alike: no test of their keys"
+            );
+        }
     }
     assert_eq!(origin.asked().len(), 1, "one source serves them all");
     assert_eq!(status(&server.image("width=32", "a.png?v=2")), "MISS", "a query is part of a source's name");
@@ -193,10 +268,19 @@ fn head_is_answered_from_the_entry_of_get() {
     let get = server.image("width=32", "a.png");
     let head = server.request("HEAD", "/cdn-cgi/image/width=32/a.png", &[]);
     assert_eq!((head.status, status(&head)), (200, "HIT"));
-    for name in ["content-type", "content-length", "etag", "cache-control"] {
-        assert_eq!(head.header(name), get.header(name), "{name}");
+    for name in ["content-type", "content-length", "etag", "cache-control", "vary", "warning"] {
+        assert_eq!(head.all(name), get.all(name), "{name}");
     }
+    assert!(head.header("age").is_some() && head.header("cf-resized").unwrap().starts_with("internal=ram/"));
     assert_eq!(origin.asked().len(), 1);
+    // The other way round: what HEAD had computed is there for GET.
+    let head = server.request("HEAD", "/cdn-cgi/image/width=33/a.png", &[]);
+    assert_eq!((head.status, status(&head)), (200, "MISS"));
+    let get = server.image("width=33", "a.png");
+    assert_eq!(
+        (status(&get), Some(get.body.len().to_string().as_str())),
+        ("HIT", head.header("content-length"))
+    );
 }
 
 // CAC-008
@@ -213,6 +297,29 @@ fn a_conditional_request_on_a_hit_is_answered_without_computing() {
     assert_eq!(server.get_with(target, &[("if-none-match", "\"other\"")]).status, 200);
     let other = server.get_with("/cdn-cgi/image/width=33/a.png", &[("if-none-match", &etag)]);
     assert_eq!(other.status, 200, "the tag of another result");
+    assert_eq!(origin.asked().len(), 1);
+    // RFC 9110, section 15.4.5: what the 200 would have said.
+    let (whole, same) =
+        (server.get(target), server.get_with(target, &[("if-none-match", &format!("W/{etag}"))]));
+    assert_eq!((same.status, same.header("age").is_some()), (304, true));
+    for name in ["etag", "cache-control", "vary"] {
+        assert_eq!(same.all(name), whole.all(name), "{name}");
+    }
+    // A part of a hit is not possible: a client that asks for one gets the whole.
+    let part = server.get_with(target, &[("range", "bytes=0-9")]);
+    assert_eq!((part.status, status(&part), &part.body), (200, "HIT", &whole.body));
+}
+
+// CAC-008: `*` names a result that has no tag, too.
+#[test]
+fn any_result_is_named_by_a_star() {
+    let (server, origin) = with_origin(steady(&[]), &[]);
+    let target = "/cdn-cgi/image/width=32/a.png";
+    let whole = server.get(target);
+    assert_eq!((whole.status, whole.header("etag")), (200, None));
+    let same = server.get_with(target, &[("if-none-match", "*")]);
+    assert_eq!((same.status, status(&same)), (304, "HIT"));
+    assert_eq!(server.get_with(target, &[("if-none-match", "\"x\"")]).status, 200);
     assert_eq!(origin.asked().len(), 1);
 }
 
@@ -269,6 +376,50 @@ fn a_short_lifetime_is_an_hour() {
     assert_eq!(origin.asked().len(), 1);
 }
 
+// CAC-010: a lifetime ends, by the clock.
+#[test]
+fn a_lifetime_of_a_second_ends() {
+    for (control, ends) in [
+        ("max-age=1, must-revalidate", true),
+        ("max-age=900, s-maxage=1, proxy-revalidate", true),
+        ("s-maxage=1", false),
+    ] {
+        let respond = move |asked: &Asked| match asked.header("if-none-match") {
+            Some("\"v1\"") => answer(304, &[("etag", "\"v1\""), ("cache-control", control)], &[]),
+            _ => answer(200, &[("etag", "\"v1\""), ("cache-control", control)], &png(200)),
+        };
+        let (server, origin) = with_origin(respond, &[]);
+        let ask = || status(&server.image("width=32", "a.png")).to_owned();
+        let began = Instant::now();
+        assert_eq!(ask(), "MISS");
+        if ends {
+            until("it never ends", || ask() == "REVALIDATED");
+            assert!(began.elapsed() >= Duration::from_secs(1), "{control}");
+            assert_eq!(origin.asked().len(), 2, "{control}");
+            until("it is not fresh again", || ask() == "HIT");
+        } else {
+            while began.elapsed() < Duration::from_millis(1500) {
+                assert_eq!(ask(), "HIT", "{control}");
+            }
+        }
+    }
+}
+
+// CAC-010, section 3: the age of a source counts, in its lifetime and in `age`.
+#[test]
+fn the_age_of_a_source_counts() {
+    let old = &[("age", "70"), ("cache-control", "max-age=60, must-revalidate")];
+    let (server, origin) = with_origin(steady(old), &[]);
+    assert_eq!(status(&server.image("width=32", "a.png")), "MISS");
+    assert_eq!(status(&server.image("width=32", "a.png")), "EXPIRED");
+    assert_eq!(origin.asked().len(), 2);
+    let (server, _origin) = with_origin(steady(&[("age", "70"), ("cache-control", "max-age=7200")]), &[]);
+    assert_eq!(server.image("width=32", "a.png").header("age"), None);
+    let hit = server.image("width=32", "a.png");
+    let age: u64 = hit.header("age").unwrap().parse().unwrap();
+    assert!(status(&hit) == "HIT" && (70..200).contains(&age), "{age}");
+}
+
 // CAC-011
 #[test]
 fn what_may_not_be_stored_is_not() {
@@ -305,6 +456,53 @@ fn a_source_that_insists_is_revalidated_each_time_and_nothing_is_computed() {
         assert_eq!(origin.asked().len(), n);
         assert_eq!(origin.asked()[n - 1].header("if-none-match"), Some("\"v1\""));
     }
+}
+
+// CAC-011, CAC-012: what replaced a kept source and may not be kept itself leaves nothing of it.
+#[test]
+fn a_source_that_may_no_longer_be_kept_is_gone() {
+    let count = AtomicUsize::new(0);
+    let respond = move |_: &Asked| match count.fetch_add(1, Ordering::Relaxed) {
+        0 => answer(200, &[("etag", "\"v1\""), ("cache-control", "no-cache")], &png(100)),
+        _ => answer(200, &[("etag", "\"v2\""), ("cache-control", "no-store")], &png(200)),
+    };
+    let (server, origin) = with_origin(respond, &[]);
+    let old = server.image("width=32", "a.png");
+    for _ in 0..2 {
+        let new = server.image("width=32", "a.png");
+        assert_eq!((new.status, status(&new)), (200, "BYPASS"));
+        assert_ne!(new.body, old.body);
+    }
+    let asked = origin.asked();
+    let conditions: Vec<_> = asked.iter().map(|asked| asked.header("if-none-match")).collect();
+    assert_eq!(conditions, [None, Some("\"v1\""), None]);
+}
+
+// CAC-012, CAC-020: of a hundred that find it stale at once, one asks.
+#[test]
+fn a_hundred_requests_for_a_stale_source_are_one_revalidation() {
+    let gate = Gate::default();
+    let wait = gate.clone();
+    let respond = move |asked: &Asked| match asked.header("if-none-match") {
+        Some(_) => {
+            wait.wait();
+            answer(304, &[("cache-control", "max-age=7200")], &[])
+        }
+        None => answer(200, &[("etag", "\"v1\""), ("cache-control", "no-cache")], &png(200)),
+    };
+    let (server, origin) = with_origin(respond, &[]);
+    let first = server.image("width=32", "a.png");
+    let targets = vec!["/cdn-cgi/image/width=32/a.png".to_owned(); 100];
+    let replies = std::thread::scope(|scope| {
+        let all = scope.spawn(|| at_once(&server, &targets));
+        until("nobody asks", || origin.asked().len() == 2);
+        gate.open();
+        all.join().unwrap()
+    });
+    for reply in &replies {
+        assert!(matches!(status(reply), "REVALIDATED" | "HIT") && reply.body == first.body, "{reply:?}");
+    }
+    assert_eq!(origin.asked().len(), 2);
 }
 
 // CAC-012: without an entity tag, the date revalidates.
@@ -431,6 +629,66 @@ fn while_it_is_revalidated_a_stale_source_is_served() {
         assert!(began.elapsed().as_secs() < 60, "the refresh never ended");
         std::thread::yield_now();
     }
+}
+
+// CAC-014: one refresh, whoever asks meanwhile.
+#[test]
+fn a_stale_source_is_refreshed_once() {
+    let gate = Gate::default();
+    let (wait, count) = (gate.clone(), AtomicUsize::new(0));
+    let origin = Origin::start(move |_| {
+        if count.fetch_add(1, Ordering::Relaxed) > 0 {
+            wait.wait();
+        }
+        answer(200, &[("cache-control", "stale-while-revalidate=600")], &png(200))
+    });
+    let server = for_workers();
+    let url = origin.url("/a.png");
+    let ask = || subrequest(&server, &url, r#"{"image":{"width":32},"cacheTtl":0}"#, &[]);
+    assert_eq!(status(&ask()), "MISS");
+    for _ in 0..20 {
+        let reply = ask();
+        assert_eq!(status(&reply), "UPDATING");
+        assert!(reply.header("age").is_some());
+    }
+    until("nobody refreshes", || origin.asked().len() == 2);
+    assert_eq!(status(&ask()), "UPDATING");
+    assert_eq!(origin.asked().len(), 2);
+    gate.open();
+}
+
+// CAC-014: both windows end.
+#[test]
+fn a_stale_source_is_served_only_as_long_as_it_allows() {
+    for (window, stale) in [("stale-while-revalidate=1", "UPDATING"), ("stale-if-error=1", "STALE")] {
+        let act = Arc::new(Mutex::new(answer(200, &[("cache-control", window)], &png(200))));
+        let now = Arc::clone(&act);
+        let origin = Origin::start(move |_| now.lock().unwrap().clone());
+        let server = for_workers();
+        let url = origin.url("/a.png");
+        let ask = || subrequest(&server, &url, r#"{"image":{"width":32},"cacheTtl":0}"#, &[]);
+        let began = Instant::now();
+        assert_eq!(status(&ask()), "MISS");
+        *act.lock().unwrap() = answer(503, &[], b"");
+        until("the window never ends", || {
+            let reply = ask();
+            assert!(reply.status == 502 || status(&reply) == stale, "{window}: {}", status(&reply));
+            reply.status == 502
+        });
+        assert!(began.elapsed() >= Duration::from_secs(1), "{window}");
+    }
+}
+
+// CAC-015
+#[test]
+fn an_error_is_kept_no_longer_than_it_says() {
+    let (server, origin) = with_origin(|_| answer(404, &[("cache-control", "max-age=1")], b""), &[]);
+    let began = Instant::now();
+    until("it is kept for good", || {
+        assert_eq!(server.image("width=32", "a.png").status, 404);
+        origin.asked().len() == 2
+    });
+    assert!(began.elapsed() >= Duration::from_secs(1));
 }
 
 // CAC-015
@@ -660,6 +918,40 @@ fn the_client_that_began_may_leave() {
     assert_eq!(status(&server.get_with(WAITED_FOR, &[("host", "a")])), "HIT");
 }
 
+// CAC-021: on HTTP/2, leaving is a reset of one stream.
+#[test]
+fn a_stream_that_began_may_be_reset() {
+    let gate = Gate::default();
+    let wait = gate.clone();
+    let respond = move |_: &Asked| {
+        wait.wait();
+        answer(200, &[], &png(200))
+    };
+    let (server, origin) = with_origin(respond, &["--admin", "127.0.0.1:0"]);
+    let open = || cache_figure(&server, "wholeplate_requests_open");
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let stream = tokio::net::TcpStream::connect(&server.address).await.unwrap();
+        let (mut send, connection) = h2::client::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        let mut ask = || {
+            let request = http::Request::get(format!("http://a{WAITED_FOR}")).body(()).unwrap();
+            send.send_request(request, true).unwrap()
+        };
+        let (_, mut leaver) = ask();
+        until("the first request does not arrive", || !origin.asked().is_empty());
+        let (stayer, _) = ask();
+        until("the second request does not arrive", || open() == 2.0);
+        leaver.send_reset(h2::Reason::CANCEL);
+        until("nobody left", || open() == 1.0);
+        gate.open();
+        let response = stayer.await.unwrap();
+        assert_eq!(response.status(), http::StatusCode::OK);
+        assert_eq!(response.headers()["cf-cache-status"], "MISS");
+    });
+    assert_eq!(origin.asked().len(), 1);
+}
+
 // CAC-021
 #[test]
 fn when_all_leave_the_work_stops() {
@@ -684,6 +976,35 @@ fn a_hundred_recipes_of_one_source_are_one_fetch() {
     let targets: Vec<String> = (1..=100).map(|n| format!("/cdn-cgi/image/width={n}/a.jpg")).collect();
     assert!(at_once(&server, &targets).iter().all(|reply| reply.status == 200));
     assert_eq!(origin.asked().len(), 1);
+}
+
+// CAC-023: shared by those who waited for it.
+#[test]
+fn a_failure_is_one_for_all_who_waited() {
+    let gate = Gate::default();
+    let (wait, count) = (gate.clone(), AtomicUsize::new(0));
+    let respond = move |_: &Asked| match count.fetch_add(1, Ordering::Relaxed) {
+        0 => {
+            wait.wait();
+            answer(500, &[], b"")
+        }
+        _ => answer(200, &[], &png(200)),
+    };
+    let (server, origin) = with_origin(respond, &["--admin", "127.0.0.1:0"]);
+    let targets = vec![WAITED_FOR.to_owned(); 20];
+    let replies = std::thread::scope(|scope| {
+        let all = scope.spawn(|| at_once(&server, &targets));
+        until("they do not wait", || cache_figure(&server, "wholeplate_requests_open") == 20.0);
+        until("nobody asks", || !origin.asked().is_empty());
+        gate.open();
+        all.join().unwrap()
+    });
+    // Who was not yet waiting when it came found none that was kept.
+    let failed = replies.iter().filter(|reply| reply.status == 502).count();
+    assert!(failed > 0, "{replies:?}");
+    assert!(replies.iter().all(|reply| matches!(reply.status, 200 | 502)));
+    assert!(origin.asked().len() <= 2, "{}", origin.asked().len());
+    assert_eq!(server.image("width=32", "a.png").status, 200);
 }
 
 // CAC-023

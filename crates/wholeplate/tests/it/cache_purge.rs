@@ -114,6 +114,108 @@ fn a_purge_names_the_tags_of_a_worker() {
     assert_eq!((status(&again), &again.body), ("HIT", &other.body));
 }
 
+// CAC-042: a relative source is the same under all hosts, and a purge that names it under one of them counts there.
+#[test]
+fn a_relative_source_is_purged_under_each_host_that_was_asked() {
+    let origin = changing();
+    let server = serve(&origin, &[]);
+    let ask = |host: &str| server.get_with("/cdn-cgi/image/width=20/a.png", &[("host", host)]);
+    let first = ask("one.example");
+    assert_eq!(status(&first), "MISS");
+    let other = ask("two.example:8080");
+    assert_eq!((status(&other), &other.body), ("HIT", &first.body));
+    for body in [
+        r#"{"hosts":["two.example:8080"]}"#,
+        r#"{"files":["http://two.example:8080/a.png"]}"#,
+        r#"{"prefixes":["two.example:8080/a"]}"#,
+    ] {
+        let before = ask("one.example");
+        assert_eq!(status(&ask("two.example:8080")), "HIT", "{body}");
+        purge(&server, r#"{"hosts":["two.example"]}"#);
+        purge(&server, r#"{"hosts":["three.example"]}"#);
+        assert_eq!(status(&ask("two.example:8080")), "HIT", "a port is part of a host");
+        purge(&server, body);
+        let after = ask("two.example:8080");
+        assert_eq!(status(&after), "MISS", "{body}");
+        assert_ne!(after.body, before.body, "{body}");
+    }
+}
+
+// CAC-018, CAC-040: whichever of the URLs behind a key is purged.
+#[test]
+fn a_cache_key_is_purged_by_each_of_its_urls() {
+    let origin = changing();
+    let server = serve(&origin, &["--cf-blob-header", "cf-blob"]);
+    let host = format!("host: {}", origin.address);
+    let ask = |path: &str| {
+        let line = format!("GET {path} HTTP/1.1");
+        let blob = r#"cf-blob: {"image":{"width":20},"cacheKey":"one"}"#;
+        server.unix(&[&line, &host, "x-forwarded-proto: http", blob])
+    };
+    let first = ask("/a.png?session=1");
+    let second = ask("/a.png?session=2");
+    assert_eq!((status(&first), status(&second), &second.body), ("MISS", "HIT", &first.body));
+    purge(&server, &format!(r#"{{"files":["{}"]}}"#, origin.url("/a.png?session=2")));
+    let after = ask("/a.png?session=2");
+    assert_eq!(status(&after), "MISS");
+    assert_ne!(after.body, first.body);
+}
+
+// CAC-040: a kept error is purged as its source is.
+#[test]
+fn a_kept_error_is_purged() {
+    let count = AtomicUsize::new(0);
+    let origin = Origin::start(move |_: &Asked| match count.fetch_add(1, Ordering::Relaxed) {
+        0 => answer(404, &[], b""),
+        _ => answer(200, &[], &picture(100)),
+    });
+    let server = serve(&origin, &[]);
+    let ask = || server.get_with("/cdn-cgi/image/width=20/a.png", &[("host", "shop.example")]);
+    assert_eq!((ask().status, status(&ask())), (404, "HIT"));
+    purge(&server, r#"{"files":["https://shop.example/a.png"]}"#);
+    assert_eq!((ask().status, status(&ask())), (200, "HIT"));
+}
+
+// CAC-011, CAC-012, CAC-040: an overlay is a source as the picture below it is.
+#[test]
+fn an_overlay_counts_as_its_source_does() {
+    let count = AtomicUsize::new(0);
+    let origin = Origin::start(move |asked: &Asked| {
+        let control = match asked.target.as_str() {
+            "/secret.png" => "no-store",
+            "/strict.png" => "no-cache",
+            _ => "max-age=7200",
+        };
+        let headers = [("cache-control", control), ("etag", "\"v1\"")];
+        if asked.header("if-none-match").is_some() {
+            return answer(304, &headers, b"");
+        }
+        answer(200, &headers, &picture(10 * count.fetch_add(1, Ordering::Relaxed)))
+    });
+    let server = serve(&origin, &["--cf-blob-header", "cf-blob"]);
+    let ask = |overlay: &str| {
+        let draw = format!(r#"[{{"url":"{}","width":10,"top":0,"left":0}}]"#, origin.url(overlay));
+        let blob = format!(r#"cf-blob: {{"image":{{"width":20,"draw":{draw}}}}}"#);
+        let host = format!("host: {}", origin.address);
+        server.unix(&["GET /base.png HTTP/1.1", &host, "x-forwarded-proto: http", &blob])
+    };
+    let first = ask("/logo.png");
+    assert_eq!((first.status, status(&first)), (200, "MISS"), "{}", first.text());
+    let second = ask("/logo.png");
+    assert_eq!((status(&second), &second.body), ("HIT", &first.body));
+    assert_eq!(origin.asked().len(), 2);
+    purge(&server, &format!(r#"{{"files":["{}"]}}"#, origin.url("/logo.png")));
+    let third = ask("/logo.png");
+    assert_eq!(status(&third), "MISS");
+    assert_ne!(third.body, first.body);
+    let asked: Vec<String> = origin.asked().into_iter().map(|asked| asked.target).collect();
+    assert_eq!(asked, ["/base.png", "/logo.png", "/logo.png"]);
+    for (overlay, again) in [("/secret.png", "BYPASS"), ("/strict.png", "REVALIDATED")] {
+        assert_eq!(ask(overlay).status, 200);
+        assert_eq!(status(&ask(overlay)), again, "{overlay}");
+    }
+}
+
 /// An origin that holds the response to its first request until it is released.
 fn held() -> (Origin, Arc<(Mutex<bool>, Condvar)>) {
     let gate = Arc::new((Mutex::new(false), Condvar::new()));

@@ -5,7 +5,8 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use object_store::aws::AmazonS3Builder;
@@ -201,7 +202,8 @@ fn a_result_of_one_node_is_a_hit_on_the_other() {
         assert_eq!(status(&made), "MISS");
         // The record of the source, its bytes and the result are written in the background.
         until("the entries are not written", || s3.entries() == 3);
-        let found = ask(&other, 32);
+        // Each node has its own port, and neither was asked under a common name.
+        let found = other.image("width=32", "a.png");
         assert_eq!(status(&found), "HIT");
         assert_eq!(found.body, made.body);
         assert!(found.header("cf-resized").unwrap().starts_with("internal=store/"), "{found:?}");
@@ -266,6 +268,84 @@ fn a_request_waits_for_two_time_outs_at_most() {
     assert_eq!(reply.status, 200, "{}", reply.text());
     assert!(took >= Duration::from_secs(6) && took < Duration::from_secs(9), "{took:?}");
     assert_eq!(origin.asked().len(), 3);
+}
+
+/// Passes connections on to a port; what comes back is late by as many milliseconds as `late` says.
+fn delayed(port: u16, late: &Arc<AtomicU64>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let own = listener.local_addr().unwrap().port();
+    let late = Arc::clone(late);
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let Ok(server) = TcpStream::connect(("127.0.0.1", port)) else { continue };
+            let (mut request, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            std::thread::spawn(move || {
+                let _ = std::io::copy(&mut request, &mut to);
+                let _ = to.shutdown(std::net::Shutdown::Write);
+            });
+            let (late, mut server, mut client) = (Arc::clone(&late), server, client);
+            std::thread::spawn(move || {
+                let mut piece = vec![0; 64 << 10];
+                loop {
+                    let read = server.read(&mut piece).unwrap_or(0);
+                    std::thread::sleep(Duration::from_millis(late.load(Ordering::Relaxed)));
+                    if read == 0 || client.write_all(&piece[..read]).is_err() {
+                        let _ = client.shutdown(std::net::Shutdown::Both);
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    own
+}
+
+// CAC-051: a bucket that is 2 s late costs hits while it is, and no longer.
+#[test]
+fn a_bucket_that_is_slow_costs_hits_not_answers() {
+    each(|s3| {
+        let picture = solid(640, 480, [200, 40, 90, 255]);
+        let origin = Origin::start(move |_| answer(200, &[], &picture));
+        let late = Arc::new(AtomicU64::new(0));
+        let (one, other) = (s3.node(&origin, "5s"), node(delayed(s3.port, &late), &origin, "300ms"));
+        let made: Vec<Reply> = (30..50).map(|width| ask(&one, width)).collect();
+        // The source's record, its bytes, and the results.
+        until("the entries are not written", || s3.entries() == 22);
+        assert_eq!(status(&ask(&other, 30)), "HIT");
+        late.store(2000, Ordering::Relaxed);
+        for (width, made) in (31..40).zip(&made[1..]) {
+            let reply = ask(&other, width);
+            assert_eq!((status(&reply), &reply.body), ("MISS", &made.body), "{width}");
+        }
+        assert!(cache_figure(&other, "wholeplate_cache_errors_total{tier=\"store\"}") >= 1.0);
+        late.store(0, Ordering::Relaxed);
+        // What is not found there is made here: each try is for a result that only `one` has.
+        let mut width = 50;
+        until("the bucket is still left alone", || {
+            let before = s3.entries();
+            ask(&one, width);
+            until("the entry is not written", || s3.entries() > before);
+            let reply = ask(&other, width);
+            width += 1;
+            reply.header("cf-resized").unwrap().starts_with("internal=store/")
+        });
+    });
+}
+
+// CAC-040: from the bucket, too, and not only out of use.
+#[test]
+fn a_purge_removes_what_is_in_the_bucket() {
+    each(|s3| {
+        let origin = changing();
+        let server = s3.node(&origin, "5s");
+        ask(&server, 32);
+        ask(&server, 33);
+        until("the entries are not written", || s3.entries() == 4);
+        assert_eq!(purge(&server, r#"{"prefixes":["shop.example/a"]}"#), 200);
+        until("the entries are still there", || s3.entries() == 0);
+        assert_eq!(status(&ask(&server, 32)), "MISS");
+        assert_eq!(origin.asked().len(), 2);
+    });
 }
 
 // CAC-051: a bucket that accepts connections and never responds.

@@ -4,7 +4,9 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::support::origin::{Asked, Origin, answer};
 use crate::support::{Reply, Server, cache_figure, cache_status as status, encode, noise, photo};
 
 fn pictures() -> Vec<(&'static str, Vec<u8>)> {
@@ -27,8 +29,8 @@ fn restart(server: Server, folder: &Path, flags: &[&str]) -> Server {
 }
 
 fn ask(server: &Server, width: u32) -> Reply {
-    // All servers have the same host, because the host is part of a relative source's key.
-    server.get_with(&format!("/cdn-cgi/image/width={width}/a.jpg"), &[("host", "shop.example")])
+    // The host has another port after a restart, which makes no other source.
+    server.get(&format!("/cdn-cgi/image/width={width}/a.jpg"))
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {
@@ -93,6 +95,52 @@ fn a_purge_removes_results_from_the_folder() {
     }
     let server = restart(server, folder.path(), &[]);
     assert_eq!(status(&ask(&server, 100)), "MISS");
+}
+
+// CAC-032, CAC-010: the source of an HTTP origin, too, with what its headers said.
+#[test]
+fn a_source_outlives_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = photo(400, 300, codecs::Format::Jpeg);
+    let origin = Origin::start(move |asked: &Asked| {
+        let control = if asked.target.contains("strict") { "no-cache" } else { "max-age=7200" };
+        match asked.header("if-none-match") {
+            Some(_) => answer(304, &[("etag", "\"v1\"")], &[]),
+            None => answer(200, &[("etag", "\"v1\""), ("cache-control", control)], &picture),
+        }
+    });
+    let url = origin.url("");
+    let start = || {
+        Server::start_bare(&[
+            "--cache-dir",
+            folder.path().to_str().unwrap(),
+            "--admin",
+            "127.0.0.1:0",
+            "--origin",
+            &url,
+        ])
+    };
+    let ask = |server: &Server, width: u32, name: &str| {
+        server.get(&format!("/cdn-cgi/image/width={width}/{name}.jpg"))
+    };
+    let server = start();
+    let (kept, strict) = (ask(&server, 100, "kept"), ask(&server, 100, "strict"));
+    assert_eq!((status(&kept), status(&strict)), ("MISS", "MISS"));
+    // Of each its record, its bytes and the result.
+    wait_for_entries(folder.path(), 6);
+    drop(server);
+    let server = start();
+    let again = ask(&server, 100, "kept");
+    assert_eq!((status(&again), &again.body), ("HIT", &kept.body));
+    assert!(again.header("cf-resized").unwrap().starts_with("internal=disk/"));
+    assert_eq!(
+        (status(&ask(&server, 120, "kept")), origin.asked().len()),
+        ("MISS", 2),
+        "its bytes are there, too"
+    );
+    let confirmed = ask(&server, 100, "strict");
+    assert_eq!((status(&confirmed), &confirmed.body), ("REVALIDATED", &strict.body));
+    assert_eq!(origin.asked().len(), 3);
 }
 
 /// Rounds of the test below. CACHE_TEST_KILLS overrides the number.
@@ -324,6 +372,67 @@ fn a_full_disk_costs_hits_not_answers() {
         }
     }
     assert!(cache_figure(&server, "wholeplate_cache_errors_total{tier=\"disk\"}") > 0.0);
+    drop(server);
+}
+
+/// How long the test below goes on; CACHE_TEST_FULL_DISK_SECONDS changes it.
+const FULL_DISK_SECONDS: u64 = 2;
+
+// CAC-034, CAC-036: many clients at once, and a disk of 4 MB that is full all the time. No answer is wrong, and what the folder
+// has after a restart is right, too.
+#[test]
+fn a_full_disk_under_load_gives_no_wrong_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(_mounted) = Mounted::new(folder.path(), "size=4m") else { return };
+    let seconds =
+        std::env::var("CACHE_TEST_FULL_DISK_SECONDS").map_or(FULL_DISK_SECONDS, |n| n.parse().unwrap());
+    let plain = Server::start(&[("a.jpg", encode(&noise(400, 300), codecs::Format::Jpeg))], &["--no-cache"]);
+    let origin = plain.pictures.path().to_str().unwrap().to_owned();
+    let target = |width: usize| format!("/cdn-cgi/image/width={width},quality=95/a.jpg");
+    // Together about 10 MB: more than the disk has, and more than memory.
+    let expected: Vec<Vec<u8>> =
+        (250..390).map(|width| plain.get_with(&target(width), &[("host", "shop.example")]).body).collect();
+    let all: usize = expected.iter().map(Vec::len).sum();
+    assert!(all > 8 << 20, "{all}");
+    let settings = ["--cache-dir", folder.path().to_str().unwrap(), "--admin", "127.0.0.1:0"];
+    let start = || {
+        Server::start_bare(
+            &[&settings[..], &["--cache-memory", "1", "--cache-disk", "16", "--origin", &origin]].concat(),
+        )
+    };
+    let server = start();
+    let (began, hits) = (std::time::Instant::now(), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for client in 0..4 {
+            let (server, expected, hits, target) = (&server, &expected, &hits, &target);
+            scope.spawn(move || {
+                // Each client in another order, every result at least once.
+                for n in 0.. {
+                    if n >= expected.len() && began.elapsed().as_secs() >= seconds {
+                        return;
+                    }
+                    let at = (n * [1, 3, 9, 11][client] + client * 35) % expected.len();
+                    let reply = server.get_with(&target(250 + at), &[("host", "shop.example")]);
+                    assert_eq!((reply.status, &reply.body), (200, &expected[at]), "{at}: {}", status(&reply));
+                    hits.fetch_add(usize::from(status(&reply) == "HIT"), Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    assert!(
+        cache_figure(&server, "wholeplate_cache_errors_total{tier=\"disk\"}") > 0.0,
+        "the disk was never full"
+    );
+    assert!(hits.load(Ordering::Relaxed) > 0);
+    let log = server.log();
+    let warnings = log.matches("cache: ").count() as u64;
+    assert!(warnings >= 1 && warnings <= 1 + began.elapsed().as_secs() / 60, "{log}");
+    drop(server);
+    let server = start();
+    for (at, expected) in expected.iter().enumerate() {
+        assert_eq!(&server.get_with(&target(250 + at), &[("host", "shop.example")]).body, expected, "{at}");
+    }
+    assert_eq!(cache_figure(&server, "wholeplate_cache_damaged_total{tier=\"disk\"}"), 0.0);
     drop(server);
 }
 
