@@ -90,6 +90,8 @@ pub struct Probe {
     pub gray: bool,
     /// Bits of a sample as stored; decoders yield 8.
     pub bit_depth: u8,
+    /// TIFF: stored samples of a pixel, with those that are not used.
+    pub samples: u16,
     /// C M Y K (or YCCK) samples.
     pub cmyk: bool,
     /// Decoding needs the whole bitmap, as for interlaced files.
@@ -120,6 +122,7 @@ impl Probe {
             progressive: false,
             gray: false,
             bit_depth: 8,
+            samples: 0,
             cmyk: false,
             whole_bitmap: false,
             exif: None,
