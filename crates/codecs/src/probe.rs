@@ -84,6 +84,8 @@ pub struct Probe {
     pub palette_entries: Option<u16>,
     /// JPEG: planes can be used directly (YCbCr or grey).
     pub subsampling: Option<Subsampling>,
+    /// JPEG: horizontal and vertical sampling factors of each component; 0 where there is none.
+    pub factors: [(u8, u8); 4],
     /// JPEG: progressive files need their coefficients in memory (2 bytes a sample).
     pub progressive: bool,
     /// One channel without colour.
@@ -119,6 +121,7 @@ impl Probe {
             palette: false,
             palette_entries: None,
             subsampling: None,
+            factors: [(0, 0); 4],
             progressive: false,
             gray: false,
             bit_depth: 8,
