@@ -1,7 +1,9 @@
 // Measures the cost of clients that reset their connections, and of slow origins and slow readers, for the service and its
 // other clients.
 // usage: node bench/front.mjs --program target/release/wholeplate --input FILE [--scenario resets|crawl] [--seconds N]
-//   --input    a file that is costly to probe, for `resets`
+//   --input    a file that is costly to probe, for `resets`; several may be given
+//   --same-address   good requests come from the address of the others; else they are another client
+//   --ask      used by itself: the process that sends the good requests
 // All connections use loopback, and all processes end with the run.
 import { spawn, execFileSync } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -9,17 +11,20 @@ import { createServer, get, request } from "node:http";
 import { connect as connectHttp2 } from "node:http2";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { deflateSync } from "node:zlib";
 
 const { values: options } = parseArgs({ options: {
-  program: { type: "string" }, input: { type: "string" }, scenario: { type: "string", default: "all" }, seconds: { type: "string", default: "70" },
+  program: { type: "string" }, input: { type: "string", multiple: true }, ask: { type: "string" }, "same-address": { type: "boolean" }, scenario: { type: "string", default: "all" }, seconds: { type: "string", default: "70" },
 } });
 const TICKS = Number(execFileSync("getconf", ["CLK_TCK"]));
 const CLIENTS = 200, RESET_AFTER_MS = 50;
+// Clients are told apart by their addresses, and take turns (OPS-004).
+const OTHER_ADDRESS = "127.0.0.2";
 const ORIGINS = 8, ANNOUNCED = 99_000_000, READERS = 20;
 
 const folder = await mkdtemp(join(tmpdir(), "front-"));
@@ -56,10 +61,10 @@ async function start(...args) {
   };
 }
 
-function timed(url) {
+function timed(url, localAddress) {
   const began = performance.now();
   return new Promise((done) => {
-    get(url, { agent: false }, (response) => { response.resume(); response.on("end", () => done({ status: response.statusCode, ms: performance.now() - began })); response.on("error", (e) => done({ status: String(e), ms: 0 })); }).on("error", (e) => done({ status: String(e), ms: 0 }));
+    get(url, { agent: false, localAddress }, (answer) => { answer.resume(); answer.on("end", () => done({ status: answer.statusCode, ms: performance.now() - began })); answer.on("error", (e) => done({ status: String(e), ms: 0 })); }).on("error", (e) => done({ status: String(e), ms: 0 }));
   });
 }
 
@@ -71,9 +76,31 @@ async function usual(service) {
   return median(times);
 }
 
+/** Sends good requests one after the other until its input ends, then prints when each began, what it took, and its answer. */
+async function ask(url) {
+  let ended = false;
+  process.stdin.on("end", () => { ended = true; }).resume();
+  const list = [];
+  console.log("ready");
+  while (!ended) {
+    const began = Date.now();
+    list.push({ began, ...await timed(`${url}${list.length}`, options["same-address"] ? undefined : OTHER_ADDRESS) });
+    await pause(10);
+  }
+  console.log(JSON.stringify(list));
+}
+
+/** Good requests from a process of its own: this one is busy with its connections. */
+async function goodRequests(service, name) {
+  const child = spawn(process.execPath, [fileURLToPath(import.meta.url), "--ask", good(service, `${name}-`), ...(options["same-address"] ? ["--same-address"] : [])], { stdio: ["pipe", "pipe", "inherit"] });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  await lines.next();
+  return async () => { child.stdin.end(); return JSON.parse((await lines.next()).value); };
+}
+
 /** 200 clients request a costly file and reset their connections after 50 ms. */
-async function resets() {
-  const costly = await readFile(options.input);
+async function resets(input) {
+  const costly = await readFile(input);
   await writeFile(join(folder, "costly"), costly);
   await writeFile(join(folder, "good.png"), png(640, 480));
   const socket = join(folder, "images.sock");
@@ -102,18 +129,26 @@ async function resets() {
   const alone = await usual(service);
   const before = performance.now();
   const whole = await timed(`${service.url}/cdn-cgi/image/format=json/costly?n=alone`);
-  console.log(`costly file: ${costly.length} bytes, ${whole.status} after ${(performance.now() - before).toFixed(0)} ms; a good request takes ${alone.toFixed(1)} ms`);
+  const job = performance.now() - before, most = 2 * alone + job;
+  console.log(`${basename(input)}: ${costly.length} bytes, ${whole.status} after ${job.toFixed(0)} ms; a good request takes ${alone.toFixed(1)} ms, so that ${most.toFixed(1)} ms are allowed`);
   for (const [name, ask] of [["TCP", overTcp], ["HTTP/2", overHttp2], ["Unix socket", overSocket]]) {
+    const stop = await goodRequests(service, name);
+    await pause(300);
     const cpu = await service.cpu();
+    const began = Date.now();
     const all = Array.from({ length: CLIENTS }, (_, n) => ask(`${name[0]}${n}`));
-    await pause(RESET_AFTER_MS / 2);
-    const between = await timed(good(service, name));
     await Promise.all(all);
-    await pause(2000);
+    const left = Date.now();
+    await pause(300);
+    const sent = await stop();
+    await pause(1700);
     const settled = await service.cpu();
     await pause(1000);
     const idle = (await service.cpu()) - settled;
-    console.log(`${name}: ${CLIENTS} resets cost ${(settled - cpu).toFixed(2)} s of CPU; 2 s later ${(idle * 100).toFixed(0)} % of a core; a good request in between: ${between.status} after ${between.ms.toFixed(0)} ms`);
+    // Those in flight between the first connection and the last reset.
+    const between = sent.filter((one) => one.began + one.ms >= began && one.began <= left);
+    const times = between.map((one) => one.ms), others = between.filter((one) => one.status !== 200).length;
+    console.log(`${name}: ${CLIENTS} resets within ${left - began} ms cost ${(settled - cpu).toFixed(2)} s of CPU; 2 s later ${(idle * 100).toFixed(0)} % of a core; ${times.length} good requests in between: ${others} failed, median ${median(times).toFixed(1)} ms, longest ${Math.max(...times).toFixed(1)} ms`);
   }
   console.log(`peak RSS ${(await service.peak()).toFixed(0)} MiB`);
   await service.close();
@@ -160,8 +195,9 @@ async function crawl() {
 }
 
 try {
-  if (["all", "resets"].includes(options.scenario)) await resets();
-  if (["all", "crawl"].includes(options.scenario)) await crawl();
+  if (options.ask) await ask(options.ask);
+  else if (["all", "resets"].includes(options.scenario)) for (const input of options.input) await resets(input);
+  if (!options.ask && ["all", "crawl"].includes(options.scenario)) await crawl();
 } finally {
   await rm(folder, { recursive: true, force: true });
 }

@@ -1,28 +1,22 @@
 #![no_main]
-//! The JSON of the binding, and the texts beside it.
+//! The texts of the binding, one in each line: transforms, quality, background, anim, then text inputs; an empty line is a
+//! part that is missing, or an image.
 
-use arbitrary::Arbitrary;
 use recipe::dialect::binding::{BindingInput, BindingRequest};
 
-#[derive(Debug, Arbitrary)]
-struct Form<'a> {
-    images: u8,
-    texts: Vec<&'a str>,
-    transforms: Option<&'a str>,
-    quality: Option<&'a str>,
-    background: Option<&'a str>,
-    anim: Option<&'a str>,
-}
-
-libfuzzer_sys::fuzz_target!(|form: Form<'_>| {
-    let images = (0..form.images % 4).map(|_| BindingInput::Image);
+libfuzzer_sys::fuzz_target!(|parts: &str| {
+    let mut lines = parts.split('\n');
+    let mut part = || lines.next().filter(|line| !line.is_empty());
+    let (transforms, output_quality, background, anim) = (part(), part(), part(), part());
+    let inputs =
+        lines.map(|line| if line.is_empty() { BindingInput::Image } else { BindingInput::Text(line) });
     let request = BindingRequest {
-        inputs: images.chain(form.texts.iter().map(|text| BindingInput::Text(text))).collect(),
-        transforms: form.transforms,
+        inputs: std::iter::once(BindingInput::Image).chain(inputs).collect(),
+        transforms,
         output_format: Some("image/webp"),
-        output_quality: form.quality,
-        background: form.background,
-        anim: form.anim,
+        output_quality,
+        background,
+        anim,
     };
     let _ = request.parse();
 });

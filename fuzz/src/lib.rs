@@ -1,5 +1,7 @@
 //! The shared limits of the fuzz targets: memory, time and pixels. An input that exceeds them is a finding.
 
+pub mod recipes;
+
 use std::time::{Duration, Instant};
 
 use codecs::{Codec, DecodeSpec, Format, Probe, codec_for};
@@ -14,7 +16,7 @@ const MAX_PIXELS: u64 = 1 << 20;
 const MAX_FRAMES: u32 = 50;
 
 /// CPU time that one step may take, with sanitizers and checks.
-const MAX_CPU: Duration = Duration::from_secs(3);
+const MAX_CPU: Duration = Duration::from_secs(2);
 
 /// The limits of one step. The deadline and libFuzzer's own timeout end a hang; [`measured`] finds slow steps, also
 /// on a busy machine.
@@ -35,6 +37,7 @@ pub fn measured<T>(what: &str, step: impl FnOnce() -> T) -> T {
 
 /// Probes and decodes `bytes` in every mode that `format` supports.
 pub fn decode(format: Format, bytes: &[u8]) {
+    let _ = Format::sniff(bytes);
     let Some(codec) = codec_for(format) else { panic!("{format} is not built") };
     let work = work();
     let Ok(probe) = measured("probing", || codec.probe(bytes, &work)) else {

@@ -84,12 +84,16 @@ pub struct Probe {
     pub palette_entries: Option<u16>,
     /// JPEG: planes can be used directly (YCbCr or grey).
     pub subsampling: Option<Subsampling>,
+    /// JPEG: horizontal and vertical sampling factors of each component; 0 where there is none.
+    pub factors: [(u8, u8); 4],
     /// JPEG: progressive files need their coefficients in memory (2 bytes a sample).
     pub progressive: bool,
     /// One channel without colour.
     pub gray: bool,
     /// Bits of a sample as stored; decoders yield 8.
     pub bit_depth: u8,
+    /// TIFF: stored samples of a pixel, with those that are not used.
+    pub samples: u16,
     /// C M Y K (or YCCK) samples.
     pub cmyk: bool,
     /// Decoding needs the whole bitmap, as for interlaced files.
@@ -117,9 +121,11 @@ impl Probe {
             palette: false,
             palette_entries: None,
             subsampling: None,
+            factors: [(0, 0); 4],
             progressive: false,
             gray: false,
             bit_depth: 8,
+            samples: 0,
             cmyk: false,
             whole_bitmap: false,
             exif: None,

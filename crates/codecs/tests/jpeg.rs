@@ -514,6 +514,22 @@ fn planes_are_streamed_with_few_rows_in_memory() {
 }
 
 #[test]
+fn unusual_sampling_is_in_the_estimate() {
+    let original = picture(Layout::Ycc(Subsampling::S444), 2000, 64);
+    let spec = EncodeSpec { subsampling: Subsampling::S444, ..spec(85, JpegMode::Baseline, true) };
+    let mut file = encode(Format::Jpeg, &original, &spec, 16, &work()).unwrap();
+    let frame = file.windows(2).position(|marker| marker == [0xFF, 0xC0]).unwrap();
+    // Length, precision, size, and three components: the factors of the first one become 1 × 4.
+    file[frame + 2 + 2 + 1 + 4 + 1 + 1] = 0x14;
+    let codec = codec_for(Format::Jpeg).unwrap();
+    let probe = codec.probe(&file, &Work::unlimited()).unwrap();
+    let work = work();
+    drop(codec.decode(&file, &probe, RGB, &work).unwrap());
+    let (held, announced) = (work.budget.peak() as u64, codec.decode_bytes(&probe, RGB));
+    assert!(held > 0 && held <= announced, "{held} bytes were held, {announced} announced");
+}
+
+#[test]
 fn encoding_stays_within_its_estimate() {
     let codec = codec_for(Format::Jpeg).unwrap();
     for layout in [Layout::Rgb, Layout::Gray, Layout::Ycc(Subsampling::S420)] {

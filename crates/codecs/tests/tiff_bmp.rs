@@ -4,7 +4,7 @@ mod support;
 
 use std::io::Cursor;
 
-use codecs::{Error, Format, Layout, Orientation, Raster};
+use codecs::{DecodeSpec, Error, Format, Layout, Orientation, Raster};
 use proptest::prelude::*;
 use support::{RGB, codec, decode, encode, picture, rgba, survives};
 use tiff::encoder::{Compression, DeflateLevel, TiffEncoder, colortype};
@@ -385,4 +385,21 @@ fn bytes_after_the_image_are_ignored() {
         let image = decode(Format::Tiff, &[&plain, tail].concat(), RGB).unwrap();
         assert_eq!(image.data(), expected.data());
     }
+}
+
+#[test]
+fn samples_that_are_not_used_count_in_the_estimate() {
+    let (width, height, samples) = (700, 900, 12);
+    let pixels = vec![90; (width * height * samples) as usize];
+    let file = Tiff::new(true, (width, height), 1, 8, samples).piece(pixels).bytes();
+    let probe = codec(Format::Tiff).probe(&file, &Work::unlimited()).unwrap();
+    let spec = DecodeSpec { scale: 1, planar: false };
+    let announced = codec(Format::Tiff).decode_bytes(&probe, spec);
+    let work = Work::new(Budget::new(usize::try_from(announced).unwrap()));
+    let mut rows = codec(Format::Tiff).decode(&file, &probe, spec, &work).unwrap();
+    let mut count = 0;
+    while let Some(rows) = rows.next_rows().unwrap() {
+        count += rows.planes()[0].count;
+    }
+    assert_eq!(count, height);
 }

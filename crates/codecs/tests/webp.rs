@@ -10,7 +10,7 @@ use support::{
     PLANAR, RGB, codec, decode, decoded_elsewhere, encode, fixture, frames, frames_elsewhere, furthest,
     picture, planes, reference, rgba, rms, survives, work,
 };
-use work::Work;
+use work::{Budget, Work};
 
 const WEBP: Format = Format::WebP;
 
@@ -178,6 +178,16 @@ fn animation(all: &[(Raster, u32)], quality: u8, loops: u32) -> Vec<u8> {
         sink.push(&Frame { image: copy, delay_ms: *delay_ms }).unwrap();
     }
     sink.finish().unwrap()
+}
+
+#[test]
+fn the_first_frame_holds_no_more_than_was_estimated() {
+    let bytes = fixture("animated.webp");
+    let probe = codec(WEBP).probe(&bytes, &Work::unlimited()).unwrap();
+    let announced = usize::try_from(codec(WEBP).decode_bytes(&probe, RGB)).unwrap();
+    let work = Work::new(Budget::new(announced));
+    let mut rows = codec(WEBP).decode(&bytes, &probe, RGB, &work).unwrap();
+    while rows.next_rows().unwrap().is_some() {}
 }
 
 #[test]

@@ -271,6 +271,37 @@ fn composite_glyphs_are_expanded_within_limits() {
 }
 
 #[test]
+fn glyphs_without_contours_have_no_points() {
+    // In place of every glyph: no contours, a box, no instructions, then flags.
+    let glyph = [words(&[0, 0, 0, 500, 500, 0]), words(&[0x0101; 4])].concat();
+    let latin = tables(&font("latin.ttf"));
+    let table = |name: &[u8; 4]| latin.iter().find(|(tag, _)| tag == name).unwrap().1.clone();
+    let count = usize::from(u16_at(&table(b"maxp"), 4));
+    let mut head = table(b"head");
+    head[51] = 0;
+    let loca: Vec<usize> = (0..=count).map(|i| i * glyph.len() / 2).collect();
+    let font = latin_with(&[(b"glyf", glyph.repeat(count)), (b"loca", words(&loca)), (b"head", head)]);
+    assert_eq!(refused(&font, "AV"), "its outlines are damaged");
+}
+
+#[test]
+fn numbers_of_glyphs_have_16_bits() {
+    let map = |format: usize, first: u32| {
+        let mut cmap = words(&[0, 2, 3, 10, 0, 20, 3, 10, 0, 20, format, 0]);
+        for number in [28, 0, 1, 0x41, 0x5A, first] {
+            cmap.extend(u32::to_be_bytes(number));
+        }
+        latin_with(&[(b"cmap", cmap)])
+    };
+    for (format, first) in [(12, 0x1_0000), (12, u32::MAX - 3), (12, 0xFFFF - 24), (13, 0x1_0000)] {
+        assert_eq!(refused(&map(format, first), "AV"), "its character map has glyph numbers above 65535");
+    }
+    for format in [12, 13] {
+        assert!(drawn(&map(format, 20), "AV", 40.0).is_ok());
+    }
+}
+
+#[test]
 fn hinting_programs_do_not_run() {
     // A font program with an infinite loop.
     let program = vec![0xb8, 0xff, 0xfd, 0x1c];

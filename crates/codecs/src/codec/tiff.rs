@@ -172,7 +172,8 @@ impl Codec for Tiff {
     fn probe(&self, bytes: &[u8], work: &Work) -> Result<Probe, Error> {
         let mut file = File::open(bytes, work)?;
         let mut probe = Probe::new(Format::Tiff, file.width, file.height, bytes.len());
-        let Pixels { layout, depth, .. } = file.pixels;
+        let Pixels { layout, depth, samples, .. } = file.pixels;
+        probe.samples = u16::try_from(samples).unwrap_or(u16::MAX);
         probe.alpha = layout.has_alpha();
         probe.gray = layout == Layout::Gray;
         probe.cmyk = layout == Layout::Cmyk;
@@ -207,8 +208,9 @@ impl Codec for Tiff {
     fn decode_bytes(&self, probe: &Probe, spec: DecodeSpec) -> u64 {
         let rows = if probe.whole_bitmap { probe.height } else { probe.height.min(BAND_ROWS) };
         let layout = self.decoded_layout(probe, spec);
-        // The stored samples (with an allowance for extra ones), and the yielded ones.
-        let stored = u64::from(probe.width) * 5 * if probe.bit_depth > 8 { 2 } else { 1 };
+        // The stored samples and the yielded ones.
+        let samples = u64::from(probe.samples.max(1));
+        let stored = u64::from(probe.width) * samples * if probe.bit_depth > 8 { 2 } else { 1 };
         let lists = u64::from(probe.height.min(MAX_PIECES as u32)) * 2 * PIECE_BYTES as u64;
         u64::from(rows) * stored + layout.bytes(probe.width, rows) + TABLES + lists
     }

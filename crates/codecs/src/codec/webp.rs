@@ -67,13 +67,14 @@ impl Codec for WebP {
 
     fn decode_bytes(&self, probe: &Probe, spec: DecodeSpec) -> u64 {
         let pixels = u64::from(probe.width) * u64::from(probe.height);
+        let rows = u64::from(probe.width) * 100 + (64 << 10);
         if probe.animation.is_some() {
             // The canvas, the yielded frame, the frame being decoded and libwebp's own memory.
-            return pixels * (4 + 4 + 4 + 5);
+            return pixels * (4 + 4 + 4 + 5) + rows;
         }
         let output = self.decoded_layout(probe, spec).bytes(probe.width, probe.height);
         let own = if probe.subsampling.is_some() { 0 } else { 5 * pixels };
-        output + own + u64::from(probe.width) * 100 + (64 << 10)
+        output + own + rows
     }
 
     fn decode_pixel_ns(&self, _spec: DecodeSpec) -> u64 {

@@ -15,6 +15,38 @@ fn text_work(work: &Work) -> Work {
     Work { budget: Budget::new(TEXT_MEMORY), ..work.clone() }
 }
 
+/// The font of the last text: texts with the same file share it. `F` keeps the file's bytes.
+#[derive(Debug)]
+pub struct LastFont<F>(Option<LoadedFont<F>>);
+
+#[derive(Debug)]
+struct LoadedFont<F> {
+    file: F,
+    font: text::Font,
+    /// Holds the font's memory, and has the rest of [`TEXT_MEMORY`].
+    budget: Budget,
+}
+
+impl<F> Default for LastFont<F> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<F: AsRef<[u8]>> LastFont<F> {
+    fn load(&mut self, file: F, work: &Work) -> Result<(text::Font, Work), Error> {
+        // The bytes of the last file are still there: another one has another address.
+        if !self.0.as_ref().is_some_and(|last| std::ptr::eq(last.file.as_ref(), file.as_ref())) {
+            self.0 = None;
+            let work = text_work(work);
+            let font = text::Font::load(file.as_ref(), &work).map_err(from_text)?;
+            self.0 = Some(LoadedFont { file, font, budget: work.budget });
+        }
+        let last = self.0.as_ref().ok_or_else(|| Error::Internal("a font was not kept".to_owned()))?;
+        Ok((last.font.clone(), Work { budget: last.budget.clone(), ..work.clone() }))
+    }
+}
+
 /// Whether a file can be used as a font.
 ///
 /// # Errors
@@ -27,8 +59,14 @@ pub fn check(font: &[u8], work: &Work) -> Result<(), Error> {
 ///
 /// # Errors
 /// [`Error::Font`]; [`Error::TooLarge`] by the limits of texts; limits of the request.
-pub fn probe(source: &TextSource, font: &[u8], work: &Work) -> Result<Probe, Error> {
-    let layout = layout(source, font, &text_work(work))?;
+pub fn probe<F: AsRef<[u8]>>(
+    source: &TextSource,
+    font: F,
+    last: &mut LastFont<F>,
+    work: &Work,
+) -> Result<Probe, Error> {
+    let (font, text_work) = last.load(font, work)?;
+    let layout = layout(source, font, &text_work)?;
     let mut probe = Probe::new(Format::Png, layout.width(), layout.height(), 0);
     probe.alpha = true;
     Ok(probe)
@@ -38,19 +76,23 @@ pub fn probe(source: &TextSource, font: &[u8], work: &Work) -> Result<Probe, Err
 ///
 /// # Errors
 /// As [`probe`].
-pub fn render(source: &TextSource, font: &[u8], work: &Work) -> Result<Raster, Error> {
-    let text_work = text_work(work);
+pub(crate) fn render<F: AsRef<[u8]>>(
+    source: &TextSource,
+    font: F,
+    last: &mut LastFont<F>,
+    work: &Work,
+) -> Result<Raster, Error> {
+    let (font, text_work) = last.load(font, work)?;
     let layout = layout(source, font, &text_work)?;
     let mut image = Raster::new(Layout::Rgba, layout.width(), layout.height(), work)?;
     layout.paint_into(image.data_mut(), &text_work).map_err(from_text)?;
     Ok(image)
 }
 
-fn layout(source: &TextSource, font: &[u8], work: &Work) -> Result<text::Layout, Error> {
+fn layout(source: &TextSource, font: text::Font, work: &Work) -> Result<text::Layout, Error> {
     let c = source.color;
-    let fonts = [text::Font::load(font, work).map_err(from_text)?];
     let request = text::Request {
-        fonts: &fonts,
+        fonts: &[font],
         text: &source.content,
         size: source.size * TEXT_PIXELS_PER_UNIT,
         colour: [c.r, c.g, c.b, c.a],
@@ -65,5 +107,28 @@ fn from_text(error: text::Error) -> Error {
         text::Error::TooLarge { .. } | text::Error::TooLong { .. } => Error::TooLarge(error.to_string()),
         text::Error::Work(error) => Error::Work(error),
         other => Error::Option(format!("text: {other}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use work::Work;
+
+    use super::LastFont;
+
+    const FONT: &[u8] = include_bytes!("../../../text/tests/fonts/latin.ttf");
+
+    #[test]
+    fn texts_with_one_font_share_it() {
+        let work = Work::unlimited();
+        let (one, other) = (FONT.to_vec(), FONT.to_vec());
+        let mut last = LastFont::default();
+        let mut load = |file| last.load(file, &work).map(|(font, _)| font);
+        let address = |font: &text::Font| font.as_ref().as_ptr();
+        let first = load(&one[..]).unwrap();
+        assert_eq!(address(&load(&one[..]).unwrap()), address(&first));
+        assert_ne!(address(&load(&other[..]).unwrap()), address(&first));
+        assert!(load(&b"no font"[..]).is_err());
+        assert!(load(&one[..]).is_ok());
     }
 }

@@ -32,6 +32,7 @@ pub(super) struct ImageSet<'a> {
     states: Vec<ImageState<'a>>,
     /// The answers to the questions of each step.
     answers: Vec<Answers>,
+    font: text::LastFont<&'a [u8]>,
 }
 
 impl<'a> ImageSet<'a> {
@@ -57,7 +58,7 @@ impl<'a> ImageSet<'a> {
         };
         let states = plan.images.iter().enumerate().map(state).collect::<Result<_, Error>>()?;
         let answers = vec![Answers::default(); plan.steps.len()];
-        Ok(Self { plan, context, states, answers })
+        Ok(Self { plan, context, states, answers, font: text::LastFont::default() })
     }
 
     /// All steps, first to last.
@@ -162,7 +163,7 @@ impl<'a> ImageSet<'a> {
     /// Decodes or paints an image that no step has made pixels of yet.
     fn load(&mut self, index: usize) -> Result<(), Error> {
         let (plan, context) = (self.plan, self.context);
-        let state = self.state(index)?;
+        let state = self.states.get_mut(index).ok_or(Error::NoSuchImage(index))?;
         let pixels = match state {
             ImageState::Bitmap(_) => return Ok(()),
             ImageState::Encoded(image) => {
@@ -173,7 +174,7 @@ impl<'a> ImageSet<'a> {
             }
             ImageState::Text { font, source } => {
                 let _text = context.work.stage("text");
-                text::render(source, font, context.work)?
+                text::render(source, *font, &mut self.font, context.work)?
             }
             ImageState::Absent => return Err(Error::NoSuchImage(index)),
         };

@@ -71,6 +71,10 @@ pub(crate) fn check_composites(face: &FontRef<'_>, work: &Work) -> Result<Vec<u3
                     if points > MAX_GLYPH_POINTS {
                         return Err(too_far());
                     }
+                    // The font library panics at the first of the flags that follow.
+                    if points == 0 && !simple.glyph_data().is_empty() {
+                        return Err(damaged());
+                    }
                     known[id] = Some(Expanded { points, parts: 1, depth: 0 });
                     continue;
                 }

@@ -1,6 +1,12 @@
 //! The table directory: complete, with plausible metrics, and reduced to the required tables.
 
-use read_fonts::{FontRef, TableProvider, types::Tag};
+use std::collections::HashSet;
+
+use read_fonts::{
+    FontRef, TableProvider,
+    tables::cmap::{CmapSubtable, SequentialMapGroup},
+    types::Tag,
+};
 
 use crate::{
     Error,
@@ -125,11 +131,41 @@ pub(crate) fn check(face: &FontRef<'_>) -> Result<(), Error> {
             return Err(outlines());
         }
     }
-    let encodings = face.cmap().map_err(|_| font("its character map is damaged"))?.encoding_records().len();
-    if encodings > MAX_ENCODINGS {
+    check_character_map(face)?;
+    check_state_tables(face)
+}
+
+/// Limits the encodings, and refuses characters whose glyphs have numbers of more than 16 bits, at which the layout library
+/// panics.
+fn check_character_map(face: &FontRef<'_>) -> Result<(), Error> {
+    let map = face.cmap().map_err(|_| font("its character map is damaged"))?;
+    let records = map.encoding_records();
+    if records.len() > MAX_ENCODINGS {
+        let encodings = records.len();
         return Err(font(format!("its character map has {encodings} encodings (at most {MAX_ENCODINGS})")));
     }
-    check_state_tables(face)
+    // Encodings may share a subtable.
+    let mut checked = HashSet::new();
+    for record in records {
+        if !checked.insert(record.subtable_offset().to_u32()) {
+            continue;
+        }
+        let last = match record.subtable(map.offset_data()) {
+            Ok(CmapSubtable::Format12(table)) => {
+                let last = |group: &SequentialMapGroup| {
+                    let glyphs = group.end_char_code().saturating_sub(group.start_char_code());
+                    group.start_glyph_id().saturating_add(glyphs)
+                };
+                table.groups().iter().map(last).max()
+            }
+            Ok(CmapSubtable::Format13(table)) => table.groups().iter().map(|group| group.glyph_id()).max(),
+            _ => None,
+        };
+        if last.is_some_and(|last| last > u32::from(u16::MAX)) {
+            return Err(font("its character map has glyph numbers above 65535"));
+        }
+    }
+    Ok(())
 }
 
 /// Limits the number of subtables with state machines, each of which runs over the whole text.

@@ -426,12 +426,15 @@ fn plan(
 ) -> Result<(Plan, Arc<Probe>), ApiError> {
     let used = recipe.used_images();
     let mut probes = Vec::with_capacity(inputs.len());
+    let mut last_font = imaging::LastFont::default();
     for (i, (input, data)) in recipe.inputs.iter().zip(inputs).enumerate() {
         work.check()?;
         let bytes = if used.get(i).copied().unwrap_or(false) { data.open()? } else { None };
         probes.push(match (input, bytes) {
             (_, None) => None,
-            (Input::Text(text), Some(font)) => Some(Arc::new(imaging::probe_text(text, &font, work)?)),
+            (Input::Text(text), Some(font)) => {
+                Some(Arc::new(imaging::probe_text(text, font, &mut last_font, work)?))
+            }
             (_, Some(bytes)) => Some(Arc::new(accepted.probe(&bytes, work)?)),
         });
     }

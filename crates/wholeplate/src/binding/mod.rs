@@ -1,5 +1,7 @@
 //! The multipart form of the binding.
 
 mod form;
+mod multipart;
 
-pub(crate) use self::form::{Form, FormInput};
+pub(crate) use self::form::Form;
+pub(crate) use self::multipart::FormInput;

@@ -88,7 +88,7 @@ struct Info {
 }
 
 async fn info(app: &App, form: Form, client: &Client, trace: &Trace) -> Result<Response, ApiError> {
-    let Some(FormInput::Image(image)) = form.inputs.into_iter().next() else {
+    let Some(FormInput::Image(image)) = form.parts.inputs.into_iter().next() else {
         return Err(ApiError::bad_request("the image part is missing"));
     };
     let (probe, size) = app.pool.probe(image, client, trace).await?;
@@ -109,22 +109,23 @@ async fn transform(
     client: Client,
     request: &SourceRequest,
 ) -> Result<Response, Failure> {
+    let parts = &form.parts;
     let parsed = {
-        let inputs = form.inputs.iter().map(|input| match input {
+        let inputs = parts.inputs.iter().map(|input| match input {
             FormInput::Image(_) => BindingInput::Image,
             FormInput::Text(json) => BindingInput::Text(json),
         });
         let call = BindingRequest {
             inputs: inputs.collect(),
-            transforms: form.transforms.as_deref(),
-            output_format: form.output_format.as_deref(),
-            output_quality: form.output_quality.as_deref(),
-            background: form.background.as_deref(),
-            anim: form.anim.as_deref(),
+            transforms: parts.transforms.as_deref(),
+            output_format: parts.output_format.as_deref(),
+            output_quality: parts.output_quality.as_deref(),
+            background: parts.background.as_deref(),
+            anim: parts.anim.as_deref(),
         };
         call.parse().map_err(|error| app.failure(error.into()))?
     };
-    let supplied: Vec<InputData> = form
+    let supplied: Vec<InputData> = parts
         .inputs
         .iter()
         .map(|input| match input {

@@ -47,7 +47,10 @@ fn needed(width: u32, height: u32, factors: &[(u32, u32)], multiple_scans: bool)
 
 pub(super) fn estimate(probe: &Probe) -> u64 {
     let multiple = probe.progressive || probe.whole_bitmap;
+    let stored = probe.factors.iter().filter(|(h, v)| *h > 0 && *v > 0);
+    let stored: Vec<(u32, u32)> = stored.map(|(h, v)| ((*h).into(), (*v).into())).collect();
     let factors = match probe.subsampling {
+        _ if !stored.is_empty() => stored,
         Some(s) => component_factors(s).to_vec(),
         None if probe.gray => vec![(1, 1)],
         None => vec![(1, 1); if probe.cmyk { 4 } else { 3 }],

@@ -200,6 +200,10 @@ impl Header<'_> {
     pub(super) fn into_probe(self, file_size: usize, work: &Work) -> Result<Probe, Error> {
         let mut probe = Probe::new(Format::Jpeg, self.width, self.height, file_size);
         probe.subsampling = self.subsampling();
+        for (place, (h, v)) in probe.factors.iter_mut().zip(&self.factors) {
+            // At most 4 each.
+            *place = (*h as u8, *v as u8);
+        }
         probe.progressive = self.progressive;
         probe.whole_bitmap = self.multiple_scans;
         probe.gray = self.space == Space::Gray;

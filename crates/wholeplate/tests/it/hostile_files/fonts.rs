@@ -2,6 +2,8 @@ use super::Expected::{Either, Error};
 use super::{Case, case, zlib};
 
 const LATIN: &[u8] = include_bytes!("../../../../text/tests/fonts/latin.ttf");
+const DEEP_CALLS: &[u8] = include_bytes!("../../../../text/tests/fonts/hostile/font-cff.otf");
+const WIDE_GLYPHS: &[u8] = include_bytes!("../../../../text/tests/fonts/hostile/font-wide-glyphs.ttf");
 
 /// The tables of a font: tag and range.
 fn tables(font: &[u8]) -> Vec<([u8; 4], Vec<u8>)> {
@@ -71,6 +73,8 @@ pub(super) fn cases() -> Vec<Case> {
         out
     };
     vec![
+        case("100 calls of 100 calls, nine deep", Error, DEEP_CALLS.to_vec()),
+        case("large glyphs that overlap", Either, WIDE_GLYPHS.to_vec()),
         case("5,000 names that are the same bytes", Either, with(b"name", names(5000, 60_000))),
         case("cut in half", Error, LATIN[..cut].to_vec()),
         case("65,535 tables", Error, many(65_535)),
