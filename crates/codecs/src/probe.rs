@@ -88,6 +88,9 @@ pub struct Probe {
     pub factors: [(u8, u8); 4],
     /// JPEG: progressive files need their coefficients in memory (2 bytes a sample).
     pub progressive: bool,
+    /// JPEG: the length of the file up to the end of its image; `None` if the file ends before all coefficients were
+    /// announced.
+    pub image_end: Option<usize>,
     /// One channel without colour.
     pub gray: bool,
     /// Bits of a sample as stored; decoders yield 8.
@@ -123,6 +126,7 @@ impl Probe {
             subsampling: None,
             factors: [(0, 0); 4],
             progressive: false,
+            image_end: None,
             gray: false,
             bit_depth: 8,
             samples: 0,

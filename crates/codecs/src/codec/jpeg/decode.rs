@@ -58,8 +58,9 @@ pub(super) fn estimate(probe: &Probe) -> u64 {
     needed(probe.width, probe.height, &factors, multiple)
 }
 
+/// `image`: the file up to the end of its image.
 pub(super) fn start<'a>(
-    bytes: &'a [u8],
+    image: &'a [u8],
     header: &Header<'_>,
     layout: Layout,
     scale: u32,
@@ -68,7 +69,7 @@ pub(super) fn start<'a>(
     if !matches!(scale, 1 | 2 | 4 | 8) {
         return Err(Error::Unsupported(format!("JPEG: decoding at 1/{scale}")));
     }
-    let mut decoder = Decoder::new(header.image(bytes)?, work)?;
+    let mut decoder = Decoder::new(image, work)?;
     let found = decoder.read_header()?;
     let factors: Vec<(u32, u32)> = found.components.iter().map(|c| (c.h, c.v)).collect();
     if factors != header.factors || (found.width, found.height) != (header.width, header.height) {

@@ -9,6 +9,7 @@ pub(super) fn malformed(reason: &str) -> Error {
 }
 
 /// The frame header (T.81, B.2.2).
+#[derive(Debug)]
 pub(super) struct Frame {
     pub(super) width: u32,
     pub(super) height: u32,
@@ -16,6 +17,7 @@ pub(super) struct Frame {
     pub(super) components: Vec<Component>,
 }
 
+#[derive(Debug)]
 pub(super) struct Component {
     pub(super) id: u8,
     pub(super) h: u32,

@@ -1,4 +1,4 @@
-//! The markers of a JPEG file up to its first scan: size, sampling, colours, EXIF and ICC.
+//! The markers of a JPEG file up to its first scan: size, sampling, colours, EXIF and ICC; on request, its scans.
 //!
 //! Source: ITU-T T.81 annex B; JFIF 1.02; Adobe technical note 5116 (APP14); ICC.1 annex B.4 (APP2).
 //! The colour space is chosen as in libjpeg, so that both agree.
@@ -30,7 +30,9 @@ pub(super) struct Header<'a> {
     pub(super) progressive: bool,
     /// The components are in several scans: coefficients are kept until the last one.
     pub(super) multiple_scans: bool,
-    scans: Scans,
+    frame: Frame,
+    /// The header of the first scan, and where its data begins.
+    first_scan: (&'a [u8], usize),
     exif: Option<&'a [u8]>,
     /// Number, count and content of the pieces of a profile.
     icc: Vec<(u8, u8, &'a [u8])>,
@@ -50,7 +52,7 @@ struct Seen<'a> {
     frame: Option<Frame>,
 }
 
-/// Parses the segments up to the first scan, and finds the end of the scans.
+/// Parses the segments up to the first scan.
 pub(super) fn parse<'a>(bytes: &'a [u8], work: &Work) -> Result<Header<'a>, Error> {
     if bytes.get(..2) != Some(&[0xFF, 0xD8]) {
         return Err(Error::NotAnImage);
@@ -84,7 +86,7 @@ pub(super) fn parse<'a>(bytes: &'a [u8], work: &Work) -> Result<Header<'a>, Erro
         let segment = bytes.get(at + 2..at + length).ok_or(TRUNCATED)?;
         at += length;
         match marker {
-            0xDA => return finish(bytes, at, seen, segment, work),
+            0xDA => return finish(at, seen, segment),
             0xC0..=0xC2 => {
                 if seen.frame.is_some() {
                     return Err(malformed("two frames"));
@@ -113,13 +115,7 @@ pub(super) fn parse<'a>(bytes: &'a [u8], work: &Work) -> Result<Header<'a>, Erro
     }
 }
 
-fn finish<'a>(
-    bytes: &'a [u8],
-    at: usize,
-    seen: Seen<'a>,
-    scan: &[u8],
-    work: &Work,
-) -> Result<Header<'a>, Error> {
+fn finish<'a>(at: usize, seen: Seen<'a>, scan: &'a [u8]) -> Result<Header<'a>, Error> {
     let frame = seen.frame.ok_or_else(|| malformed("a scan has no frame"))?;
     let in_scan = usize::from(*scan.first().ok_or_else(|| malformed("a scan header is empty"))?);
     let ids: Vec<u8> = frame.components.iter().map(|c| c.id).collect();
@@ -132,7 +128,6 @@ fn finish<'a>(
         (_, _, None, b"RGB") => Space::Rgb,
         _ => Space::Ycc,
     };
-    let scans = scans::follow(bytes, at, scan, &frame, work)?;
     Ok(Header {
         width: frame.width,
         height: frame.height,
@@ -140,7 +135,8 @@ fn finish<'a>(
         space,
         progressive: frame.progressive,
         multiple_scans: frame.progressive || in_scan < ids.len(),
-        scans,
+        frame,
+        first_scan: (scan, at),
         exif: seen.exif,
         icc: seen.icc,
     })
@@ -176,16 +172,10 @@ fn colour(
 }
 
 impl Header<'_> {
-    /// The bytes of the image, without later bytes.
-    ///
-    /// # Errors
-    /// [`Error::Truncated`] if the file ends before all coefficients were announced. Only the end marker may be
-    /// missing.
-    pub(super) fn image<'a>(&self, bytes: &'a [u8]) -> Result<&'a [u8], Error> {
-        if !self.scans.ended && !self.scans.complete {
-            return Err(TRUNCATED);
-        }
-        Ok(&bytes[..self.scans.end])
+    /// Follows the scans of the file to their end. This reads the whole file.
+    pub(super) fn follow_scans(&self, bytes: &[u8], work: &Work) -> Result<Scans, Error> {
+        let (scan, at) = self.first_scan;
+        scans::follow(bytes, at, scan, &self.frame, work)
     }
 
     /// The subsampling of a Y Cb Cr file whose planes can be yielded unchanged.
@@ -197,8 +187,11 @@ impl Header<'_> {
         Subsampling::from_factors(h / cb.0, v / cb.1)
     }
 
-    pub(super) fn into_probe(self, file_size: usize, work: &Work) -> Result<Probe, Error> {
+    /// `scans` are those of the same file.
+    pub(super) fn into_probe(self, scans: &Scans, file_size: usize, work: &Work) -> Result<Probe, Error> {
         let mut probe = Probe::new(Format::Jpeg, self.width, self.height, file_size);
+        // Only the end marker may be missing.
+        probe.image_end = (scans.ended || scans.complete).then_some(scans.end);
         probe.subsampling = self.subsampling();
         for (place, (h, v)) in probe.factors.iter_mut().zip(&self.factors) {
             // At most 4 each.
@@ -209,7 +202,7 @@ impl Header<'_> {
         probe.gray = self.space == Space::Gray;
         probe.cmyk = self.space == Space::Cmyk;
         probe.orientation = self.exif.map(exif::orientation).unwrap_or_default();
-        if !self.scans.ended {
+        if !scans.ended {
             probe.warnings.push("JPEG: the end marker is missing");
         }
         probe.colour = colour(self.icc, self.space, &mut probe.warnings, work)?;

@@ -34,7 +34,8 @@ impl Codec for Jpeg {
                 header.width, header.height
             )));
         }
-        header.into_probe(bytes.len(), work)
+        let scans = header.follow_scans(bytes, work)?;
+        header.into_probe(&scans, bytes.len(), work)
     }
 
     fn decoded_layout(&self, probe: &Probe, spec: DecodeSpec) -> Layout {
@@ -80,13 +81,14 @@ impl Codec for Jpeg {
         work: &'a Work,
     ) -> Result<Box<dyn RowSource + 'a>, Error> {
         let header = header::parse(bytes, work)?;
-        if (header.width, header.height) != (probe.width, probe.height) {
-            return Err(Error::Malformed {
-                format: Format::Jpeg,
-                reason: "the file differs from the probed one".to_owned(),
-            });
-        }
-        decode::start(bytes, &header, self.decoded_layout(probe, spec), spec.scale, work)
+        // The scans were followed once, by the probe: it reads the whole file.
+        let end = probe.image_end.ok_or(Error::Truncated(Format::Jpeg))?;
+        let image = bytes.get(..end).filter(|_| (header.width, header.height) == (probe.width, probe.height));
+        let image = image.ok_or_else(|| Error::Malformed {
+            format: Format::Jpeg,
+            reason: "the file differs from the probed one".to_owned(),
+        })?;
+        decode::start(image, &header, self.decoded_layout(probe, spec), spec.scale, work)
     }
 
     /// Planes that are at least as coarse as requested are accepted; finer ones have to be
