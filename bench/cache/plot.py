@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Draws the CSV file of bench/cache/replay.py: requests and hit rate, and memory, over the hours of the day.
 
-usage: bench/cache/plot.py FILE.csv > docs/caching-day.svg
+usage: bench/cache/plot.py FILE.csv [SECONDS] > docs/caching-day.svg
+
+SECONDS is the length of the day, if the file ends before it.
 
 Needs nothing but Python.
 """
@@ -21,9 +23,9 @@ def nice(top):
     return top, top / 5
 
 
-def panel(y0, title, unit, lines, seconds, hours):
+def panel(y0, title, unit, lines, seconds, day):
     top, step = nice(max(max(values) for _, _, values in lines) * 1.02)
-    x = lambda s: LEFT + (WIDTH - LEFT - RIGHT) * s / seconds[-1]
+    x = lambda s: LEFT + (WIDTH - LEFT - RIGHT) * s / day
     y = lambda v: y0 + HEIGHT * (1 - v / top)
     out = [f'<text x="{LEFT}" y="{y0 - 14}" font-weight="bold">{title}</text>']
     value = 0
@@ -32,7 +34,7 @@ def panel(y0, title, unit, lines, seconds, hours):
         out.append(f'<text x="{LEFT - 8}" y="{y(value) + 4:.1f}" text-anchor="end">{value:g}{unit}</text>')
         value += step
     for hour in range(0, 25, 4):
-        at = x(seconds[-1] * hour / 24)
+        at = x(day * hour / 24)
         out.append(f'<text x="{at:.1f}" y="{y0 + HEIGHT + 18}" text-anchor="middle">{hour}:00</text>')
     ends = []
     for name, colour, values in lines:
@@ -55,17 +57,18 @@ def main():
     groups = [rows[i : i + size] for i in range(0, len(rows), size)]
     column = lambda name: [sum(row[name] for row in group) / len(group) for group in groups]
     seconds = [group[-1]["seconds"] for group in groups]
+    day = float(sys.argv[2]) if len(sys.argv) > 2 else seconds[-1]
     height = TOP + 3 * HEIGHT + 2 * GAP + 40
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="12">']
     out.append(f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>')
     lines = [("from the cache", "#06c", column("kept_percent"))]
-    out += panel(TOP, "Hit rate", "%", lines, seconds, 24)
+    out += panel(TOP, "Hit rate", "%", lines, seconds, day)
     lines = [("requests per second", "#444", column("requests_per_second"))]
-    out += panel(TOP + HEIGHT + GAP, "Load", "", lines, seconds, 24)
+    out += panel(TOP + HEIGHT + GAP, "Load", "", lines, seconds, day)
     lines = [("process (RSS)", "#c30", column("rss_mib")), ("memory tier", "#06c", column("memory_mib"))]
     if any(column("disk_mib")):
         lines.append(("folder", "#393", column("disk_mib")))
-    out += panel(TOP + 2 * (HEIGHT + GAP), "Memory and folder", " MiB", lines, seconds, 24)
+    out += panel(TOP + 2 * (HEIGHT + GAP), "Memory and folder", " MiB", lines, seconds, day)
     out.append("</svg>")
     print("\n".join(out))
 
