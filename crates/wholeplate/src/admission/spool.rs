@@ -271,7 +271,7 @@ mod tests {
         let held = space.memory.try_take(1 << 20).unwrap();
         let length = InputLength { limit: 1 << 20, in_memory: 1 << 20, announced: Some(100_000) };
         let mut input = Spool::new(&space, length).unwrap();
-        input.push(&[5; 100_000]).await.unwrap();
+        input.push(&vec![5; 100_000]).await.unwrap();
         let input = input.finish().await.unwrap();
         assert!(matches!(input, InputData::File(_)));
         assert!(input.open().unwrap().unwrap() == vec![5; 100_000]);
