@@ -95,9 +95,21 @@ impl From<SourceError> for Failure {
 #[derive(Debug, Clone)]
 enum Prepared {
     Unused,
-    Ready { input: InputData, version: Fingerprint },
-    File { location: Location, name: SourceName, kept_as: SourceName, etag: String, version: Fingerprint },
-    Source { query: Box<SourceQuery>, resolved: Box<Resolved> },
+    Ready {
+        input: InputData,
+        version: Fingerprint,
+    },
+    File {
+        location: Box<Location>,
+        name: SourceName,
+        kept_as: SourceName,
+        etag: String,
+        version: Fingerprint,
+    },
+    Source {
+        query: Box<SourceQuery>,
+        resolved: Box<Resolved>,
+    },
 }
 
 impl Prepared {
@@ -384,7 +396,8 @@ async fn prepare_source(
             let name = SourceName::relative(request.own_host().as_deref(), path);
             let kept_as = keys::kept_name(&name, worker, false);
             let fingerprint = keys::fingerprint(version.version.as_bytes());
-            return Ok(Prepared::File { location, name, kept_as, etag: version.etag, version: fingerprint });
+            let (location, etag) = (Box::new(location), version.etag);
+            return Ok(Prepared::File { location, name, kept_as, etag, version: fingerprint });
         }
         Location::Object { path } | Location::Http { path: Some(path), .. } => {
             SourceName::relative(request.own_host().as_deref(), path)
@@ -519,7 +532,7 @@ impl Computation {
             Prepared::File { location, version, .. } => {
                 let request = self.request.unconditional();
                 let read = self.app.fetcher.fetch(location, &request).await.map_err(ApiError::from)?;
-                let Location::File { path } = location else { return Err(ComputeError::SourceChanged) };
+                let Location::File { path } = &**location else { return Err(ComputeError::SourceChanged) };
                 let now = self.app.fetcher.file_version(path).await?;
                 let same = keys::fingerprint(now.version.as_bytes()) == *version;
                 read.body.filter(|_| same).ok_or(ComputeError::SourceChanged)

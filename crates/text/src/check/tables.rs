@@ -158,7 +158,9 @@ fn check_character_map(face: &FontRef<'_>) -> Result<(), Error> {
                 };
                 table.groups().iter().map(last).max()
             }
-            Ok(CmapSubtable::Format13(table)) => table.groups().iter().map(|group| group.glyph_id()).max(),
+            Ok(CmapSubtable::Format13(table)) => {
+                table.groups().iter().map(read_fonts::tables::cmap::ConstantMapGroup::glyph_id).max()
+            }
             _ => None,
         };
         if last.is_some_and(|last| last > u32::from(u16::MAX)) {
