@@ -28,8 +28,8 @@ test("the package has a manual page for each command, and completions", async ()
   const installed = join(site, "node_modules/wholeplate");
   const { man } = JSON.parse(await readFile(join(installed, "package.json"), "utf8"));
   assert.ok(man.includes("man/wholeplate.1") && man.includes("man/wholeplate-serve.1"), man.join(" "));
-  for (const file of man) assert.match(await readFile(join(installed, file), "utf8"), /^\.TH .*\n\.SH NAME\nwholeplate/, file);
-  assert.match(await readFile(join(installed, "man/wholeplate-serve.1"), "utf8"), /\n\.B \\-\\-origin <DIR_OR_URL>\n/);
+  for (const file of man) assert.match(await readFile(join(installed, file), "utf8"), /^\.TH .*\n\.SH NAME\nwholeplate/m, file);
+  assert.match(await readFile(join(installed, "man/wholeplate-serve.1"), "utf8"), /\n\\fB\\-\\-origin\\fR \\fI<DIR_OR_URL>\\fR\n/);
   assert.deepEqual((await readdir(join(installed, "completions"))).sort(), ["wholeplate.bash", "wholeplate.fish", "wholeplate.zsh"]);
 });
 
