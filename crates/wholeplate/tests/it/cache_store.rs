@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use object_store::aws::AmazonS3Builder;
@@ -30,11 +30,14 @@ impl Drop for S3 {
     }
 }
 
-/// A free port. SeaweedFS also uses the port 10,000 above it.
+/// A free port. SeaweedFS also uses the port 10,000 above it. Each test process takes ports of its own, below those that the
+/// kernel hands out: two tests that had found the same port free shared one server.
 fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 20_000 + (std::process::id() % 1200) as u16 * 10;
     loop {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        if port < 55_000 && TcpListener::bind(("127.0.0.1", port + 10_000)).is_ok() {
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed);
+        if [port, port + 10_000].iter().all(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()) {
             return port;
         }
     }
