@@ -342,6 +342,19 @@ mod tests {
         Client::Address(IpAddr::from([10, 0, 0, n]))
     }
 
+    /// A request of client 1 that waits alone.
+    async fn waiting(queue: &Queue, estimate: Duration) -> tokio::task::JoinHandle<Result<Worker, Overload>> {
+        let asked = queue.clone();
+        let waiting =
+            tokio::spawn(
+                async move { asked.worker(&client(1), Instant::now(), estimate, &label(), None).await },
+            );
+        while queue.waiting() == 0 {
+            tokio::task::yield_now().await;
+        }
+        waiting
+    }
+
     /// Has all of `jobs` wait (client, estimate in ms) for the one worker, and tells in which order they get it.
     async fn order(jobs: &[(u8, u32)]) -> Vec<usize> {
         let queue = Queue::new(1, Duration::from_secs(1000));
@@ -412,13 +425,7 @@ mod tests {
         let queue = Queue::new(1, Duration::from_secs(1000));
         let now = Instant::now();
         let planning = queue.worker(&client(1), now, MS, &label(), None).await.unwrap();
-        let expensive = tokio::spawn({
-            let queue = queue.clone();
-            async move { queue.worker(&client(1), now, MS * 400, &label(), None).await }
-        });
-        while queue.waiting() == 0 {
-            tokio::task::yield_now().await;
-        }
+        let expensive = waiting(&queue, MS * 400).await;
         let cheap = queue.worker(&client(1), now, MS * 5, &label(), Some(planning)).await.unwrap();
         assert_eq!((queue.busy(), queue.waiting()), (1, 1));
         // Work that turns out to be more expensive than what waits gives its worker away.
@@ -439,13 +446,7 @@ mod tests {
         let queue = Queue::new(1, Duration::from_secs(10));
         let now = Instant::now();
         let planning = queue.worker(&client(1), now, MS, &label(), None).await.unwrap();
-        let waiting = tokio::spawn({
-            let queue = queue.clone();
-            async move { queue.worker(&client(1), now, MS * 11_000, &label(), None).await }
-        });
-        while queue.waiting() == 0 {
-            tokio::task::yield_now().await;
-        }
+        let waiting = waiting(&queue, MS * 11_000).await;
         let refused = queue.worker(&client(1), now, MS * 20_000, &label(), Some(planning)).await;
         assert!(refused.is_err());
         drop(waiting.await.unwrap().unwrap());
@@ -506,13 +507,7 @@ mod tests {
     async fn a_client_that_leaves_frees_its_place() {
         let queue = Queue::new(1, Duration::from_secs(10));
         let worker = queue.worker(&client(1), Instant::now(), MS, &label(), None).await.unwrap();
-        let waiting = tokio::spawn({
-            let queue = queue.clone();
-            async move { queue.worker(&client(1), Instant::now(), MS, &label(), None).await.map(drop) }
-        });
-        while queue.waiting() == 0 {
-            tokio::task::yield_now().await;
-        }
+        let waiting = waiting(&queue, MS).await;
         waiting.abort();
         assert!(waiting.await.unwrap_err().is_cancelled());
         assert_eq!((queue.waiting(), queue.busy()), (0, 1));

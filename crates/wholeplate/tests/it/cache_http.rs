@@ -8,7 +8,9 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::support::origin::{Act, Asked, Origin, answer};
-use crate::support::{Reply, Server, cache_figure, cache_status as status, encode, noise, photo, solid};
+use crate::support::{
+    Reply, Server, cache_figure, cache_status as status, encode, noise, photo, solid, until,
+};
 
 fn png(shade: u8) -> Vec<u8> {
     solid(64, 48, [shade, 40, 90, 255])
@@ -875,6 +877,18 @@ fn a_hundred_identical_requests_are_one_fetch_and_one_computation() {
     }
 }
 
+/// An origin whose responses wait for the gate.
+fn with_gated_origin() -> (Gate, Server, Origin) {
+    let gate = Gate::default();
+    let wait = gate.clone();
+    let respond = move |_: &Asked| {
+        wait.wait();
+        answer(200, &[], &png(200))
+    };
+    let (server, origin) = with_origin(respond, &["--admin", "127.0.0.1:0"]);
+    (gate, server, origin)
+}
+
 const WAITED_FOR: &str = "/cdn-cgi/image/width=32/a.png";
 
 /// A client that has not read its response. Dropping it closes the Unix socket, which counts as a disconnect; on TCP, a
@@ -886,24 +900,10 @@ fn waiting(server: &Server) -> UnixStream {
     client
 }
 
-fn until(what: &str, is_so: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < Duration::from_secs(60), "{what}");
-        std::thread::yield_now();
-    }
-}
-
 // CAC-021
 #[test]
 fn the_client_that_began_may_leave() {
-    let gate = Gate::default();
-    let wait = gate.clone();
-    let respond = move |_: &Asked| {
-        wait.wait();
-        answer(200, &[], &png(200))
-    };
-    let (server, origin) = with_origin(respond, &["--admin", "127.0.0.1:0"]);
+    let (gate, server, origin) = with_gated_origin();
     let open = || cache_figure(&server, "wholeplate_requests_open");
     let leaver = waiting(&server);
     until("the first request does not arrive", || !origin.asked().is_empty());
@@ -919,13 +919,7 @@ fn the_client_that_began_may_leave() {
 // CAC-021: on HTTP/2, leaving is a reset of one stream.
 #[test]
 fn a_stream_that_began_may_be_reset() {
-    let gate = Gate::default();
-    let wait = gate.clone();
-    let respond = move |_: &Asked| {
-        wait.wait();
-        answer(200, &[], &png(200))
-    };
-    let (server, origin) = with_origin(respond, &["--admin", "127.0.0.1:0"]);
+    let (gate, server, origin) = with_gated_origin();
     let open = || cache_figure(&server, "wholeplate_requests_open");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(async {

@@ -14,7 +14,7 @@ use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
 
 use crate::support::origin::{Asked, Origin, answer};
-use crate::support::{Reply, Server, cache_figure, cache_status as status, solid};
+use crate::support::{Reply, Server, cache_figure, cache_status as status, solid, until};
 
 /// A running S3 server with the bucket `cache`.
 struct S3 {
@@ -175,16 +175,6 @@ fn purge(server: &Server, body: &str) -> u16 {
     let head = "POST /client/v4/zones/a/purge_cache HTTP/1.1\r\nhost: a\r\nconnection: close\r\n";
     stream.write_all(format!("{head}content-length: {length}\r\n\r\n{body}").as_bytes()).unwrap();
     Reply::read(&mut stream, false).status
-}
-
-/// Waits at most a minute for a condition.
-fn until(what: &str, mut is_so: impl FnMut() -> bool) -> Duration {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < Duration::from_secs(60), "{what}");
-        std::thread::yield_now();
-    }
-    began.elapsed()
 }
 
 fn each(test: impl Fn(S3)) {

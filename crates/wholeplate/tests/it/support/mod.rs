@@ -484,3 +484,13 @@ pub fn cache_figure(server: &Server, name: &str) -> f64 {
     let lines = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.rsplit_once(' '));
     lines.filter(|(other, _)| *other == name).map(|(_, value)| value.parse::<f64>().unwrap()).sum()
 }
+
+/// Waits at most a minute for a condition. Returns the time that it took.
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) -> Duration {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_secs(60), "{what}");
+        std::thread::yield_now();
+    }
+    began.elapsed()
+}
