@@ -53,7 +53,7 @@ impl InputData {
         }
     }
 
-    /// Shows all bytes, piece by piece, without mapping a file: mapped pages stay in memory. Blocks.
+    /// Passes all bytes to `each`, piece by piece. A file is not mapped: mapped pages count as memory of the process. Blocks.
     pub(crate) fn read(&self, mut each: impl FnMut(&[u8])) -> Result<(), ApiError> {
         match self {
             Self::Bytes(bytes) => each(bytes),

@@ -287,7 +287,7 @@ impl Pool {
         job.time_left = job.time_left.saturating_sub(began.elapsed());
 
         let bytes = usize::try_from(plan.cost.peak_bytes.saturating_add(SLACK)).unwrap_or(usize::MAX);
-        // With the worker in hand: cheap work that nothing goes before is done in one turn.
+        // The request keeps its worker if no waiting request goes first.
         let (worker, mut memory) = self.admit(&mut job, estimate.time, bytes, label, Some(worker)).await?;
         let stages = job.trace.stages();
         let work = self.work(&job, bytes, stages.clone());
@@ -339,8 +339,8 @@ impl Pool {
         .await
     }
 
-    /// Waits for a worker and for memory. Memory may be held by results that slow clients read, so that nobody waits for
-    /// it with a worker in hand. `held` is the worker that the job has had so far.
+    /// Waits for a worker and for memory. Slow clients may hold the memory, so that no job holds a worker while it waits for
+    /// memory. `held` is the worker that the job has had so far.
     async fn admit(
         &self,
         job: &mut Job<'_>,

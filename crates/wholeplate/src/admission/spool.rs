@@ -147,6 +147,9 @@ impl Spool {
         let Some(spilled) = &mut self.spilled else { return Ok(()) };
         // OPS-061
         spilled.space.grow_to(usize::try_from(self.received).unwrap_or(usize::MAX))?;
+        if self.bytes.is_empty() {
+            return Ok(());
+        }
         let Some(mut file) = spilled.file.take() else { return Ok(()) };
         let bytes = std::mem::take(&mut self.bytes);
         let written = tokio::task::spawn_blocking(move || {
