@@ -5,12 +5,12 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 
-use crate::entry::{Entry, GROUP_BYTES, Key};
+use crate::entry::{Entry, GROUP_BYTES, Head, Key};
 use crate::error::Error;
 use crate::stats::TierStats;
 
 /// Decides by the head of an entry whether the entry may still be used.
-pub type Accept<'a> = &'a (dyn Fn(&[u8]) -> bool + Send + Sync);
+pub type Accept<'a> = &'a (dyn Fn(&Head) -> bool + Send + Sync);
 
 /// Reserves memory for entries that are read. The permit is held until the last clone of the body is dropped.
 #[async_trait]

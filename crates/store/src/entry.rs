@@ -1,6 +1,9 @@
 //! Entries and their keys.
 
+use std::any::Any;
 use std::fmt;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
@@ -55,11 +58,69 @@ impl fmt::Debug for Key {
     }
 }
 
+/// The head of an entry. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Head {
+    bytes: Bytes,
+    parsed: Arc<OnceLock<Arc<dyn Any + Send + Sync>>>,
+}
+
+impl Head {
+    /// The value that `parse` reads from the bytes. The first one is kept for all clones of this head; a head that is
+    /// read as several types is parsed anew for all but the first.
+    pub fn parsed<T: Any + Send + Sync>(&self, parse: impl FnOnce(&[u8]) -> Option<T>) -> Option<Arc<T>> {
+        if let Some(Ok(value)) = self.parsed.get().map(|value| Arc::clone(value).downcast()) {
+            return Some(value);
+        }
+        let value = Arc::new(parse(&self.bytes)?);
+        let _ = self.parsed.set(Arc::<T>::clone(&value));
+        Some(value)
+    }
+
+    pub(crate) fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+}
+
+impl From<Bytes> for Head {
+    fn from(bytes: Bytes) -> Self {
+        Self { bytes, parsed: Arc::default() }
+    }
+}
+
+impl From<Vec<u8>> for Head {
+    fn from(bytes: Vec<u8>) -> Self {
+        Bytes::from(bytes).into()
+    }
+}
+
+impl Deref for Head {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl PartialEq for Head {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Head {}
+
+impl fmt::Debug for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.bytes.fmt(f)
+    }
+}
+
 /// A stored blob. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Metadata of the caller, readable without the body. At most [`Entry::MAX_HEAD`] bytes.
-    pub head: Bytes,
+    pub head: Head,
     pub body: Bytes,
 }
 
@@ -103,7 +164,19 @@ fn unhex(text: &str) -> Option<[u8; 16]> {
 
 #[cfg(test)]
 mod tests {
-    use super::Key;
+    use super::{Head, Key};
+
+    #[test]
+    fn a_head_is_parsed_once_for_all_its_clones() {
+        let head = Head::from(b"17".to_vec());
+        let number = |text: &[u8]| std::str::from_utf8(text).ok()?.parse::<u32>().ok();
+        assert_eq!(*head.clone().parsed(number).unwrap(), 17);
+        assert_eq!(*head.parsed::<u32>(|_| panic!("parsed twice")).unwrap(), 17);
+        // As another type it is parsed, and the first stays.
+        assert_eq!(*head.parsed(|text| Some(text.len())).unwrap(), 2);
+        assert_eq!(*head.parsed::<u32>(|_| None).unwrap(), 17);
+        assert!(Head::from(b"x".to_vec()).parsed(number).is_none());
+    }
 
     #[test]
     fn only_the_path_of_a_key_is_parsed_as_a_key() {

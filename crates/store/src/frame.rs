@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use object_store::PutPayload;
 use sha2::{Digest, Sha256};
 
-use crate::entry::{Entry, Key};
+use crate::entry::{Entry, Head, Key};
 use crate::error::Error;
 
 /// Format name and version. Another version counts as damaged.
@@ -37,7 +37,7 @@ pub(crate) fn encode(key: &Key, entry: &Entry) -> PutPayload {
     header.extend_from_slice(&u32::try_from(entry.head.len()).unwrap_or(u32::MAX).to_le_bytes());
     header.extend_from_slice(&(entry.body.len() as u64).to_le_bytes());
     header.extend_from_slice(&digest(key, &entry.head, &entry.body));
-    PutPayload::from_iter([header.freeze(), entry.head.clone(), entry.body.clone()])
+    PutPayload::from_iter([header.freeze(), entry.head.bytes().clone(), entry.body.clone()])
 }
 
 /// Checks header and digest, and returns the entry as slices of `stored`. Hashes the whole entry.
@@ -50,7 +50,7 @@ pub(crate) fn decode(key: &Key, stored: &Bytes) -> Result<Entry, Error> {
     if digest(key, &head, &body) != expected {
         return Err(Error::Damaged("the digest does not match"));
     }
-    Ok(Entry { head, body })
+    Ok(Entry { head: head.into(), body })
 }
 
 /// Stored bytes with their memory permit.
@@ -77,8 +77,8 @@ pub(crate) async fn decode_reserved(
 }
 
 /// The head of an entry, from its first bytes alone. The digest is not checked.
-pub(crate) fn peek_head(stored: &Bytes) -> Result<Bytes, Error> {
-    split(stored).map(|(head, _, _)| head)
+pub(crate) fn peek_head(stored: &Bytes) -> Result<Head, Error> {
+    split(stored).map(|(head, _, _)| head.into())
 }
 
 fn split(stored: &Bytes) -> Result<(Bytes, u64, [u8; DIGEST]), Error> {
@@ -114,8 +114,10 @@ mod tests {
     #[test]
     fn every_flipped_bit_truncation_and_wrong_key_is_detected() {
         let key = Key::new(&[1; 32], &[2; 32]);
-        let entry =
-            Entry { head: Bytes::from_static(b"head"), body: Bytes::from_static(b"a body of some bytes") };
+        let entry = Entry {
+            head: Bytes::from_static(b"head").into(),
+            body: Bytes::from_static(b"a body of some bytes"),
+        };
         let whole = stored(&key, &entry);
         assert_eq!(decode(&key, &whole).unwrap(), entry);
         assert_eq!(peek_head(&whole.slice(..60)).unwrap(), entry.head);

@@ -17,7 +17,7 @@ mod writer;
 
 pub use self::blobs::{Accept, Blobs, Reserve, Unbounded};
 pub use self::bucket::{Bucket, BucketTier, open_bucket};
-pub use self::entry::{Entry, GROUP_BYTES, Key};
+pub use self::entry::{Entry, GROUP_BYTES, Head, Key};
 pub use self::error::Error;
 pub use self::folder::FolderTier;
 pub use self::memory::MemoryTier;

@@ -15,6 +15,8 @@ use crate::stats::TierStats;
 
 /// The overhead of an entry: its slot in the index, two allocations and their counters.
 const OVERHEAD: usize = 320;
+/// A head counts as often as its length: beside its bytes there is what callers parse from them.
+const HEAD_WEIGHT: usize = 4;
 /// The expected size of an entry, from which the capacity of the index follows. A wrong value costs a rehash.
 const TYPICAL_ENTRY: usize = 32 << 10;
 /// The percentage of the capacity for indexed entries. The rest is for evicted entries that responses still send.
@@ -40,7 +42,7 @@ impl Weighter<Key, Entry> for EntryWeight {
 }
 
 fn weight(entry: &Entry) -> usize {
-    entry.len() + OVERHEAD
+    HEAD_WEIGHT * entry.head.len() + entry.body.len() + OVERHEAD
 }
 
 #[derive(Debug, Clone)]
@@ -59,13 +61,16 @@ impl Lifecycle<Key, Entry> for CountEvictions {
 /// Bytes that are counted until they are freed.
 struct Counted {
     bytes: Box<[u8]>,
+    counted: usize,
     held: Arc<AtomicUsize>,
 }
 
 impl Counted {
-    fn copy(bytes: &[u8], held: &Arc<AtomicUsize>) -> Bytes {
-        held.fetch_add(bytes.len(), Ordering::Relaxed);
-        Bytes::from_owner(Self { bytes: bytes.into(), held: Arc::clone(held) })
+    /// A copy that counts `times` its length.
+    fn copy(bytes: &[u8], times: usize, held: &Arc<AtomicUsize>) -> Bytes {
+        let counted = times * bytes.len();
+        held.fetch_add(counted, Ordering::Relaxed);
+        Bytes::from_owner(Self { bytes: bytes.into(), counted, held: Arc::clone(held) })
     }
 }
 
@@ -77,7 +82,7 @@ impl AsRef<[u8]> for Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.held.fetch_sub(self.bytes.len(), Ordering::Relaxed);
+        self.held.fetch_sub(self.counted, Ordering::Relaxed);
     }
 }
 
@@ -132,8 +137,8 @@ impl MemoryTier {
             return false;
         }
         let copy = Entry {
-            head: Counted::copy(&entry.head, &self.held),
-            body: Counted::copy(&entry.body, &self.held),
+            head: Counted::copy(&entry.head, HEAD_WEIGHT, &self.held).into(),
+            body: Counted::copy(&entry.body, 1, &self.held),
         };
         // What is replaced has not given way to others, and the library reports both.
         let replaced = u64::from(self.cache.peek(&key).is_some());
@@ -211,7 +216,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::MemoryTier;
-    use crate::entry::{Entry, Key};
+    use crate::entry::{Entry, Head, Key};
 
     fn key(n: u32) -> Key {
         let mut id = [0; 32];
@@ -220,7 +225,7 @@ mod tests {
     }
 
     fn entry(len: usize) -> Entry {
-        Entry { head: Bytes::new(), body: Bytes::from(vec![7; len]) }
+        Entry { head: Head::default(), body: Bytes::from(vec![7; len]) }
     }
 
     // CAC-031

@@ -15,7 +15,7 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use store::{
-    Blobs, Bucket, BucketTier, Entry, Error, FolderTier, Key, Tier, TierOptions, Tiers, Unbounded,
+    Blobs, Bucket, BucketTier, Entry, Error, FolderTier, Head, Key, Tier, TierOptions, Tiers, Unbounded,
     open_bucket,
 };
 
@@ -99,7 +99,7 @@ fn key(n: u8) -> Key {
 }
 
 fn entry(n: u8) -> Entry {
-    Entry { head: Bytes::from(vec![n; 3]), body: Bytes::from(vec![n; 4000]) }
+    Entry { head: vec![n; 3].into(), body: Bytes::from(vec![n; 4000]) }
 }
 
 fn tier(objects: &Arc<Faulty>) -> BucketTier {
@@ -209,7 +209,7 @@ async fn rejected_entries_are_removed_from_every_tier() {
         tiers.put(key(n), &entry(n), Arc::new(|| true));
     }
     tiers.flush().await;
-    let keep = |head: &[u8]| head[0] != 2;
+    let keep = |head: &Head| head[0] != 2;
     tiers.retain_in_memory(&keep);
     tiers.retain_in_slow_tiers(&keep).await.unwrap();
     tiers.remove_group(&key(3).group).await.unwrap();

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
 use store::{Blobs, Entry, Error, FolderTier, Key, Unbounded};
 
 fn key(n: u32) -> Key {
@@ -14,7 +13,7 @@ fn key(n: u32) -> Key {
 
 fn entry(n: u32, len: usize) -> Entry {
     let body: Vec<u8> = (0..len).map(|i| (i as u32).wrapping_mul(n + 1).to_le_bytes()[1]).collect();
-    Entry { head: Bytes::from(format!("head {n}")), body: body.into() }
+    Entry { head: format!("head {n}").into_bytes().into(), body: body.into() }
 }
 
 async fn open(folder: &Path, capacity: u64) -> FolderTier {
@@ -218,7 +217,7 @@ async fn a_group_is_removed_and_a_sweep_decides_by_heads() {
     for n in 0..21 {
         assert_eq!(found(&tier, n).await.is_some(), n % 7 != 3, "{n}");
     }
-    tier.retain(&|head| head != b"head 5").await.unwrap();
+    tier.retain(&|head| **head != *b"head 5").await.unwrap();
     assert!(found(&tier, 5).await.is_none() && found(&tier, 12).await.is_some());
     assert_eq!(files(&folder.path().join("blobs")).len(), 17);
 }

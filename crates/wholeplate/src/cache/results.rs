@@ -11,7 +11,7 @@ use super::keys::SourceName;
 use super::purge::{Stamp, Subject};
 use super::single_flight::Flights;
 use super::store_wait::StoreWait;
-use super::tiers::{CacheTiers, Stamped};
+use super::tiers::{CacheTiers, Kept, Stamped};
 use crate::error::ApiError;
 
 /// What is kept of a result besides its bytes.
@@ -127,10 +127,8 @@ impl Results {
     }
 
     async fn find_one(&self, key: &Key, asked: &[&SourceName], wait: &StoreWait) -> Option<Answered> {
-        let found = self.tiers.get(key, asked, wait).await?;
-        let head: ResultHead = serde_json::from_slice(&found.entry.head).ok()?;
-        let result = RenderedResult { head: Arc::new(head), body: found.entry.body };
-        Some(Answered { result, tier: Some(found.tier) })
+        let Kept { head, body, tier } = self.tiers.get(key, asked, wait).await?;
+        Some(Answered { result: RenderedResult { head, body }, tier: Some(tier) })
     }
 
     /// Computes a result, once for all who ask for it now. It is kept if it is whole, `keep` says so and no purge has
@@ -176,9 +174,8 @@ impl Results {
 fn made_meanwhile(tiers: &CacheTiers, keys: ResultKeys, asked: &[SourceName]) -> Option<RenderedResult> {
     let asked: Vec<&SourceName> = asked.iter().collect();
     let find = |key: Key| {
-        let entry = tiers.get_now(&key, &asked)?;
-        let head: ResultHead = serde_json::from_slice(&entry.head).ok()?;
-        Some(RenderedResult { head: Arc::new(head), body: entry.body })
+        let Kept { head, body, .. } = tiers.get_now(&key, &asked)?;
+        Some(RenderedResult { head, body })
     };
     let other = keys.unless_png.and_then(find).filter(|result| !result.head.is_png());
     other.or_else(|| find(keys.own))

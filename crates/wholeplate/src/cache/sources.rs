@@ -16,7 +16,7 @@ use super::keys::{self, Fingerprint, SourceName};
 use super::purge::{Stamp, Subject};
 use super::single_flight::Flights;
 use super::store_wait::StoreWait;
-use super::tiers::{CacheTiers, Stamped};
+use super::tiers::{CacheTiers, Stamped, StampedHead};
 use crate::access::Turn;
 use crate::admission::InputData;
 use crate::error::ApiError;
@@ -278,9 +278,8 @@ impl Sources {
     }
 
     async fn record(&self, key: &store::Key, query: &SourceQuery) -> Option<Arc<SourceRecord>> {
-        let found = self.tiers.get(key, &[&query.name], &query.wait).await?;
-        let record: SourceRecord = serde_json::from_slice(&found.entry.head).ok()?;
-        same_variant(&record.varied, &query.sent).then(|| Arc::new(record))
+        let found = self.tiers.get::<SourceRecord>(key, &[&query.name], &query.wait).await?;
+        same_variant(&found.head.varied, &query.sent).then_some(found.head)
     }
 
     /// Uses what is kept; if its bytes are wanted and gone, they are fetched.
@@ -303,9 +302,10 @@ impl Sources {
         if !need_bytes {
             return Ok(Resolved { record, status, body: None, kept: true, not_modified: false });
         }
-        match self.tiers.get(&Self::bytes_key(query, &version), &[&query.name], &query.wait).await {
+        let bytes_key = Self::bytes_key(query, &version);
+        match self.tiers.get::<StampedHead>(&bytes_key, &[&query.name], &query.wait).await {
             Some(found) => {
-                let body = Some(InputData::Bytes(found.entry.body));
+                let body = Some(InputData::Bytes(found.body));
                 Ok(Resolved { record, status, body, kept: true, not_modified: false })
             }
             None => Ok(self.fetch(query, key, None, CacheStatus::Miss).await?),
@@ -437,20 +437,19 @@ impl Sources {
         known: Option<&SourceRecord>,
     ) -> Option<Outcome> {
         let asked = [&query.name];
-        let entry = self.tiers.get_now(key, &asked)?;
-        let record: SourceRecord = serde_json::from_slice(&entry.head).ok()?;
+        let record = self.tiers.get_now::<SourceRecord>(key, &asked)?.head;
         let fresh = record.freshness.usable(SystemTime::now()) == Usable::Fresh;
         let version = record.version.filter(|_| fresh && same_variant(&record.varied, &query.sent))?;
         if known.is_some_and(|known| known.stamp == record.stamp) {
             return None;
         }
         let revalidated = known.is_some_and(|known| known.version == Some(version));
-        let bytes = self.tiers.get_now(&Self::bytes_key(query, &version), &asked);
-        let body = bytes.map(|entry| InputData::Bytes(entry.body));
+        let bytes = self.tiers.get_now::<StampedHead>(&Self::bytes_key(query, &version), &asked);
+        let body = bytes.map(|kept| InputData::Bytes(kept.body));
         if body.is_none() && known.is_none() {
             return None;
         }
-        Some(Outcome { record: Arc::new(record), body, kept: true, revalidated })
+        Some(Outcome { record, body, kept: true, revalidated })
     }
 
     fn keep_failure(

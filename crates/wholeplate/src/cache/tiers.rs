@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use store::{BucketTier, Entry, FolderTier, Found, Key, Reserve, TierOptions, Tiers};
+use bytes::Bytes;
+use store::{BucketTier, Entry, FolderTier, Found, Head, Key, Reserve, Tier, TierOptions, Tiers};
 
 use super::keys::SourceName;
 use super::purge::{Purges, Stamp, Subject};
@@ -41,6 +42,19 @@ pub(crate) struct CacheSettings {
 pub(crate) trait Stamped {
     fn stamp(&self) -> Stamp;
     fn subject(&self) -> &Subject;
+}
+
+/// A head that entries are read with.
+pub(crate) trait ReadHead: Stamped + serde::de::DeserializeOwned + Send + Sync + 'static {}
+
+impl<H: Stamped + serde::de::DeserializeOwned + Send + Sync + 'static> ReadHead for H {}
+
+/// An entry that may be used.
+#[derive(Debug)]
+pub(crate) struct Kept<H> {
+    pub(crate) head: Arc<H>,
+    pub(crate) body: Bytes,
+    pub(crate) tier: Tier,
 }
 
 /// Memory, folder and bucket with the purges that rule them.
@@ -78,16 +92,38 @@ impl Reserve for ReadMemory {
 
 /// The part of a head that purges look at.
 #[derive(serde::Deserialize)]
-struct StampedHead {
+pub(crate) struct StampedHead {
     stamp: Stamp,
     #[serde(default)]
     subject: Subject,
 }
 
-/// `asked`: the names of the sources as the request has them.
-fn allowed(purges: &Purges, head: &[u8], asked: &[&SourceName]) -> bool {
+impl Stamped for StampedHead {
+    fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    fn subject(&self) -> &Subject {
+        &self.subject
+    }
+}
+
+/// The head of an entry that no purge has named; `asked`: the names of the sources as the request has them.
+fn allowed<H: ReadHead>(purges: &Purges, head: &Head, asked: &[&SourceName]) -> Option<Arc<H>> {
+    let head = head.parsed(|json| serde_json::from_slice::<H>(json).ok())?;
+    purges.allow(head.stamp(), head.subject(), asked).then_some(head)
+}
+
+/// The same for heads of any kind. They are parsed each time: what is kept of them is of their own kind.
+fn is_allowed(purges: &Purges, head: &Head) -> bool {
     let head = serde_json::from_slice::<StampedHead>(head);
-    head.is_ok_and(|head| purges.allow(head.stamp, &head.subject, asked))
+    head.is_ok_and(|head| purges.allow(head.stamp, &head.subject, &[]))
+}
+
+fn kept<H: ReadHead>(found: Found) -> Option<Kept<H>> {
+    let Found { entry, tier } = found;
+    let head = entry.head.parsed(|json| serde_json::from_slice(json).ok())?;
+    Some(Kept { head, body: entry.body, tier })
 }
 
 impl CacheTiers {
@@ -139,22 +175,29 @@ impl CacheTiers {
     }
 
     /// An entry in memory, without waiting.
-    pub(crate) fn get_now(&self, key: &Key, asked: &[&SourceName]) -> Option<Entry> {
-        self.tiers.get_now(key, &|head| allowed(&self.purges, head, asked))
+    pub(crate) fn get_now<H: ReadHead>(&self, key: &Key, asked: &[&SourceName]) -> Option<Kept<H>> {
+        let accept = |head: &Head| allowed::<H>(&self.purges, head, asked).is_some();
+        let entry = self.tiers.get_now(key, &accept)?;
+        kept(Found { entry, tier: Tier::Memory })
     }
 
     /// An entry for a request that has waited for the bucket as `wait` says.
-    pub(crate) async fn get(&self, key: &Key, asked: &[&SourceName], wait: &StoreWait) -> Option<Found> {
-        let accept = |head: &[u8]| allowed(&self.purges, head, asked);
+    pub(crate) async fn get<H: ReadHead>(
+        &self,
+        key: &Key,
+        asked: &[&SourceName],
+        wait: &StoreWait,
+    ) -> Option<Kept<H>> {
+        let accept = |head: &Head| allowed::<H>(&self.purges, head, asked).is_some();
         if let Some(found) = self.tiers.get_near(key, &accept, &self.reads).await {
-            return Some(found);
+            return kept(found);
         }
         let limit = 2 * self.bucket_timeout?;
-        wait.within(limit, self.tiers.get_far(key, &accept, &self.reads)).await
+        kept(wait.within(limit, self.tiers.get_far(key, &accept, &self.reads)).await?)
     }
 
     /// Stores an entry, unless a purge has named it since it began; such a purge removes it later, too.
-    pub(crate) fn put(&self, key: Key, head: &(impl serde::Serialize + Stamped), body: &bytes::Bytes) {
+    pub(crate) fn put(&self, key: Key, head: &(impl serde::Serialize + Stamped), body: &Bytes) {
         let Ok(json) = serde_json::to_vec(head) else { return };
         if json.len() > Entry::MAX_HEAD {
             return;
@@ -208,9 +251,9 @@ impl CacheTiers {
             let began = Instant::now();
             let (memory, of_memory) = (Arc::clone(&tiers), Arc::clone(&purges));
             let swept = tokio::task::spawn_blocking(move || {
-                memory.retain_in_memory(&|head| allowed(&of_memory, head, &[]));
+                memory.retain_in_memory(&|head| is_allowed(&of_memory, head));
             });
-            let accept = |head: &[u8]| allowed(&purges, head, &[]);
+            let accept = |head: &Head| is_allowed(&purges, head);
             let done = match with_bucket {
                 true => tiers.retain_in_slow_tiers(&accept).await,
                 false => tiers.retain_in_folder(&accept).await,
