@@ -20,6 +20,7 @@ use crate::health::Health;
 use crate::request::RequestContext;
 use crate::sources::Fetcher;
 use crate::telemetry::Exporter;
+use crate::transformation::UrlTransformations;
 
 /// The service without its sockets.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ pub(crate) struct App {
     pub(crate) config: Config,
     pub(crate) access: Access,
     pub(crate) fetcher: Fetcher,
+    pub(crate) transformations: UrlTransformations,
     pub(crate) pool: Pool,
     /// Memory and disk space for the inputs of all requests.
     pub(crate) inputs: InputSpace,
@@ -64,6 +66,7 @@ impl App {
             config,
             access,
             fetcher,
+            transformations: UrlTransformations::default(),
             pool,
             inputs,
             cache,

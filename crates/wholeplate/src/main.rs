@@ -39,6 +39,7 @@ mod sources;
 mod stdout;
 mod strace_check;
 mod telemetry;
+mod transformation;
 
 use crate::cli::{Cli, Command, ModelFiles, Settings};
 use crate::config::{Config, Layers};

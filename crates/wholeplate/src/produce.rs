@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use http::HeaderMap;
 use recipe::dialect::url::SourceRef;
-use recipe::{Input, Recipe, Warning, Warnings};
+use recipe::{Input, Warning, Warnings};
 
 use crate::access::Turn;
 use crate::admission::{Client, InputData, RenderOutcome};
@@ -21,8 +21,9 @@ use crate::cache::sources::{self, Resolved, SourceError, SourceQuery, SourceReco
 use crate::cache::store_wait::StoreWait;
 use crate::counters::{Formats, Route};
 use crate::error::ApiError;
-use crate::respond::{self, Inherited, Response};
+use crate::respond::{self, Inherited, Representation, Response};
 use crate::sources::{Location, SourceRequest};
+use crate::transformation::Transformation;
 
 /// Overlays and fonts of one request that are fetched at once.
 const FETCHES_AT_ONCE: usize = 6;
@@ -32,7 +33,7 @@ const ATTEMPTS: usize = 3;
 /// A transformation that is wanted.
 #[derive(Debug, Clone)]
 pub(crate) struct Job {
-    pub(crate) recipe: Recipe,
+    pub(crate) transformation: Arc<Transformation>,
     pub(crate) inputs: JobInputs,
     /// What a Worker says about caching the source.
     pub(crate) worker: CacheOverride,
@@ -198,23 +199,21 @@ pub(crate) async fn produce(
     request: &SourceRequest,
     has: impl Fn(&HeaderMap) -> bool + Send,
 ) -> Result<Produced, Failure> {
-    let mut job = job.clone();
-    job.recipe.prune();
     let dynamic = !app.cache.is_enabled() || matches!(job.inputs, JobInputs::Supplied { keep: false, .. });
     let wait = Arc::<StoreWait>::default();
     let mut attempt = 1;
     loop {
-        let done = attempt_job(app, &job, request, dynamic, &wait, &has).await;
+        let done = attempt_job(app, job, request, dynamic, &wait, &has).await;
         match done {
             Err(Attempt::SourceChanged) if attempt < ATTEMPTS => attempt += 1,
             Err(Attempt::SourceChanged) => {
                 let report = CacheReport::of(shown(CacheStatus::Miss, dynamic));
-                count_failure(app, &job, &ApiError::SourceChanged);
+                count_failure(app, job, &ApiError::SourceChanged);
                 return Err(Failure { error: ApiError::SourceChanged, report, headers: HeaderMap::new() });
             }
             Err(Attempt::Failed(mut failure)) => {
                 failure.report.status = shown(failure.report.status, dynamic);
-                count_failure(app, &job, &failure.error);
+                count_failure(app, job, &failure.error);
                 app.cache.figures.count_request(failure.report.status, None);
                 return Err(*failure);
             }
@@ -235,18 +234,18 @@ fn count_failure(app: &App, job: &Job, error: &ApiError) {
     app.counters.failure(job.route, &job.host, error.status().as_u16(), error.number());
 }
 
-/// The response to a job. `warnings` are those of the request; `inherit` makes of a source's headers what the response
-/// takes from them.
+/// The response to a job. `warnings` are those of the request.
 pub(crate) async fn response(
     produced: &Produced,
     warnings: Warnings,
     request: &HeaderMap,
-    inherit: impl Fn(&HeaderMap) -> Inherited,
+    representation: &Representation,
 ) -> Response {
+    let inherited = Inherited::of(produced.source_headers(), representation);
     match produced {
-        Produced::NotModified { source, report } => respond::not_modified(&inherit(&source.headers), *report),
-        Produced::Image { result, source, report } => {
-            let mut response = respond::success(result, *report, warnings, &inherit(&source.headers));
+        Produced::NotModified { report, .. } => respond::not_modified(&inherited, *report),
+        Produced::Image { result, report, .. } => {
+            let mut response = respond::success(result, *report, warnings, &inherited);
             respond::add_digest(request, &mut response).await;
             response
         }
@@ -309,8 +308,8 @@ async fn attempt_job(
         keys::result(inputs.first().and_then(Prepared::kept_name), &versions, recipe, ENGINE_VERSION)
     };
     let result_keys = ResultKeys {
-        own: key_of(&job.recipe.canonical_key()),
-        unless_png: job.recipe.canonical_key_unless_png().map(|recipe| key_of(&recipe)),
+        own: key_of(&job.transformation.key),
+        unless_png: job.transformation.key_unless_png.as_deref().map(key_of),
     };
     // The least fresh of the sources counts.
     let sources = inputs.iter().map(Prepared::status).max().unwrap_or(CacheStatus::Hit);
@@ -330,7 +329,7 @@ async fn attempt_job(
                 client: job.client.clone(),
                 route: job.route,
                 host: job.host.clone(),
-                recipe: job.recipe.clone(),
+                transformation: Arc::clone(&job.transformation),
                 subject: subject(&inputs),
                 inputs: inputs.clone(),
                 request: request.clone(),
@@ -434,7 +433,8 @@ async fn prepare_all(
     dynamic: bool,
     wait: &Arc<StoreWait>,
 ) -> Result<Vec<Prepared>, Failure> {
-    let used = job.recipe.used_images();
+    let recipe = &job.transformation.recipe;
+    let used = recipe.used_images();
     // Overlays are other people's images: credentials are for the source alone.
     let mut others = request.unconditional();
     others.credentials.clear();
@@ -443,7 +443,7 @@ async fn prepare_all(
         JobInputs::Source(_) => &[],
     };
     let others = &others;
-    let wanted = job.recipe.inputs.iter().enumerate().map(|(i, input)| {
+    let wanted = recipe.inputs.iter().enumerate().map(|(i, input)| {
         let used = used.get(i).copied().unwrap_or(false);
         let main = if i == 0 { main.clone() } else { None };
         let given = supplied.get(i).cloned().unwrap_or(InputData::Nothing);
@@ -481,7 +481,7 @@ struct Computation {
     client: Client,
     route: Route,
     host: String,
-    recipe: Recipe,
+    transformation: Arc<Transformation>,
     inputs: Vec<Prepared>,
     subject: Subject,
     request: SourceRequest,
@@ -500,7 +500,8 @@ impl Computation {
                 .await?;
         let loaded = began.elapsed();
         let pool = &self.app.pool;
-        let outcome = pool.render(self.recipe.clone(), inputs, &self.client, &self.request.trace).await?;
+        let recipe = self.transformation.recipe.clone();
+        let outcome = pool.render(recipe, inputs, &self.client, &self.request.trace).await?;
         let RenderOutcome { body, rendered, warnings, source_type, queued, taken } = outcome;
         let formats = Formats { from: source_type, to: rendered.content_type };
         self.app.counters.image(self.route, &self.host, formats, taken);

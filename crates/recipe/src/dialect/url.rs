@@ -66,6 +66,12 @@ fn split_target(rest: &str) -> (&str, &str) {
 }
 
 impl UrlRequest {
+    /// Whether `Accept` is the only hint that [`UrlRequest::resolve`] uses.
+    #[must_use]
+    pub fn depends_on_accept_alone(&self) -> bool {
+        !self.options.auto_width && self.options.slow_quality.is_none()
+    }
+
     /// Applies the client's hints. The warnings of parsing are included.
     #[must_use]
     pub fn resolve(&self, hints: &ClientHints<'_>) -> Resolved {

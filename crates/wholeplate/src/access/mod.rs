@@ -17,8 +17,8 @@ use crate::admission::Client;
 use crate::config::Config;
 use crate::error::ApiError;
 
-/// The restrictions of the configuration, ready for use.
-#[derive(Debug)]
+/// The restrictions of the configuration, ready for use; by default there are none.
+#[derive(Debug, Default)]
 pub(crate) struct Access {
     strict: bool,
     presets: recipe::dialect::Presets,

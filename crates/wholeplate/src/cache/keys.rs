@@ -66,6 +66,20 @@ pub(crate) fn normal_host(authority: &str) -> String {
 
 /// A path as an absolute URL would have it: dots resolved, what has to be escaped escaped.
 pub(crate) fn normal_target(target: &str) -> String {
+    if is_normal(target) { target.to_owned() } else { normalised(target) }
+}
+
+/// Whether a URL has nothing to change in a target. True of most, for which no URL need be parsed.
+fn is_normal(target: &str) -> bool {
+    // Without `%`: an escaped dot is a dot.
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-._~!$&()*+,;=:@?".contains(&b);
+    target.starts_with('/')
+        && !target.starts_with("//")
+        && !target.contains("/.")
+        && target.bytes().all(plain)
+}
+
+fn normalised(target: &str) -> String {
     let url = Url::parse("http://host").and_then(|base| base.join(target));
     match url {
         Ok(url) if target.starts_with('/') && !target.starts_with("//") => {
@@ -184,7 +198,12 @@ mod tests {
     use http::{HeaderMap, HeaderValue};
     use url::Url;
 
-    use super::{SourceName, kept_name, normal_host, result, source_bytes, source_record, variant};
+    use proptest::prelude::*;
+
+    use super::{
+        SourceName, is_normal, kept_name, normal_host, normalised, result, source_bytes, source_record,
+        variant,
+    };
     use crate::cache::freshness::CacheOverride;
 
     fn absolute(url: &str) -> SourceName {
@@ -201,6 +220,23 @@ mod tests {
         assert_eq!((relative.host.as_str(), relative.target.as_str()), ("shop.example", "/a/b.jpg?x"));
         assert_eq!(normal_host("[::1]:8080"), "[::1]:8080");
         assert_eq!(normal_host("a.example."), "a.example");
+    }
+
+    proptest! {
+        #[test]
+        fn a_normal_target_is_as_a_url_has_it(target in "/([a-zA-Z0-9/\\-._~!$&()*+,;=:@?%#'\"<>\\\\ é{}|^`\\[\\]]{0,4}/?){0,5}") {
+            if is_normal(&target) {
+                prop_assert_eq!(normalised(&target), target);
+            }
+        }
+    }
+
+    #[test]
+    fn most_targets_are_normal() {
+        assert!(is_normal("/photos/2026/a-b_c.d(1).jpg?v=1&w=2,3"));
+        for other in ["/a/../b", "/a b", "/a%2e", "//host/a", "a", "/.", "/a#b", "/a'"] {
+            assert!(!is_normal(other), "{other}");
+        }
     }
 
     // CAC-004: nothing that an answer depends on is left out of its key.

@@ -7,7 +7,7 @@ use recipe::{Warning, Warnings};
 use super::body::ResponseBody;
 use super::lifetime::{Lifetime, cache_control};
 use super::response::{Response, error};
-use super::tag::{etag, is_current};
+use super::tag::{Representation, etag, is_conditional, is_current};
 use crate::cache::report::{CacheReport, Failure};
 use crate::cache::results::RenderedResult;
 use crate::cache::tier_word;
@@ -20,31 +20,32 @@ const CSP: &str =
 const RESTRICTIVE: &str = "cache-control is too restrictive";
 
 /// What a successful response inherits from its source and its request.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Inherited {
     /// The result's own entity tag.
     etag: Option<String>,
     lifetime: Lifetime,
     last_modified: Option<String>,
-    vary: String,
+    vary: HeaderValue,
 }
 
 impl Inherited {
-    /// `options` is what the result depends on besides the source; `vary` the request headers that it depends on.
-    pub(crate) fn of<T: AsRef<str>>(source: &HeaderMap, options: &str, varies_on: &[T]) -> Self {
-        let vary: Vec<&str> = varies_on.iter().map(AsRef::as_ref).collect();
-        let text = |name: HeaderName| source.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
+    pub(crate) fn of(source: &HeaderMap, representation: &Representation) -> Self {
+        let text = |name: HeaderName| source.get(name).and_then(|v| v.to_str().ok());
         Self {
-            etag: etag(text(header::ETAG).as_deref(), options),
+            etag: etag(text(header::ETAG), representation),
             lifetime: Lifetime::of(source),
-            last_modified: text(header::LAST_MODIFIED),
-            vary: vary.join(", "),
+            last_modified: text(header::LAST_MODIFIED).map(str::to_owned),
+            vary: representation.vary.clone(),
         }
     }
+}
 
-    /// Whether a conditional request names this result (RFC 9110, section 13.2.2).
-    pub(crate) fn is_named_by(&self, request: &HeaderMap) -> bool {
-        is_current(request, self.etag.as_deref(), self.last_modified.as_deref())
+/// Whether a conditional request names the representation of this source (RFC 9110, section 13.2.2).
+pub(crate) fn is_named(source: &HeaderMap, representation: &Representation, request: &HeaderMap) -> bool {
+    is_conditional(request) && {
+        let inherited = Inherited::of(source, representation);
+        is_current(request, inherited.etag.as_deref(), inherited.last_modified.as_deref())
     }
 }
 
@@ -110,7 +111,7 @@ pub(crate) fn warn(headers: &mut HeaderMap, Warning(text): &Warning) {
 
 /// What a 304 and a 200 have in common.
 fn inherit(headers: &mut HeaderMap, inherited: &Inherited) {
-    headers.insert(header::VARY, value(&inherited.vary));
+    headers.insert(header::VARY, inherited.vary.clone());
     if let Some(etag) = &inherited.etag {
         headers.insert(header::ETAG, value(etag));
     }

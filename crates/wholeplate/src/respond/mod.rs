@@ -11,7 +11,9 @@ mod tag;
 pub(crate) use self::body::{BoxError, ResponseBody};
 pub(crate) use self::cors::Cors;
 pub(crate) use self::digest::add_digest;
-pub(crate) use self::image::{Inherited, bare, cache_headers, failure, not_modified, success, warn};
+pub(crate) use self::image::{
+    Inherited, bare, cache_headers, failure, is_named, not_modified, success, warn,
+};
 pub(crate) use self::lifetime::Lifetime;
 pub(crate) use self::response::{Response, error, plain, redirect};
-pub(crate) use self::tag::{none_match, source_conditions};
+pub(crate) use self::tag::{Representation, none_match, source_conditions};

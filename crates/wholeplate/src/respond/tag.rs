@@ -4,13 +4,30 @@ use http::{HeaderMap, HeaderValue, header};
 use sha2::{Digest, Sha256};
 
 use crate::cache::keys::ENGINE_VERSION;
+use crate::fields::value;
+
+/// Which representation of a source a request selects.
+#[derive(Debug)]
+pub(crate) struct Representation {
+    /// What its entity tag has before that of the source.
+    tag_prefix: String,
+    /// The request fields that it depends on.
+    pub(super) vary: HeaderValue,
+}
+
+impl Representation {
+    /// `options` is what the result depends on besides the source; `varies_on` the request fields that it depends on.
+    pub(crate) fn of(options: &str, varies_on: &[&str]) -> Self {
+        Self { tag_prefix: prefix(options), vary: value(&varies_on.join(", ")) }
+    }
+}
 
 /// The entity tag of a result: an opaque part for the options, then the source's own tag.
-pub(crate) fn etag(source: Option<&str>, options: &str) -> Option<String> {
+pub(super) fn etag(source: Option<&str>, of: &Representation) -> Option<String> {
     let source = source?;
     let (weak, quoted) = source.strip_prefix("W/").map_or(("", source), |rest| ("W/", rest));
     let inner = quoted.trim_matches('"');
-    Some(format!("{weak}\"{}{inner}\"", prefix(options)))
+    Some(format!("{weak}\"{}{inner}\"", of.tag_prefix))
 }
 
 /// What the entity tags of one engine and one recipe have before that of the source.
@@ -25,10 +42,10 @@ fn prefix(options: &str) -> String {
 
 /// The conditions of a request for a result, as conditions for its source: a source that has not changed makes the same
 /// result.
-pub(crate) fn source_conditions(request: &HeaderMap, options: &str) -> HeaderMap {
+pub(crate) fn source_conditions(request: &HeaderMap, of: &Representation) -> HeaderMap {
     let mut conditions = HeaderMap::new();
     if request.contains_key(header::IF_NONE_MATCH) {
-        let prefix = format!("\"{}", prefix(options));
+        let prefix = format!("\"{}", of.tag_prefix);
         let lines = request.get_all(header::IF_NONE_MATCH).iter().filter_map(|v| v.to_str().ok());
         let inner = lines.flat_map(tags).filter_map(|tag| tag.strip_prefix(&prefix));
         let of_source: Vec<String> = inner.map(|rest| format!("\"{rest}")).collect();
@@ -43,8 +60,13 @@ pub(crate) fn source_conditions(request: &HeaderMap, options: &str) -> HeaderMap
     conditions
 }
 
+/// Whether a request may be answered without the result.
+pub(super) fn is_conditional(request: &HeaderMap) -> bool {
+    request.contains_key(header::IF_NONE_MATCH) || request.contains_key(header::IF_MODIFIED_SINCE)
+}
+
 /// Whether the client has the current result already (RFC 9110 §13.2.2).
-pub(crate) fn is_current(request: &HeaderMap, etag: Option<&str>, last_modified: Option<&str>) -> bool {
+pub(super) fn is_current(request: &HeaderMap, etag: Option<&str>, last_modified: Option<&str>) -> bool {
     if request.contains_key(header::IF_NONE_MATCH) {
         return none_match(request, etag);
     }
@@ -84,7 +106,15 @@ fn tags(line: &str) -> impl Iterator<Item = &str> {
 mod tests {
     use http::{HeaderMap, HeaderValue, header};
 
-    use super::{etag, is_current, none_match, source_conditions};
+    use super::{Representation, is_current, none_match};
+
+    fn etag(source: Option<&str>, options: &str) -> Option<String> {
+        super::etag(source, &Representation::of(options, &[]))
+    }
+
+    fn source_conditions(request: &HeaderMap, options: &str) -> HeaderMap {
+        super::source_conditions(request, &Representation::of(options, &[]))
+    }
 
     // URL-144
     #[test]

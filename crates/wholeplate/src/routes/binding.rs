@@ -133,8 +133,10 @@ async fn transform(
             FormInput::Text(_) => InputData::Nothing,
         })
         .collect();
+    let mut warnings = parsed.warnings;
+    warnings.extend(parsed.value.warnings());
     let job = Job {
-        recipe: parsed.value,
+        transformation: Arc::new(parsed.value.into()),
         inputs: JobInputs::Supplied { inputs: supplied, keep: app.config.cache_binding },
         worker: CacheOverride::default(),
         client,
@@ -142,8 +144,6 @@ async fn transform(
         host: "upload".to_owned(),
         turn: Turn::free(),
     };
-    let mut warnings = parsed.warnings;
-    warnings.extend(job.recipe.warnings());
     let Produced::Image { result, report, .. } = produce(app, &job, request, |_| false).await? else {
         return Err(ApiError::internal("a result of the binding is never conditional").into());
     };

@@ -8,7 +8,7 @@ use recipe::dialect::ParseMode;
 use recipe::dialect::cf_image::{self, CfImage};
 
 use super::passthrough;
-use super::url::{host_of, wrong_method};
+use super::url::wrong_method;
 use crate::access::Turn;
 use crate::app::App;
 use crate::cache::freshness::CacheOverride;
@@ -18,8 +18,9 @@ use crate::counters::Route;
 use crate::error::ApiError;
 use crate::produce::{Job, JobInputs, produce, response};
 use crate::request::{ListenerKind, RequestContext};
-use crate::respond::{self, Inherited, Response};
+use crate::respond::{self, Representation, Response};
 use crate::sources::{SourceRequest, shared_headers};
+use crate::transformation::host_of;
 
 /// What a runtime's subrequest is to get.
 pub(super) enum Subrequest {
@@ -113,12 +114,11 @@ async fn transform(
     for text in ignored {
         warnings.push(text);
     }
-    let options = image.recipe.to_string();
-    source_request.conditions = respond::source_conditions(&request.headers, &options);
-    let inherit = |source: &HeaderMap| Inherited::of(source, &options, &image.varies_on);
+    let representation = Representation::of(&image.recipe.to_string(), &image.varies_on);
+    source_request.conditions = respond::source_conditions(&request.headers, &representation);
     let host = host_of(&source);
     let job = Job {
-        recipe: image.recipe,
+        transformation: Arc::new(image.recipe.into()),
         inputs: JobInputs::Source(source),
         worker,
         client: app.client(request),
@@ -127,8 +127,8 @@ async fn transform(
         turn: Turn::free(),
     };
     let headers = &request.headers;
-    let has = |source: &HeaderMap| inherit(source).is_named_by(headers);
+    let has = |source: &HeaderMap| respond::is_named(source, &representation, headers);
     let produced = produce(app, &job, &source_request, has).await?;
     source_headers.clone_from(produced.source_headers());
-    Ok(response(&produced, warnings, headers, inherit).await)
+    Ok(response(&produced, warnings, headers, &representation).await)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, header};
-use recipe::dialect::url::{PREFIX, SourceRef, UrlRequest, onerror_source, parse_with};
+use recipe::dialect::url::{PREFIX, SourceRef, onerror_source};
 use url::Url;
 
 use crate::app::App;
@@ -15,8 +15,9 @@ use crate::error::ApiError;
 use crate::fields::value;
 use crate::produce::{Job, JobInputs, produce, response};
 use crate::request::RequestContext;
-use crate::respond::{self, Inherited, Response};
+use crate::respond::{self, Response};
 use crate::sources::SourceRequest;
+use crate::transformation::UrlTransformation;
 
 /// Answers a request for a transformation URL; `None` if it is for something else.
 pub(super) async fn respond(app: &Arc<App>, request: &RequestContext) -> Option<Response> {
@@ -35,14 +36,14 @@ pub(super) async fn respond(app: &Arc<App>, request: &RequestContext) -> Option<
         Ok(target) => target,
         Err(error) => return Some(respond::failure(&app.failure(error))),
     };
-    let parsed = parse_with(&target, app.access.parse_mode())?;
+    let wanted = app.transformations.of(&target, request, &app.access)?;
     let mut source_headers = HeaderMap::new();
-    let mut response = match parsed {
-        Ok(parsed) => match transform(app, request, &parsed, &mut source_headers).await {
+    let mut response = match wanted {
+        Ok(wanted) => match transform(app, request, &wanted, &mut source_headers).await {
             Ok(response) => response,
             Err(failure) => {
-                let wanted = request.with_hints(|hints| parsed.resolve(hints)).onerror_redirect;
-                let response = on_error(app, request, Some(&parsed.source).filter(|_| wanted), &failure);
+                let source = Some(&wanted.source).filter(|_| wanted.onerror_redirect);
+                let response = on_error(app, request, source, &failure);
                 source_headers = failure.headers;
                 response
             }
@@ -63,39 +64,27 @@ pub(super) fn wrong_method(app: &App) -> Response {
 async fn transform(
     app: &Arc<App>,
     request: &RequestContext,
-    parsed: &UrlRequest,
+    wanted: &UrlTransformation,
     source_headers: &mut HeaderMap,
 ) -> Result<Response, Failure> {
-    let mut resolved = request.with_hints(|hints| parsed.resolve(hints));
-    app.access.limit_width(&mut resolved);
-    let mut warnings = resolved.warnings;
-    warnings.extend(resolved.recipe.warnings());
-    let options = resolved.recipe.to_string();
-    let inherit = |source: &HeaderMap| Inherited::of(source, &options, &resolved.varies_on);
     let client = app.client(request);
     let turn = app.access.turn(&client);
     let job = Job {
-        recipe: resolved.recipe,
-        inputs: JobInputs::Source(parsed.source.clone()),
+        transformation: Arc::clone(&wanted.transformation),
+        inputs: JobInputs::Source(wanted.source.clone()),
         worker: CacheOverride::default(),
         client,
         route: Route::URL,
-        host: host_of(&parsed.source),
+        host: wanted.host.clone(),
         turn,
     };
-    let headers = &request.headers;
+    let (headers, representation) = (&request.headers, &wanted.representation);
     let mut source_request = SourceRequest::new(request);
-    source_request.conditions = respond::source_conditions(headers, &options);
-    let has = |source: &HeaderMap| inherit(source).is_named_by(headers);
+    source_request.conditions = respond::source_conditions(headers, representation);
+    let has = |source: &HeaderMap| respond::is_named(source, representation, headers);
     let produced = produce(app, &job, &source_request, has).await?;
     source_headers.clone_from(produced.source_headers());
-    Ok(response(&produced, warnings, headers, inherit).await)
-}
-
-/// The host of a source, for metrics.
-pub(super) fn host_of(source: &SourceRef) -> String {
-    let SourceRef::Absolute(text) = source else { return "origin".to_owned() };
-    Url::parse(text).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
+    Ok(response(&produced, wanted.warnings.clone(), headers, representation).await)
 }
 
 /// The error, or with `onerror=redirect` a redirect to the untransformed source, if that is on the same zone.
