@@ -4,6 +4,9 @@ use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+pub(crate) const CF_CACHE_STATUS: HeaderName = HeaderName::from_static("cf-cache-status");
+pub(crate) const CF_RESIZED: HeaderName = HeaderName::from_static("cf-resized");
+
 /// All lines of a list field as one.
 pub(crate) fn joined(headers: &HeaderMap, name: HeaderName) -> Option<Cow<'_, str>> {
     let mut lines = headers.get_all(name).iter().filter_map(|v| v.to_str().ok());

@@ -1,4 +1,4 @@
-//! The program: the doors, the command line, and what holds them together.
+//! The program: command line, configuration and service.
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -434,6 +434,11 @@ async fn prepare_all(
     wait: &Arc<StoreWait>,
 ) -> Result<Vec<Prepared>, Failure> {
     let recipe = &job.transformation.recipe;
+    let main = match (main, recipe.inputs.as_slice()) {
+        // Most recipes: nothing else is looked for.
+        (Some(main), [Input::Supplied]) => return Ok(vec![main]),
+        (main, _) => main,
+    };
     let used = recipe.used_images();
     // Overlays are other people's images: credentials are for the source alone.
     let mut others = request.unconditional();

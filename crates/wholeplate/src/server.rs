@@ -182,7 +182,7 @@ async fn listeners(config: &Config) -> Result<Vec<Listener>, String> {
         listeners.push(listener);
     }
     if listeners.is_empty() {
-        return Err("listen: 'none' leaves no door open; give --unix PATH, or inherit a socket".to_owned());
+        return Err("listen: 'none' leaves no listener; give --unix PATH, or inherit a socket".to_owned());
     }
     Ok(listeners)
 }

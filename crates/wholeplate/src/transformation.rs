@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::header;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use recipe::dialect::url::{SourceRef, UrlRequest, parse_with};
@@ -9,6 +10,7 @@ use recipe::{OptionError, Recipe, Warnings};
 use url::Url;
 
 use crate::access::Access;
+use crate::fields::joined;
 use crate::request::RequestContext;
 use crate::respond::Representation;
 
@@ -108,7 +110,8 @@ impl UrlTransformations {
         access: &Access,
     ) -> Option<Result<Arc<UrlTransformation>, OptionError>> {
         // No target and no field has a line break.
-        let key = request.with_hints(|hints| format!("{}\n{target}", hints.accept.unwrap_or_default()));
+        let accept = joined(&request.headers, header::ACCEPT).unwrap_or_default();
+        let key = [&accept, "\n", target].concat();
         if let Some(made) = self.0.get(&key) {
             return Some(Ok(made));
         }

@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_key_files_are_told_by_line() {
+    fn a_bad_line_of_a_key_file_is_named_by_number() {
         assert_eq!(SigningKeys::parse("a:1\n\nb\n").unwrap_err(), "line 3 is not of the form name:key");
         assert_eq!(SigningKeys::parse(":1").unwrap_err(), "line 1 is not of the form name:key");
         assert_eq!(SigningKeys::parse("\n").unwrap_err(), "there is no key in it");

@@ -11,7 +11,7 @@ use super::tag::{Representation, etag, is_conditional, is_current};
 use crate::cache::report::{CacheReport, Failure};
 use crate::cache::results::RenderedResult;
 use crate::cache::tier_word;
-use crate::fields::value;
+use crate::fields::{CF_CACHE_STATUS, CF_RESIZED, value};
 
 /// Response headers of every image, as documented.
 const CSP: &str =
@@ -66,8 +66,8 @@ pub(crate) fn success(
     let how = report.tier.map_or_else(|| "ok/m".to_owned(), |tier| format!("{}/h", tier_word(tier)));
     let mut response = bare(result);
     let headers = response.headers_mut();
-    headers.insert("cf-resized", value(&format!("internal={how} {}", result.head.timings)));
-    headers.insert("content-security-policy", HeaderValue::from_static(CSP));
+    headers.insert(CF_RESIZED, value(&format!("internal={how} {}", result.head.timings)));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CSP));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let (lifetime, restrictive) = cache_control(&inherited.lifetime);
     headers.insert(header::CACHE_CONTROL, value(&lifetime));
@@ -87,7 +87,7 @@ pub(crate) fn success(
 
 /// `cf-cache-status` and `age`.
 pub(crate) fn cache_headers(headers: &mut HeaderMap, report: CacheReport) {
-    headers.insert("cf-cache-status", HeaderValue::from_static(report.status.as_str()));
+    headers.insert(CF_CACHE_STATUS, HeaderValue::from_static(report.status.as_str()));
     if let Some(age) = report.age.filter(|_| report.status.has_age()) {
         headers.insert(header::AGE, HeaderValue::from(age));
     }
@@ -125,7 +125,7 @@ pub(crate) fn not_modified(inherited: &Inherited, report: CacheReport) -> Respon
     *response.status_mut() = StatusCode::NOT_MODIFIED;
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, value(&cache_control(&inherited.lifetime).0));
-    headers.insert("cf-resized", HeaderValue::from_static("internal=ok/-"));
+    headers.insert(CF_RESIZED, HeaderValue::from_static("internal=ok/-"));
     inherit(headers, inherited);
     cache_headers(headers, report);
     response

@@ -4,7 +4,7 @@ use super::body::ResponseBody;
 use crate::choices::{ERROR_LIFETIME, ONERROR_STATUS};
 use crate::counters::ErrorNumber;
 use crate::error::ApiError;
-use crate::fields::value;
+use crate::fields::{CF_RESIZED, value};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 
@@ -24,7 +24,7 @@ pub(crate) fn error(error: &ApiError) -> Response {
     let mut response = plain(error.status(), "text/plain; charset=utf-8", error.body().into());
     response.extensions_mut().insert(ErrorNumber(error.number()));
     let headers = response.headers_mut();
-    headers.insert("cf-resized", value(&format!("err={}", error.number())));
+    headers.insert(CF_RESIZED, value(&format!("err={}", error.number())));
     headers.insert(header::CACHE_CONTROL, value(&format!("max-age={ERROR_LIFETIME}")));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if let Some(seconds) = error.retry_after() {

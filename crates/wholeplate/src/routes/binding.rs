@@ -16,6 +16,7 @@ use crate::cache::freshness::CacheOverride;
 use crate::cache::report::Failure;
 use crate::counters::Route;
 use crate::error::ApiError;
+use crate::fields::CF_RESIZED;
 use crate::produce::{Job, JobInputs, Produced, produce};
 use crate::request::RequestContext;
 use crate::respond::{self, Response};
@@ -66,7 +67,7 @@ fn failed(failure: &Failure) -> Response {
 pub(super) fn error(error: &ApiError) -> Response {
     let mut response = respond::error(error);
     let headers = response.headers_mut();
-    headers.remove("cf-resized");
+    headers.remove(CF_RESIZED);
     headers.remove(header::CACHE_CONTROL);
     if let Ok(value) = HeaderValue::from_str(&format!("err={}", error.number())) {
         headers.insert("cf-images-binding", value);

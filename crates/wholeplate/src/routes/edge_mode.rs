@@ -10,6 +10,7 @@ use http_body::Body;
 
 use crate::app::App;
 use crate::error::ApiError;
+use crate::fields::CF_RESIZED;
 use crate::request::RequestContext;
 use crate::respond::{self, BoxError, Response, ResponseBody};
 
@@ -38,7 +39,7 @@ where
             let mut response = respond::error(&error);
             let headers = response.headers_mut();
             // It is no image that failed, and the next request may succeed.
-            headers.remove("cf-resized");
+            headers.remove(CF_RESIZED);
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
             response
         }

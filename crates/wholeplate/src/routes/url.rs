@@ -12,7 +12,7 @@ use crate::cache::report::Failure;
 use crate::choices::ONERROR_SUBDOMAINS;
 use crate::counters::Route;
 use crate::error::ApiError;
-use crate::fields::value;
+use crate::fields::{CF_RESIZED, value};
 use crate::produce::{Job, JobInputs, produce, response};
 use crate::request::RequestContext;
 use crate::respond::{self, Response};
@@ -104,7 +104,7 @@ fn on_error(app: &App, request: &RequestContext, source: Option<&SourceRef>, fai
     match location.filter(|_| !error.is_loop()) {
         Some(location) => {
             let mut response = respond::redirect(&location);
-            response.headers_mut().insert("cf-resized", value(&format!("err={}", error.number())));
+            response.headers_mut().insert(CF_RESIZED, value(&format!("err={}", error.number())));
             respond::cache_headers(response.headers_mut(), failure.report);
             response
         }

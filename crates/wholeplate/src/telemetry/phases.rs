@@ -61,7 +61,7 @@ impl Trace {
         self.root().map(Root::trace_id)
     }
 
-    /// Which door the request came to.
+    /// Which route the request takes.
     pub(crate) fn route(&self, method: &http::Method, route: &'static str) {
         if let Some(root) = self.root() {
             root.route(method.as_str(), route);
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_told_unless_asked() {
+    fn timings_are_sent_on_request_only() {
         assert!(Trace::begin(None, false, &http::Request::new(())).server_timing().is_none());
         let asks = |value: &'static str| {
             wants_timing(&HeaderMap::from_iter([(

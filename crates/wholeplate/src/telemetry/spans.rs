@@ -53,7 +53,7 @@ impl Root {
         self.context.span().is_recording()
     }
 
-    /// Which door it came to.
+    /// Which route it takes.
     pub(super) fn route(&self, method: &str, route: &'static str) {
         let span = self.context.span();
         span.update_name(format!("{method} {route}"));

@@ -107,7 +107,7 @@ fn bad_keys_stop_the_start_and_name_themselves() {
 
 // OPS-037: neither the log nor the metrics tell what a request was let in by.
 #[test]
-fn secrets_are_not_told() {
+fn secrets_are_not_shown() {
     let (_dir, keys) = keys("new:second secret\n");
     let origin = Origin::start(|asked| match asked.target.as_str() {
         "/flag.png" => answer(200, &[], &flag()),

@@ -60,7 +60,7 @@ fn the_second_request_is_a_hit_and_does_not_reach_the_origin() {
 
 // CAC-002
 #[test]
-fn without_a_cache_every_answer_is_computed() {
+fn without_a_cache_every_response_is_computed() {
     let (server, origin) = with_origin(steady(&[("etag", "\"v1\"")]), &["--no-cache"]);
     for n in 1..=3 {
         let reply = server.image("width=32", "a.png");

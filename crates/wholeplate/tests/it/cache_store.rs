@@ -295,7 +295,7 @@ fn delayed(port: u16, late: &Arc<AtomicU64>) -> u16 {
 
 // CAC-051: a bucket that is 2 s late costs hits while it is, and no longer.
 #[test]
-fn a_bucket_that_is_slow_costs_hits_not_answers() {
+fn a_bucket_that_is_slow_costs_hits_not_responses() {
     each(|s3| {
         let picture = solid(640, 480, [200, 40, 90, 255]);
         let origin = Origin::start(move |_| answer(200, &[], &picture));
@@ -343,7 +343,7 @@ fn a_purge_removes_what_is_in_the_bucket() {
 
 // CAC-051: a bucket that accepts connections and never responds.
 #[test]
-fn a_bucket_that_hangs_costs_hits_not_answers() {
+fn a_bucket_that_hangs_costs_hits_not_responses() {
     let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
     let origin = changing();
     let server = node(hanging.local_addr().unwrap().port(), &origin, "100ms");
@@ -358,7 +358,7 @@ fn a_bucket_that_hangs_costs_hits_not_answers() {
 
 // CAC-051
 #[test]
-fn without_the_bucket_answers_are_right() {
+fn without_the_bucket_responses_are_right() {
     each(|mut s3| {
         let origin = changing();
         let server = s3.node(&origin, "300ms");

@@ -281,7 +281,7 @@ fn damaged_entries_are_counted_and_made_anew() {
 
 // CAC-034, OPS-010
 #[test]
-fn a_removed_folder_costs_hits_not_answers() {
+fn a_removed_folder_costs_hits_not_responses() {
     let folder = tempfile::tempdir().unwrap();
     let server = start(folder.path(), &["--cache-memory", "1"]);
     let first = ask(&server, 100);
@@ -357,7 +357,7 @@ fn a_folder_that_becomes_read_only_is_counted_and_warned_of_once() {
 
 // CAC-034, and CAC-030 for a disk that is smaller than the setting.
 #[test]
-fn a_full_disk_costs_hits_not_answers() {
+fn a_full_disk_costs_hits_not_responses() {
     let folder = tempfile::tempdir().unwrap();
     let Some(_mounted) = Mounted::new(folder.path(), "size=256k") else { return };
     let server = start(folder.path(), &["--cache-memory", "1", "--cache-disk", "8"]);
@@ -381,7 +381,7 @@ const FULL_DISK_SECONDS: u64 = 2;
 // CAC-034, CAC-036: many clients at once, and a disk of 4 MB that is full all the time. No answer is wrong, and what the folder
 // has after a restart is right, too.
 #[test]
-fn a_full_disk_under_load_gives_no_wrong_answer() {
+fn a_full_disk_under_load_gives_no_wrong_response() {
     let folder = tempfile::tempdir().unwrap();
     let Some(_mounted) = Mounted::new(folder.path(), "size=4m") else { return };
     let seconds =

@@ -38,7 +38,7 @@ fn promised_and_received(bytes: &[u8]) -> (usize, usize) {
 
 // DLV-006: row I of the table, 25 of 25 on both kinds of socket.
 #[test]
-fn a_client_that_half_closes_gets_the_whole_answer() {
+fn a_client_that_half_closes_gets_the_whole_response() {
     let server = Server::start(&[("photo.jpg", photo(800, 600, Format::Jpeg))], &["--binding-on-tcp"]);
     let body = large(1000);
     for _ in 0..25 {
@@ -111,7 +111,7 @@ fn responses_under_way_are_finished_after_sigterm() {
 
 // DLV-002, DLV-008: an unfinished response is cut at the deadline. The client sees it, and so does the exit status.
 #[test]
-fn what_the_drain_deadline_cuts_is_told() {
+fn what_the_drain_deadline_cuts_is_reported() {
     let mut server = Server::start_bare(&["--drain-timeout", "1"]);
     let mut stream = UnixStream::connect(&server.socket).unwrap();
     send(&mut stream, "/transform", &large(1900), 65_536);
@@ -243,7 +243,7 @@ fn a_hang_up_drains_as_a_termination_does() {
 // Descriptors that the process had opened itself were taken for inherited sockets.
 #[cfg(target_os = "linux")]
 #[test]
-fn fewer_sockets_than_announced_stop_the_start_and_are_told() {
+fn fewer_sockets_than_announced_stop_the_start_with_a_message() {
     let output = std::process::Command::new("sh")
         .args(["-c", "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" serve --listen none"])
         .arg(env!("CARGO_BIN_EXE_wholeplate"))

@@ -29,7 +29,7 @@ fn part(name: &str, text: &str) -> String {
 
 // BND-064, DLV-004: the client stops sending and keeps its connection open.
 #[test]
-fn a_client_that_pauses_gets_the_answer_that_is_due() {
+fn a_client_that_pauses_gets_its_response() {
     let server = Server::start_bare(&["--max-input", "1000"]);
     let form = format!("multipart/form-data; boundary={BOUNDARY}");
     let cases = [
@@ -54,7 +54,7 @@ fn a_client_that_pauses_gets_the_answer_that_is_due() {
 
 // DLV-004: an endless upload on a slow connection.
 #[test]
-fn an_upload_without_end_is_answered() {
+fn an_upload_without_end_gets_a_response() {
     let server = Server::start_bare(&["--max-input", "1000", "--binding-on-tcp"]);
     let mut stream = TcpStream::connect(&server.address).unwrap();
     let form = format!("multipart/form-data; boundary={BOUNDARY}");

@@ -70,7 +70,7 @@ fn start() -> Server {
 
 // URL-054
 #[test]
-fn without_a_face_the_answer_is_that_of_the_centre_to_the_byte() {
+fn without_a_face_the_result_is_that_of_the_centre_to_the_byte() {
     let server = start();
     let noise = raster(200, 150, |x, y| {
         let v = (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(2_246_822_519)).wrapping_mul(3_266_489_917);

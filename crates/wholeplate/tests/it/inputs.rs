@@ -166,7 +166,7 @@ fn url_124_heic_becomes_jpeg() {
 }
 
 #[test]
-fn the_command_line_takes_extra_formats_when_told_to() {
+fn the_command_line_takes_extra_formats_on_request() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("scan.tif"), tiff(60, 40, 1, BLUE)).unwrap();
     let run = |arguments: &[&str]| {

@@ -131,7 +131,7 @@ fn dashboard_and_rules_ask_for_what_is_there() {
     }
 }
 
-// OPS-053: by door, by host of the source, by formats, by status and error number; waits apart from work; estimates.
+// OPS-053: by route, by host of the source, by formats, by status and error number; waits apart from work; estimates.
 #[test]
 fn every_dimension_is_there_and_documented() {
     let (server, _cache) = used();

@@ -16,7 +16,7 @@ fn errors(output: &Output) -> String {
 
 // The error names the missing setting, and the warning says that nothing was generated.
 #[test]
-fn without_models_the_answer_says_so() {
+fn without_models_the_response_says_so() {
     let s = Server::start(&[("a.png", flag()), ("b.jpg", photo(20, 10, Format::Jpeg))], &[]);
     let refused = s.image("segment=foreground", "a.png");
     assert_eq!(refused.error(), (400, 9401));

@@ -15,7 +15,7 @@ fn health(arguments: &[&str]) -> Output {
 
 // OPS-010, OPS-011, OPS-012
 #[test]
-fn health_is_told_to_balancers_and_to_containers() {
+fn health_is_reported_to_balancers_and_to_containers() {
     let server = Server::start_bare(&["--admin", "127.0.0.1:0"]);
     for path in ["/livez", "/healthz", "/readyz", "/metrics"] {
         assert_eq!(server.ask_admin(path).status, 200, "{path}");

@@ -107,7 +107,7 @@ fn tcp_passes_on_what_has_the_header_and_nothing_else() {
 }
 
 #[test]
-fn our_own_doors_stay_open_beside_it() {
+fn our_own_routes_are_served_beside_it() {
     let origin = Origin::start(teapot);
     let url = origin.url("");
     let server = serving(&["--origin", &url]);
@@ -121,7 +121,7 @@ fn our_own_doors_stay_open_beside_it() {
 }
 
 #[test]
-fn redirects_and_answers_without_a_body_are_answers() {
+fn redirects_and_responses_without_a_body_are_responses() {
     let origin = Origin::start(|asked| match asked.target.as_str() {
         "/away" => answer(302, &[("location", "/next")], b"gone"),
         "/same" => Act::Close(b"HTTP/1.1 304 X\r\nconnection: close\r\netag: \"e\"\r\n\r\n".to_vec()),

@@ -29,7 +29,7 @@ fn wait_for_readiness(server: &Server, status: u16, said: &str) {
 
 // OPS-010, OPS-013
 #[test]
-fn a_stuck_worker_is_counted_logged_and_told() {
+fn a_stuck_worker_is_counted_logged_and_reported() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let built = Command::new(std::env::var("CC").unwrap_or_else(|_| "cc".to_owned()))

@@ -18,7 +18,7 @@ fn metrics(reply: &crate::support::Reply) -> Vec<String> {
 const ASKING: [(&str, &str); 1] = [("want-server-timing", "?1")];
 
 #[test]
-fn an_answer_tells_its_phases_to_those_who_ask() {
+fn phases_are_sent_to_clients_that_ask() {
     let pictures = [("photo.jpg", photo(400, 300, Format::Jpeg)), ("flag.png", flag())];
     let s = Server::start(&pictures, &["--no-cache"]);
     let quiet = s.image("width=100", "photo.jpg");

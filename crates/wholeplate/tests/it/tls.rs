@@ -25,7 +25,7 @@ async fn fetch(client: &reqwest::Client, url: &str) -> (http::Version, usize, us
 
 // DLV-001 over TLS: HTTP/2 by ALPN, and HTTP/1.1 for clients that do not offer it.
 #[tokio::test]
-async fn answers_over_tls_are_whole_in_both_versions_of_http() {
+async fn responses_over_tls_are_whole_in_both_versions_of_http() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let dir = tempfile::tempdir().unwrap();
     let (cert, key) = certificate(dir.path());

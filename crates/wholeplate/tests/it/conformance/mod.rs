@@ -6,8 +6,8 @@
 
 mod cases;
 mod compare;
-mod doors;
 mod forms;
+mod interfaces;
 mod page;
 mod worker_code;
 
@@ -16,7 +16,7 @@ use std::path::Path;
 use work::Work;
 
 use self::cases::{Folder, Picture, files, folders, root};
-use self::doors::{Answer, Bench};
+use self::interfaces::{Answer, Bench};
 use crate::support::Pixels;
 
 fn updating() -> bool {
@@ -24,7 +24,7 @@ fn updating() -> bool {
 }
 
 #[test]
-fn every_picture_is_as_expected_through_every_door() {
+fn every_picture_is_as_expected_through_every_interface() {
     let bench = Bench::start();
     let only = std::env::var("CONFORMANCE_ONLY").ok();
     let mut problems = Vec::new();
@@ -69,9 +69,9 @@ fn check(folder: &Folder, picture: &Picture, answers: &[Answer]) -> Vec<String> 
             };
             problems.push(format!(
                 "{} gives {}, and {} gives {}",
-                first.door,
+                first.interface,
                 text(first),
-                other.door,
+                other.interface,
                 text(other)
             ));
         }
@@ -79,16 +79,17 @@ fn check(folder: &Folder, picture: &Picture, answers: &[Answer]) -> Vec<String> 
     for answer in answers {
         let contains = |text: &String| answer.body.windows(text.len()).any(|part| part == text.as_bytes());
         problems.extend(
-            picture.holds.iter().filter(|t| !contains(t)).map(|t| format!("{}: no '{t}'", answer.door)),
+            picture.holds.iter().filter(|t| !contains(t)).map(|t| format!("{}: no '{t}'", answer.interface)),
         );
-        problems
-            .extend(picture.lacks.iter().filter(|t| contains(t)).map(|t| format!("{}: '{t}'", answer.door)));
+        problems.extend(
+            picture.lacks.iter().filter(|t| contains(t)).map(|t| format!("{}: '{t}'", answer.interface)),
+        );
     }
     if let Some(text) = &picture.warning {
         // Responses of the binding carry no warnings.
-        for answer in answers.iter().filter(|a| a.door != "binding") {
+        for answer in answers.iter().filter(|a| a.interface != "binding") {
             if !answer.warnings.iter().any(|w| w.contains(text)) {
-                problems.push(format!("{}: no warning '{text}' but {:?}", answer.door, answer.warnings));
+                problems.push(format!("{}: no warning '{text}' but {:?}", answer.interface, answer.warnings));
             }
         }
     }

@@ -18,7 +18,7 @@ pub(crate) fn page(folders: &[Folder]) -> String {
          <title>Wholeplate: every option in pictures</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
          <header>\n<h1>Every option in pictures</h1>\n<p>{pictures} requests, each with its source, its result, its URL and \
          its Worker code. The folders of <code>conformance/</code> make this page and are the test that it tells the truth: \
-         every request goes through each door that can express it, and has to give these pixels. \
+         every request goes through each interface that can express it, and has to give these pixels. \
          Written by <code>scripts/gallery</code>.</p>\n<nav>\n{links}</nav>\n</header>\n<main>\n{sections}</main>\n</body>\n</html>\n"
     )
 }

@@ -170,7 +170,7 @@ fn distinct(given: Vec<Given>) -> Vec<Given> {
 }
 
 #[test]
-fn all_doors_give_the_same_bytes() {
+fn all_interfaces_give_the_same_bytes() {
     let (server, origin) = bench();
     let sets = (prop::collection::vec(option(), 0..8), output(), prop::sample::select(sources()));
     runner(60)
@@ -221,7 +221,7 @@ fn all_doors_give_the_same_bytes() {
 
 /// Features of Workers only: borders and overlays, in `cf.image` and as steps of the binding.
 #[test]
-fn both_doors_of_workers_give_the_same_bytes() {
+fn both_interfaces_of_workers_give_the_same_bytes() {
     let (server, origin) = bench();
     let place = prop::sample::select(vec![
         json!({}),

@@ -13,7 +13,7 @@ use crate::support::{Form, Reply, Server};
 /// The response of one interface.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    pub(crate) door: &'static str,
+    pub(crate) interface: &'static str,
     /// The body, or the text of an error or a redirect.
     pub(crate) body: Vec<u8>,
     /// The file extension for this body.
@@ -130,7 +130,7 @@ fn named(location: &str) -> String {
     path.map_or_else(|| location.to_owned(), |(_, path)| format!("http://origin.example/{path}"))
 }
 
-fn of_reply(door: &'static str, reply: &Reply) -> Answer {
+fn of_reply(interface: &'static str, reply: &Reply) -> Answer {
     let warnings = reply.all("warning").into_iter().map(ToOwned::to_owned).collect();
     let (body, extension) = match reply.status {
         200 => (reply.body.clone(), extension(reply.header("content-type").unwrap())),
@@ -141,7 +141,7 @@ fn of_reply(door: &'static str, reply: &Reply) -> Answer {
             ([reply.text().trim().as_bytes(), b"\n"].concat(), "txt")
         }
     };
-    Answer { door, body, extension, warnings }
+    Answer { interface, body, extension, warnings }
 }
 
 fn extension(content_type: &str) -> &'static str {
@@ -168,7 +168,7 @@ fn by_command_line(options: &str, name: &str) -> Answer {
     if !done.status.success() {
         let error = said.lines().find_map(|line| Some(&line[line.find("ERROR ")?..])).unwrap_or(&said);
         return Answer {
-            door: "command line",
+            interface: "command line",
             body: format!("{error}\n").into_bytes(),
             extension: "txt",
             warnings: vec![],
@@ -179,7 +179,7 @@ fn by_command_line(options: &str, name: &str) -> Answer {
         Err(_) => "json",
     };
     Answer {
-        door: "command line",
+        interface: "command line",
         body: done.stdout,
         extension,
         warnings: said.lines().map(ToOwned::to_owned).collect(),
