@@ -176,7 +176,7 @@ fn results_stay_within_the_operators_limits() {
     let narrow = || bounded(OutputLimits { max_width: Some(60), ..OutputLimits::default() });
     let done = render_with(vec![], Output::default(), &jpeg, narrow());
     assert_eq!((done.width, done.height), (60, 45));
-    assert!(warns(&done, "reduced from 120×90 to 60×45"));
+    assert!(warns(&done, "reduced from 120x90 to 60x45"));
     let cover = Transform { height: Some(Extent::Pixels(100)), fit: Some(Fit::Cover), ..wide(100) };
     let done = render_with(vec![cover], Output::default(), &jpeg, narrow());
     assert_eq!((done.width, done.height), (60, 60));

@@ -180,6 +180,8 @@ fn kinds_and_formats() {
     plans.url("width=1700,format=avif", &jpeg(4000, 3000));
     plans.url("width=1500", &header(Format::Avif, 4000, 3000));
     plans.url("width=1500,compression=fast,format=avif", &png(4000, 3000));
+    // JPEG is the quickest encoder already.
+    plans.url("width=1500,compression=fast,format=jpeg", &png(4000, 3000));
     plans.url("width=100", &jpeg(20_000, 10_000));
     plans.compare("kinds_and_formats.txt");
 }
@@ -238,6 +240,9 @@ fn questions() {
     }
     plans.url("segment=foreground", &photo);
     plans.url("width=2000,upscale=generate,fit=contain", &photo);
+    // URL-200: nothing is enlarged, and nothing is missed.
+    plans.url("width=100,upscale=generate", &photo);
+    plans.url("width=2000,upscale=generate", &photo);
     let steps =
         vec![step(0, found_border()), step(0, sized(Fit::Cover, 90, 60)), step(0, sized(Fit::Pad, 80, 80))];
     plans.steps("steps after a border", vec![Input::Supplied], steps, &[photo]);

@@ -42,7 +42,7 @@ pub(super) fn shrink(
     }
     let (from, to) = (result.expected, bounded(result.expected, limits));
     warnings.push(format!(
-        "the result was reduced from {}×{} to {}×{}, the largest that is allowed here",
+        "the result was reduced from {}x{} to {}x{}, the largest that is allowed here",
         from.0, from.1, to.0, to.1
     ));
     match recipe.steps.as_mut_slice() {

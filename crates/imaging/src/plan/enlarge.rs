@@ -72,6 +72,14 @@ pub(crate) fn is_beyond(transform: &Transform, g: &Geometry, size: (u32, u32), l
         && EnlargePass::of(transform, &map, limits).is_none()
 }
 
+/// Whether a step enlarges with `upscale=generate` and no model is available.
+pub(crate) fn is_missing(transform: &Transform, g: &Geometry, size: (u32, u32), limits: &Limits) -> bool {
+    let map = Mapping::new(g, transform, Turn::default(), size);
+    limits.models.enlarge.is_empty()
+        && transform.upscale == Some(Upscale::Generate)
+        && (wanted(transform, &map).is_some() || zooms(transform))
+}
+
 /// Whether the size of the scaled window depends on pixels.
 pub(crate) fn zooms(transform: &Transform) -> bool {
     transform.gravity == Some(Gravity::Face) && transform.zoom.is_some_and(|zoom| zoom > 0.0)

@@ -167,25 +167,27 @@ fn fit(transform: &Transform, source: (u32, u32), target: (Option<u32>, Option<u
         size,
         bordered: size,
     };
-    let scaled = |s: f64| (round(sw * s), round(sh * s));
+    // By a fraction: a product that ends in one half is exact, a factor is not.
+    let scaled = |(to, from): (f64, f64)| (round(sw * to / from), round(sh * to / from));
+    let at_most_whole = |(to, from)| if to < from { (to, from) } else { (1.0, 1.0) };
+    let at_least_whole = |(to, from)| if to > from { (to, from) } else { (1.0, 1.0) };
     let fit = transform.fit.unwrap_or(DEFAULT_FIT);
     let (w, h) = match target {
         (None, None) => return plain(source),
         (Some(w), Some(h)) => (w, h),
         (w, h) => {
             // One dimension: proportional scaling; the given dimension is exact.
-            let s = w.map_or_else(|| f64::from(h.unwrap_or(1)) / sh, |w| f64::from(w) / sw);
+            let s = w.map_or_else(|| (f64::from(h.unwrap_or(1)), sh), |w| (f64::from(w), sw));
             let s = match fit {
-                Fit::ScaleDown | Fit::Crop | Fit::AspectCrop => s.min(1.0),
-                Fit::ScaleUp => s.max(1.0),
+                Fit::ScaleDown | Fit::Crop | Fit::AspectCrop => at_most_whole(s),
+                Fit::ScaleUp => at_least_whole(s),
                 Fit::Contain | Fit::Cover | Fit::Pad | Fit::Squeeze => s,
             };
             return plain(scaled(s));
         }
     };
     let (tw, th) = (f64::from(w), f64::from(h));
-    let inside = (tw / sw).min(th / sh);
-    let outside = (tw / sw).max(th / sh);
+    let (inside, outside) = if tw * sh < th * sw { ((tw, sw), (th, sh)) } else { ((th, sh), (tw, sw)) };
     let gravity = transform.gravity.unwrap_or(Gravity::Center);
     // Scaled to whole pixels first, then cropped at pixel boundaries, so that without scaling no pixel changes.
     let cropped = |full: (u32, u32), size: (u32, u32)| {
@@ -198,26 +200,24 @@ fn fit(transform: &Transform, source: (u32, u32), target: (Option<u32>, Option<u
         Geometry { area, ..plain(size) }
     };
     match fit {
-        Fit::ScaleDown => plain(scaled(inside.min(1.0))),
-        Fit::ScaleUp => plain(scaled(inside.max(1.0))),
+        Fit::ScaleDown => plain(scaled(at_most_whole(inside))),
+        Fit::ScaleUp => plain(scaled(at_least_whole(inside))),
         Fit::Contain => plain(scaled(inside)),
         Fit::Squeeze => plain((w, h)),
         Fit::Cover => cropped(scaled(outside), (w, h)),
         Fit::Crop => {
-            let s = outside.min(1.0);
-            let full = scaled(s);
+            let full = scaled(at_most_whole(outside));
             if sw < tw && sh < th { plain(source) } else { cropped(full, (w.min(full.0), h.min(full.1))) }
         }
         Fit::AspectCrop => {
-            let s = outside.min(1.0);
-            let size = if outside <= 1.0 {
+            let (to, from) = outside;
+            let size = if to <= from {
                 (w, h)
             } else {
                 // The largest window of the requested ratio inside the image, without enlargement.
-                let k = (sw / tw).min(sh / th);
-                (round(tw * k), round(th * k))
+                (round(tw * from / to), round(th * from / to))
             };
-            cropped(scaled(s), size)
+            cropped(scaled(at_most_whole(outside)), size)
         }
         Fit::Pad => {
             let size = scaled(inside);
@@ -269,6 +269,31 @@ mod tests {
 
     fn size(t: &Transform, source: (u32, u32)) -> (u32, u32) {
         resolve(t, source, source, &Limits::default()).unwrap().size
+    }
+
+    // A ratio as a factor made 100.5 to 100.49…
+    #[test]
+    fn a_half_pixel_is_rounded_up() {
+        let one = |width: Option<u32>, height: Option<u32>, fit: Fit| Transform {
+            width: width.map(Extent::Pixels),
+            height: height.map(Extent::Pixels),
+            fit: Some(fit),
+            ..Transform::default()
+        };
+        for width in (1..=199).step_by(2) {
+            let half = width / 2 + 1;
+            assert_eq!(size(&one(Some(width), None, Fit::ScaleDown), (200, 100)), (width, half));
+            assert_eq!(size(&sized(Fit::Contain, width, 500), (200, 100)), (width, half));
+            assert_eq!(
+                size(&one(Some(200 + width), None, Fit::ScaleUp), (200, 100)),
+                (200 + width, 100 + half)
+            );
+        }
+        for (height, width) in [(13, 20), (149, 224)] {
+            assert_eq!(size(&one(None, Some(height), Fit::ScaleDown), (1080, 720)), (width, height));
+        }
+        // The largest window of 3:2 in 7 × 100 is 7 × 4.67 pixels.
+        assert_eq!(size(&sized(Fit::AspectCrop, 300, 200), (7, 100)), (7, 5));
     }
 
     // URL-030 … URL-043: the documented worked examples.

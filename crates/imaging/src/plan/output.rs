@@ -145,7 +145,12 @@ pub(super) fn output_format(
     let output = &recipe.output;
     let longest = size.0.max(size.1);
     let automatic = JpegOrPng::of(recipe, probe, limits)?;
-    if output.fast && !animated && !matches!(output.format, FormatChoice::Rgb | FormatChoice::Rgba) {
+    // JPEG is the quickest encoder already.
+    let as_asked = matches!(
+        output.format,
+        FormatChoice::Rgb | FormatChoice::Rgba | FormatChoice::Jpeg | FormatChoice::BaselineJpeg
+    );
+    if output.fast && !animated && !as_asked {
         return Ok(automatic.format());
     }
     let allows = |format| limits.output.allows(format);
@@ -199,6 +204,13 @@ pub(super) fn output_format(
         Some(format) if !allows(format) => Err(not_allowed(format, limits)),
         chosen => Ok(chosen),
     }
+}
+
+/// # Errors
+/// A format that the operator does not allow.
+pub(super) fn check_allowed(format: Format, limits: &Limits) -> Result<(), Error> {
+    let allowed = limits.output.formats.as_ref().is_none_or(|formats| formats.contains(&format));
+    if allowed { Ok(()) } else { Err(not_allowed(format, limits)) }
 }
 
 fn not_allowed(format: Format, limits: &Limits) -> Error {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use codecs::{Format, Probe};
-use recipe::{FormatChoice, Input, Recipe, Step, Transform, Upscale, Warnings};
+use recipe::{FormatChoice, Input, Recipe, Step, Transform, Warnings};
 use work::Work;
 
 use super::bound;
@@ -47,7 +47,7 @@ pub fn plan(
     }
     for step in &recipe.steps {
         if let Step::Transform { transform, .. } = step {
-            check_models(transform, limits, &mut warnings)?;
+            check_models(transform, limits)?;
         }
     }
     if probe.format == Format::Svg {
@@ -62,6 +62,9 @@ pub fn plan(
     if bound::shrink(&mut pruned, &sizes, &limits.output, &mut warnings) {
         sizes = sizes::follow(&mut pruned, probes, limits, work)?;
     }
+    if sizes.lacks_models {
+        warnings.push("upscale=generate is not available, bicubic interpolation was used");
+    }
     if sizes.beyond_models {
         warnings
             .push("upscale=generate: the image is too large for the model, bicubic interpolation was used");
@@ -73,14 +76,11 @@ pub fn plan(
     planner.picture(&sizes, warnings)
 }
 
-/// Refuses `segment` without a model; warns of `upscale` without a model.
-fn check_models(transform: &Transform, limits: &Limits, warnings: &mut Warnings) -> Result<(), Error> {
+/// Refuses `segment` without a model.
+fn check_models(transform: &Transform, limits: &Limits) -> Result<(), Error> {
     if transform.segment_foreground && limits.models.segment.is_none() {
         let text = "segment: no segmentation model is configured; the setting segment-model names its file";
         return Err(Error::Option(text.to_owned()));
-    }
-    if transform.upscale == Some(Upscale::Generate) && limits.models.enlarge.is_empty() {
-        warnings.push("upscale=generate is not available, bicubic interpolation was used");
     }
     Ok(())
 }
@@ -92,6 +92,9 @@ fn svg(
     warnings: Warnings,
 ) -> Result<Plan, Error> {
     let (width, height) = probe.oriented_size();
+    if recipe.output.format != FormatChoice::Json {
+        output::check_allowed(Format::Svg, limits)?;
+    }
     let (kind, format, description, peak_bytes) = match recipe.output.format {
         FormatChoice::Standard | FormatChoice::Auto { .. } | FormatChoice::Svg => {
             (PlanKind::Svg, Some(Format::Svg), None, codecs::codec::svg::peak_bytes(probe))

@@ -48,6 +48,8 @@ pub(super) struct Sizes {
     pub(super) result: ImageSize,
     /// Whether a model is requested and available, but its result would be above the limits.
     pub(super) beyond_models: bool,
+    /// Whether a model is requested for an enlargement, and there is none.
+    pub(super) lacks_models: bool,
 }
 
 /// Computes the sizes of all images through the steps, refuses images that are too large, and removes draws that
@@ -82,7 +84,7 @@ fn once(
     let parents = parents(recipe);
     let mut steps = Vec::with_capacity(recipe.steps.len());
     let mut visible = Vec::with_capacity(recipe.steps.len());
-    let mut beyond_models = false;
+    let (mut beyond_models, mut lacks_models) = (false, false);
     let find = |images: &[Option<ImageSize>], i: usize| {
         images.get(i).copied().flatten().ok_or(Error::NoSuchImage(i))
     };
@@ -95,6 +97,7 @@ fn once(
                 let base = find(&images, parent)?.expected;
                 let geometry = geometry::resolve(transform, before.expected, base, limits)?;
                 beyond_models |= enlarge::is_beyond(transform, &geometry, before.expected, limits);
+                lacks_models |= enlarge::is_missing(transform, &geometry, before.expected, limits);
                 let after = after(transform, base, before, &geometry, limits);
                 if let Some(size) = images.get_mut(*image) {
                     *size = Some(after);
@@ -111,7 +114,7 @@ fn once(
         steps.push(sizes);
         visible.push(is_visible);
     }
-    Ok((Sizes { steps, result: find(&images, 0)?, beyond_models }, visible))
+    Ok((Sizes { steps, result: find(&images, 0)?, beyond_models, lacks_models }, visible))
 }
 
 /// The upright sizes of the inputs that are used.

@@ -13,7 +13,7 @@ use super::{
     value::{Dialect, OptionValue, RawValue},
 };
 use crate::{
-    Draw, Input, OptionError, Recipe, Step, Warnings,
+    Draw, Fit, Input, OptionError, Recipe, Step, Warnings,
     choices::{MAX_IMAGES, MAX_JSON_BYTES},
 };
 
@@ -84,9 +84,23 @@ pub fn parse_image(
     let mut warnings = parsed.warnings;
     if let Some(draw) = draw {
         read_overlays(draw, mode, &mut resolved.recipe, &mut warnings)?;
+        background_below_overlays(&mut resolved.recipe);
     }
     warnings.extend(resolved.recipe.warnings());
     Ok(Some(CfImage { recipe: resolved.recipe, warnings, origin_auth, varies_on: resolved.varies_on }))
+}
+
+/// With overlays the background comes last: a composite mode sees the transparency of the base, and what it makes
+/// transparent shows the background too. The bars of `fit=pad` are filled with it before the effects.
+fn background_below_overlays(recipe: &mut Recipe) {
+    if recipe.inputs.len() > 1
+        && let Some(Step::Transform { image: 0, transform }) = recipe.steps.first_mut()
+    {
+        recipe.output.background = transform.background;
+        if transform.fit != Some(Fit::Pad) {
+            transform.background = None;
+        }
+    }
 }
 
 fn read_overlays(

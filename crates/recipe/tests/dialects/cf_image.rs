@@ -139,6 +139,25 @@ fn cf_image_has_origin_auth_but_no_url_only_options() {
     assert_eq!(invalid_option(json!({"origin-auth": "share"})), "origin-auth");
 }
 
+// Section 11, step 13: a composite mode that makes the base transparent shows the background, and it sees the base without.
+#[test]
+fn with_overlays_the_background_comes_last() {
+    let painted = |image: Value| {
+        let recipe = recipe(image);
+        let Some(Step::Transform { image: 0, transform }) = recipe.steps.first() else {
+            panic!("{recipe:?}")
+        };
+        (transform.background, recipe.output.background)
+    };
+    let red = Some(Color { r: 255, g: 0, b: 0, a: 255 });
+    let draw = json!([{ "url": "https://h.example/a.png", "composite": "in" }]);
+    assert_eq!(painted(json!({ "width": 9, "background": "red" })), (red, None));
+    assert_eq!(painted(json!({ "width": 9, "background": "red", "draw": [] })), (red, None));
+    assert_eq!(painted(json!({ "width": 9, "background": "red", "draw": draw })), (None, red));
+    let pad = json!({ "width": 9, "height": 9, "fit": "pad", "background": "red", "draw": draw });
+    assert_eq!(painted(pad), (red, red));
+}
+
 #[test]
 fn overlays_are_painted_in_order_after_the_base() {
     // URL-190, URL-191

@@ -185,7 +185,8 @@ fn the_rate_counts_by_the_client_that_the_header_names() {
 #[test]
 fn results_keep_to_the_operators_limits() {
     let flags = ["--max-width", "200", "--max-output-pixels", "20000", "--allowed-formats", "jpeg,png,webp"];
-    let server = Server::start(&[("lake.jpg", demo("lake.jpg"))], &flags);
+    let pictures = [("lake.jpg", demo("lake.jpg")), ("mark.svg", demo("mark.svg"))];
+    let server = Server::start(&pictures, &flags);
     for options in ["format=png", "width=400,format=png"] {
         let reply = server.image(options, "lake.jpg");
         let picture = reply.pixels();
@@ -195,6 +196,10 @@ fn results_keep_to_the_operators_limits() {
     let small = server.image("width=100,format=png", "lake.jpg");
     assert_eq!((small.pixels().width, small.all("warning").len()), (100, 0));
     assert_eq!(server.image("width=50,format=avif", "lake.jpg").error(), (400, 9401));
+    for options in ["width=50", "format=auto", "format=svg"] {
+        assert_eq!(server.image(options, "mark.svg").error(), (400, 9401), "{options}");
+    }
+    assert_eq!(server.image("format=json", "mark.svg").status, 200);
     let accept = [("accept", "image/avif,image/webp")];
     let auto = server.get_with("/cdn-cgi/image/width=50,format=auto/lake.jpg", &accept);
     assert_eq!(auto.header("content-type"), Some("image/webp"));
