@@ -109,9 +109,8 @@ impl Counters {
             let _ = writeln!(out, "wholeplate_routed_responses_total{{{labels}}} {count}");
         }
         let counts = self.transformations();
-        // Hosts come from parsed URLs: they have no quotes, backslashes or line ends.
         let image_labels = |ImageLabels { route, host, formats }: &ImageLabels| {
-            let (route, Formats { from, to }) = (route.0, formats);
+            let (route, host, Formats { from, to }) = (route.0, label(host), formats);
             format!("route=\"{route}\",host=\"{host}\",from=\"{from}\",to=\"{to}\"")
         };
         write_head(out, "transformations_total", "Images made, by route, host of the source and formats.");
@@ -127,8 +126,8 @@ impl Counters {
         let help = "Failed transformations, by route, host of the source, status and error number.";
         write_head(out, "transformation_failures_total", help);
         for (FailureLabels { route, host, status, error }, count) in &counts.failures {
-            let labels =
-                format!("route=\"{}\",host=\"{host}\",status=\"{status}\",error=\"{error}\"", route.0);
+            let (route, host) = (route.0, label(host));
+            let labels = format!("route=\"{route}\",host=\"{host}\",status=\"{status}\",error=\"{error}\"");
             let _ = writeln!(out, "wholeplate_transformation_failures_total{{{labels}}} {count}");
         }
     }
@@ -136,6 +135,11 @@ impl Counters {
     fn transformations(&self) -> MutexGuard<'_, Transformations> {
         self.transformations.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The text of a label as the exposition format has it.
+fn label(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 impl Transformations {
@@ -167,6 +171,15 @@ mod tests {
         let mut text = String::new();
         counters.write(&mut text);
         text
+    }
+
+    // OPS-053: the host of a source is the text of a visitor.
+    #[test]
+    fn labels_are_escaped() {
+        let counters = Counters::default();
+        counters.failure(Route::URL, "a\"} 1\n\\b", 403, 9401);
+        let line = r#"{route="/cdn-cgi/image",host="a\"} 1\n\\b",status="403",error="9401"} 1"#;
+        assert!(text(&counters).lines().any(|text| text.ends_with(line)), "{}", text(&counters));
     }
 
     // OPS-053

@@ -11,6 +11,9 @@ use super::{
 };
 use crate::{OptionError, SourceError, Warnings};
 
+/// Printable characters that no host has (RFC 3986, section 3.2.2, and percent escapes). URL parsers take some of them.
+const FORBIDDEN_IN_HOST: [char; 11] = ['%', '"', '<', '>', '\\', '^', '`', '{', '|', '}', ' '];
+
 /// The prefix of a transformation URL's path.
 pub const PREFIX: &str = "/cdn-cgi/image/";
 
@@ -114,7 +117,7 @@ pub fn parse_source(source: &str) -> Result<SourceRef, SourceError> {
             if host.is_empty() {
                 return Err(SourceError::Missing);
             }
-            if host.contains('%') {
+            if host.contains(FORBIDDEN_IN_HOST) {
                 return Err(SourceError::Characters);
             }
             if is_transformation(path) {
@@ -195,7 +198,7 @@ fn unescape(scheme: &str, rest: &str) -> Result<String, SourceError> {
     if host.is_empty() {
         return Err(SourceError::Missing);
     }
-    if host.contains(['%', ' ']) {
+    if host.contains(FORBIDDEN_IN_HOST) {
         return Err(SourceError::Characters);
     }
     let mut url = Url::parse(&format!("{scheme}://{after_slashes}")).map_err(|_| SourceError::Url)?;
