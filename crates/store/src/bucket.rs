@@ -38,6 +38,50 @@ pub struct Bucket {
     objects: Arc<dyn ObjectStore>,
 }
 
+/// The parts of a bucket's URL.
+struct BucketUrl<'a> {
+    provider: Provider,
+    /// Scheme and name: `s3://bucket`.
+    root: &'a str,
+    prefix: &'a str,
+}
+
+#[derive(Clone, Copy)]
+enum Provider {
+    S3,
+    Google,
+    Azure,
+}
+
+impl<'a> BucketUrl<'a> {
+    fn parse(url: &'a str) -> Result<Self, Error> {
+        let expected = || Error::Url {
+            url: url.to_owned(),
+            problem: "expected s3://bucket/prefix, gs://bucket/prefix or az://container/prefix".to_owned(),
+        };
+        let (scheme, rest) = url.split_once("://").ok_or_else(expected)?;
+        let provider = match scheme {
+            "s3" => Provider::S3,
+            "gs" => Provider::Google,
+            "az" => Provider::Azure,
+            _ => return Err(expected()),
+        };
+        let (name, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        if name.is_empty() || rest.contains(['?', '#', '@']) {
+            return Err(expected());
+        }
+        Ok(Self { provider, root: &url[..scheme.len() + 3 + name.len()], prefix })
+    }
+}
+
+/// Whether a URL is one that [`open_bucket`] takes. Nothing else is looked at.
+///
+/// # Errors
+/// The form that is expected.
+pub fn check_bucket_url(url: &str) -> Result<(), Error> {
+    BucketUrl::parse(url).map(drop)
+}
+
 /// Opens `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`. Credentials, regions and endpoints
 /// come from the usual environment variables of the provider. No request is sent yet.
 ///
@@ -45,43 +89,34 @@ pub struct Bucket {
 /// If the URL has another form, or the settings are inconsistent.
 pub fn open_bucket(url: &str) -> Result<Bucket, Error> {
     let bad = |problem: String| Error::Url { url: url.to_owned(), problem };
-    let expected =
-        || bad("expected s3://bucket/prefix, gs://bucket/prefix or az://container/prefix".to_owned());
-    let (scheme, rest) = url.split_once("://").ok_or_else(expected)?;
-    let (name, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-    if name.is_empty() || rest.contains(['?', '#', '@']) {
-        return Err(expected());
-    }
+    let BucketUrl { provider, root, prefix } = BucketUrl::parse(url)?;
     let client = ClientOptions::new().with_connect_timeout(CONNECT_TIMEOUT).with_timeout(BACKGROUND_TIMEOUT);
     // A retry would take longer than a request waits. The request computes its result instead.
     let retry = RetryConfig { max_retries: 0, ..RetryConfig::default() };
-    let root = format!("{scheme}://{name}");
     let library = |e: object_store::Error| bad(e.to_string());
     let plain_http = |names: &[&str]| {
         // Plain HTTP is allowed if the operator configured such an endpoint.
         names.iter().any(|name| std::env::var(name).is_ok_and(|url| url.starts_with("http://")))
     };
-    let objects: Arc<dyn ObjectStore> = match scheme {
-        "s3" => {
+    let objects: Arc<dyn ObjectStore> = match provider {
+        Provider::S3 => {
             let client = client.with_allow_http(plain_http(&[
                 "AWS_ENDPOINT_URL",
                 "AWS_ENDPOINT",
                 "AWS_ENDPOINT_URL_S3",
             ]));
-            let s3 =
-                AmazonS3Builder::from_env().with_url(&root).with_client_options(client).with_retry(retry);
+            let s3 = AmazonS3Builder::from_env().with_url(root).with_client_options(client).with_retry(retry);
             Arc::new(s3.build().map_err(library)?)
         }
-        "gs" => {
-            let gcs = GoogleCloudStorageBuilder::from_env().with_url(&root);
+        Provider::Google => {
+            let gcs = GoogleCloudStorageBuilder::from_env().with_url(root);
             Arc::new(gcs.with_client_options(client).with_retry(retry).build().map_err(library)?)
         }
-        "az" => {
+        Provider::Azure => {
             let client = client.with_allow_http(plain_http(&["AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"]));
-            let azure = MicrosoftAzureBuilder::from_env().with_url(&root);
+            let azure = MicrosoftAzureBuilder::from_env().with_url(root);
             Arc::new(azure.with_client_options(client).with_retry(retry).build().map_err(library)?)
         }
-        _ => return Err(expected()),
     };
     let prefix = Path::parse(prefix.trim_matches('/')).map_err(|e| bad(e.to_string()))?;
     Ok(Bucket { objects: Arc::new(PrefixStore::new(objects, prefix)) })

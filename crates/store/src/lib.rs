@@ -16,7 +16,7 @@ mod warning;
 mod writer;
 
 pub use self::blobs::{Accept, Blobs, Reserve, Unbounded};
-pub use self::bucket::{Bucket, BucketTier, open_bucket};
+pub use self::bucket::{Bucket, BucketTier, check_bucket_url, open_bucket};
 pub use self::entry::{Entry, GROUP_BYTES, Head, Key};
 pub use self::error::Error;
 pub use self::folder::FolderTier;

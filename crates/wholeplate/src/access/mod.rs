@@ -36,18 +36,7 @@ impl Access {
     pub(crate) fn new(config: &Config) -> Result<Self, String> {
         let keys = config.sign_key_file.as_deref().map(read_keys).transpose()?;
         let signing = config.signed.unwrap_or(if keys.is_some() { Signing::Required } else { Signing::Off });
-        if signing != Signing::Off && keys.is_none() {
-            return Err("signed: there is no key; set sign-key-file too".to_owned());
-        }
-        if config.only_presets && config.presets.0.is_empty() {
-            return Err(
-                "only-presets: there is no preset; add [presets.NAME] to the file of --config".to_owned()
-            );
-        }
         let mut widths = config.allowed_widths.clone();
-        if widths.contains(&0) {
-            return Err("allowed-widths: 0 is not a width".to_owned());
-        }
         widths.sort_unstable();
         widths.dedup();
         Ok(Self {

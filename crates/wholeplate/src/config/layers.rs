@@ -37,6 +37,11 @@ impl Layers {
             let text = std::fs::read_to_string(path).map_err(|e| format!("{from}: {e}"))?;
             let table: toml::Table = text.parse().map_err(|e| format!("{from}: {e}"))?;
             for (name, value) in table {
+                // Of a mode in octal the file would only give the value.
+                let form = layers.setting(&name, &format!("{from}: {name}"))?.form;
+                if form == Form::Single && value.is_integer() {
+                    return Err(format!("{from}: {name}: expected a text in quotes, not a number"));
+                }
                 let raw = Raw::from_toml(value).map_err(|e| format!("{from}: {name}: {e}"))?;
                 layers.set(name.clone(), raw, &format!("{from}: {name}"))?;
             }
@@ -52,6 +57,9 @@ impl Layers {
                 port = Some(value).filter(|port| !port.is_empty());
                 continue;
             };
+            if is_service_link(name, &value) {
+                continue;
+            }
             let name = name.to_ascii_lowercase().replace('_', "-");
             listen |= name == "listen";
             let raw = layers.setting(&name, variable)?.raw(&value);
@@ -132,6 +140,17 @@ impl Layers {
         }
         text
     }
+}
+
+/// Whether a variable is one that Kubernetes and Docker make for a service of our name (`WHOLEPLATE_SERVICE_HOST`,
+/// `WHOLEPLATE_PORT_80_TCP`): no setting is named so.
+fn is_service_link(name: &str, value: &str) -> bool {
+    let is_address = value.contains("://");
+    name == "SERVICE_HOST"
+        || name == "SERVICE_PORT"
+        || name.starts_with("SERVICE_PORT_")
+        || name.starts_with("PORT_")
+        || (name == "PORT" && is_address)
 }
 
 fn to_toml(raw: Raw, form: Form) -> toml::Value {

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use delivery::{Tls, TlsError};
 
+use crate::access::Signing;
 use crate::sources::Origin;
 
 pub(crate) use self::declare::Setting;
@@ -49,6 +50,21 @@ impl Config {
     /// A message that names the setting and what is wrong with its value.
     fn check_together(&self) -> Result<(), String> {
         self.inputs()?;
+        self.output_limits()?;
+        if self.signed.is_some_and(|signing| signing != Signing::Off) && self.sign_key_file.is_none() {
+            return Err("signed: there is no key; set sign-key-file too".to_owned());
+        }
+        if self.only_presets && self.presets.0.is_empty() {
+            return Err(
+                "only-presets: there is no preset; add [presets.NAME] to the file of --config".to_owned()
+            );
+        }
+        if self.allowed_widths.contains(&0) {
+            return Err("allowed-widths: 0 is not a width".to_owned());
+        }
+        if let Some(url) = &self.cache_store {
+            store::check_bucket_url(url).map_err(|e| format!("cache-store: {e}"))?;
+        }
         if self.cache && self.cache_memory > self.memory {
             return Err(format!(
                 "cache-memory: {} is more than memory has ({})",
@@ -199,6 +215,7 @@ mod tests {
             ("queue = 7", "queue: this setting is gone; set queue-timeout"),
             ("memory = 0", "memory: 0MiB is not between 64MiB"),
             ("unix-mode = '999'", "unix-mode: '999'"),
+            ("unix-mode = 0o660", "unix-mode: expected a text in quotes"),
             ("allow-origin = ['http://']", "allow-origin: 'http://'"),
             ("extra-inputs = ['tga']", "extra-inputs: 'tga'"),
             ("tls-cert = 'a.pem'", "tls-key"),
@@ -211,6 +228,12 @@ mod tests {
             ("origin = 'http://'", "origin: 'http://'"),
             ("forwarded-proto-header = 'a b'", "forwarded-proto-header: 'a b'"),
             ("strict = 'maybe'", "strict: 'maybe'"),
+            ("max-width = 0", "max-width: 0"),
+            ("allowed-formats = ['json']", "allowed-formats: 'json'"),
+            ("allowed-widths = [0]", "allowed-widths: 0"),
+            ("signed = 'required'", "signed: there is no key"),
+            ("only-presets = true", "only-presets: there is no preset"),
+            ("cache-store = 'http://x'", "cache-store: "),
         ] {
             assert!(error(file, &[]).contains(named), "{file}: {}", error(file, &[]));
         }
@@ -219,6 +242,21 @@ mod tests {
         assert!(error("", &[("WHOLEPLATE_REFUSED_INPUTS", "avif,tiff")]).contains("refused-inputs: 'tiff'"));
         // A value that a higher layer replaces is checked all the same.
         assert!(load("memory = 0", &[], &[("memory", "100")]).unwrap_err().contains("memory"));
+    }
+
+    // OPS-050: Kubernetes and Docker make variables for each service of a namespace.
+    #[test]
+    fn variables_of_service_links_are_no_settings() {
+        let links = [
+            ("WHOLEPLATE_SERVICE_HOST", "10.0.0.1"),
+            ("WHOLEPLATE_SERVICE_PORT", "80"),
+            ("WHOLEPLATE_SERVICE_PORT_HTTP", "80"),
+            ("WHOLEPLATE_PORT", "tcp://10.0.0.1:80"),
+            ("WHOLEPLATE_PORT_80_TCP", "tcp://10.0.0.1:80"),
+            ("WHOLEPLATE_PORT_80_TCP_ADDR", "10.0.0.1"),
+        ];
+        assert!(load("", &links, &[]).is_ok());
+        assert!(load("", &[("WHOLEPLATE_PORT", "8080")], &[]).unwrap_err().contains("WHOLEPLATE_PORT"));
     }
 
     #[test]

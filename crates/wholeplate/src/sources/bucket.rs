@@ -71,7 +71,7 @@ impl Bucket {
         space: &InputSpace,
     ) -> Result<(Option<InputData>, HeaderMap), FetchError> {
         match self.attempt(path, tags, limit, deadlines, space).await {
-            Err(error) if error.again => self.attempt(path, tags, limit, deadlines, space).await,
+            Err(error) if error.again.is_some() => self.attempt(path, tags, limit, deadlines, space).await,
             done => done,
         }
     }

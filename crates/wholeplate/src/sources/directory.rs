@@ -25,10 +25,8 @@ pub(crate) struct Directory {
 pub(super) struct OpenFile {
     pub(super) file: File,
     pub(super) size: u64,
-    /// An entity tag, from size and time of change.
+    /// An entity tag, from size, time of change and inode.
     pub(super) etag: String,
-    /// Tells the file from another of the same name, size and time.
-    pub(super) inode: u64,
 }
 
 /// A URL path without its escapes and its query.
@@ -53,8 +51,9 @@ impl OpenFile {
             Ok(after) => format!("{:x}", after.as_nanos()),
             Err(before) => format!("-{:x}", before.duration().as_nanos()),
         };
-        let etag = format!("\"{:x}-{changed}\"", meta.len());
-        Some(Self { file, size: meta.len(), etag, inode: meta.ino() })
+        // With the inode: a file may be replaced by another of the same size and time (CAC-017).
+        let etag = format!("\"{:x}-{changed}-{:x}\"", meta.len(), meta.ino());
+        Some(Self { file, size: meta.len(), etag })
     }
 }
 

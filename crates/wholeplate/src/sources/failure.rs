@@ -4,6 +4,15 @@ use http::{HeaderMap, StatusCode};
 
 use crate::error::ApiError;
 
+/// A failure of the connection, after which another attempt may succeed (OPS-031).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Again {
+    /// It was closed before the response, which is usual for one that was used before.
+    Closed,
+    /// The body was cut.
+    Cut,
+}
+
 /// A fetch that failed.
 #[derive(Debug, Clone)]
 pub(crate) struct FetchError {
@@ -12,14 +21,19 @@ pub(crate) struct FetchError {
     pub(crate) headers: Box<HeaderMap>,
     /// The status, if the source answered with an error.
     pub(crate) status: Option<StatusCode>,
-    /// Whether another attempt may succeed.
-    pub(super) again: bool,
+    /// Why another attempt may succeed; `None` if it will not.
+    pub(super) again: Option<Again>,
 }
 
 impl FetchError {
-    /// A failure of the connection: another attempt may succeed.
-    pub(super) fn again(error: ApiError) -> Self {
-        Self { again: true, ..Self::from(error) }
+    /// The body did not arrive whole.
+    pub(super) fn cut(error: ApiError) -> Self {
+        Self { again: Some(Again::Cut), ..Self::from(error) }
+    }
+
+    /// The connection was closed before the response.
+    pub(super) fn closed(error: ApiError) -> Self {
+        Self { again: Some(Again::Closed), ..Self::from(error) }
     }
 
     /// The source answered with an error.
@@ -42,7 +56,7 @@ impl FetchError {
 
 impl From<ApiError> for FetchError {
     fn from(error: ApiError) -> Self {
-        Self { error, headers: Box::default(), status: None, again: false }
+        Self { error, headers: Box::default(), status: None, again: None }
     }
 }
 

@@ -49,8 +49,8 @@ pub(crate) struct FileVersion {
 
 impl FileVersion {
     fn of(path: &str, found: OpenFile) -> Self {
-        let OpenFile { etag, inode, .. } = found;
-        Self { version: format!("{path} {etag} {inode}"), etag }
+        let OpenFile { etag, .. } = found;
+        Self { version: format!("{path} {etag}"), etag }
     }
 }
 

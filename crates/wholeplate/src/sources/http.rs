@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256, Sha512};
 use url::{Position, Url};
 
 use super::coding::{codings, decode};
-use super::failure::FetchError;
+use super::failure::{Again, FetchError};
 use super::policy::{Credentials, FetchPolicy, Network};
 use super::receive::receive;
 use super::resolve::{NoSuchHost, NotPublic, Resolver};
@@ -120,9 +120,15 @@ impl Http {
     /// Fetches the whole body behind `url`. A body that was cut is asked for once more, and so is a request whose
     /// connection was closed before its response (OPS-031), both on a fresh connection.
     pub(super) async fn get(&self, url: &Url, ask: &Ask) -> Result<Fetched, FetchError> {
-        match self.follow(url, ask, Connection::Pooled).await {
-            Err(error) if error.again => self.follow(url, ask, Connection::Fresh).await,
-            done => done,
+        let (mut connection, mut cut) = (Connection::Pooled, false);
+        loop {
+            match self.follow(url, ask, connection).await {
+                // A fresh connection has no reason to be closed.
+                Err(error) if error.again == Some(Again::Closed) && connection == Connection::Pooled => {}
+                Err(error) if error.again == Some(Again::Cut) && !cut => cut = true,
+                done => return done,
+            }
+            connection = Connection::Fresh;
         }
     }
 
@@ -193,7 +199,7 @@ impl Http {
             .headers(credentials.headers());
         match tokio::time::timeout(self.policy.deadlines.head, request.send()).await {
             Err(_) => Err(ApiError::SourceTimeout.into()),
-            Ok(Err(e)) if was_closed_early(&e) => Err(FetchError::again(unreachable_source(&e))),
+            Ok(Err(e)) if was_closed_early(&e) => Err(FetchError::closed(unreachable_source(&e))),
             Ok(Err(e)) => Err(unreachable_source(&e).into()),
             Ok(Ok(response)) => Ok(response),
         }
@@ -211,7 +217,7 @@ impl Http {
         let memory = self.space.memory.clone();
         let checked = tokio::task::spawn_blocking(move || {
             if codings.is_empty() {
-                check_digest(&headers, &body).map_err(FetchError::again)?;
+                check_digest(&headers, &body).map_err(FetchError::cut)?;
                 return Ok(Fetched { body: Some(body), headers });
             }
             let bytes = body.open()?.unwrap_or_default();

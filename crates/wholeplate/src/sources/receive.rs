@@ -31,7 +31,7 @@ pub(super) async fn receive(
         let chunk = match tokio::time::timeout_at(due, stream.next()).await {
             Err(_) if due == deadline => return Err(ApiError::SourceSlow.into()),
             Err(_) => return Err(ApiError::SourceStalled.into()),
-            Ok(Some(Err(cause))) => return Err(FetchError::again(ApiError::SourceCut { cause })),
+            Ok(Some(Err(cause))) => return Err(FetchError::cut(ApiError::SourceCut { cause })),
             Ok(None) => break,
             Ok(Some(Ok(chunk))) => chunk,
         };
@@ -42,7 +42,7 @@ pub(super) async fn receive(
     }
     let received = body.received();
     if let Some(announced) = announced.filter(|n| *n != received) {
-        return Err(FetchError::again(ApiError::SourceShort { received, announced }));
+        return Err(FetchError::cut(ApiError::SourceShort { received, announced }));
     }
     Ok(body.finish().await.map_err(unkept)?)
 }
