@@ -18,7 +18,7 @@ use crate::cache::purge::{Stamp, Subject};
 use crate::cache::report::{CacheReport, Failure};
 use crate::cache::results::{Answered, ComputeError, RenderedResult, ResultHead, ResultKeys};
 use crate::cache::sources::{self, Resolved, SourceError, SourceQuery, SourceRecord};
-use crate::cache::store_wait::StoreWait;
+use crate::cache::waits::Waits;
 use crate::counters::{Formats, Route};
 use crate::error::ApiError;
 use crate::respond::{self, Inherited, Representation, Response};
@@ -200,7 +200,7 @@ pub(crate) async fn produce(
     has: impl Fn(&HeaderMap) -> bool + Send,
 ) -> Result<Produced, Failure> {
     let dynamic = !app.cache.is_enabled() || matches!(job.inputs, JobInputs::Supplied { keep: false, .. });
-    let wait = Arc::<StoreWait>::default();
+    let wait = Arc::<Waits>::default();
     let mut attempt = 1;
     loop {
         let done = attempt_job(app, job, request, dynamic, &wait, &has).await;
@@ -273,7 +273,7 @@ async fn attempt_job(
     job: &Job,
     request: &SourceRequest,
     dynamic: bool,
-    wait: &Arc<StoreWait>,
+    wait: &Arc<Waits>,
     has: &(impl Fn(&HeaderMap) -> bool + Send),
 ) -> Result<Produced, Attempt> {
     let stamp = app.cache.purges().stamp();
@@ -339,7 +339,7 @@ async fn attempt_job(
             let computed = if dynamic {
                 work.run().await.map(|result| Answered { result, tier: None })
             } else {
-                app.cache.results.compute(result_keys, &asked, kept, || work.run()).await
+                app.cache.results.compute(result_keys, &asked, kept, wait, || work.run()).await
             };
             match computed {
                 Ok(answered) => answered,
@@ -382,7 +382,7 @@ async fn prepare_source(
     request: &SourceRequest,
     worker: &CacheOverride,
     turn: &Turn,
-    wait: &Arc<StoreWait>,
+    wait: &Arc<Waits>,
 ) -> Result<Prepared, Failure> {
     let location = app.fetcher.locate(source, request).map_err(|error| app.failure(error))?;
     let name = match &location {
@@ -431,7 +431,7 @@ async fn prepare_all(
     main: Option<Prepared>,
     request: &SourceRequest,
     dynamic: bool,
-    wait: &Arc<StoreWait>,
+    wait: &Arc<Waits>,
 ) -> Result<Vec<Prepared>, Failure> {
     let recipe = &job.transformation.recipe;
     let main = match (main, recipe.inputs.as_slice()) {

@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::config::{Config, Listen};
 use crate::purge::AdminToken;
 use crate::request::RequestContext;
-use crate::respond::{self, Response};
+use crate::respond::Response;
 use crate::routes::{self, admin};
 use crate::sandbox::{self, Calls, Files};
 use crate::signals::StopSignals;
@@ -285,7 +285,7 @@ async fn handle(app: Arc<App>, request: Request<delivery::RequestBody>) -> Respo
             tracing::trace!(%id, client = ?request.client, "accepted");
             routes::dispatch(&app, request, body).await
         }
-        Err(error) => respond::error(&error),
+        Err(error) => routes::refusal(&app, &path, error),
     };
     // What an origin answered to a plain fetch is passed on as it is.
     if response.body().whole().is_some() {

@@ -4,7 +4,7 @@
 //! * `single_flight`: one computation for all who ask at once
 //! * `sources`: fetch, revalidate and keep sources; `results`: compute and keep results
 //! * `worker`: what a Worker says about caching; `report`: what the cache did for an answer
-//! * `store_wait`: how long a request waits for the bucket
+//! * `waits`: how long a request waits for the bucket
 //! * `tiers`: memory, folder and bucket, opened from the settings; `figures`: metrics
 
 pub(crate) mod figures;
@@ -15,8 +15,8 @@ pub(crate) mod report;
 pub(crate) mod results;
 pub(crate) mod single_flight;
 pub(crate) mod sources;
-pub(crate) mod store_wait;
 pub(crate) mod tiers;
+pub(crate) mod waits;
 pub(crate) mod worker;
 
 use std::sync::Arc;

@@ -10,8 +10,8 @@ use super::figures::CacheFigures;
 use super::keys::SourceName;
 use super::purge::{Stamp, Subject};
 use super::single_flight::Flights;
-use super::store_wait::StoreWait;
 use super::tiers::{CacheTiers, Kept, Stamped};
+use super::waits::Waits;
 use crate::error::ApiError;
 
 /// What is kept of a result besides its bytes.
@@ -115,7 +115,7 @@ impl Results {
         &self,
         keys: ResultKeys,
         asked: &[&SourceName],
-        wait: &StoreWait,
+        wait: &Waits,
     ) -> Option<Answered> {
         if let Some(key) = &keys.unless_png
             && let Some(found) = self.find_one(key, asked, wait).await
@@ -126,7 +126,7 @@ impl Results {
         self.find_one(&keys.own, asked, wait).await
     }
 
-    async fn find_one(&self, key: &Key, asked: &[&SourceName], wait: &StoreWait) -> Option<Answered> {
+    async fn find_one(&self, key: &Key, asked: &[&SourceName], wait: &Waits) -> Option<Answered> {
         let Kept { head, body, tier } = self.tiers.get(key, asked, wait).await?;
         Some(Answered { result: RenderedResult { head, body }, tier: Some(tier) })
     }
@@ -141,6 +141,7 @@ impl Results {
         keys: ResultKeys,
         asked: &[&SourceName],
         keep: bool,
+        wait: &Waits,
         make: impl FnOnce() -> F,
     ) -> Result<Answered, ComputeError>
     where
@@ -163,7 +164,7 @@ impl Results {
             }
         });
         let (outcome, joined) = flight.await;
-        if joined {
+        if joined && wait.joins() {
             self.figures.count_shared();
         }
         Ok(Answered { result: outcome?, tier: None })

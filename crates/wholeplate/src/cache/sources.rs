@@ -15,8 +15,8 @@ use super::freshness::{CacheOverride, Freshness, Usable, same_variant, varied_he
 use super::keys::{self, Fingerprint, SourceName};
 use super::purge::{Stamp, Subject};
 use super::single_flight::Flights;
-use super::store_wait::StoreWait;
 use super::tiers::{CacheTiers, Stamped, StampedHead};
+use super::waits::Waits;
 use crate::access::Turn;
 use crate::admission::InputData;
 use crate::error::ApiError;
@@ -62,7 +62,7 @@ pub(crate) struct SourceQuery {
     pub(crate) conditions: HeaderMap,
     /// Taken before the origin is asked.
     pub(crate) turn: Turn,
-    pub(crate) wait: Arc<StoreWait>,
+    pub(crate) wait: Arc<Waits>,
 }
 
 /// What is kept of a source besides its bytes.
@@ -339,7 +339,7 @@ impl Sources {
             this.fetch_and_keep(task_query, key, record, conditions).await
         });
         let (outcome, joined) = flight.await;
-        if joined {
+        if joined && query.wait.joins() {
             self.figures.count_shared();
         }
         match outcome {

@@ -13,7 +13,7 @@ use store::{BucketTier, Entry, FolderTier, Found, Head, Key, Reserve, Tier, Tier
 
 use super::keys::SourceName;
 use super::purge::{Purges, Stamp, Subject};
-use super::store_wait::StoreWait;
+use super::waits::Waits;
 use crate::admission::MemoryPool;
 
 /// How long an entry that is read from a slow tier may wait for memory.
@@ -186,7 +186,7 @@ impl CacheTiers {
         &self,
         key: &Key,
         asked: &[&SourceName],
-        wait: &StoreWait,
+        wait: &Waits,
     ) -> Option<Kept<H>> {
         let accept = |head: &Head| allowed::<H>(&self.purges, head, asked).is_some();
         if let Some(found) = self.tiers.get_near(key, &accept, &self.reads).await {

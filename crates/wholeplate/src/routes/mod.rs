@@ -29,11 +29,20 @@ where
 {
     // OPS-036
     if edge::is_loop(&request.headers) {
-        return respond::error(&ApiError::PassedTooOften);
+        return refusal(app, request.path(), ApiError::PassedTooOften);
     }
     let (route, mut response) = routed(app, request, body).await;
     response.extensions_mut().insert(Route(route));
     response
+}
+
+/// The response to a request that no route takes. That for an image says what the cache did.
+pub(crate) fn refusal(app: &App, path: &str, error: ApiError) -> Response {
+    if path.starts_with(recipe::dialect::url::PREFIX) {
+        respond::failure(&app.failure(error))
+    } else {
+        respond::error(&error)
+    }
 }
 
 /// The response, and the name of the route that made it.

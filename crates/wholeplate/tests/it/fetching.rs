@@ -172,6 +172,33 @@ fn a_request_on_a_connection_that_is_closed_is_sent_once_more() {
     assert_eq!(connections.load(Ordering::SeqCst), 3);
 }
 
+// OPS-031: each of the two failures has its own attempt.
+#[test]
+fn a_body_that_is_cut_after_a_closed_connection_is_fetched_once_more() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let image = flag();
+        let head = format!("HTTP/1.1 200 X\r\ncontent-length: {}\r\n\r\n", image.len());
+        for (number, stream) in listener.incoming().flatten().enumerate() {
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let mut stream = stream;
+            read_head(&mut reader);
+            // The second connection breaks off within the body.
+            let sent = if number == 1 { 20 } else { image.len() };
+            stream.write_all(&[head.as_bytes(), &image[..sent]].concat()).unwrap();
+            if number == 0 {
+                // The next request gets no response.
+                read_head(&mut reader);
+            }
+        }
+    });
+    let s = Server::start_bare(&["--origin", &format!("http://{address}")]);
+    for turn in 0..2 {
+        assert_eq!(s.image("width=9", &format!("{turn}.png")).status, 200, "turn {turn}");
+    }
+}
+
 // OPS-032
 #[test]
 fn malformed_header_lines_are_skipped_and_framing_stays_strict() {
@@ -329,6 +356,12 @@ fn a_loop_of_plain_fetches_ends() {
     let others = "cdn-loop: a, b, c, d, e, wholeplate-not, WholePlate; v=1";
     assert_eq!(server.unix(&["GET /a HTTP/1.1", &host, others]).error(), (508, 9403));
     assert_eq!(turns.load(Ordering::SeqCst), 9);
+    // The response to a request for an image says what the cache did, as every other does.
+    let fifth = format!("cdn-loop: {}", ["wholeplate"; 5].join(", "));
+    let image = server.unix(&["GET /cdn-cgi/image/width=9/a.png HTTP/1.1", "host: a.example", &fifth]);
+    assert_eq!((image.error(), image.header("cf-cache-status")), ((508, 9403), Some("MISS")));
+    let hosts = server.unix(&["GET /cdn-cgi/image/width=9/a.png HTTP/1.1", "host: a", "host: b"]);
+    assert_eq!((hosts.status, hosts.header("cf-cache-status")), (400, Some("MISS")));
 }
 
 // OPS-036: passed-on requests take at most half of the connections.

@@ -1,13 +1,19 @@
-//! How long one request waits for the bucket, over all its reads (CAC-051).
+//! What one request waits for: the bucket, over all its reads (CAC-051), and the work of other requests (CAC-070).
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The time that the reads of one request took. Reads at the same time count once.
+/// What one request has waited for.
 #[derive(Debug, Default)]
-pub(crate) struct StoreWait(Mutex<Waiting>);
+pub(crate) struct Waits {
+    store: Mutex<Waiting>,
+    joined: AtomicBool,
+}
+
+/// The time that the reads of the bucket took. Reads at the same time count once.
 
 #[derive(Debug, Default)]
 struct Waiting {
@@ -19,11 +25,17 @@ struct Waiting {
 }
 
 /// A read that goes on.
-struct Read<'a>(&'a StoreWait);
+struct Read<'a>(&'a Waits);
 
-impl StoreWait {
+impl Waits {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that the request joined the work of another one. Whether this was the first time: a request may join one for
+    /// its source, and one for its result.
+    pub(crate) fn joins(&self) -> bool {
+        !self.joined.swap(true, Ordering::Relaxed)
     }
 
     fn begin(&self) -> (Read<'_>, Duration) {
@@ -64,11 +76,11 @@ mod tests {
     use futures_util::future::join_all;
     use tokio::time::{Instant, sleep};
 
-    use super::StoreWait;
+    use super::Waits;
 
     const LIMIT: Duration = Duration::from_millis(1000);
 
-    async fn read(wait: &StoreWait, takes: u64) -> Option<()> {
+    async fn read(wait: &Waits, takes: u64) -> Option<()> {
         let read = async {
             sleep(Duration::from_millis(takes)).await;
             Some(())
@@ -79,7 +91,7 @@ mod tests {
     // CAC-051: source, overlays and result one after the other.
     #[tokio::test(start_paused = true)]
     async fn all_reads_of_a_request_together_have_one_limit() {
-        let wait = StoreWait::default();
+        let wait = Waits::default();
         let began = Instant::now();
         assert_eq!(read(&wait, 450).await, Some(()));
         let at_once = join_all((0..20).map(|_| read(&wait, 450))).await;
@@ -88,7 +100,7 @@ mod tests {
         assert_eq!(read(&wait, 0).await, None);
         assert_eq!(began.elapsed(), LIMIT);
         // Time between reads does not count.
-        let wait = StoreWait::default();
+        let wait = Waits::default();
         for _ in 0..9 {
             assert_eq!(read(&wait, 100).await, Some(()));
             sleep(LIMIT).await;
