@@ -1,14 +1,19 @@
 //! What all routes share.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use delivery::Peer;
 use edge::Edge;
+use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
 use crate::access::Access;
 use crate::admission::{Client, InputSpace, MemoryPool, MemoryPools, Pool};
+use crate::cache::keys::{Engine, Fingerprint};
 use crate::cache::report::Failure;
 use crate::cache::tiers::{CacheSettings, CacheTiers};
 use crate::cache::{Cache, CacheStatus};
@@ -27,6 +32,8 @@ use crate::transformation::UrlTransformations;
 pub(crate) struct App {
     pub(crate) config: Config,
     pub(crate) access: Access,
+    /// What results depend on besides their inputs and recipe.
+    pub(crate) engine: Engine,
     pub(crate) fetcher: Fetcher,
     pub(crate) transformations: UrlTransformations,
     pub(crate) pool: Pool,
@@ -57,6 +64,7 @@ impl App {
         // What is read from the slow tiers counts as input: a request that holds it may still wait for pixels.
         let cache = Arc::new(Cache::new(CacheTiers::open(&settings, inputs.memory.clone()).await?));
         let fetcher = Fetcher::new(&config, &inputs)?;
+        let engine = engine(&config)?;
         let models = crate::models::load(config.segment_model.as_deref(), &config.upscale_model)?;
         let pool = Pool::new(&config, pixels, models)?;
         let passed_on = Arc::new(Semaphore::new((config.max_connections / 2).max(1)));
@@ -65,6 +73,7 @@ impl App {
         Ok(Arc::new(Self {
             config,
             access,
+            engine,
             fetcher,
             transformations: UrlTransformations::default(),
             pool,
@@ -97,6 +106,45 @@ impl App {
             failure.report.status = CacheStatus::Dynamic;
         }
         failure
+    }
+}
+
+/// The engine with the settings that change results. A result that is kept belongs to them: another process may read it.
+fn engine(config: &Config) -> Result<Engine, String> {
+    let mut settings = Vec::new();
+    let mut add = |name, value: Option<String>| settings.extend(value.map(|value| (name, value)));
+    add("max-width", config.max_width.map(|n| n.to_string()));
+    add("max-height", config.max_height.map(|n| n.to_string()));
+    add("max-output-pixels", config.max_output_pixels.map(|n| n.to_string()));
+    add("max-animation-frames", config.max_animation_frames.map(|n| n.to_string()));
+    for (name, list) in [
+        ("allowed-formats", &config.allowed_formats),
+        ("extra-inputs", &config.extra_inputs),
+        ("refused-inputs", &config.refused_inputs),
+    ] {
+        let mut list = list.clone();
+        list.sort();
+        list.dedup();
+        add(name, Some(list.join(",")).filter(|list| !list.is_empty()));
+    }
+    for path in config.segment_model.iter().chain(&config.upscale_model) {
+        let digest = file_fingerprint(path).map_err(|e| format!("{}: {e}", path.display()))?;
+        add("model", Some(format!("{digest:?}")));
+    }
+    Ok(Engine::new(&settings))
+}
+
+fn file_fingerprint(path: &Path) -> std::io::Result<Fingerprint> {
+    let mut file = BufReader::with_capacity(1 << 20, File::open(path)?);
+    let mut digest = Sha256::new();
+    loop {
+        let piece = file.fill_buf()?;
+        if piece.is_empty() {
+            return Ok(digest.finalize().into());
+        }
+        digest.update(piece);
+        let length = piece.len();
+        file.consume(length);
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use http::HeaderMap;
+use http::{HeaderMap, header};
 use recipe::dialect::url::SourceRef;
 use recipe::{Input, Warning, Warnings};
 
@@ -21,6 +21,7 @@ use crate::cache::sources::{self, Resolved, SourceError, SourceQuery, SourceReco
 use crate::cache::waits::Waits;
 use crate::counters::{Formats, Route};
 use crate::error::ApiError;
+use crate::fields::value;
 use crate::respond::{self, Inherited, Representation, Response};
 use crate::sources::{Location, SourceRequest};
 use crate::transformation::Transformation;
@@ -278,17 +279,22 @@ async fn attempt_job(
 ) -> Result<Produced, Attempt> {
     let stamp = app.cache.purges().stamp();
     let began = Instant::now();
+    // Whether the client has the result of several sources is not known from one of them.
+    let single = job.transformation.recipe.inputs.len() <= 1;
+    let unconditional = request.unconditional();
+    let request = if single { request } else { &unconditional };
     let main = match &job.inputs {
         JobInputs::Source(source) => {
             Some(prepare_source(app, source, request, &job.worker, &job.turn, wait).await?)
         }
         JobInputs::Supplied { .. } => None,
     };
-    let source = SourceHeaders {
+    let mut source = SourceHeaders {
         headers: main.as_ref().map(Prepared::headers).unwrap_or_default(),
         fetched: began.elapsed(),
     };
-    if let Some(main) = &main
+    if single
+        && let Some(main) = &main
         && (main.is_not_modified() || has(&source.headers))
     {
         let status = if main.is_kept() { main.status() } else { CacheStatus::Bypass };
@@ -303,16 +309,24 @@ async fn attempt_job(
     })?;
     let overlays = began.elapsed();
     let kept = !dynamic && inputs.iter().all(Prepared::is_kept);
+    // The least fresh of the sources counts.
+    let sources = inputs.iter().map(Prepared::status).max().unwrap_or(CacheStatus::Hit);
+    if let Some((main, others)) = inputs.split_first().filter(|(_, others)| !others.is_empty()) {
+        combine(&mut source.headers, others);
+        if has(&source.headers) {
+            let status = if kept { sources } else { CacheStatus::Bypass };
+            let age = main.record().map(|record| record.freshness.age(SystemTime::now())).or(Some(0));
+            return Ok(Produced::NotModified { source, report: CacheReport { status, age, tier: None } });
+        }
+    }
     let versions: Vec<Fingerprint> = inputs.iter().map(Prepared::version).collect();
     let key_of = |recipe: &[u8]| {
-        keys::result(inputs.first().and_then(Prepared::kept_name), &versions, recipe, ENGINE_VERSION)
+        keys::result(inputs.first().and_then(Prepared::kept_name), &versions, recipe, &app.engine)
     };
     let result_keys = ResultKeys {
         own: key_of(&job.transformation.key),
         unless_png: job.transformation.key_unless_png.as_deref().map(key_of),
     };
-    // The least fresh of the sources counts.
-    let sources = inputs.iter().map(Prepared::status).max().unwrap_or(CacheStatus::Hit);
     let failed = |error| Failure {
         error,
         report: CacheReport::of(CacheStatus::Miss),
@@ -362,6 +376,30 @@ async fn attempt_job(
     Ok(Produced::Image { result: answered.result, source, report })
 }
 
+/// Makes the headers of the main source those of a result of several sources: a tag of all their versions, no date, and the
+/// lifetime that all of them allow.
+fn combine(headers: &mut HeaderMap, others: &[Prepared]) {
+    headers.remove(header::LAST_MODIFIED);
+    let used = || others.iter().filter(|other| !matches!(other, Prepared::Unused));
+    let known = used().all(|other| other.version() != Fingerprint::default());
+    let tag = headers.remove(header::ETAG).filter(|_| known);
+    if let Some(tag) = tag.as_ref().and_then(|tag| tag.to_str().ok()) {
+        let versions: Vec<u8> = used().flat_map(Prepared::version).collect();
+        let digest = keys::fingerprint(&versions)
+            .iter()
+            .take(8)
+            .fold(String::new(), |text, b| format!("{text}{b:02x}"));
+        let tag = match tag.strip_suffix('"') {
+            Some(open) => format!("{open}-{digest}\""),
+            None => format!("{tag}-{digest}"),
+        };
+        headers.insert(header::ETAG, value(&tag));
+    }
+    for other in used() {
+        respond::restrict(headers, &other.headers(), None);
+    }
+}
+
 fn seconds_since(stamp: Stamp) -> u64 {
     let now = crate::cache::freshness::micros(SystemTime::now());
     Duration::from_micros(now.saturating_sub(stamp.began)).as_secs()
@@ -393,7 +431,7 @@ async fn prepare_source(
             drop(fetch);
             let version = version.map_err(|error| app.failure(error))?;
             let name = SourceName::relative(request.own_host().as_deref(), path);
-            let kept_as = keys::kept_name(&name, worker, false);
+            let kept_as = keys::kept_name(&name, worker, app.fetcher.relative_to());
             let fingerprint = keys::fingerprint(version.version.as_bytes());
             let (location, etag) = (Box::new(location), version.etag);
             return Ok(Prepared::File { location, name, kept_as, etag, version: fingerprint });
@@ -409,9 +447,8 @@ async fn prepare_source(
         let request = own_request.under(conditions);
         Box::pin(async move { fetcher.fetch(&location, &request).await })
     });
-    let by_host = app.fetcher.sends_host_of_visitor();
     let query = SourceQuery {
-        kept_as: keys::kept_name(&name, worker, by_host),
+        kept_as: keys::kept_name(&name, worker, app.fetcher.relative_to()),
         name,
         sent: request.credentials.clone(),
         worker: worker.clone(),

@@ -10,6 +10,7 @@ use recipe::{OptionError, Recipe, Warnings};
 use url::Url;
 
 use crate::access::Access;
+use crate::cache::keys::Engine;
 use crate::fields::joined;
 use crate::request::RequestContext;
 use crate::respond::Representation;
@@ -53,12 +54,12 @@ pub(crate) struct UrlTransformation {
 }
 
 impl UrlTransformation {
-    fn new(parsed: UrlRequest, request: &RequestContext, access: &Access) -> Self {
+    fn new(parsed: UrlRequest, request: &RequestContext, access: &Access, engine: &Engine) -> Self {
         let mut resolved = request.with_hints(|hints| parsed.resolve(hints));
         access.limit_width(&mut resolved);
         let mut warnings = resolved.warnings;
         warnings.extend(resolved.recipe.warnings());
-        let representation = Representation::of(&resolved.recipe.to_string(), &resolved.varies_on);
+        let representation = Representation::of(engine, &resolved.recipe.to_string(), &resolved.varies_on);
         Self {
             host: host_of(&parsed.source),
             source: parsed.source,
@@ -108,6 +109,7 @@ impl UrlTransformations {
         target: &str,
         request: &RequestContext,
         access: &Access,
+        engine: &Engine,
     ) -> Option<Result<Arc<UrlTransformation>, OptionError>> {
         // No target and no field has a line break.
         let accept = joined(&request.headers, header::ACCEPT).unwrap_or_default();
@@ -121,7 +123,7 @@ impl UrlTransformations {
         };
         // Other hints than `Accept` are not in the key.
         let kept = key.len() <= LONGEST_KEPT && parsed.depends_on_accept_alone();
-        let made = Arc::new(UrlTransformation::new(parsed, request, access));
+        let made = Arc::new(UrlTransformation::new(parsed, request, access, engine));
         if kept {
             self.0.insert(key, Arc::clone(&made));
         }
@@ -138,6 +140,7 @@ mod tests {
 
     use super::{UrlTransformation, UrlTransformations};
     use crate::access::Access;
+    use crate::cache::keys::Engine;
     use crate::request::tests::context;
 
     const AUTO: &str = "/cdn-cgi/image/width=100,format=auto/a.jpg";
@@ -151,7 +154,8 @@ mod tests {
         for (name, value) in fields {
             request = request.header(*name, *value);
         }
-        kept.of(target, &context(request).unwrap(), &Access::default()).unwrap()
+        let (access, engine) = (Access::default(), Engine::new(&[]));
+        kept.of(target, &context(request).unwrap(), &access, &engine).unwrap()
     }
 
     #[test]

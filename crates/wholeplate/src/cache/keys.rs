@@ -12,6 +12,22 @@ use crate::error::ApiError;
 /// Changes whenever the same recipe may give other bytes. It is in `cf-resized`, in entity tags and in keys.
 pub(crate) const ENGINE_VERSION: &str = "2026.11.0";
 
+/// What makes results of inputs and recipes: this engine, and the settings that change its results.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Engine(String);
+
+impl Engine {
+    /// `settings`: names and values of those that differ from their defaults.
+    pub(crate) fn new(settings: &[(&str, String)]) -> Self {
+        let lines = settings.iter().map(|(name, value)| format!("\n{name}={value}"));
+        Self(std::iter::once(ENGINE_VERSION.to_owned()).chain(lines).collect())
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// A digest of one thing that an answer depends on.
 pub(crate) type Fingerprint = [u8; 32];
 
@@ -140,16 +156,29 @@ pub(crate) fn variant(credentials: &http::HeaderMap, worker: &CacheOverride) -> 
     digest.finish()
 }
 
+/// The origin of relative sources, as far as their names depend on it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RelativeTo<'a> {
+    /// The same for all services with the same sources. Empty for a folder, whose files have versions of their own.
+    pub(crate) origin: &'a str,
+    /// Whether the origin learns which host was asked, so that it may answer each differently.
+    pub(crate) by_host: bool,
+}
+
 /// The name under which a source is kept: `cf.cacheKey` takes the place of the URL, on the same host. A relative source is
-/// the same for all hosts, unless its origin is told which host was asked.
-pub(crate) fn kept_name(name: &SourceName, worker: &CacheOverride, by_host: bool) -> SourceName {
+/// that of its origin: the same for all hosts, unless the origin is told which host was asked.
+pub(crate) fn kept_name(name: &SourceName, worker: &CacheOverride, relative: RelativeTo<'_>) -> SourceName {
     let mut kept = name.clone();
     if let Some(key) = &worker.key {
         // No path begins like this, so that a key is never another URL.
         kept.target = format!("key:{key}");
     }
-    if kept.is_relative() && !by_host {
-        kept.host.clear();
+    if kept.is_relative() {
+        if !relative.by_host {
+            kept.host.clear();
+        }
+        // Neither has a space.
+        kept.host = [&kept.host, " ", relative.origin].concat();
     }
     kept
 }
@@ -173,7 +202,7 @@ pub(crate) fn result(
     main: Option<&SourceName>,
     versions: &[Fingerprint],
     canonical_recipe: &[u8],
-    engine: &str,
+    engine: &Engine,
 ) -> Key {
     let group = main.map_or_else(
         || {
@@ -186,7 +215,7 @@ pub(crate) fn result(
         SourceName::group,
     );
     let mut id = Fields::new("result");
-    id.add(engine).add(canonical_recipe);
+    id.add(engine.as_str()).add(canonical_recipe);
     for version in versions {
         id.add(version);
     }
@@ -201,8 +230,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{
-        SourceName, is_normal, kept_name, normal_host, normalised, result, source_bytes, source_record,
-        variant,
+        Engine, RelativeTo, SourceName, is_normal, kept_name, normal_host, normalised, result, source_bytes,
+        source_record, variant,
     };
     use crate::cache::freshness::CacheOverride;
 
@@ -244,16 +273,18 @@ mod tests {
     fn every_difference_gives_another_key() {
         let name = absolute("https://shop.example/a.jpg");
         let versions = [[1; 32], [2; 32]];
+        let one = Engine::new(&[]);
+        let two = Engine::new(&[("max-width", "100".to_owned())]);
         let keys = [
-            result(Some(&name), &versions, b"width=1", "1"),
-            result(Some(&name), &versions, b"width=2", "1"),
-            result(Some(&name), &versions, b"width=1", "2"),
-            result(Some(&name), &versions[..1], b"width=1", "1"),
-            result(Some(&name), &[[2; 32], [1; 32]], b"width=1", "1"),
-            result(Some(&absolute("https://shop.example/b.jpg")), &versions, b"width=1", "1"),
-            result(Some(&absolute("http://shop.example/a.jpg")), &versions, b"width=1", "1"),
-            result(Some(&SourceName::relative(Some("shop.example"), "/a.jpg")), &versions, b"width=1", "1"),
-            result(None, &versions, b"width=1", "1"),
+            result(Some(&name), &versions, b"width=1", &one),
+            result(Some(&name), &versions, b"width=2", &one),
+            result(Some(&name), &versions, b"width=1", &two),
+            result(Some(&name), &versions[..1], b"width=1", &one),
+            result(Some(&name), &[[2; 32], [1; 32]], b"width=1", &one),
+            result(Some(&absolute("https://shop.example/b.jpg")), &versions, b"width=1", &one),
+            result(Some(&absolute("http://shop.example/a.jpg")), &versions, b"width=1", &one),
+            result(Some(&SourceName::relative(Some("shop.example"), "/a.jpg")), &versions, b"width=1", &one),
+            result(None, &versions, b"width=1", &one),
             source_bytes(&name, &[1; 32]),
             source_bytes(&name, &[2; 32]),
             source_record(&name, &[1; 32]),
@@ -268,8 +299,9 @@ mod tests {
     // Fields do not run into each other.
     #[test]
     fn moving_a_letter_from_one_field_to_the_next_gives_another_key() {
-        let one = result(None, &[], b"ab", "c");
-        assert_ne!(one, result(None, &[], b"b", "ca"));
+        let engine = |text: &str| Engine::new(&[("a", text.to_owned())]);
+        let one = result(None, &[], b"ab", &engine("c"));
+        assert_ne!(one, result(None, &[], b"b", &engine("ca")));
         assert_ne!(
             source_record(&SourceName::relative(Some("a"), "/bc"), &[0; 32]),
             source_record(&SourceName::relative(Some("a/b"), "c"), &[0; 32])
@@ -291,18 +323,30 @@ mod tests {
     fn a_relative_source_is_kept_for_all_hosts_unless_its_origin_knows_the_host() {
         let kept = |host: &str, by_host| {
             let name = SourceName::relative(Some(host), "/a.jpg");
-            source_bytes(&kept_name(&name, &CacheOverride::default(), by_host), &[1; 32])
+            let relative = RelativeTo { origin: "http://o.example/", by_host };
+            source_bytes(&kept_name(&name, &CacheOverride::default(), relative), &[1; 32])
         };
         assert_eq!(kept("a.example", false), kept("b.example:8080", false));
         assert_ne!(kept("a.example", true), kept("b.example:8080", true));
         assert_ne!(kept("a.example", true), kept("a.example", false));
     }
 
+    // CAC-050: services with other origins may share a bucket, and a folder may stay when the origin changes.
+    #[test]
+    fn a_relative_source_is_that_of_its_origin() {
+        let name = SourceName::relative(Some("a.example"), "/a.jpg");
+        let of =
+            |origin: &str| kept_name(&name, &CacheOverride::default(), RelativeTo { origin, by_host: false });
+        assert_ne!(of("http://o.example/"), of("http://o.example/sub"));
+        assert_ne!(of("http://o.example/"), of("s3://o/"));
+    }
+
     // CAC-018
     #[test]
     fn a_cache_key_replaces_the_url_within_its_host() {
         let worker = CacheOverride { key: Some("/b.jpg".to_owned()), ..CacheOverride::default() };
-        let of = |url: &str| kept_name(&absolute(url), &worker, false);
+        let relative = RelativeTo { origin: "", by_host: false };
+        let of = |url: &str| kept_name(&absolute(url), &worker, relative);
         assert_eq!(of("https://a.example/1.jpg"), of("https://a.example/2.jpg"));
         assert_ne!(of("https://a.example/1.jpg"), of("https://b.example/1.jpg"));
         assert_ne!(of("https://a.example/1.jpg"), absolute("https://a.example/b.jpg"));

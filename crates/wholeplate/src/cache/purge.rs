@@ -332,7 +332,7 @@ impl PurgeIndex {
 
 /// Tags are compared without regard to case, as the vendor does.
 fn normal_tag(tag: &str) -> String {
-    tag.to_ascii_lowercase()
+    tag.to_lowercase()
 }
 
 fn micros_of(duration: Duration) -> u64 {

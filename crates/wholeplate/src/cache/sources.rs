@@ -543,10 +543,13 @@ fn updated(kept: &HeaderMap, confirmed: &HeaderMap) -> HeaderMap {
 
 /// The source's name and its tags: those of `Cache-Tag` and those of the Worker.
 fn subject(query: &SourceQuery, headers: &HeaderMap) -> Subject {
-    let lines = headers.get_all(CACHE_TAG).iter().filter_map(|v| v.to_str().ok());
-    let named = lines.flat_map(|line| line.split(',')).map(str::trim).filter(|tag| !tag.is_empty());
+    // Whatever its bytes mean, the other tags of the line count.
+    let lines: Vec<_> =
+        headers.get_all(CACHE_TAG).iter().map(|v| String::from_utf8_lossy(v.as_bytes())).collect();
+    let named = lines.iter().flat_map(|line| line.split(',')).map(str::trim).filter(|tag| !tag.is_empty());
     let mut length = 0;
-    let tags = named.chain(query.worker.tags.iter().map(String::as_str));
+    // The Worker's first: an origin may send more than is kept.
+    let tags = query.worker.tags.iter().map(String::as_str).chain(named);
     let tags = tags.map(str::to_owned).take_while(|tag| {
         length += tag.len() + 3;
         length <= MAX_TAG_BYTES

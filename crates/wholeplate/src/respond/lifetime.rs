@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::choices::LEAST_LIFETIME;
-use crate::fields::joined;
+use crate::fields::{joined, value};
 use http::{HeaderMap, header};
 
 /// What a source says of its own lifetime.
@@ -40,6 +40,61 @@ impl Lifetime {
             }
         }
         age.or(self.expires)
+    }
+}
+
+/// Makes `headers`, of one response, say no more of its freshness than `other` allows: what was made of two responses is as
+/// fresh as both are. `unless_said`: the lifetime of `other` if it names none.
+pub(crate) fn restrict(headers: &mut HeaderMap, other: &HeaderMap, unless_said: Option<u64>) {
+    let (own, limits) = (Ages::of(headers), Ages::of(other));
+    // A response that names no lifetime gets the usual one, which needs no limit of the same length.
+    let limited = limits.max_age.is_some() || limits.shared.is_some();
+    let usual = unless_said.filter(|_| !limited && (own.max_age.is_some() || own.shared.is_some()));
+    let mut directives: Vec<String> = own.others;
+    let narrow = ["no-store", "private", "no-cache", "must-revalidate", "proxy-revalidate"];
+    directives.extend(limits.others.into_iter().filter(|directive| {
+        let name = directive.split('=').next().unwrap_or_default().trim();
+        narrow.iter().any(|narrow| name.eq_ignore_ascii_case(narrow))
+    }));
+    let least = |own: Option<u64>, limit: Option<u64>| match (own, limit) {
+        (Some(own), Some(limit)) => Some(own.min(limit)),
+        (own, limit) => own.or(limit),
+    };
+    let max_age = least(own.max_age, limits.max_age.or(usual));
+    let shared = least(own.shared.or(own.max_age), limits.shared.or(limits.max_age).or(usual));
+    directives.extend(max_age.map(|seconds| format!("max-age={seconds}")));
+    directives.extend(shared.filter(|_| shared != max_age).map(|seconds| format!("s-maxage={seconds}")));
+    if !directives.is_empty() {
+        headers.remove(header::EXPIRES);
+        headers.insert(header::CACHE_CONTROL, value(&directives.join(", ")));
+    }
+}
+
+/// The lifetimes that a response names, in seconds from when it was made.
+struct Ages {
+    /// `max-age`, else `Expires`.
+    max_age: Option<u64>,
+    /// `s-maxage`.
+    shared: Option<u64>,
+    /// All other directives.
+    others: Vec<String>,
+}
+
+impl Ages {
+    fn of(headers: &HeaderMap) -> Self {
+        let lifetime = Lifetime::of(headers);
+        let mut ages = Self { max_age: None, shared: None, others: Vec::new() };
+        let text = lifetime.cache_control.unwrap_or_default();
+        for directive in text.split(',').map(str::trim).filter(|directive| !directive.is_empty()) {
+            let (name, seconds) = directive.split_once('=').unwrap_or((directive, ""));
+            match name.trim().to_ascii_lowercase().as_str() {
+                "max-age" => ages.max_age = delta_seconds(seconds),
+                "s-maxage" => ages.shared = delta_seconds(seconds),
+                _ => ages.others.push(directive.to_owned()),
+            }
+        }
+        ages.max_age = ages.max_age.or(lifetime.expires);
+        ages
     }
 }
 
@@ -96,7 +151,7 @@ pub(super) fn cache_control(source: &Lifetime) -> (String, bool) {
 mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue};
 
-    use super::{Lifetime, cache_control};
+    use super::{Lifetime, cache_control, restrict};
 
     // Fonts were used for ten minutes whatever their origin said of them.
     #[test]
@@ -114,6 +169,39 @@ mod tests {
         assert_eq!(seconds("max-age=30, no-cache"), Some(0));
         assert_eq!(seconds("No-Store"), Some(0));
         assert_eq!(Lifetime { cache_control: None, expires: Some(5) }.seconds(), Some(5));
+    }
+
+    fn map(headers: &[(&'static str, &'static str)]) -> HeaderMap {
+        headers.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect()
+    }
+
+    // CAC-010, CAC-011: a redirect has a lifetime of its own, and so has an overlay.
+    #[test]
+    fn what_is_made_of_two_responses_is_as_fresh_as_both() {
+        let both = |one: &'static str, other: &'static str, unless_said| {
+            let of = |text: &'static str| map(&[("cache-control", text)][usize::from(text.is_empty())..]);
+            let mut headers = of(one);
+            restrict(&mut headers, &of(other), unless_said);
+            headers.get("cache-control").map(|v| v.to_str().unwrap().to_owned()).unwrap_or_default()
+        };
+        assert_eq!(both("max-age=9000, immutable", "max-age=60", None), "immutable, max-age=60");
+        assert_eq!(both("max-age=60", "max-age=9000", None), "max-age=60");
+        assert_eq!(both("public", "max-age=60", None), "public, max-age=60");
+        assert_eq!(both("max-age=60", "no-store", None), "no-store, max-age=60");
+        assert_eq!(both("", "private, x", None), "private");
+        assert_eq!(both("s-maxage=5, max-age=9", "max-age=7", None), "max-age=7, s-maxage=5");
+        assert_eq!(both("max-age=9", "s-maxage=7", None), "max-age=9, s-maxage=7");
+        assert_eq!(both("max-age=9000", "", Some(3600)), "max-age=3600");
+        assert_eq!(both("max-age=9000", "max-age=8000", Some(3600)), "max-age=8000");
+        assert_eq!(both("", "", Some(3600)), "");
+        assert_eq!(both("public", "", None), "public");
+        let mut expires =
+            map(&[("date", "Thu, 26 Nov 2026 10:00:00 GMT"), ("expires", "Thu, 26 Nov 2026 10:10:00 GMT")]);
+        restrict(&mut expires, &map(&[("cache-control", "max-age=60")]), None);
+        assert_eq!(
+            (expires.get("expires"), expires["cache-control"].to_str().unwrap()),
+            (None, "max-age=60")
+        );
     }
 
     fn of(headers: &[(&'static str, &'static str)]) -> (String, bool) {

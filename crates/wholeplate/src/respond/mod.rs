@@ -14,6 +14,6 @@ pub(crate) use self::digest::add_digest;
 pub(crate) use self::image::{
     Inherited, bare, cache_headers, failure, is_named, not_modified, success, warn,
 };
-pub(crate) use self::lifetime::Lifetime;
+pub(crate) use self::lifetime::{Lifetime, restrict};
 pub(crate) use self::response::{Response, error, plain, redirect};
 pub(crate) use self::tag::{Representation, none_match, source_conditions};

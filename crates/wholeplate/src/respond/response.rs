@@ -25,11 +25,16 @@ pub(crate) fn error(error: &ApiError) -> Response {
     response.extensions_mut().insert(ErrorNumber(error.number()));
     let headers = response.headers_mut();
     headers.insert(CF_RESIZED, value(&format!("err={}", error.number())));
-    headers.insert(header::CACHE_CONTROL, value(&format!("max-age={ERROR_LIFETIME}")));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if let Some(seconds) = error.retry_after() {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-    }
+    let lifetime = match error.retry_after() {
+        Some(seconds) => {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            // Of this client at this moment: a cache in front would give it to others.
+            HeaderValue::from_static("no-store")
+        }
+        None => value(&format!("max-age={ERROR_LIFETIME}")),
+    };
+    headers.insert(header::CACHE_CONTROL, lifetime);
     response
 }
 

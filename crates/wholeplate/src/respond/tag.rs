@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderValue, header};
 use sha2::{Digest, Sha256};
 
-use crate::cache::keys::ENGINE_VERSION;
+use crate::cache::keys::Engine;
 use crate::fields::value;
 
 /// Which representation of a source a request selects.
@@ -17,8 +17,8 @@ pub(crate) struct Representation {
 
 impl Representation {
     /// `options` is what the result depends on besides the source; `varies_on` the request fields that it depends on.
-    pub(crate) fn of(options: &str, varies_on: &[&str]) -> Self {
-        Self { tag_prefix: prefix(options), vary: value(&varies_on.join(", ")) }
+    pub(crate) fn of(engine: &Engine, options: &str, varies_on: &[&str]) -> Self {
+        Self { tag_prefix: prefix(engine, options), vary: value(&varies_on.join(", ")) }
     }
 }
 
@@ -31,8 +31,8 @@ pub(super) fn etag(source: Option<&str>, of: &Representation) -> Option<String> 
 }
 
 /// What the entity tags of one engine and one recipe have before that of the source.
-fn prefix(options: &str) -> String {
-    let digest = Sha256::new().chain_update(ENGINE_VERSION).chain_update(options).finalize();
+fn prefix(engine: &Engine, options: &str) -> String {
+    let digest = Sha256::new().chain_update(engine.as_str()).chain_update(options).finalize();
     let mut opaque = String::new();
     for byte in digest.iter().take(8) {
         opaque.push_str(&format!("{byte:02x}"));
@@ -107,13 +107,14 @@ mod tests {
     use http::{HeaderMap, HeaderValue, header};
 
     use super::{Representation, is_current, none_match};
+    use crate::cache::keys::Engine;
 
     fn etag(source: Option<&str>, options: &str) -> Option<String> {
-        super::etag(source, &Representation::of(options, &[]))
+        super::etag(source, &Representation::of(&Engine::new(&[]), options, &[]))
     }
 
     fn source_conditions(request: &HeaderMap, options: &str) -> HeaderMap {
-        super::source_conditions(request, &Representation::of(options, &[]))
+        super::source_conditions(request, &Representation::of(&Engine::new(&[]), options, &[]))
     }
 
     // URL-144

@@ -114,7 +114,7 @@ async fn transform(
     for text in ignored {
         warnings.push(text);
     }
-    let representation = Representation::of(&image.recipe.to_string(), &image.varies_on);
+    let representation = Representation::of(&app.engine, &image.recipe.to_string(), &image.varies_on);
     source_request.conditions = respond::source_conditions(&request.headers, &representation);
     let host = host_of(&source);
     let job = Job {

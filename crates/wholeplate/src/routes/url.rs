@@ -36,7 +36,7 @@ pub(super) async fn respond(app: &Arc<App>, request: &RequestContext) -> Option<
         Ok(target) => target,
         Err(error) => return Some(respond::failure(&app.failure(error))),
     };
-    let wanted = app.transformations.of(&target, request, &app.access)?;
+    let wanted = app.transformations.of(&target, request, &app.access, &app.engine)?;
     let mut source_headers = HeaderMap::new();
     let mut response = match wanted {
         Ok(wanted) => match transform(app, request, &wanted, &mut source_headers).await {

@@ -28,6 +28,7 @@ const TOKEN_FILES: [&str; 3] =
 pub(crate) struct Bucket {
     store: Arc<dyn ObjectStore>,
     prefix: Path,
+    url: String,
 }
 
 impl fmt::Debug for Bucket {
@@ -57,7 +58,12 @@ impl Bucket {
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .map(|(name, value)| (name.to_ascii_lowercase(), value));
         let (store, prefix) = object_store::parse_url_opts(url, environment).map_err(|e| e.to_string())?;
-        Ok(Self { store: store.into(), prefix })
+        Ok(Self { store: store.into(), prefix, url: url.to_string() })
+    }
+
+    /// As the setting has it.
+    pub(super) fn url(&self) -> &str {
+        &self.url
     }
 
     /// The object behind a URL path (escaped, with or without a query). `None` for its bytes: not modified, by `tags` (the

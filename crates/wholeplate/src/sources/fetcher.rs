@@ -19,6 +19,7 @@ use super::origin::{Origin, join, parse_url};
 use super::policy::FetchPolicy;
 use super::request::SourceRequest;
 use crate::admission::InputSpace;
+use crate::cache::keys::RelativeTo;
 use crate::config::Config;
 use crate::error::ApiError;
 use crate::fields::value;
@@ -64,6 +65,8 @@ fn whole(fetched: Fetched) -> Result<Bytes, ApiError> {
 #[derive(Debug, Clone)]
 pub(crate) struct Fetcher {
     origin: Option<Origin>,
+    /// For the names of relative sources.
+    origin_name: String,
     http: Http,
     space: InputSpace,
     max_source: u64,
@@ -82,15 +85,19 @@ impl Fetcher {
     /// # Errors
     /// A message that names the setting: an origin that is neither a directory nor a URL.
     pub(crate) fn new(config: &Config, space: &InputSpace) -> Result<Self, String> {
+        let origin_host = config.origin_host.as_ref().map(|host| host.0.clone());
+        let name = config.origin.as_ref().and_then(Origin::shared_name).unwrap_or_default();
+        let asked_as = origin_host.iter().filter_map(|host| host.to_str().ok());
         Ok(Self {
             origin: config.origin.clone(),
+            origin_name: asked_as.fold(name, |name, host| format!("{name} as {host}")),
             http: Http::new(FetchPolicy::new(config), space.clone())?,
             space: space.clone(),
             max_source: config.max_source.0,
             patience: config.stall_timeout.duration(),
             serves_originals: config.serve_originals,
             passes_through: config.pass_through,
-            origin_host: config.origin_host.as_ref().map(|host| host.0.clone()),
+            origin_host,
             fonts: FontCache::new(&space.memory),
         })
     }
@@ -225,9 +232,10 @@ impl Fetcher {
         done
     }
 
-    /// Whether the origin of relative sources learns which host was asked, so that it may answer each differently.
-    pub(crate) fn sends_host_of_visitor(&self) -> bool {
-        self.passes_through && self.origin_host.is_none()
+    /// What the names of relative sources depend on.
+    pub(crate) fn relative_to(&self) -> RelativeTo<'_> {
+        let by_host = self.passes_through && self.origin_host.is_none();
+        RelativeTo { origin: &self.origin_name, by_host }
     }
 
     /// In edge mode the origin sees the same `Host` with a source as with a page. As a credential, it stays with the first

@@ -18,9 +18,11 @@ use super::policy::{Credentials, FetchPolicy, Network};
 use super::receive::receive;
 use super::resolve::{NoSuchHost, NotPublic, Resolver};
 use crate::admission::{InputData, InputSpace};
+use crate::choices::LEAST_LIFETIME;
 use crate::error::ApiError;
 use crate::fields::joined;
 use crate::request::VIA;
+use crate::respond::restrict;
 
 /// The user agent of fetches for transformations. Fetches that are passed on keep theirs.
 const USER_AGENT: &str = concat!("wholeplate/", env!("CARGO_PKG_VERSION"));
@@ -136,18 +138,27 @@ impl Http {
         let first = url;
         let mut url = url.clone();
         let mut credentials = Credentials::new(&ask.credentials);
+        let mut headers = ask.headers.clone();
+        let mut redirects = Vec::new();
         for _ in 0..=self.policy.redirects {
-            let response = self.hop(&url, ask, &credentials, connection).await?;
+            let response = self.hop(&url, ask, &headers, &credentials, connection).await?;
             let status = response.status();
-            if status == StatusCode::NOT_MODIFIED && is_conditional(&ask.headers) {
+            if status == StatusCode::NOT_MODIFIED && is_conditional(&headers) {
                 return Ok(Fetched { body: None, headers: response.headers().clone() });
             }
             if !status.is_redirection() || status == StatusCode::NOT_MODIFIED {
                 let headers = response.headers().clone();
                 check_status(status, &headers).map_err(|error| error.with(&headers))?;
-                let done = self.body(response, ask.limit).await;
-                return done.map_err(|error| error.with(&headers));
+                let mut fetched =
+                    self.body(response, ask.limit).await.map_err(|error| error.with(&headers))?;
+                for redirect in &redirects {
+                    restrict_by(&mut fetched.headers, redirect);
+                }
+                return Ok(fetched);
             }
+            // The conditions name a response of this URL, and the next has its own.
+            headers.remove(header::IF_NONE_MATCH);
+            headers.remove(header::IF_MODIFIED_SINCE);
             let location = response.headers().get(header::LOCATION).ok_or(ApiError::RedirectInvalid)?;
             // Raw bytes are escaped as they are, in whatever encoding.
             let location = percent_encode(location.as_bytes(), &AsciiSet::EMPTY).to_string();
@@ -158,6 +169,7 @@ impl Http {
             let next = on_origin(next, first, &ask.credentials);
             credentials.follow(&url, &next);
             url = next;
+            redirects.push(Redirect { status, headers: response.headers().clone() });
         }
         Err(ApiError::RedirectLimit.into())
     }
@@ -179,6 +191,7 @@ impl Http {
         &self,
         url: &Url,
         ask: &Ask,
+        headers: &HeaderMap,
         credentials: &Credentials<'_>,
         connection: Connection,
     ) -> Result<reqwest::Response, FetchError> {
@@ -195,7 +208,7 @@ impl Http {
             // Images are compressed already. Origins that send a coding all the same are understood.
             .header(header::ACCEPT_ENCODING, "identity")
             .header(header::USER_AGENT, USER_AGENT)
-            .headers(ask.headers.clone())
+            .headers(headers.clone())
             .headers(credentials.headers());
         match tokio::time::timeout(self.policy.deadlines.head, request.send()).await {
             Err(_) => Err(ApiError::SourceTimeout.into()),
@@ -228,6 +241,19 @@ impl Http {
         });
         checked.await.map_err(ApiError::internal)?
     }
+}
+
+/// A response that led to another.
+struct Redirect {
+    status: StatusCode,
+    headers: HeaderMap,
+}
+
+/// A source is as fresh as the redirects that led to it (CAC-010). One that says nothing of its lifetime is used as long as
+/// any source, unless it is permanent.
+fn restrict_by(source: &mut HeaderMap, redirect: &Redirect) {
+    let permanent = matches!(redirect.status.as_u16(), 301 | 308);
+    restrict(source, &redirect.headers, Some(LEAST_LIFETIME).filter(|_| !permanent));
 }
 
 /// The target of a redirect. An origin that was asked under another host than that of its URL (edge mode) names itself by

@@ -43,6 +43,15 @@ impl Origin {
         }
     }
 
+    /// A name that is the same for all services with the same sources; `None` for a folder of this machine.
+    pub(super) fn shared_name(&self) -> Option<String> {
+        match self {
+            Self::Directory(_) => None,
+            Self::Http(url) => Some(url.to_string()),
+            Self::Bucket(bucket) => Some(bucket.url().to_owned()),
+        }
+    }
+
     /// Folders with tokens that are read again when they expire. Orchestrators exchange the files in them.
     pub(crate) fn credential_folders(&self) -> Vec<PathBuf> {
         match self {

@@ -157,6 +157,8 @@ fn a_client_above_its_rate_gets_429() {
     assert_eq!(replies[1].error(), (429, 9422));
     let wait: u32 = replies[1].header("retry-after").unwrap().parse().unwrap();
     assert!((1..=101).contains(&wait), "{wait}");
+    // A cache in front of the service would give to all what one client gets.
+    assert_eq!(replies[1].header("cache-control"), Some("no-store"));
     // A cache hit does not count.
     for _ in 0..3 {
         let kept = s.get(&target(40));

@@ -775,6 +775,105 @@ fn a_file_of_the_same_size_and_time_is_a_new_source_too() {
     assert_ne!(reply.header("etag"), Some(etag.as_str()));
 }
 
+// CAC-010, CAC-011: the response of a URL that redirects is the redirect, and it has a lifetime of its own.
+#[test]
+fn a_source_is_as_fresh_as_the_redirect_that_led_to_it() {
+    let current = Arc::new(AtomicUsize::new(0));
+    let now = Arc::clone(&current);
+    let (server, origin) = with_origin(
+        move |asked| {
+            let control = match asked.target.as_str() {
+                "/none" => "no-store",
+                "/asked" => "no-cache",
+                _ => {
+                    let shade = if asked.target == "/0.png" { 100 } else { 200 };
+                    return answer(200, &[("cache-control", "max-age=31536000, immutable")], &png(shade));
+                }
+            };
+            let target = format!("/{}.png", now.load(Ordering::SeqCst));
+            answer(302, &[("cache-control", control), ("location", &target)], b"")
+        },
+        &[],
+    );
+    for (path, first, then) in [("none", "BYPASS", "BYPASS"), ("asked", "MISS", "EXPIRED")] {
+        current.store(0, Ordering::SeqCst);
+        let reply = server.image("width=32", path);
+        assert_eq!(status(&reply), first, "{path}");
+        assert!(reply.pixels().is(8, 6, [100, 40, 90], 3), "{path}");
+        assert!(reply.header("cache-control").unwrap().contains("no-"), "{path}");
+        current.store(1, Ordering::SeqCst);
+        let reply = server.image("width=32", path);
+        assert_eq!(status(&reply), then, "{path}");
+        assert!(reply.pixels().is(8, 6, [200, 40, 90], 3), "{path}");
+    }
+    assert_eq!(origin.asked().len(), 8);
+}
+
+// CAC-012: the validators of one target of a redirect say nothing of another.
+#[test]
+fn a_redirect_to_another_source_is_not_confirmed_by_it() {
+    let current = Arc::new(AtomicUsize::new(0));
+    let now = Arc::clone(&current);
+    let (server, _origin) = with_origin(
+        move |asked| match (asked.target.as_str(), asked.header("if-modified-since")) {
+            ("/now", _) => {
+                let target = format!("/{}.png", now.load(Ordering::SeqCst));
+                answer(302, &[("cache-control", "no-cache"), ("location", &target)], b"")
+            }
+            (_, Some(_)) => answer(304, &[], b""),
+            (target, None) => {
+                let date = "Mon, 30 Nov 2020 00:00:00 GMT";
+                answer(200, &[("last-modified", date)], &png(if target == "/0.png" { 100 } else { 200 }))
+            }
+        },
+        &[],
+    );
+    assert!(server.image("width=32", "now").pixels().is(8, 6, [100, 40, 90], 3));
+    current.store(1, Ordering::SeqCst);
+    assert!(server.image("width=32", "now").pixels().is(8, 6, [200, 40, 90], 3));
+}
+
+// CAC-008: a result with an overlay changes with the overlay, which its entity tag has to say.
+#[test]
+fn the_entity_tag_of_a_result_names_all_its_sources() {
+    let shade = Arc::new(AtomicUsize::new(100));
+    let now = Arc::clone(&shade);
+    let origin = Origin::start(move |asked| match asked.target.as_str() {
+        "/base.png" => {
+            let headers = [
+                ("etag", "\"m\""),
+                ("last-modified", "Mon, 30 Nov 2020 00:00:00 GMT"),
+                ("cache-control", "max-age=90000"),
+            ];
+            answer(200, &headers, &png(10))
+        }
+        _ => {
+            let shade = now.load(Ordering::SeqCst);
+            let etag = format!("\"{shade}\"");
+            answer(200, &[("etag", &etag), ("cache-control", "no-cache")], &png(u8::try_from(shade).unwrap()))
+        }
+    });
+    for flags in [&[][..], &["--no-cache"]] {
+        let all = ["--cf-blob-header", "cf-blob", "--allow-origin", "*", "--allow-private-network"];
+        let server = Server::start_bare(&[&all, flags].concat());
+        let cf = format!(r#"{{"image":{{"width":32,"draw":[{{"url":"{}"}}]}}}}"#, origin.url("/over.png"));
+        let ask = |headers: &[&str]| subrequest(&server, &origin.url("/base.png"), &cf, headers);
+        let first = ask(&[]);
+        assert_eq!(first.header("last-modified"), None);
+        assert!(first.header("cache-control").unwrap().contains("no-cache"), "{flags:?}");
+        if let Some(etag) = first.header("etag") {
+            let known = format!("if-none-match: {etag}");
+            assert_eq!(ask(&[&known]).status, 304);
+            shade.fetch_add(50, Ordering::SeqCst);
+            let second = ask(&[&known]);
+            assert_eq!(second.status, 200);
+            assert_ne!(second.header("etag"), Some(etag));
+        } else {
+            assert_eq!(flags, ["--no-cache"]);
+        }
+    }
+}
+
 // CAC-018
 #[test]
 fn a_worker_says_how_long_its_sources_are_kept() {

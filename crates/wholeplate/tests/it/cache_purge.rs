@@ -92,6 +92,22 @@ fn a_purge_names_sources_and_nothing_else() {
     purge(&server, r#"{"files":["/never/asked.png"]}"#);
 }
 
+// CAC-042: a tag outside ASCII took the others of its line with it.
+#[test]
+fn tags_of_any_alphabet_are_purged() {
+    let count = AtomicUsize::new(0);
+    let origin = Origin::start(move |_| {
+        answer(200, &[("cache-tag", "Café, plain")], &picture(10 * count.fetch_add(1, Ordering::Relaxed)))
+    });
+    let server = Server::start_bare(&["--origin", &origin.url(""), "--admin", "127.0.0.1:0"]);
+    for tag in ["plain", "CAFÉ"] {
+        server.image("width=20", "a.png");
+        assert_eq!(status(&server.image("width=20", "a.png")), "HIT");
+        purge(&server, &format!(r#"{{"tags":["{tag}"]}}"#));
+        assert_eq!(status(&server.image("width=20", "a.png")), "MISS", "{tag}");
+    }
+}
+
 // CAC-018, CAC-042: tags set by a Worker.
 #[test]
 fn a_purge_names_the_tags_of_a_worker() {

@@ -57,6 +57,58 @@ fn wait_for_entries(folder: &Path, count: usize) {
     }
 }
 
+// OPS-022: what an operator allows now counts for results that are kept, in both directions.
+#[test]
+fn results_of_other_limits_are_not_used_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = photo(400, 300, codecs::Format::Jpeg);
+    let origin = Origin::start(move |_| {
+        answer(200, &[("etag", "\"v\""), ("cache-control", "max-age=7200")], &picture)
+    });
+    let serve = |limits: &[&str]| {
+        let settings = ["--cache-dir", folder.path().to_str().unwrap(), "--origin", &origin.url("")];
+        Server::start_bare(&[&settings, limits].concat())
+    };
+    let server = serve(&[]);
+    let whole = ask(&server, 200);
+    assert_eq!(whole.pixels().width, 200);
+    // The source, what is known of it, and a result.
+    wait_for_entries(folder.path(), 3);
+    server.end();
+    let server = serve(&["--max-width", "100"]);
+    let etag = [("if-none-match", whole.header("etag").unwrap())];
+    let narrow = server.get_with("/cdn-cgi/image/width=200/a.jpg", &etag);
+    assert_eq!((narrow.status, status(&narrow)), (200, "MISS"));
+    assert_eq!(narrow.pixels().width, 100);
+    server.end();
+    let server = serve(&["--allowed-formats", "webp"]);
+    assert_eq!(ask(&server, 200).header("content-type"), Some("image/webp"));
+    server.end();
+    let again = ask(&serve(&[]), 200);
+    assert_eq!((status(&again), again.pixels().width), ("HIT", 200));
+}
+
+// CAC-050: a folder stays when the setting of the origin changes.
+#[test]
+fn sources_of_another_origin_are_not_used_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let origins = [photo(40, 30, codecs::Format::Png), photo(60, 30, codecs::Format::Png)]
+        .map(|picture| Origin::start(move |_| answer(200, &[("cache-control", "max-age=7200")], &picture)));
+    let serve = |origin: &Origin| {
+        Server::start_bare(&["--cache-dir", folder.path().to_str().unwrap(), "--origin", &origin.url("")])
+    };
+    for (turn, width) in [(0, 40), (1, 60)] {
+        let server = serve(&origins[turn]);
+        assert_eq!(server.image("format=png", "a.png").pixels().width, width);
+        // A source and its result.
+        wait_for_entries(folder.path(), 3 * (turn + 1));
+        server.end();
+    }
+    let server = serve(&origins[0]);
+    let again = server.image("format=png", "a.png");
+    assert_eq!((status(&again), again.pixels().width), ("HIT", 40));
+}
+
 // CAC-032: after SIGKILL nothing more is written.
 #[test]
 fn entries_outlive_a_kill() {
