@@ -94,7 +94,7 @@ impl App {
         let last = header.and_then(|name| request.headers.get_all(name).iter().next_back());
         match (last.and_then(|value| Client::named(value.as_bytes())), &request.client) {
             (Some(named), _) => named,
-            (None, Peer::Tcp(address)) => Client::Address(address.ip()),
+            (None, Peer::Tcp(address)) => Client::at(address.ip()),
             (None, _) => Client::Local,
         }
     }

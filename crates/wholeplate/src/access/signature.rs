@@ -112,6 +112,10 @@ impl SigningKeys {
             Some((options, expires)) => (options, Some(expires)),
             None => (options, None),
         };
+        // A URL that was meant to expire does not last for ever because its options are in another order.
+        if options.split(',').any(|option| option.starts_with("exp=")) {
+            return Err(SignatureError::Expired);
+        }
         if let Some(expires) = expires {
             // What is signed but not a number lets nobody in.
             let expires: u64 = expires.parse().map_err(|_| SignatureError::Expired)?;
@@ -194,6 +198,20 @@ mod tests {
         let foreign = super::tests::keys("x:other").sign(TARGET, None).unwrap();
         assert_eq!(keys.verify(&foreign, Signing::Required, at(0)), Err(SignatureError::Wrong));
         assert_eq!(keys.verify(&foreign, Signing::Off, at(0)).unwrap(), foreign);
+    }
+
+    // OPS-021: `exp` stands directly before `sig`.
+    #[test]
+    fn an_expiry_elsewhere_lets_nobody_in() {
+        let keys = keys("a:k");
+        for options in ["exp=99,width=80", "width=80,exp=99,fit=pad", "exp=99"] {
+            let signed = keys.sign(&format!("/cdn-cgi/image/{options}/a.jpg"), None).unwrap();
+            assert_eq!(
+                keys.verify(&signed, Signing::Required, at(9)),
+                Err(SignatureError::Expired),
+                "{options}"
+            );
+        }
     }
 
     // OPS-021

@@ -4,7 +4,7 @@
 //! expensive ones, by a handicap that grows with the logarithm of the estimate, so that no request waits forever.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -30,12 +30,29 @@ pub(crate) enum Client {
 }
 
 impl Client {
+    /// The client at an address. A network of IPv6 has 2⁶⁴ addresses, and its clients change them at will: all of a /64 are
+    /// one client.
+    pub(crate) fn at(address: IpAddr) -> Self {
+        Self::Address(match address.to_canonical() {
+            IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into(),
+            v4 @ IpAddr::V4(_) => v4,
+        })
+    }
+
     /// The client of a header's value: of a list, the last element, which the nearest proxy added; what comes before is
     /// whatever the client sent. A bounded part of it counts. `None` if there is nothing.
     pub(crate) fn named(value: &[u8]) -> Option<Self> {
         let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
-        let bounded = last.get(..MAX_NAME).unwrap_or(last);
-        (!bounded.is_empty()).then(|| Self::Named(String::from_utf8_lossy(bounded).into()))
+        let bounded = String::from_utf8_lossy(last.get(..MAX_NAME).unwrap_or(last));
+        // Some proxies add the port, which changes with each connection.
+        let address = |text: &str| {
+            let plain = || text.trim_matches(['[', ']']).parse().ok();
+            text.parse().map(|with_port: SocketAddr| with_port.ip()).ok().or_else(plain)
+        };
+        match address(&bounded) {
+            Some(address) => Some(Self::at(address)),
+            None => (!bounded.is_empty()).then(|| Self::Named(bounded.into())),
+        }
     }
 }
 
@@ -384,7 +401,15 @@ mod tests {
     #[test]
     fn the_last_element_of_the_header_names_the_client() {
         let named = |value: &str| Client::named(value.as_bytes());
-        assert_eq!(named("192.0.2.1"), Some(Client::Named("192.0.2.1".into())));
+        assert_eq!(named("alice"), Some(Client::Named("alice".into())));
+        let address = Some(Client::Address(IpAddr::from([192, 0, 2, 1])));
+        for same in ["192.0.2.1", "192.0.2.1:4711", "::ffff:192.0.2.1", "[::ffff:192.0.2.1]:80"] {
+            assert_eq!(named(same), address, "{same}");
+        }
+        for same in ["2001:db8:0:7::1", "[2001:db8:0:7:ffff::2]", "[2001:db8:0:7::3]:443"] {
+            assert_eq!(named(same), named("2001:db8:0:7::"), "{same}");
+        }
+        assert_ne!(named("2001:db8:0:7::1"), named("2001:db8:0:8::1"));
         assert_eq!(named("made up, 198.51.100.7,\t192.0.2.1 "), named("192.0.2.1"));
         assert_eq!((named(""), named("192.0.2.1, ")), (None, None));
         assert_eq!(named(&"x".repeat(1000)), named(&"x".repeat(MAX_NAME)));
