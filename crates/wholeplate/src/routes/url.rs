@@ -17,6 +17,7 @@ use crate::produce::{Job, JobInputs, produce, response};
 use crate::request::RequestContext;
 use crate::respond::{self, Inherited, Response};
 use crate::sources::SourceRequest;
+use crate::telemetry::{self, FAILED_IMAGES};
 
 /// Answers a request for a transformation URL; `None` if it is for something else.
 pub(super) async fn respond(app: &Arc<App>, request: &RequestContext) -> Option<Response> {
@@ -112,7 +113,12 @@ fn on_error(app: &App, request: &RequestContext, source: Option<&SourceRef>, fai
             own.then(|| text.clone())
         }
     };
-    match location.filter(|_| !error.is_loop()) {
+    let location = location.filter(|_| !error.is_loop());
+    let target = telemetry::redacted(request.target());
+    let redirected =
+        location.as_deref().map(|_| ", redirected to the untransformed source (onerror=redirect)");
+    tracing::info!(target: FAILED_IMAGES, "{target}: {}{}", error.body().trim_end(), redirected.unwrap_or_default());
+    match location {
         Some(location) => {
             let mut response = respond::redirect(&location);
             response.headers_mut().insert("cf-resized", value(&format!("err={}", error.number())));

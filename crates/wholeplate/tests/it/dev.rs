@@ -54,7 +54,11 @@ impl Drop for Running {
 impl Running {
     /// Waits until the program prints its address.
     fn start(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        Self::with_errors(command, Stdio::null())
+    }
+
+    fn with_errors(command: &mut Command, errors: Stdio) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(errors).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut seen = Vec::new();
         loop {
@@ -131,6 +135,31 @@ fn pages_and_images_are_behind_one_address_and_end_together() {
     let (_, status) = running.end();
     assert!(status.success(), "{status}");
     assert!(TcpStream::connect(origin).is_err(), "the development server has ended");
+}
+
+// A page may hide it: with onerror=redirect the browser shows the original.
+#[test]
+fn an_image_that_cannot_be_made_is_named() {
+    let (_dir, mut command) = site();
+    command.push("127.0.0.1:0".to_owned());
+    let command: Vec<&str> = command.iter().map(String::as_str).collect();
+    let mut started = dev(&[&["--listen", "127.0.0.1:0", "--"], &command[..]].concat());
+    started.env_remove("RUST_LOG");
+    let mut running = Running::with_errors(&mut started, Stdio::piped());
+    let mut errors = BufReader::new(running.child.stderr.take().unwrap()).lines();
+    let mut next = || errors.next().unwrap().unwrap();
+    for (options, status, end) in [
+        ("fit=fill", 400, "'fill'"),
+        ("onerror=redirect,fit=fill", 307, ", redirected to the untransformed source (onerror=redirect)"),
+        ("fit=%0aa", 400, "'?a'"),
+    ] {
+        let target = format!("/cdn-cgi/image/width=9,{options}/flag.png");
+        assert_eq!(running.get("/cdn-cgi/image/width=9/flag.png").status, 200);
+        assert_eq!(running.get(&target).status, status);
+        let line = next();
+        let text = format!("{target}: ERROR 9401: Missing or invalid resizing parameters: ");
+        assert!(line.contains(&text) && line.contains(end), "{line}");
+    }
 }
 
 #[test]
