@@ -172,3 +172,19 @@ test("the configuration for plain workerd in the package", async (t) => {
     assert.deepEqual([small.format, small.width], ["webp", 400]);
   }
 });
+
+// The first thing that a newcomer does: nothing but the tarballs is installed, and npx fetches Vite.
+test("npx wholeplate dev -- npx vite in an empty folder", { timeout: 180_000 }, async (t) => {
+  const empty = await project(join(folder, "empty folder"), {}, []);
+  const dev = await started("npx", ["wholeplate", "dev", "--listen", "127.0.0.1:0", "--", "npx", "vite@8"], empty, /^(http:\/\/\S+) \(in front of (\S+)\)$/);
+  t.after(() => dev.stop("SIGKILL"));
+  await copyFile(lake, join(empty, "lake.jpg"));
+  await writeFile(join(empty, "index.html"), "<h1>first page</h1>");
+  const [, open, behind] = dev.match;
+  assert.match(await (await fetch(open, { headers: { accept: "text/html" } })).text(), /@vite\/client[^]*first page/);
+  assert.equal((await picture(new URL("/cdn-cgi/image/width=40,format=png/lake.jpg", open))).width, 40);
+  await dev.stop();
+  for (const address of [open, behind]) {
+    assert.ok(await within(20, () => fetch(address).then(() => false, () => true)), `${address} still answers`);
+  }
+});

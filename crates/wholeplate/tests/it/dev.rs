@@ -240,6 +240,17 @@ fn a_command_that_ends_early_is_named_with_its_status() {
     assert!(said.contains("no-such-command: there is no such command"), "{said}");
 }
 
+// npx asks before it installs, and fails where nobody can answer.
+#[test]
+fn npx_installs_without_a_question() {
+    for (set, seen) in [(None, "true"), (Some(""), "true"), (Some("false"), "false")] {
+        let mut command = dev(&["--listen", "127.0.0.1:0", "--", "sh", "-c", "echo yes=$npm_config_yes"]);
+        command.env_remove("npm_config_yes").envs(set.map(|value| ("npm_config_yes", value)));
+        let done = command.output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&done.stdout), format!("[sh] yes={seen}\n"));
+    }
+}
+
 #[test]
 fn a_command_that_never_listens_is_ended() {
     let dir = tempfile::tempdir().unwrap();
