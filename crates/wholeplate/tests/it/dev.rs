@@ -300,6 +300,9 @@ fn a_command_that_ends_later_ends_the_service() {
 fn what_cannot_be_meant_is_refused() {
     let (said, _) = failed(&[]);
     assert!(said.contains("after --") && said.contains("--origin http://localhost:PORT"), "{said}");
+    let done = dev(&["npx", "vite"]).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(said.contains("wholeplate dev [OPTIONS] -- npx"), "{said}");
     let (said, _) = failed(&["--origin", "localhost:3000"]);
     assert!(said.contains("localhost:3000") && said.contains("a URL with http"), "{said}");
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
