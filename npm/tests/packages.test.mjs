@@ -138,14 +138,17 @@ test("wholeplate-worker names unsupported bindings, and leaves no processes or f
   assert.deepEqual((await readdir(site)).filter((name) => name.startsWith(".wholeplate")), []);
 });
 
-test("eject writes a configuration that plain workerd serves", async (t) => {
+test("eject writes a configuration that plain workerd serves, and prints the commands", async (t) => {
   const port = await freePort();
-  const socket = join(folder, "ejected.sock");
-  await run("npx", ["wholeplate-worker", "eject", "--out", "ejected", "--port", String(port), "--socket", socket], { cwd: site });
-  const images = await started(process.execPath, ["node_modules/.bin/wholeplate", "serve", "--listen", "none", "--unix", socket, "--origin", `http://127.0.0.1:${port}`,
-    "--cf-blob-header", "CF-Blob", "--allow-origin", "*"], site, /listening on/);
+  // The folder of the socket is made by the printed command; its name needs quotes.
+  const socket = join(folder, "own folder", "ejected.sock");
+  const { stdout } = await run("npx", ["wholeplate-worker", "eject", "--out", "eject ed", "--port", String(port), "--socket", socket], { cwd: site });
+  const printed = stdout.split("\n").filter((line) => /^ {2}(mkdir|npx|cd) /.test(line)).map((line) => line.trim());
+  assert.equal(printed.length, 4, stdout);
+  const [makeFolder, wholeplate, enter, workerd] = printed;
+  const images = await started("sh", ["-c", `${makeFolder} && ${wholeplate}`], site, /listening on/);
   t.after(() => images.stop("SIGKILL"));
-  const runtime = await started("npx", ["workerd", "serve", "--experimental", "ejected/shop.capnp"], site, null);
+  const runtime = await started("sh", ["-c", `${enter} && ${workerd}`], site, null);
   t.after(() => runtime.stop("SIGKILL"));
   const url = `http://127.0.0.1:${port}/cdn-cgi/image/width=30,format=png/lake.jpg`;
   assert.ok(await within(20, () => fetch(url).then(({ ok }) => ok, () => false)), runtime.lines.join("\n"));
