@@ -114,10 +114,14 @@ fn on_error(app: &App, request: &RequestContext, source: Option<&SourceRef>, fai
         }
     };
     let location = location.filter(|_| !error.is_loop());
-    let target = telemetry::redacted(request.target());
     let redirected =
-        location.as_deref().map(|_| ", redirected to the untransformed source (onerror=redirect)");
-    tracing::info!(target: FAILED_IMAGES, "{target}: {}{}", error.body().trim_end(), redirected.unwrap_or_default());
+        if location.is_some() { ", redirected to the untransformed source (onerror=redirect)" } else { "" };
+    tracing::info!(
+        target: FAILED_IMAGES,
+        "{}: {}{redirected}",
+        telemetry::redacted(request.target()),
+        error.body().trim_end(),
+    );
     match location {
         Some(location) => {
             let mut response = respond::redirect(&location);
