@@ -138,14 +138,17 @@ test("wholeplate-worker names unsupported bindings, and leaves no processes or f
   assert.deepEqual((await readdir(site)).filter((name) => name.startsWith(".wholeplate")), []);
 });
 
-test("eject writes a configuration that plain workerd serves", async (t) => {
+test("eject writes a configuration that plain workerd serves, and prints the commands", async (t) => {
   const port = await freePort();
-  const socket = join(folder, "ejected.sock");
-  await run("npx", ["wholeplate-worker", "eject", "--out", "ejected", "--port", String(port), "--socket", socket], { cwd: site });
-  const images = await started(process.execPath, ["node_modules/.bin/wholeplate", "serve", "--listen", "none", "--unix", socket, "--origin", `http://127.0.0.1:${port}`,
-    "--cf-blob-header", "CF-Blob", "--allow-origin", "*"], site, /listening on/);
+  // The folder of the socket is made by the printed command; its name needs quotes.
+  const socket = join(folder, "own folder", "ejected.sock");
+  const { stdout } = await run("npx", ["wholeplate-worker", "eject", "--out", "eject ed", "--port", String(port), "--socket", socket], { cwd: site });
+  const printed = stdout.split("\n").filter((line) => /^ {2}(mkdir|npx|cd) /.test(line)).map((line) => line.trim());
+  assert.equal(printed.length, 4, stdout);
+  const [makeFolder, wholeplate, enter, workerd] = printed;
+  const images = await started("sh", ["-c", `${makeFolder} && ${wholeplate}`], site, /listening on/);
   t.after(() => images.stop("SIGKILL"));
-  const runtime = await started("npx", ["workerd", "serve", "--experimental", "ejected/shop.capnp"], site, null);
+  const runtime = await started("sh", ["-c", `${enter} && ${workerd}`], site, null);
   t.after(() => runtime.stop("SIGKILL"));
   const url = `http://127.0.0.1:${port}/cdn-cgi/image/width=30,format=png/lake.jpg`;
   assert.ok(await within(20, () => fetch(url).then(({ ok }) => ok, () => false)), runtime.lines.join("\n"));
@@ -170,5 +173,21 @@ test("the configuration for plain workerd in the package", async (t) => {
   for (const init of [{}, FORGED]) {
     const small = await picture(url, { ...init, method: "POST", body });
     assert.deepEqual([small.format, small.width], ["webp", 400]);
+  }
+});
+
+// The first thing that a newcomer does: nothing but the tarballs is installed, and npx fetches Vite.
+test("npx wholeplate dev -- npx vite in an empty folder", { timeout: 180_000 }, async (t) => {
+  const empty = await project(join(folder, "empty folder"), {}, []);
+  const dev = await started("npx", ["wholeplate", "dev", "--listen", "127.0.0.1:0", "--", "npx", "vite@8"], empty, /^(http:\/\/\S+) \(in front of (\S+)\)$/);
+  t.after(() => dev.stop("SIGKILL"));
+  await copyFile(lake, join(empty, "lake.jpg"));
+  await writeFile(join(empty, "index.html"), "<h1>first page</h1>");
+  const [, open, behind] = dev.match;
+  assert.match(await (await fetch(open, { headers: { accept: "text/html" } })).text(), /@vite\/client[^]*first page/);
+  assert.equal((await picture(new URL("/cdn-cgi/image/width=40,format=png/lake.jpg", open))).width, 40);
+  await dev.stop();
+  for (const address of [open, behind]) {
+    assert.ok(await within(20, () => fetch(address).then(() => false, () => true)), `${address} still answers`);
   }
 });

@@ -119,7 +119,8 @@ import boat from "../assets/boat.jpg";
   assert.match(await fails("npx", ["wholeplate-worker", "serve"], journal), /dist\/server\/wrangler\.json, which does not exist: build the project again/);
 });
 
-test("Next.js by OpenNext, with next/image on the binding", { timeout: 500_000 }, async (t) => {
+const skip = process.env.NPM_TEST_QUICK ? "left out with NPM_TEST_QUICK" : false;
+test("Next.js by OpenNext, with next/image on the binding", { timeout: 500_000, skip }, async (t) => {
   const config = (more) => JSON.stringify({
     name: "shop", main: ".open-next/worker.js", compatibility_date: "2026-11-01",
     compatibility_flags: ["nodejs_compat", "global_fetch_strictly_public"],

@@ -23,8 +23,10 @@ function compile(project, workerd, fields) {
     });
     if (done.status !== 0) {
       const output = (done.stderr?.toString() ?? "").trim().replaceAll(path, project.path).replaceAll(path.split("/").pop(), project.path);
-      const hint = /esbuild/.test(output) ? "\nworkerd bundles the Worker with esbuild: run `npm install --save-dev esbuild` in the project" : "";
-      throw new UserError(`${output || `workerd compile: ${done.error?.message ?? `status ${done.status}`}`}${hint}`);
+      if (/esbuild not found/.test(output)) {
+        throw new UserError("esbuild is missing, which bundles the Worker's code: run `npm install --save-dev esbuild` in the project (or install wrangler, which bundles too)");
+      }
+      throw new UserError(output || `workerd compile: ${done.error?.message ?? `status ${done.status}`}`);
     }
     return new Uint8Array(done.stdout);
   } finally {

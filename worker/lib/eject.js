@@ -8,17 +8,27 @@ import { wholeplateArguments } from "./serve.js";
 
 const listenOf = ({ host, port }) => `${host}:${port}`;
 
+/** A word as a shell and systemd read it. */
+const word = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
+
 function instructions(start, options, folder) {
-  return `To run it, start both programs:
+  const command = start.map(word).join(" ");
+  const images = wholeplateArguments(options.socket, listenOf(options)).map(word).join(" ");
+  return `To run it, start both programs, each in its own terminal (here with npx, from the project's installation):
 
-  wholeplate ${wholeplateArguments(options.socket, listenOf(options)).map((one) => (one === "*" ? "'*'" : one)).join(" ")}
-  ${start}
+  mkdir -p ${word(dirname(options.socket))}
+  npx wholeplate ${images}
 
-Under systemd, give each a unit; see deploy/systemd/ of Wholeplate for the first. For the second:
+  cd ${word(folder)}
+  npx ${command}
+
+Then open http://${listenOf(options)}/
+
+Under systemd, give each a unit; see deploy/systemd/ of Wholeplate for the first. For the second, with workerd installed for all users:
 
   [Service]
   WorkingDirectory=${folder}
-  ExecStart=/usr/bin/env ${start}
+  ExecStart=/usr/bin/env ${command}
   Restart=on-failure
 `;
 }
@@ -28,7 +38,7 @@ export async function writeBinary(options) {
   const file = resolve(options.out ?? join(project.root, "dist", `${project.name}.bin`));
   mkdirSync(dirname(file), { recursive: true });
   writeFileSync(file, writeMessage(root));
-  process.stdout.write(`${file}\n\n${instructions(`workerd serve --experimental --binary ${file}`, options, project.root)}`);
+  process.stdout.write(`${file}\n\n${instructions(["workerd", "serve", "--experimental", "--binary", file], options, project.root)}`);
   return 0;
 }
 
@@ -174,6 +184,6 @@ export async function eject(options) {
   }
   const file = join(folder, `${project.name}.capnp`);
   writeFileSync(file, text);
-  process.stdout.write(`${file}\n\n${instructions(`workerd serve --experimental ${basename(file)}`, options, folder)}`);
+  process.stdout.write(`${file}\n\n${instructions(["workerd", "serve", "--experimental", basename(file)], options, folder)}`);
   return 0;
 }

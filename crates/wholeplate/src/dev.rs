@@ -28,6 +28,8 @@ const END_TIME: Duration = Duration::from_secs(5);
 const LINE_LIMIT: u64 = 64 << 10;
 /// Addresses in the command's output that are tried.
 const MOST_ADDRESSES: usize = 16;
+/// The variable that answers npx's question whether to install a package.
+const NPX_YES: &str = "npm_config_yes";
 /// How long open responses may take at the end; a page that listens for events never ends.
 const DRAIN_TIMEOUT: &str = "1s";
 
@@ -230,6 +232,11 @@ impl Started {
         child.process_group(0);
         if std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
             child.env("FORCE_COLOR", "1");
+        }
+        // npx asks before it installs what a folder does not have; without a keyboard it gives up instead. Inside another npx
+        // the variable is there, and empty.
+        if std::env::var_os(NPX_YES).is_none_or(|answer| answer.is_empty()) {
+            child.env(NPX_YES, "true");
         }
         let mut child = child.spawn().map_err(|error| match error.kind() {
             ErrorKind::NotFound => {

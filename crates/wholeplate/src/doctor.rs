@@ -2,12 +2,19 @@
 
 use std::fmt::Write as _;
 use std::io::ErrorKind;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::path::Path;
+use std::time::Duration;
+
+use url::Url;
 
 use crate::cli::Settings;
 use crate::config::{Config, Layers, Listen};
+use crate::sources::Origin;
 use crate::{models, sandbox, stdout};
+
+/// How long an origin may take to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The result of one check.
 enum Finding {
@@ -57,6 +64,9 @@ fn check(config: &Config) -> Vec<Finding> {
     if let Some(path) = &config.unix {
         findings.push(socket_folder(path));
     }
+    if let Some(Origin::Http(url)) = &config.origin {
+        findings.push(origin(url));
+    }
     findings.push(temporary_folder());
     findings.push(memory(config));
     findings.push(workers(config));
@@ -77,6 +87,28 @@ fn port(setting: &str, address: &str) -> Finding {
         Err(e) => {
             Finding::Bad(format!("{setting}: {address}: {e}; stop what uses it, or choose another port"))
         }
+    }
+}
+
+/// An origin may start after the service.
+fn origin(url: &Url) -> Finding {
+    let host = url.host_str().unwrap_or_default();
+    let port = url.port_or_known_default().unwrap_or_default();
+    let connected = format!("{host}:{port}").to_socket_addrs().and_then(|addresses| {
+        let mut last = std::io::Error::new(ErrorKind::NotFound, "the name has no address");
+        for address in addresses {
+            match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
+                Ok(_) => return Ok(()),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    });
+    // Credentials of the URL are not shown.
+    let shown = format!("{}://{host}:{port}", url.scheme());
+    match connected {
+        Ok(()) => Finding::Good(format!("origin: {shown} accepts connections")),
+        Err(e) => Finding::Weak(format!("origin: {shown}: {e}; start it, or correct --origin")),
     }
 }
 

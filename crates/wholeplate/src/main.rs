@@ -1,10 +1,12 @@
 //! The program: command line, configuration and service.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser};
 
 mod access;
@@ -48,7 +50,8 @@ fn main() -> ExitCode {
     // The TLS library asks for a process-wide provider, before any client of a bucket or an origin is made.
     let _ = rustls::crypto::ring::default_provider().install_default();
     admission::allocator::give_back_large_buffers();
-    let outcome = match Cli::parse().command {
+    let cli = Cli::try_parse().unwrap_or_else(|error| with_hint(error).exit());
+    let outcome = match cli.command {
         Command::Serve(settings) => load(*settings).and_then(|layers| server::run(layers.config()?)),
         Command::Dev { wait, settings, command } => {
             load_dev(*settings).and_then(|layers| dev::run(layers, &command, Duration::from_secs(wait)))
@@ -87,10 +90,26 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            eprintln!("wholeplate: {message}");
+            // A closed standard error does not change the status.
+            let _ = writeln!(std::io::stderr(), "wholeplate: {message}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// `wholeplate dev npx vite`: names what is missing.
+fn with_hint(mut error: clap::Error) -> clap::Error {
+    let is_dev = std::env::args_os().nth(1).is_some_and(|name| name == "dev");
+    if is_dev
+        && error.kind() == ErrorKind::UnknownArgument
+        && let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg)
+        && !argument.starts_with('-')
+    {
+        let hint =
+            format!("the command goes after two dashes: wholeplate dev [OPTIONS] -- {argument} [ARGUMENTS]");
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![hint.into()]));
+    }
+    error
 }
 
 fn write_manual(folder: &Path) -> Result<(), String> {

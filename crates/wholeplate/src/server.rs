@@ -32,7 +32,7 @@ pub(crate) fn run(config: Config) -> Result<(), String> {
     let lines = |addresses: &[String]| {
         addresses.iter().map(|address| format!("listening on {address}\n")).collect::<String>()
     };
-    telemetry::start_logging(config.log, "info");
+    telemetry::start_logging(config.log, telemetry::SERVER_LEVELS);
     let report = serve(config, None, lines)?;
     if report.cut > 0 || report.open > 0 {
         return Err(format!("stopped: {report}"));
@@ -46,8 +46,7 @@ pub(crate) fn run_in_front(
     stop: StopSignals,
     line: impl FnOnce(&[String]) -> String,
 ) -> Result<(), String> {
-    // A terminal shows the output of the command; of the service only what is wrong.
-    telemetry::start_logging(config.log, "warn");
+    telemetry::start_logging(config.log, telemetry::DEVELOPMENT_LEVELS);
     serve(config, Some(stop), line).map(drop)
 }
 

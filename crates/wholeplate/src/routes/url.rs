@@ -17,6 +17,7 @@ use crate::produce::{Job, JobInputs, produce, response};
 use crate::request::RequestContext;
 use crate::respond::{self, Response};
 use crate::sources::SourceRequest;
+use crate::telemetry::{self, FAILED_IMAGES};
 use crate::transformation::UrlTransformation;
 
 /// Answers a request for a transformation URL; `None` if it is for something else.
@@ -101,7 +102,16 @@ fn on_error(app: &App, request: &RequestContext, source: Option<&SourceRef>, fai
             own.then(|| text.clone())
         }
     };
-    match location.filter(|_| !error.is_loop()) {
+    let location = location.filter(|_| !error.is_loop());
+    let redirected =
+        if location.is_some() { ", redirected to the untransformed source (onerror=redirect)" } else { "" };
+    tracing::info!(
+        target: FAILED_IMAGES,
+        "{}: {}{redirected}",
+        telemetry::redacted(request.target()),
+        error.body().trim_end(),
+    );
+    match location {
         Some(location) => {
             let mut response = respond::redirect(&location);
             response.headers_mut().insert(CF_RESIZED, value(&format!("err={}", error.number())));

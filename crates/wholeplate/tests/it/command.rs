@@ -529,6 +529,14 @@ fn the_doctor_names_what_would_keep_the_service_from_working() {
         let done = run(dir.path(), &[&["doctor"], &flags[..]].concat());
         assert!(!done.status.success() && said(&done).0.contains(&named), "{flags:?}: {:?}", said(&done));
     }
+    let origin = format!("http://{taken}");
+    let up = run(dir.path(), &["doctor", "--listen", "127.0.0.1:0", "--origin", &origin]);
+    assert!(said(&up).0.contains(&format!("ok    origin: {origin} accepts")), "{:?}", said(&up));
+    drop(listener);
+    // It may start later.
+    let down = run(dir.path(), &["doctor", "--listen", "127.0.0.1:0", "--origin", &origin]);
+    assert!(down.status.success(), "{:?}", said(&down));
+    assert!(said(&down).0.contains(&format!("warn  origin: {origin}: ")), "{:?}", said(&down));
     let serve = run(dir.path(), &["serve", "--listen", "none", "--unix", "nowhere/w.sock"]);
     assert!(
         said(&serve).1.contains("--unix nowhere/w.sock: the folder nowhere does not exist"),

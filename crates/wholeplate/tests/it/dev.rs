@@ -54,7 +54,11 @@ impl Drop for Running {
 impl Running {
     /// Waits until the program prints its address.
     fn start(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        Self::with_errors(command, Stdio::null())
+    }
+
+    fn with_errors(command: &mut Command, errors: Stdio) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(errors).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut seen = Vec::new();
         loop {
@@ -131,6 +135,31 @@ fn pages_and_images_are_behind_one_address_and_end_together() {
     let (_, status) = running.end();
     assert!(status.success(), "{status}");
     assert!(TcpStream::connect(origin).is_err(), "the development server has ended");
+}
+
+// A page may hide it: with onerror=redirect the browser shows the original.
+#[test]
+fn an_image_that_cannot_be_made_is_named() {
+    let (_dir, mut command) = site();
+    command.push("127.0.0.1:0".to_owned());
+    let command: Vec<&str> = command.iter().map(String::as_str).collect();
+    let mut started = dev(&[&["--listen", "127.0.0.1:0", "--"], &command[..]].concat());
+    started.env_remove("RUST_LOG");
+    let mut running = Running::with_errors(&mut started, Stdio::piped());
+    let mut errors = BufReader::new(running.child.stderr.take().unwrap()).lines();
+    let mut next = || errors.next().unwrap().unwrap();
+    for (options, status, end) in [
+        ("fit=fill", 400, "'fill'"),
+        ("onerror=redirect,fit=fill", 307, ", redirected to the untransformed source (onerror=redirect)"),
+        ("fit=%0aa", 400, "'?a'"),
+    ] {
+        let target = format!("/cdn-cgi/image/width=9,{options}/flag.png");
+        assert_eq!(running.get("/cdn-cgi/image/width=9/flag.png").status, 200);
+        assert_eq!(running.get(&target).status, status);
+        let line = next();
+        let text = format!("{target}: ERROR 9401: Missing or invalid resizing parameters: ");
+        assert!(line.contains(&text) && line.contains(end), "{line}");
+    }
 }
 
 #[test]
@@ -211,6 +240,17 @@ fn a_command_that_ends_early_is_named_with_its_status() {
     assert!(said.contains("no-such-command: there is no such command"), "{said}");
 }
 
+// npx asks before it installs, and fails where nobody can answer.
+#[test]
+fn npx_installs_without_a_question() {
+    for (set, seen) in [(None, "true"), (Some(""), "true"), (Some("false"), "false")] {
+        let mut command = dev(&["--listen", "127.0.0.1:0", "--", "sh", "-c", "echo yes=$npm_config_yes"]);
+        command.env_remove("npm_config_yes").envs(set.map(|value| ("npm_config_yes", value)));
+        let done = command.output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&done.stdout), format!("[sh] yes={seen}\n"));
+    }
+}
+
 #[test]
 fn a_command_that_never_listens_is_ended() {
     let dir = tempfile::tempdir().unwrap();
@@ -260,6 +300,9 @@ fn a_command_that_ends_later_ends_the_service() {
 fn what_cannot_be_meant_is_refused() {
     let (said, _) = failed(&[]);
     assert!(said.contains("after --") && said.contains("--origin http://localhost:PORT"), "{said}");
+    let done = dev(&["npx", "vite"]).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(said.contains("wholeplate dev [OPTIONS] -- npx"), "{said}");
     let (said, _) = failed(&["--origin", "localhost:3000"]);
     assert!(said.contains("localhost:3000") && said.contains("a URL with http"), "{said}");
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
