@@ -8,7 +8,8 @@ The listening sockets, one TCP and one Unix, belong to this program, as they bel
 the time the process is replaced, in turn by a new one that starts before the old one gets SIGTERM, and by one that starts after the old
 one has ended, while connections wait. The last process serves the other two thirds: its memory and descriptors must not grow.
 
-An answer is wrong if its status, length, format, decoded size or (for the same URL) a single byte differs from what is expected.
+An answer is wrong if its status, length, format, decoded size or (for the same URL) a single byte differs from what is expected; a 503 with
+Retry-After is counted apart.
 This program notices by its own clock that it, or a process that it started, was stopped (SIGSTOP) for a while: such a pause is listed,
 and failures that overlap it are counted apart. Writes samples.csv, summary.json and the logs of the processes to FOLDER; the exit status
 is 0 if nothing was wrong and nothing grew. Needs nothing but Python; with Pillow, results are decoded too.
@@ -88,6 +89,15 @@ class UnixConnection(http.client.HTTPConnection):
 
 class Wrong(Exception):
     pass
+
+
+class Refused(Exception):
+    """503 with `Retry-After`: an answer that is allowed, and counted."""
+
+
+def check_refused(status, retry_after):
+    if status == 503 and re.fullmatch(r"\d+", retry_after or ""):
+        raise Refused
 
 
 def size_of(data):
@@ -209,8 +219,13 @@ class Soak:
     def get(self, target, headers=None, connection=None):
         c = connection or http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         c.request("GET", target, headers={"host": "soak.example", **({} if connection else {"connection": "close"}), **(headers or {})})
-        r = c.getresponse()
-        return r, r.read()
+        return self.answer(c)
+
+    def answer(self, connection):
+        r = connection.getresponse()
+        body = r.read()
+        check_refused(r.status, r.getheader("retry-after"))
+        return r, body
 
     def image_target(self, rng):
         source, format = rng.choice(SOURCES), rng.choices(list(FORMATS), (50, 30, 12, 8))[0]
@@ -218,8 +233,6 @@ class Soak:
         return f"/cdn-cgi/image/width={width},height={height},fit=cover,format={format}/{source}", format, width, height
 
     def check_image(self, r, body, format, width, height):
-        if r.status == 503 and r.getheader("retry-after"):
-            return "refused"
         if r.status != 200:
             raise Wrong(f"status {r.status}: {body[:100]!r}")
         kind, *size = size_of(body)
@@ -228,7 +241,6 @@ class Soak:
         if Image and format != "avif":
             with Image.open(io.BytesIO(body)) as decoded:
                 decoded.load()
-        return "ok"
 
     def check_same(self, target, body):
         with self.lock:
@@ -239,7 +251,7 @@ class Soak:
     def image(self, rng):
         target, *expected = self.image_target(rng)
         r, body = self.get(target)
-        return self.check_image(r, body, *expected)
+        self.check_image(r, body, *expected)
 
     def popular(self, rng):
         return self.image_target(random.Random(rng.randrange(60)))
@@ -260,11 +272,9 @@ class Soak:
                 if not reused:
                     raise
                 self.note("kept connection was closed, asked again")
-        outcome = self.check_image(r, body, *expected)
-        if outcome == "ok":
-            self.check_same(target, body)
-            self.note(f"hits: {r.getheader('cf-cache-status')}")
-        return outcome
+        self.check_image(r, body, *expected)
+        self.check_same(target, body)
+        self.note(f"hits: {r.getheader('cf-cache-status')}")
 
     def not_modified(self, rng):
         target, *_ = self.popular(rng)
@@ -272,7 +282,6 @@ class Soak:
         r, body = self.get(target, {"if-none-match": r.getheader("etag")})
         if r.status != 304 or body:
             raise Wrong(f"status {r.status} with {len(body)} bytes instead of 304")
-        return "ok"
 
     def form(self, image, **texts):
         part = lambda name, more, data: b'--b\r\ncontent-disposition: form-data; name="%s"%s\r\n\r\n%s\r\n' % (name.encode(), more, data)
@@ -281,20 +290,18 @@ class Soak:
     def post(self, path, body):
         c = UnixConnection(self.unix)
         c.request("POST", path, body, {"content-type": "multipart/form-data; boundary=b", "connection": "close"})
-        r = c.getresponse()
-        return r, r.read()
+        return self.answer(c)
 
     def binding(self, rng):
         width, height, format = rng.randrange(50, 600), rng.randrange(50, 400), rng.choice(["jpeg", "webp", "png"])
         steps = json.dumps([{"imageIndex": 0, "width": width, "height": height, "fit": "cover"}])
         r, body = self.post("/transform", self.form(self.lake, transforms=steps, output_format=FORMATS[format]))
-        return self.check_image(r, body, format, width, height)
+        self.check_image(r, body, format, width, height)
 
     def info(self, rng):
         r, body = self.post("/info", self.form(self.lake))
         if r.status != 200 or json.loads(body) != {"format": "image/jpeg", "file_size": len(self.lake), "width": self.lake_size[0], "height": self.lake_size[1]}:
             raise Wrong(f"status {r.status}: {body[:100]!r}")
-        return "ok"
 
     def bad(self, rng):
         target, status, number = rng.choice(BAD)
@@ -302,7 +309,6 @@ class Soak:
         found = re.match(rb"ERROR (\d+): ", body)
         if (r.status, found and int(found[1])) != (status, number):
             raise Wrong(f"{target}: status {r.status}, {body[:100]!r} instead of {status}, {number}")
-        return "ok"
 
     def slow_reader(self, rng):
         """Takes about a quarter of a minute for the whole result."""
@@ -318,12 +324,12 @@ class Soak:
                 received += data
                 time.sleep(len(data) / 100_000)
         head, _, body = bytes(received).partition(b"\r\n\r\n")
-        length = re.search(rb"\r\ncontent-length: (\d+)", head)
+        retry, length = (re.search(rb"\r\n%s: (\d+)" % name, head) for name in (b"retry-after", b"content-length"))
+        check_refused(int(head[9:12] or 0), retry and retry[1].decode())
         if not head.startswith(b"HTTP/1.1 200 ") or int(length[1]) != len(body):
             raise Wrong(f"{len(body)} bytes: {head[:200]!r}")
         if size_of(body) != ("image/png", width, height):
             raise Wrong(f"{size_of(body)}")
-        return "ok"
 
     def leave(self, first, pause, unix=False):
         s = socket.socket(socket.AF_UNIX if unix else socket.AF_INET)
@@ -334,19 +340,18 @@ class Soak:
         # A reset for TCP.
         s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         s.close()
-        return "ok"
 
     def leaves(self, rng):
         """Asks for an expensive image and leaves while it is computed."""
-        return self.leave(f"GET /cdn-cgi/image/width={rng.randrange(1000, 2000)},format=webp/large.jpg HTTP/1.1\r\nhost: soak.example\r\n\r\n".encode(), rng.random() * 0.1)
+        self.leave(f"GET /cdn-cgi/image/width={rng.randrange(1000, 2000)},format=webp/large.jpg HTTP/1.1\r\nhost: soak.example\r\n\r\n".encode(), rng.random() * 0.1)
 
     def half_a_head(self, rng):
-        return self.leave(b"GET /cdn-cgi/image/width=100/lake.jpg HTTP/1.1\r\nho", rng.random() * 3)
+        self.leave(b"GET /cdn-cgi/image/width=100/lake.jpg HTTP/1.1\r\nho", rng.random() * 3)
 
     def half_an_upload(self, rng):
         body = self.form(self.lake, transforms="[]", output_format="image/png")
         head = b"POST /transform HTTP/1.1\r\nhost: soak.example\r\ncontent-type: multipart/form-data; boundary=b\r\ncontent-length: %d\r\n\r\n" % len(body)
-        return self.leave(head + body[: len(body) // 2], rng.random(), unix=True)
+        self.leave(head + body[: len(body) // 2], rng.random(), unix=True)
 
     def note(self, text):
         with self.lock:
@@ -355,7 +360,10 @@ class Soak:
     def one(self, kind, seed):
         began = self.now()
         try:
-            outcome = getattr(self, kind.replace(" ", "_"))(random.Random(seed))
+            getattr(self, kind.replace(" ", "_"))(random.Random(seed))
+            outcome = "ok"
+        except Refused:
+            outcome = "refused"
         except Exception as e:  # Anything else is a wrong answer too.
             outcome = "failed"
             with self.lock:
