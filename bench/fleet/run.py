@@ -23,6 +23,7 @@ import re
 import shutil
 import signal
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
@@ -44,6 +45,10 @@ MIX = {
 NODES = ["127.0.0.1:18565", "127.0.0.1:18566"]
 BALANCER, ORIGIN = 18580, 18590
 CLIENTS, REQUESTS, CACHE_MEMORY, WORKERS = 16, 6000, 8, 1
+# In the mix most clients wait for renderings: what does not render comes one by one, and each request wakes every process on its way.
+FEW = 2
+# Classes of sources for the calibration alone.
+LIGHT, HEAVY = 8, 9
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -81,6 +86,30 @@ class Fleet(Servers):
         self.nodes, self.admins = [], []
         for name in self.names:
             self.node(name)
+        if bucket:
+            self.first_writes()
+
+    def first_writes(self):
+        """Makes volumes in the bucket. Its first writes may take so long that nodes leave it out for some seconds."""
+        for n in range(60):
+            self.settle()
+            before = self.metrics()
+            for node in range(len(self.names)):
+                self.ask(node, f"/cdn-cgi/image/width=24/c{LIGHT}/{10_000 + n}-{node}.jpg")
+            self.settle()
+            after = self.metrics()
+            grown = lambda name: sum(after[k] - before.get(k, 0) for k in after if k.split("{")[0] == name)
+            if not grown("wholeplate_cache_dropped_writes_total") and not grown("wholeplate_cache_errors_total"):
+                return
+            time.sleep(1)
+        sys.exit("the bucket does not take writes")
+
+    def ask(self, node, target):
+        host, _, port = self.names[node].rpartition(":")
+        c = http.client.HTTPConnection(host, int(port), timeout=60)
+        c.request("GET", target)
+        c.getresponse().read()
+        c.close()
 
     def sources(self):
         """One picture for each class, under as many names as there are sources."""
@@ -89,6 +118,15 @@ class Fleet(Servers):
             out = os.path.join(self.folder, f"c{n}.jpg")
             command = [self.a.binary, "transform", lake, "-o", out, "--options", f"width={width},height={width * 3 // 4},fit=cover,quality=85"]
             subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+        # Two that cost nearly nothing to render: what fetching and storing costs shows in them, for each object and each byte.
+        light = os.path.join(self.folder, f"c{LIGHT}.jpg")
+        subprocess.run([self.a.binary, "transform", lake, "-o", light, "--options", "width=64,height=48,fit=cover,quality=50"], check=True, stderr=subprocess.DEVNULL)
+        with open(light, "rb") as f:
+            data = f.read()
+        comment = b"\xff\xfe" + struct.pack(">H", 60_000) + random.Random(1).randbytes(59_998)
+        with open(os.path.join(self.folder, f"c{HEAVY}.jpg"), "wb") as out:
+            out.write(data[:2] + 8 * comment + data[2:])
+        self.extra_bytes = 8 * len(comment)
         self.source_bytes = [os.path.getsize(os.path.join(self.folder, f"c{n}.jpg")) for n in range(len(MIX["widths"]))]
 
     def proxy(self, routing):
@@ -154,11 +192,13 @@ class Fleet(Servers):
     def settle(self):
         """Waits until nothing is written to the bucket any more: no CPU is used."""
         pids = [p.pid for p in self.running]
-        deadline = time.time() + 60
+        deadline, quiet = time.time() + 60, 0
         while time.time() < deadline:
             before = cpu_seconds(pids)
             time.sleep(0.5)
-            if cpu_seconds(pids) - before <= 0.03:
+            # A busy disk makes pauses, too.
+            quiet = quiet + 1 if cpu_seconds(pids) - before <= 0.03 else 0
+            if quiet == 4:
                 return
         sys.exit("the servers do not come to rest")
 
@@ -216,7 +256,8 @@ def each(r, what):
 
 def keep(found, name, total, of_node):
     found["costs"][name], found["node_costs"][name] = max(total, 0.0), max(of_node, 0.0)
-    print(f"{name:14} {1e3 * total:8.3f} ms of all processes, {1e3 * of_node:8.3f} ms of the node", flush=True)
+    unit, factor = ("ns", 1e9) if name.endswith("_byte") else ("ms", 1e3)
+    print(f"{name:18} {factor * total:8.3f} {unit} of all processes, {factor * of_node:8.3f} {unit} of the node", flush=True)
 
 
 def calibrate(a):
@@ -240,7 +281,7 @@ def calibrate_node(a, found):
     f = Fleet(a, 1, "round-robin", False, 256, os.cpu_count())
     try:
         f.load([target(s, r) for s in range(40) for r in range(len(MIX["recipes"]))], 4)
-        r = f.load([target(s % 40, r) for s, r in draw(30_000, 7)], CLIENTS)
+        r = f.load([target(s % 40, r) for s, r in draw(15_000, 7)], FEW)
         keep(found, "hit", each(r, "cpu"), each(r, "node_cpu"))
         print(f"hits: {r['requests_per_second']:.0f} requests/s, {r['cpu'] / r['seconds']:.2f} CPUs", tiers(r["metrics"]))
         for n, c in enumerate(classes):
@@ -252,49 +293,65 @@ def calibrate_node(a, found):
                 c["render"].append(each(r, "node_cpu") - node["hit"])
                 c["result_bytes"].append(round(r["bytes"] / r["requests"]))
                 print(f"class {n} {text:24} {1e3 * c['render'][-1]:8.2f} ms, {c['result_bytes'][-1]} bytes", flush=True)
-        # Sources that were not asked for: fetched and rendered.
-        fresh = [s for s in range(200, MIX["sources"]) if MIX["slots"][s % 20] == 0]
-        r = f.load([target(s, 0) for s in fresh], CLIENTS)
-        keep(found, "fetch", each(r, "cpu") - costs["hit"] - classes[0]["render"][0], each(r, "node_cpu") - node["hit"] - classes[0]["render"][0])
+        # What a request costs that fetches a source, one that finds the source in memory, and one that finds the result there.
+        for name, of_class in (("light", LIGHT), ("heavy", HEAVY)):
+            found[name] = {kind: small(f, of_class, width) for kind, width in (("cold", 24), ("second", 32), ("hit", 32))}
+        per_object, per_byte = [], []
+        for what in ("cpu", "node_cpu"):
+            light, heavy = (found[name]["cold"][what] - found[name]["second"][what] for name in ("light", "heavy"))
+            per_object.append(light)
+            per_byte.append((heavy - light) / f.extra_bytes)
+        keep(found, "fetch", *per_object)
+        keep(found, "fetch_byte", *per_byte)
     finally:
         f.end()
+
+
+def small(f, of_class, width):
+    """Few enough at once that every write to the bucket finds room in the queue."""
+    parts = [f.load([f"/cdn-cgi/image/width={width}/c{of_class}/{s}.jpg" for s in range(at, at + 60)], FEW) for at in range(0, 300, 60)]
+    whole = {what: sum(p[what] for p in parts) / 300 for what in ("cpu", "node_cpu")}
+    for what, name in (("reads", "wholeplate_cache_store_seconds_count"), ("dropped", "wholeplate_cache_dropped_writes_total")):
+        whole[what] = sum(p["metrics"].get(name, 0) for p in parts) / 300
+    print(f"class {of_class} width={width}: {1e3 * whole['cpu']:.3f} ms of all, {1e3 * whole['node_cpu']:.3f} ms of the node, {whole['reads']:.2f} reads, {whole['dropped']:.2f} writes dropped", [tiers(p["metrics"]) for p in parts][:2], flush=True)
+    return whole
 
 
 def calibrate_bucket(a, found):
-    """With a bucket and next to no memory. An empty bucket first."""
-    classes, costs, node = found["mix"]["classes"], found["costs"], found["node_costs"]
-    some = [s for s in range(MIX["sources"]) if MIX["slots"][s % 20] == 0][:240]
+    """With a bucket and next to no memory. What is more than without a bucket is the bucket's."""
     f = Fleet(a, 1, "round-robin", True, 1, os.cpu_count())
-
-    def in_parts(recipe):
-        """Few enough at once that every write finds room in the queue."""
-        parts = [f.load([target(s, recipe) for s in some[at : at + 60]], CLIENTS) for at in range(0, len(some), 60)]
-        whole = {what: sum(p[what] for p in parts) for what in ("requests", "cpu", "node_cpu")}
-        for what in ("wholeplate_cache_store_seconds_count", "wholeplate_cache_dropped_writes_total"):
-            whole[what] = sum(p["metrics"][what] for p in parts)
-        print(f"{options(recipe)}: {each(whole, 'wholeplate_cache_store_seconds_count'):.2f} reads, {whole['wholeplate_cache_dropped_writes_total']:.0f} writes dropped", [tiers(p["metrics"]) for p in parts])
-        return whole
-
     try:
-        cold = in_parts(0)
-        f.restart()
-        # From the bucket: record and result.
-        warm = in_parts(0)
-        reads = each(warm, "wholeplate_cache_store_seconds_count")
-        keep(found, "bucket_read", (each(warm, "cpu") - costs["hit"]) / reads, (each(warm, "node_cpu") - node["hit"]) / reads)
-        f.restart()
-        second = in_parts(1)
+        more = {}
+        for name, of_class in (("light", LIGHT), ("heavy", HEAVY)):
+            alone = found[name]
+            # Record and result are absent; source, record and result are written.
+            cold = small(f, of_class, 24)
+            f.restart()
+            # Record and result are read.
+            warm = small(f, of_class, 24)
+            f.restart()
+            # Record and source are read, the result is absent and written.
+            second = small(f, of_class, 32)
+            f.restart()
+            more[name] = {what: [cold[what] - alone["cold"][what], warm[what] - alone["hit"][what], second[what] - alone["second"][what]] for what in ("cpu", "node_cpu")}
     finally:
         f.end()
-    # cold: 2 absent, 3 writes; second: 2 reads, 1 absent, 1 write.
     solved = []
-    for what, known in (("cpu", costs), ("node_cpu", node)):
-        first = each(cold, what) - known["hit"] - known["fetch"] - classes[0]["render"][0]
-        other = each(second, what) - known["hit"] - 2 * known["bucket_read"] - classes[0]["render"][1]
-        write = first - 2 * other
-        solved.append((other - write, write))
-    for at, name in enumerate(("bucket_absent", "bucket_write")):
-        keep(found, name, solved[0][at], solved[1][at])
+    for what in ("cpu", "node_cpu"):
+        cold, warm, second = more["light"][what]
+        read = max(warm, 0) / 2
+        # cold = 2 absent + 3 writes, second - 2 reads = 1 absent + 1 write; neither is below 0.
+        one = second - 2 * read
+        write = cold - 2 * one
+        absent = one - write
+        if write < 0:
+            write, absent = 0, (2 * cold + one) / 5
+        elif absent < 0:
+            write, absent = (3 * cold + one) / 10, 0
+        bytes_of = lambda n: (more["heavy"][what][n] - more["light"][what][n]) / f.extra_bytes
+        solved.append({"bucket_read": read, "bucket_read_byte": bytes_of(2), "bucket_absent": absent, "bucket_write": write, "bucket_write_byte": bytes_of(0)})
+    for name in solved[0]:
+        keep(found, name, solved[0][name], solved[1][name])
 
 
 def options(recipe):
@@ -359,15 +416,13 @@ def predict(a):
         of_setup = [m for m in measured if (m["routing"], m["bucket"]) == (routing, bucket)]
         if not of_setup:
             continue
-        # Other programs of the machine leave less than all of its CPUs.
-        cores = os.cpu_count() - mean(m["others"] for m in of_setup)
         parameters = {"mix": costs["mix"], "costs": costs["costs"], "routing": routing, "nodes": NODES, "bucket": bucket, "cache_memory": CACHE_MEMORY << 20,
-                      "workers": WORKERS, "cores": cores, "clients": CLIENTS, "requests": [REQUESTS, REQUESTS]}
-        runs = [simulate("replay", parameters | {"seed": 1000 + seed}) for seed in range(5)]
+                      "workers": WORKERS, "clients": CLIENTS, "requests": [REQUESTS, REQUESTS]}
         for n in range(2):
-            real = [m for m in measured if (m["routing"], m["bucket"], m["round"]) == (routing, bucket, n)]
-            if not real:
-                continue
+            real = [m for m in of_setup if m["round"] == n]
+            # Other programs of the machine leave less than all of its CPUs.
+            cores = os.cpu_count() - mean(m["others"] for m in real)
+            runs = [simulate("replay", parameters | {"cores": cores, "seed": 1000 + seed}) for seed in range(5)]
             row = {"routing": routing, "bucket": bucket, "round": n, "cores": cores}
             for what, of in (("hits", lambda r: r["from_memory"] + r["from_bucket"]), ("memory", lambda r: r["from_memory"]), ("rps", lambda r: r["requests_per_second"]),
                              ("per_cpu", lambda r: r["requests_per_cpu_second"])):

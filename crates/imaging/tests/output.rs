@@ -63,6 +63,49 @@ fn render_with(steps: Vec<Transform>, output: Output, file: &[u8], limits: Limit
     done
 }
 
+/// Bytes planned for one transform, divided by those held.
+fn planned_by_held(transform: Transform, output: Output, file: &[u8]) -> f64 {
+    let work = Work::new(Budget::new(1 << 30));
+    let probe = Arc::new(imaging::probe(file, &Work::unlimited()).unwrap());
+    let recipe = Arc::new(Recipe::single(transform, output));
+    let plan = imaging::plan(&recipe, &[Some(probe)], &Arc::default(), &Work::unlimited()).unwrap();
+    imaging::render(&plan, &[RenderInput::Image(file)], &work).unwrap();
+    plan.cost.peak_bytes as f64 / work.budget.peak() as f64
+}
+
+// OPS-001: memory is reserved by the estimate, so that too high a one refuses work, and too low a one fails.
+#[test]
+fn estimates_of_memory_are_close_and_hold_for_noise() {
+    let mut noise = Raster::new(Layout::Rgb, 2400, 1600, &Work::unlimited()).unwrap();
+    let mut seed = 7u64;
+    for sample in noise.data_mut() {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        *sample = (seed >> 56) as u8;
+    }
+    let spec = EncodeSpec { quality: 90, subsampling: Subsampling::S420, ..EncodeSpec::default() };
+    let file = encoded(&noise, Format::Jpeg, &spec);
+    let quality = |choice, quality| Output { quality: Some(Quality::Number(quality)), ..format(choice) };
+    for (width, output) in [
+        (400, quality(FormatChoice::Jpeg, 80)),
+        (1200, quality(FormatChoice::Jpeg, 80)),
+        (600, quality(FormatChoice::WebP, 75)),
+        (300, quality(FormatChoice::Avif, 60)),
+    ] {
+        let ratio = planned_by_held(wide(width), output.clone(), &file);
+        assert!((1.0..1.5).contains(&ratio), "{width} {output:?}: {ratio}");
+    }
+    for (choice, number) in [
+        (FormatChoice::BaselineJpeg, 60),
+        (FormatChoice::BaselineJpeg, 85),
+        (FormatChoice::Jpeg, 85),
+        (FormatChoice::Jpeg, 95),
+        (FormatChoice::WebP, 85),
+    ] {
+        let ratio = planned_by_held(wide(2399), quality(choice, number), &file);
+        assert!(ratio >= 1.0, "{choice:?} {number}: {ratio}");
+    }
+}
+
 fn render(steps: Vec<Transform>, output: Output, file: &[u8]) -> Rendered {
     render_with(steps, output, file, Limits::default())
 }

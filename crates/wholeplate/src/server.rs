@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use delivery::{DrainReport, Listener, Server, UnixOptions};
 use http::{HeaderValue, Request};
+use tokio::runtime::{Handle, Runtime};
 
 use crate::app::App;
 use crate::config::{Config, Listen};
@@ -67,7 +68,8 @@ fn serve(
         }
         sandbox::restrict_files(&files(&config)).log("limits on files (Landlock)");
     }
-    let runtime = tokio::runtime::Runtime::new().map_err(|e| e.to_string())?;
+    let runtime = Runtime::new().map_err(|e| e.to_string())?;
+    let admin_runtime = config.admin.is_some().then(admin_runtime).transpose()?;
     let exporter = Exporter::from_env(runtime.handle().clone())?;
     let app = runtime.block_on(App::new(config, exporter))?;
     let served = runtime.block_on(async {
@@ -92,9 +94,11 @@ fn serve(
             None => StopSignals::new()?,
         };
         let server = Server::start(settings, listeners, service);
-        let admin = match &config.admin {
-            Some(address) => Some(admin_server(&app, &server, address.as_str(), token).await?),
-            None => None,
+        let admin = match (&config.admin, &admin_runtime) {
+            (Some(address), Some(runtime)) => {
+                Some(admin_server(runtime, &app, &server, address.as_str(), token).await?)
+            }
+            _ => None,
         };
         // After the last listener is open: from here on no other can be opened.
         if !config.no_sandbox {
@@ -108,6 +112,10 @@ fn serve(
             tracing::warn!("standard output: {e}");
         }
         let watch = tokio::spawn(app.pool.clone().watch());
+        let beat = {
+            let app = Arc::clone(&app);
+            tokio::spawn(async move { app.health.beat().await })
+        };
         stop.wait().await;
         watch.abort();
         // OPS-014
@@ -141,6 +149,7 @@ fn serve(
         } else {
             tracing::info!("stopped: {report}");
         }
+        beat.abort();
         Ok(report)
     });
     // The runtime still runs, and every response has had its verdict.
@@ -253,22 +262,35 @@ async fn resolve(text: &str) -> std::io::Result<SocketAddr> {
     found.next().ok_or_else(|| std::io::Error::other("no address"))
 }
 
-/// Figures and health, on an address of their own.
+/// The admin server has a thread of its own: a burst of requests, which keeps the other threads busy for hundreds of
+/// milliseconds, must not look like a dead process (OPS-010).
+fn admin_runtime() -> Result<Runtime, String> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(1).thread_name("admin").enable_all().build().map_err(|e| e.to_string())
+}
+
+/// Figures and health, on an address and a runtime of their own. Call this on the runtime that serves requests.
 async fn admin_server(
+    runtime: &Runtime,
     app: &Arc<App>,
     server: &Server,
     address: &str,
     token: Option<Arc<AdminToken>>,
 ) -> Result<(Server, String), String> {
     let wrong = |e: std::io::Error| format!("--admin {address}: {e}");
-    let listener = Listener::tcp(resolve(address).await.map_err(wrong)?).map_err(wrong)?;
-    let line = format!("admin on {listener}");
-    let (app, stats) = (Arc::clone(app), server.stats());
+    let resolved = resolve(address).await.map_err(wrong)?;
+    let (app, stats, main) = (Arc::clone(app), server.stats(), Handle::current());
     let service = move |request: Request<delivery::RequestBody>| {
-        let (app, stats, token) = (Arc::clone(&app), Arc::clone(&stats), token.clone());
-        async move { admin::respond(&app, &stats, token.as_deref(), request).await }
+        let (app, stats, main, token) = (Arc::clone(&app), Arc::clone(&stats), main.clone(), token.clone());
+        async move { admin::respond(app, &stats, &main, token, request).await }
     };
-    Ok((Server::start(delivery::Config::default(), vec![listener], service), line))
+    // Sockets belong to the runtime on which they are opened.
+    let started = runtime.spawn(async move {
+        let listener = Listener::tcp(resolved)?;
+        let line = format!("admin on {listener}");
+        Ok((Server::start(delivery::Config::default(), vec![listener], service), line))
+    });
+    started.await.map_err(|e| format!("--admin {address}: {e}"))?.map_err(wrong)
 }
 
 /// Answers, names the response, and logs it.

@@ -30,13 +30,30 @@ pub struct Class {
 pub struct Costs {
     /// A request whose result is in memory.
     pub hit: f64,
-    /// An object read from the bucket.
+    /// An object read from the bucket, and each byte of it.
     pub bucket_read: f64,
+    pub bucket_read_byte: f64,
     /// A read of an object that is not in the bucket.
     pub bucket_absent: f64,
     pub bucket_write: f64,
-    /// A source fetched from the origin, decoded and delivered, without its rendering.
+    pub bucket_write_byte: f64,
+    /// A source fetched from the origin, without its rendering.
     pub fetch: f64,
+    pub fetch_byte: f64,
+}
+
+impl Costs {
+    pub fn read(&self, there: bool, bytes: u64) -> f64 {
+        if there { self.bucket_read + self.bucket_read_byte * bytes as f64 } else { self.bucket_absent }
+    }
+
+    pub fn write(&self, bytes: u64) -> f64 {
+        self.bucket_write + self.bucket_write_byte * bytes as f64
+    }
+
+    pub fn fetch(&self, bytes: u64) -> f64 {
+        self.fetch + self.fetch_byte * bytes as f64
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -145,7 +145,7 @@ impl<'a> Run<'a> {
             sum.result_bytes += length as f64;
             let mut read = |there: bool, size: u64, cpu: &mut f64| {
                 sum.bucket_reads += 1.0;
-                *cpu += if there { costs.bucket_read } else { costs.bucket_absent };
+                *cpu += costs.read(there, size);
                 if there {
                     sum.bucket_read_bytes += size as f64;
                 }
@@ -179,13 +179,13 @@ impl<'a> Run<'a> {
                 }
                 if !source {
                     sum.fetched += 1.0;
-                    cpu += costs.fetch;
+                    cpu += costs.fetch(class.source_bytes);
                     memory.insert(record, 600);
                     if let Some(bucket) = &mut self.bucket {
                         bucket.put(asked, SOURCE_BIT);
                         sum.bucket_writes += 2.0;
                         sum.bucket_written_bytes += class.source_bytes as f64;
-                        cpu += 2.0 * costs.bucket_write;
+                        cpu += costs.write(class.source_bytes) + costs.write(600);
                     }
                 }
                 memory.insert(bytes, class.source_bytes);
@@ -195,7 +195,7 @@ impl<'a> Run<'a> {
                     bucket.put(asked, asked.recipe);
                     sum.bucket_writes += 1.0;
                     sum.bucket_written_bytes += length as f64;
-                    cpu += costs.bucket_write;
+                    cpu += costs.write(length);
                 }
             }
             sum.cpu += cpu;

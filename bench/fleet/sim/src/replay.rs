@@ -213,10 +213,9 @@ impl Machine<'_> {
         asked.source << 8 | asked.recipe as u64
     }
 
-    fn read_bucket(&mut self, key: u64, step: Step, request: usize) {
+    fn read_bucket(&mut self, key: u64, bytes: u64, step: Step, request: usize) {
         self.outcome.bucket_reads += 1;
-        let costs = self.p.costs;
-        let cost = if self.bucket.contains(&key) { costs.bucket_read } else { costs.bucket_absent };
+        let cost = self.p.costs.read(self.bucket.contains(&key), bytes);
         self.spend(cost, step, request);
     }
 
@@ -240,7 +239,7 @@ impl Machine<'_> {
             && let Some((key, bytes)) = self.nodes[node].to_write.pop_front()
         {
             self.nodes[node].writing += 1;
-            self.spend(self.p.costs.bucket_write, Step::Written { node, key, bytes }, usize::MAX);
+            self.spend(self.p.costs.write(bytes), Step::Written { node, key, bytes }, usize::MAX);
         }
     }
 
@@ -259,7 +258,7 @@ impl Machine<'_> {
                 if self.nodes[node].memory.has(Self::record(asked)) {
                     self.find_result(request);
                 } else if self.p.bucket {
-                    self.read_bucket(Self::record(asked), Step::RecordRead, request);
+                    self.read_bucket(Self::record(asked), RECORD_BYTES, Step::RecordRead, request);
                 } else {
                     self.fetch(request);
                 }
@@ -331,7 +330,8 @@ impl Machine<'_> {
             self.outcome.from_memory += 1.0;
             self.finish(request);
         } else if self.p.bucket {
-            self.read_bucket(Self::result(asked), Step::ResultRead, request);
+            let bytes = self.class(asked).result_bytes[asked.recipe];
+            self.read_bucket(Self::result(asked), bytes, Step::ResultRead, request);
         } else {
             self.compute(request);
         }
@@ -349,7 +349,8 @@ impl Machine<'_> {
         if has_source || self.nodes[node].memory.has(Self::bytes(asked)) {
             self.queue(request);
         } else if self.p.bucket {
-            self.read_bucket(Self::bytes(asked), Step::SourceRead, request);
+            let bytes = self.class(asked).source_bytes;
+            self.read_bucket(Self::bytes(asked), bytes, Step::SourceRead, request);
         } else {
             self.fetch(request);
         }
@@ -362,7 +363,8 @@ impl Machine<'_> {
             return;
         }
         self.nodes[node].sources.insert(asked.source, Vec::new());
-        self.spend(self.p.costs.fetch, Step::Fetched, request);
+        let cost = self.p.costs.fetch(self.class(asked).source_bytes);
+        self.spend(cost, Step::Fetched, request);
     }
 
     fn queue(&mut self, request: usize) {

@@ -21,6 +21,9 @@ use crate::ops::{self, effects};
 /// Rows that a decoder yields at once, and their conversion to sRGB.
 const DECODED_ROWS: u64 = 128;
 
+/// Up to this quality a JPEG of noise has three quarters of a byte for each pixel.
+const MODERATE_QUALITY: u8 = 85;
+
 /// Nanoseconds for each pixel.
 mod rate {
     pub(super) const RESAMPLED_FROM: u64 = 3;
@@ -39,9 +42,13 @@ const MODEL_NS_PER_BYTE: u64 = 4;
 /// The cost of decoding an image for its first step, if it has one.
 pub(super) fn decoding(probe: &Probe, first: Option<&PlannedTransform>) -> DecodeCost {
     let spec = DecodeSpec { scale: 1, planar: false };
-    let waiting = first.map_or(0, |step| {
-        let waits = |s: &Scaling| waiting_rows(s.mapping.area.height, s.mapping.size.1, probe.height);
-        scalings(&step.next).iter().map(waits).max().unwrap_or(0)
+    let known = first.and_then(|step| scaling(&step.next));
+    // The pixels that answer a question are scaled otherwise than those of the result, of which nothing is known yet.
+    let asks = first.is_some_and(|step| matches!(step.next, Next::Ask(_)));
+    let grid = known.filter(|_| !asks).map_or(1, |s| s.decode_scale);
+    let waiting = known.map_or(0, |s| {
+        let height = s.mapping.area.height / f64::from(grid);
+        waiting_rows(height, s.mapping.size.1, probe.height.div_ceil(grid))
     });
     // A decoder yields a group of rows, whatever they are used for.
     let rows = u64::from(waiting) + DECODED_ROWS;
@@ -49,20 +56,21 @@ pub(super) fn decoding(probe: &Probe, first: Option<&PlannedTransform>) -> Decod
     // The face detection decodes the file once more.
     let thumbnail = first.is_some_and(|step| matches!(step.next, Next::Ask(Question::Faces { .. })));
     let runs = 1 + u64::from(thumbnail);
-    let scale = first.and_then(|step| scalings(&step.next).last().map(|s| s.decode_scale)).unwrap_or(1);
+    let scale = known.map_or(1, |s| s.decode_scale);
     DecodeCost {
-        decoder_bytes: decoder + u64::from(probe.width) * 4 * rows,
+        decoder_bytes: decoder + u64::from(probe.width.div_ceil(grid)) * 4 * rows,
         bitmap_bytes: 0,
         cpu_ns: runs * decode_ns(probe, DecodeSpec { scale, ..spec }),
     }
 }
 
-fn scalings(next: &Next) -> Vec<Scaling> {
+/// The scaling of the pixels that the decoder yields, if it is known.
+fn scaling(next: &Next) -> Option<&Scaling> {
     match next {
-        Next::Scale(Placement { scaling, .. }) => vec![*scaling],
-        Next::Ask(Question::Faces { thumbnail }) => vec![*thumbnail],
-        Next::Ask(Question::Subject { whole, .. }) => vec![*whole],
-        Next::Ask(Question::Size | Question::Border(_)) => vec![],
+        Next::Scale(Placement { scaling, .. }) => Some(scaling),
+        Next::Ask(Question::Faces { thumbnail }) => Some(thumbnail),
+        Next::Ask(Question::Subject { whole, .. }) => Some(whole),
+        Next::Ask(Question::Size | Question::Border(_)) => None,
     }
 }
 
@@ -161,8 +169,11 @@ pub(super) fn encoding(output: &PlannedOutput, size: (u32, u32), max_pixels: u64
 
 /// The cost of encoding on the rows path: the encoder, its file, and the rows and bitmaps in between.
 pub(super) fn streaming(format: Format, spec: &EncodeSpec, image: ImageSpec, bitmaps: u64) -> EncodeCost {
-    // The file grows by doubling, and is seldom larger than its pixels in planes.
-    let file = Layout::Rgb.bytes(image.width.max(1), image.height.max(1)) / 2;
+    // The encoder's bytes include the file that is expected. This is for one that is larger: noise, of which a file is seldom larger
+    // than its pixels in planes.
+    let pixels = u64::from(image.width.max(1)) * u64::from(image.height.max(1));
+    let moderate = format == Format::Jpeg && spec.quality <= MODERATE_QUALITY;
+    let file = if moderate { pixels * 3 / 8 } else { pixels * 3 / 2 };
     let encoder = codec_for(format).map_or(0, |c| c.encode_bytes(image, spec));
     EncodeCost {
         encoder_bytes: encoder + bitmaps + file,

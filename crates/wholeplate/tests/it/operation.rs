@@ -49,6 +49,38 @@ fn listens_on(port: &str, flags: &[&str]) -> String {
     line
 }
 
+// OPS-010: the admin server answers while every other thread is busy. Here they wait for a log that nobody reads.
+#[test]
+fn a_service_without_a_free_thread_is_alive() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_wholeplate"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+        .env("RUST_LOG", "wholeplate=debug")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let addresses: Vec<String> =
+        lines.take(2).map(|line| line.unwrap().rsplit_once('/').unwrap().1.to_owned()).collect();
+    let ask = |address: &str, path: &str| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").unwrap();
+        stream
+    };
+    // Each is a line of the log. A pipe, of 4 kB to 64 kB, has room for a few of them, and so many threads are not there.
+    let long = format!("/{}", "a".repeat(8 << 10));
+    let _waiting: Vec<TcpStream> = (0..600).map(|_| ask(&addresses[0], &long)).collect();
+    let log = child.stderr.take().unwrap();
+    while rustix::io::ioctl_fionread(&log).unwrap() < 4 << 10 {
+        std::thread::yield_now();
+    }
+    for _ in 0..50 {
+        assert_eq!(status(&mut ask(&addresses[1], "/livez")), Some(200));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
 // OPS-051
 #[test]
 fn platforms_choose_the_port() {

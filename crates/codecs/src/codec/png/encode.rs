@@ -15,10 +15,13 @@ fn failed(reason: impl Into<String>) -> Error {
     Error::Encode { format: Format::Png, reason: reason.into() }
 }
 
+/// Least room for a file.
+const LEAST_ROOM: usize = 16 << 10;
+
 pub(super) fn estimate(image: ImageSpec, spec: &EncodeSpec) -> u64 {
     let pixels = u64::from(image.width) * u64::from(image.height);
-    // Deflate's window and tables, and filtered rows.
-    let working = (1 << 20) + u64::from(image.width) * 4 * 8;
+    // Deflate's window and tables, filtered rows, and the smallest buffer of a file.
+    let working = (1 << 20) + u64::from(image.width) * 4 * 8 + LEAST_ROOM as u64;
     if spec.palette {
         // The bitmap, the indices, the quantiser's tables, the file.
         pixels * 6 + (8 << 20) + working
@@ -71,7 +74,7 @@ impl Write for File {
         let contents = &mut *self.0.borrow_mut();
         let wanted = contents.bytes.len() + data.len();
         if wanted > contents.bytes.capacity() {
-            let room = wanted.max(contents.bytes.len() * 3 / 2).max(16 << 10);
+            let room = wanted.max(contents.bytes.len() * 3 / 2).max(LEAST_ROOM);
             if let Err(error) = contents.held.grow_to(room) {
                 contents.refused = Some(error.into());
                 return Err(io::Error::other("no memory left for the file"));
