@@ -12,7 +12,7 @@ use url::{Position, Url};
 use super::directory::{Directory, OpenFile};
 use super::failure::FetchError;
 use super::file::SourceFile;
-use super::fonts::{FontCache, MAX_FONT};
+use super::fonts::{FetchedFont, FontCache, MAX_FONT};
 use super::forward::Download;
 use super::http::{Ask, Fetched, Http};
 use super::origin::{Origin, join, parse_url};
@@ -175,18 +175,22 @@ impl Fetcher {
     }
 
     /// A font file, by absolute URL. Fonts are named by the operator's own Workers, not by their visitors: any public
-    /// address will do. They are kept for a while, if they are fonts.
+    /// address will do. [`Self::keep_font`] keeps it.
     ///
     /// # Errors
     /// One number, whatever the cause.
-    pub(crate) async fn font(&self, text: &str, request: &SourceRequest) -> Result<Bytes, ApiError> {
-        if let Some(bytes) = self.fonts.get(text) {
-            return Ok(bytes);
+    pub(crate) async fn font(&self, text: &str, request: &SourceRequest) -> Result<FetchedFont, ApiError> {
+        if let Some(font) = self.fonts.get(text) {
+            return Ok(font);
         }
-        let (bytes, lifetime) =
-            self.fetch_font(text, request).await.map_err(|cause| ApiError::font(&cause))?;
-        self.fonts.insert(text, &bytes, &lifetime).await;
-        Ok(bytes)
+        let fetched = self.fetch_font(text, request).await;
+        let (bytes, lifetime) = fetched.map_err(|cause| ApiError::font(&cause))?;
+        Ok(FetchedFont::new(text, bytes, &lifetime))
+    }
+
+    /// Keeps a font for a while that a result was made with.
+    pub(crate) fn keep_font(&self, font: &FetchedFont) {
+        self.fonts.insert(font);
     }
 
     async fn fetch_font(&self, text: &str, request: &SourceRequest) -> Result<(Bytes, Lifetime), ApiError> {
