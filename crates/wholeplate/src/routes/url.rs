@@ -84,7 +84,7 @@ async fn transform(
         turn,
     };
     let headers = &request.headers;
-    let mut source_request = SourceRequest::new(request);
+    let mut source_request = SourceRequest::new(request, job.client.clone());
     source_request.conditions = respond::source_conditions(headers, &options);
     let has = |source: &HeaderMap| inherit(source).is_named_by(headers);
     let produced = produce(app, &job, &source_request, has).await?;

@@ -18,7 +18,7 @@ use super::http::{Ask, Fetched, Http};
 use super::origin::{Origin, join, parse_url};
 use super::policy::FetchPolicy;
 use super::request::SourceRequest;
-use crate::admission::InputSpace;
+use crate::admission::{Client, InputSpace, ReadQueue};
 use crate::config::Config;
 use crate::error::ApiError;
 use crate::fields::value;
@@ -66,6 +66,7 @@ pub(crate) struct Fetcher {
     origin: Option<Origin>,
     http: Http,
     space: InputSpace,
+    reads: ReadQueue,
     max_source: u64,
     /// How long a plain fetch may stand still.
     patience: Duration,
@@ -86,6 +87,7 @@ impl Fetcher {
             origin: config.origin.clone(),
             http: Http::new(FetchPolicy::new(config), space.clone())?,
             space: space.clone(),
+            reads: ReadQueue::new(config),
             max_source: config.max_source.0,
             patience: config.stall_timeout.duration(),
             serves_originals: config.serve_originals,
@@ -155,7 +157,7 @@ impl Fetcher {
             }
             (Location::File { path }, Some(Origin::Directory(directory))) => {
                 let fetch = request.trace.phase("fetch");
-                let done = self.file(directory, path, &request.conditions).await;
+                let done = self.file(directory, path, request).await;
                 fetch.record(done.as_ref().err());
                 Ok(done?)
             }
@@ -263,22 +265,28 @@ impl Fetcher {
         &self,
         directory: &Directory,
         path: &str,
-        conditions: &HeaderMap,
+        request: &SourceRequest,
     ) -> Result<Fetched, ApiError> {
         let (file, etag) = self.open(directory, path).await?;
         let headers = HeaderMap::from_iter([(header::ETAG, value(&etag))]);
-        if respond::none_match(conditions, Some(&etag)) {
+        if respond::none_match(&request.conditions, Some(&etag)) {
             return Ok(Fetched { headers, body: None });
         }
-        Ok(Fetched { headers, body: Some(file.into_input(&self.space).await?) })
+        let turns = self.reads.turns(&request.client, file.size);
+        Ok(Fetched { headers, body: Some(file.into_input(&self.space, turns).await?) })
     }
 
     /// A file that is not too large, and its entity tag.
     async fn open(&self, directory: &Directory, path: &str) -> Result<(SourceFile, String), ApiError> {
-        let (directory, path) = (directory.clone(), path.to_owned());
-        let found = tokio::task::spawn_blocking(move || directory.open(&path)).await;
-        let OpenFile { file, size, etag, .. } =
-            found.map_err(ApiError::internal)?.ok_or(ApiError::SourceNotFound)?;
+        let found = match directory.open_at_once(path) {
+            Some(found) => Some(found),
+            None => {
+                let (directory, path) = (directory.clone(), path.to_owned());
+                let found = tokio::task::spawn_blocking(move || directory.open(&path)).await;
+                found.map_err(ApiError::internal)?
+            }
+        };
+        let OpenFile { file, size, etag, .. } = found.ok_or(ApiError::SourceNotFound)?;
         let limit = self.max_source;
         if size > limit {
             Err(ApiError::SourceTooLarge { limit })
@@ -288,12 +296,16 @@ impl Fetcher {
     }
 
     /// A file of the origin directory as it is; `None` if there is none, or originals are not served.
-    pub(crate) async fn original(&self, path: &str) -> Result<Option<Bytes>, ApiError> {
+    pub(crate) async fn original(&self, path: &str, client: &Client) -> Result<Option<Bytes>, ApiError> {
         match &self.origin {
             Some(Origin::Directory(directory)) if self.serves_originals => {
                 match self.open(directory, path).await {
                     Err(ApiError::SourceNotFound) => Ok(None),
-                    found => Ok(Some(found?.0.into_bytes(&self.space.memory).await?)),
+                    found => {
+                        let (file, _) = found?;
+                        let turns = self.reads.turns(client, file.size);
+                        Ok(Some(file.into_bytes(&self.space.memory, turns).await?))
+                    }
                 }
             }
             _ => Ok(None),
