@@ -3,13 +3,17 @@
 // usage: node bench/front.mjs --program target/release/wholeplate --input FILE [--scenario resets|crawl] [--seconds N]
 //   --input    a file that is costly to probe, for `resets`; several may be given
 //   --same-address   good requests come from the address of the others; else they are another client
-//   --ask      used by itself: the process that sends the good requests
+//   --options  what they ask for, in the URL: format=json by default
+//   --rounds   how often the clients come, 5 by default
+//   --ask, --sink    used by itself: the process that sends the good requests; a server that ignores the clients
+// The bound of a good request among the resets is twice its usual time plus one job: a request for the costly file by itself.
+// What the clients take of the processors delays it too: the last column has the same clients at another server.
 // All connections use loopback, and all processes end with the run.
 import { spawn, execFileSync } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, get, request } from "node:http";
 import { connect as connectHttp2 } from "node:http2";
-import { connect } from "node:net";
+import { connect, createServer as createSocketServer } from "node:net";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { createInterface } from "node:readline";
@@ -19,7 +23,7 @@ import { parseArgs } from "node:util";
 import { deflateSync } from "node:zlib";
 
 const { values: options } = parseArgs({ options: {
-  program: { type: "string" }, input: { type: "string", multiple: true }, ask: { type: "string" }, "same-address": { type: "boolean" }, scenario: { type: "string", default: "all" }, seconds: { type: "string", default: "70" },
+  program: { type: "string" }, input: { type: "string", multiple: true }, ask: { type: "string" }, sink: { type: "string" }, options: { type: "string", default: "format=json" }, rounds: { type: "string", default: "5" }, "same-address": { type: "boolean" }, scenario: { type: "string", default: "all" }, seconds: { type: "string", default: "70" },
 } });
 const TICKS = Number(execFileSync("getconf", ["CLK_TCK"]));
 const CLIENTS = 200, RESET_AFTER_MS = 50;
@@ -55,7 +59,7 @@ async function start(...args) {
   const status = async (name) => Number((await readFile(`/proc/${child.pid}/status`, "utf8")).match(new RegExp(`${name}:\\s+(\\d+)`))[1]) / 1024;
   return {
     url, port: Number(new URL(url).port),
-    cpu: async () => { const f = (await readFile(`/proc/${child.pid}/stat`, "utf8")).replace(/^.*\) /, "").split(" "); return (Number(f[11]) + Number(f[12])) / TICKS; },
+    cpu: () => cpuOf(child.pid),
     rss: () => status("VmRSS"), peak: () => status("VmHWM"),
     close: () => new Promise((done) => { child.once("exit", done); child.kill("SIGTERM"); setTimeout(() => child.kill("SIGKILL"), 40_000).unref(); }),
   };
@@ -98,6 +102,28 @@ async function goodRequests(service, name) {
   return async () => { child.stdin.end(); return JSON.parse((await lines.next()).value); };
 }
 
+/** CPU time of a process in seconds. */
+async function cpuOf(pid) {
+  const fields = (await readFile(`/proc/${pid}/stat`, "utf8")).replace(/^.*\) /, "").split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / TICKS;
+}
+
+/** A server of its own process that accepts connections and ignores what comes: what clients cost by themselves. */
+async function startSink(socket) {
+  const child = spawn(process.execPath, [fileURLToPath(import.meta.url), "--sink", socket], { stdio: ["pipe", "pipe", "inherit"] });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const port = Number((await lines.next()).value);
+  return { port, url: `http://127.0.0.1:${port}`, socket, close: () => child.stdin.end() };
+}
+
+async function sink(socket) {
+  const ignore = (stream) => { stream.on("error", () => {}); stream.resume(); };
+  const servers = [createSocketServer(ignore).listen(0, "127.0.0.1"), createSocketServer(ignore).listen(socket)];
+  await Promise.all(servers.map((server) => new Promise((up) => server.once("listening", up))));
+  console.log(servers[0].address().port);
+  process.stdin.on("end", () => process.exit()).resume();
+}
+
 /** 200 clients request a costly file and reset their connections after 50 ms. */
 async function resets(input) {
   const costly = await readFile(input);
@@ -105,52 +131,84 @@ async function resets(input) {
   await writeFile(join(folder, "good.png"), png(640, 480));
   const socket = join(folder, "images.sock");
   const service = await start("--origin", folder, "--unix", socket, "--no-cache", "--memory", "512");
+  service.socket = socket;
+  const ignoring = await startSink(join(folder, "sink.sock"));
   const form = Buffer.concat([
     Buffer.from('--b\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'), costly, Buffer.from("\r\n--b--\r\n"),
   ]);
-  const overTcp = (n) => new Promise((done) => {
-    const stream = connect(service.port, "127.0.0.1", () => stream.write(`GET /cdn-cgi/image/format=json/costly?n=${n} HTTP/1.1\r\nHost: a\r\n\r\n`));
+  const path = (n) => `/cdn-cgi/image/${options.options}/costly?n=${n}`;
+  const upload = (at) => request({ socketPath: at, method: "POST", path: "/info", headers: { "content-type": "multipart/form-data; boundary=b", "content-length": form.length } });
+  const overTcp = (server, n) => new Promise((done) => {
+    const stream = connect(server.port, "127.0.0.1", () => stream.write(`GET ${path(n)} HTTP/1.1\r\nHost: a\r\n\r\n`));
     stream.on("error", () => {}); stream.resume();
     setTimeout(() => { stream.resetAndDestroy(); done(); }, RESET_AFTER_MS);
   });
-  const overHttp2 = (n) => new Promise((done) => {
-    const session = connectHttp2(service.url);
+  const overHttp2 = (server, n) => new Promise((done) => {
+    const session = connectHttp2(server.url);
     session.on("error", () => {});
-    const stream = session.request({ ":path": `/cdn-cgi/image/format=json/costly?n=${n}` });
+    const stream = session.request({ ":path": path(n) });
     stream.on("error", () => {}); stream.resume();
     setTimeout(() => { stream.close(8); session.destroy(); done(); }, RESET_AFTER_MS);
   });
-  const overSocket = () => new Promise((done) => {
-    const stream = request({ socketPath: socket, method: "POST", path: "/info", headers: { "content-type": "multipart/form-data; boundary=b", "content-length": form.length } });
+  const overSocket = (server) => new Promise((done) => {
+    const stream = upload(server.socket);
     stream.on("error", () => {}); stream.on("response", (r) => { r.on("error", () => {}); r.resume(); });
     stream.end(form);
     setTimeout(() => { stream.destroy(); done(); }, RESET_AFTER_MS);
   });
+  const asked = (n) => timed(`${service.url}${path(`alone-${n}`)}`);
+  const uploaded = () => {
+    const began = performance.now();
+    return new Promise((done) => {
+      const stream = upload(socket);
+      stream.on("error", (e) => done({ status: String(e), ms: 0 }));
+      stream.on("response", (r) => { r.resume(); r.on("end", () => done({ status: r.statusCode, ms: performance.now() - began })); });
+      stream.end(form);
+    });
+  };
+  /** Sends all requests, several times over; tells of the good requests in between, and what it cost. */
+  const rounds = async (name, send, server) => {
+    const times = [];
+    let others = 0, window = 0, here = 0, idle = 0, cpu = 0;
+    for (let round = 0; round < Number(options.rounds); round++) {
+      const stop = await goodRequests(service, `${name}-${round}`);
+      await pause(300);
+      const [before, ownBefore] = [await service.cpu(), await cpuOf("self")];
+      const began = Date.now();
+      await Promise.all(Array.from({ length: CLIENTS }, (_, n) => send(server, `${name}${round}-${n}`)));
+      const left = Date.now();
+      here += await cpuOf("self") - ownBefore;
+      await pause(300);
+      const sent = await stop();
+      await pause(1700);
+      const settled = await service.cpu();
+      await pause(1000);
+      idle = Math.max(idle, await service.cpu() - settled);
+      cpu = Math.max(cpu, settled - before);
+      window += left - began;
+      // Those in flight between the first connection and the last reset.
+      const between = sent.filter((one) => one.began + one.ms >= began && one.began <= left);
+      others += between.filter((one) => one.status !== 200).length;
+      times.push(...between.map((one) => one.ms));
+    }
+    return { times, others, cpu, idle, clients: here / (window / 1000), longest: Math.max(...times) };
+  };
   const alone = await usual(service);
-  const before = performance.now();
-  const whole = await timed(`${service.url}/cdn-cgi/image/format=json/costly?n=alone`);
-  const job = performance.now() - before, most = 2 * alone + job;
-  console.log(`${basename(input)}: ${costly.length} bytes, ${whole.status} after ${job.toFixed(0)} ms; a good request takes ${alone.toFixed(1)} ms, so that ${most.toFixed(1)} ms are allowed`);
-  for (const [name, ask] of [["TCP", overTcp], ["HTTP/2", overHttp2], ["Unix socket", overSocket]]) {
-    const stop = await goodRequests(service, name);
-    await pause(300);
-    const cpu = await service.cpu();
-    const began = Date.now();
-    const all = Array.from({ length: CLIENTS }, (_, n) => ask(`${name[0]}${n}`));
-    await Promise.all(all);
-    const left = Date.now();
-    await pause(300);
-    const sent = await stop();
-    await pause(1700);
-    const settled = await service.cpu();
-    await pause(1000);
-    const idle = (await service.cpu()) - settled;
-    // Those in flight between the first connection and the last reset.
-    const between = sent.filter((one) => one.began + one.ms >= began && one.began <= left);
-    const times = between.map((one) => one.ms), others = between.filter((one) => one.status !== 200).length;
-    console.log(`${name}: ${CLIENTS} resets within ${left - began} ms cost ${(settled - cpu).toFixed(2)} s of CPU; 2 s later ${(idle * 100).toFixed(0)} % of a core; ${times.length} good requests in between: ${others} failed, median ${median(times).toFixed(1)} ms, longest ${Math.max(...times).toFixed(1)} ms`);
+  console.log(`${basename(input)}: ${costly.length} bytes; ${CLIENTS} clients, ${options.rounds} times; a good request takes ${alone.toFixed(1)} ms by itself`);
+  console.log("| Listener | Answer | One job ms | Bound ms | Longest ms | Median ms | Requests | Failed | CPU s of the service, a time | CPU 2 s later | Cores that the clients use | Longest ms, clients at another server |");
+  console.log("|---|---|---|---|---|---|---|---|---|---|---|---|");
+  for (const [name, send, job] of [["TCP", overTcp, asked], ["HTTP/2", overHttp2, asked], ["Unix socket", overSocket, uploaded]]) {
+    const jobs = [];
+    for (let i = 0; i < 5; i++) jobs.push(await job(`${name[0]}${i}`));
+    const one = median(jobs.map(({ ms }) => ms));
+    const control = await rounds(`${name}-control`, send, ignoring);
+    const all = await rounds(name, send, service);
+    const cells = [name, jobs[0].status, one.toFixed(1), (2 * alone + one).toFixed(1), all.longest.toFixed(1), median(all.times).toFixed(1), all.times.length, all.others,
+      all.cpu.toFixed(2), `${(all.idle * 100).toFixed(0)} %`, all.clients.toFixed(1), control.longest.toFixed(1)];
+    console.log(`| ${cells.join(" | ")} |`);
   }
   console.log(`peak RSS ${(await service.peak()).toFixed(0)} MiB`);
+  ignoring.close();
   await service.close();
 }
 
@@ -196,8 +254,9 @@ async function crawl() {
 
 try {
   if (options.ask) await ask(options.ask);
+  else if (options.sink) await sink(options.sink);
   else if (["all", "resets"].includes(options.scenario)) for (const input of options.input) await resets(input);
-  if (!options.ask && ["all", "crawl"].includes(options.scenario)) await crawl();
+  if (!options.ask && !options.sink && ["all", "crawl"].includes(options.scenario)) await crawl();
 } finally {
   await rm(folder, { recursive: true, force: true });
 }

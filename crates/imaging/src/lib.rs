@@ -22,7 +22,7 @@ pub use error::Error;
 pub use formats::AcceptedFormats;
 pub use limits::{Limits, OutputLimits};
 pub use models::{EnlargeModel, ModelCapabilities, Models, SegmentModel};
-pub use ops::text::{LastFont, check as check_font, probe as probe_text};
+pub use ops::text::{LastFont, probe as probe_text};
 pub use plan::{Cost, Plan, PlanKind, plan};
 pub use render::{Body, RenderInput, Rendered, Timings, render, render_with};
 use work::Work;

@@ -23,7 +23,7 @@ use crate::counters::{Formats, Route};
 use crate::error::ApiError;
 use crate::fields::value;
 use crate::respond::{self, Inherited, Representation, Response};
-use crate::sources::{Location, SourceRequest};
+use crate::sources::{FetchedFont, Location, SourceRequest};
 use crate::transformation::Transformation;
 
 /// Overlays and fonts of one request that are fetched at once.
@@ -101,6 +101,10 @@ enum Prepared {
         input: InputData,
         version: Fingerprint,
     },
+    Font {
+        font: FetchedFont,
+        version: Fingerprint,
+    },
     File {
         location: Box<Location>,
         name: SourceName,
@@ -118,7 +122,7 @@ impl Prepared {
     fn version(&self) -> Fingerprint {
         match self {
             Self::Unused => [0; 32],
-            Self::Ready { version, .. } | Self::File { version, .. } => *version,
+            Self::Ready { version, .. } | Self::Font { version, .. } | Self::File { version, .. } => *version,
             Self::Source { resolved, .. } => resolved.version(),
         }
     }
@@ -362,6 +366,12 @@ async fn attempt_job(
             }
         }
     };
+    // What a result was made with is a font, and no error page with status 200.
+    for input in &inputs {
+        if let Prepared::Font { font, .. } = input {
+            app.fetcher.keep_font(font);
+        }
+    }
     let status = match (answered.tier, sources) {
         _ if !kept => CacheStatus::Bypass,
         (None, CacheStatus::Hit | CacheStatus::Revalidated) => CacheStatus::Miss,
@@ -506,9 +516,9 @@ async fn prepare_all(
                 }
                 (Input::Text(text), ..) => {
                     let font = app.fetcher.font(&text.font_url, others).await?;
-                    let input = InputData::Bytes(font);
+                    let input = InputData::Bytes(font.bytes.clone());
                     let version = if dynamic { [0; 32] } else { sources::fingerprint(&input).await? };
-                    Prepared::Ready { input, version }
+                    Prepared::Font { font, version }
                 }
             })
         }
@@ -572,6 +582,7 @@ impl Computation {
         match input {
             Prepared::Unused => Ok(InputData::Nothing),
             Prepared::Ready { input, .. } => Ok(input.clone()),
+            Prepared::Font { font, .. } => Ok(InputData::Bytes(font.bytes.clone())),
             Prepared::File { location, version, .. } => {
                 let request = self.request.unconditional();
                 let read = self.app.fetcher.fetch(location, &request).await.map_err(ApiError::from)?;

@@ -6,7 +6,8 @@
 //! sheets are rewritten (`rewrite`, `css`).
 //!
 //! Every stage has limits: bytes ([`MAX_BYTES`]), ratio of compression, entities, depth, and the work of the XML
-//! parser (`rewrite`). The deadline is checked while bytes are inflated, decoded and parsed.
+//! parser (`rewrite`). Deadline and cancellation are checked while bytes are inflated, decoded and
+//! parsed.
 
 use std::borrow::Cow;
 
@@ -91,7 +92,8 @@ pub fn sanitise(bytes: &[u8], work: &Work) -> Result<Vec<u8>, Error> {
     let _sheets = work.take(2 * text_bytes)?;
     let grown = || damaged("the sanitised file is more than twice as large as the source");
     let mut rewritten = Buffer::new(text_bytes * 2 + 4096, grown, work)?;
-    rewrite::rewrite(&document.text, rewrite::Complexity::for_file(bytes.len()), &mut rewritten, work)?;
+    let complexity = rewrite::Complexity::for_file(bytes.len(), work);
+    rewrite::rewrite(&document.text, complexity, &mut rewritten, work)?;
     drop(document);
     let rewritten = rewritten.into_inner();
 

@@ -47,14 +47,6 @@ impl<F: AsRef<[u8]>> LastFont<F> {
     }
 }
 
-/// Whether a file can be used as a font.
-///
-/// # Errors
-/// [`Error::Font`]; limits of the request.
-pub fn check(font: &[u8], work: &Work) -> Result<(), Error> {
-    text::Font::load(font, &text_work(work)).map(drop).map_err(from_text)
-}
-
 /// The header of a text as an image: transparent, with the text's size in this font. Nothing is painted.
 ///
 /// # Errors

@@ -7,10 +7,12 @@ mod input;
 mod memory;
 mod pool;
 mod queue;
+mod reads;
 mod spool;
 
 pub(crate) use self::input::InputData;
 pub(crate) use self::memory::{MemoryPermit, MemoryPool, MemoryPools};
 pub(crate) use self::pool::{Pool, RenderOutcome, render_here};
 pub(crate) use self::queue::Client;
+pub(crate) use self::reads::{ReadQueue, ReadTurns};
 pub(crate) use self::spool::{InputLength, InputSpace, Spool, SpoolError};

@@ -20,12 +20,13 @@ const LEAST: Duration = Duration::from_millis(1);
 const DOUBLINGS_PER_WAIT: f64 = 4.0;
 
 /// Whom a request is accounted to.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(crate) enum Client {
     Address(IpAddr),
     /// The value of the header of `client-header`.
     Named(Arc<str>),
     /// All that use the Unix socket without such a header.
+    #[default]
     Local,
 }
 

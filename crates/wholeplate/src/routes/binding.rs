@@ -45,7 +45,11 @@ where
         Ok(form) if is_info => {
             info(app, form, &app.client(request), trace).await.map_err(|error| app.failure(error))
         }
-        Ok(form) => transform(app, form, app.client(request), &SourceRequest::new(request).anonymous()).await,
+        Ok(form) => {
+            let client = app.client(request);
+            let source_request = SourceRequest::new(request, client.clone()).anonymous();
+            transform(app, form, client, &source_request).await
+        }
         Err(error) => Err(app.failure(error)),
     };
     match done {

@@ -105,7 +105,8 @@ async fn transform(
     let url = passthrough::target(&app.config, request).map_err(|error| app.failure(error))?;
     let source = recipe::dialect::url::parse_source(&url).map_err(recipe::OptionError::Source);
     let source = source.map_err(|error| app.failure(error.into()))?;
-    let mut source_request = SourceRequest::new(request).without_own_host();
+    let client = app.client(request);
+    let mut source_request = SourceRequest::new(request, client.clone()).without_own_host();
     if image.origin_auth {
         source_request.credentials = shared_headers(&request.headers);
     }
@@ -121,7 +122,7 @@ async fn transform(
         transformation: Arc::new(image.recipe.into()),
         inputs: JobInputs::Source(source),
         worker,
-        client: app.client(request),
+        client,
         route: Route::CF_IMAGE,
         host,
         turn: Turn::free(),

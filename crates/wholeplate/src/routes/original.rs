@@ -13,7 +13,8 @@ pub(super) async fn respond(app: &App, request: &RequestContext) -> Response {
     }
     // Also a hidden name that is escaped: the directory opens what the path decodes to.
     let hidden = percent_encoding::percent_decode_str(request.path()).decode_utf8_lossy().contains("/.");
-    let found = if hidden { Ok(None) } else { app.fetcher.original(request.path()).await };
+    let found =
+        if hidden { Ok(None) } else { app.fetcher.original(request.path(), &app.client(request)).await };
     let bytes = match found {
         Ok(Some(bytes)) => bytes,
         Ok(None) => return missing(),

@@ -82,7 +82,7 @@ where
         return Err(ApiError::TunnelRefused);
     }
     let url = target(&app.config, &request)?;
-    let source_request = SourceRequest::new(&request);
+    let source_request = SourceRequest::new(&request, app.client(&request));
     let ours = [app.config.cf_blob_header.as_ref(), Some(&app.config.forwarded_proto_header)];
     for name in ours.into_iter().flatten() {
         request.headers.remove(name);

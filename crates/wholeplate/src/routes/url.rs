@@ -80,7 +80,7 @@ async fn transform(
         turn,
     };
     let (headers, representation) = (&request.headers, &wanted.representation);
-    let mut source_request = SourceRequest::new(request);
+    let mut source_request = SourceRequest::new(request, job.client.clone());
     source_request.conditions = respond::source_conditions(headers, representation);
     let has = |source: &HeaderMap| respond::is_named(source, representation, headers);
     let produced = produce(app, &job, &source_request, has).await?;

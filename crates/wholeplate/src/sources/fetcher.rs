@@ -12,13 +12,13 @@ use url::{Position, Url};
 use super::directory::{Directory, OpenFile};
 use super::failure::FetchError;
 use super::file::SourceFile;
-use super::fonts::{FontCache, MAX_FONT};
+use super::fonts::{FetchedFont, FontCache, MAX_FONT};
 use super::forward::Download;
 use super::http::{Ask, Fetched, Http};
 use super::origin::{Origin, join, parse_url};
 use super::policy::FetchPolicy;
 use super::request::SourceRequest;
-use crate::admission::InputSpace;
+use crate::admission::{Client, InputSpace, ReadQueue};
 use crate::cache::keys::RelativeTo;
 use crate::config::Config;
 use crate::error::ApiError;
@@ -69,6 +69,7 @@ pub(crate) struct Fetcher {
     origin_name: String,
     http: Http,
     space: InputSpace,
+    reads: ReadQueue,
     max_source: u64,
     /// How long a plain fetch may stand still.
     patience: Duration,
@@ -93,6 +94,7 @@ impl Fetcher {
             origin_name: asked_as.fold(name, |name, host| format!("{name} as {host}")),
             http: Http::new(FetchPolicy::new(config), space.clone())?,
             space: space.clone(),
+            reads: ReadQueue::new(config),
             max_source: config.max_source.0,
             patience: config.stall_timeout.duration(),
             serves_originals: config.serve_originals,
@@ -162,7 +164,7 @@ impl Fetcher {
             }
             (Location::File { path }, Some(Origin::Directory(directory))) => {
                 let fetch = request.trace.phase("fetch");
-                let done = self.file(directory, path, &request.conditions).await;
+                let done = self.file(directory, path, request).await;
                 fetch.record(done.as_ref().err());
                 Ok(done?)
             }
@@ -182,18 +184,22 @@ impl Fetcher {
     }
 
     /// A font file, by absolute URL. Fonts are named by the operator's own Workers, not by their visitors: any public
-    /// address will do. They are kept for a while, if they are fonts.
+    /// address will do. [`Self::keep_font`] keeps it.
     ///
     /// # Errors
     /// One number, whatever the cause.
-    pub(crate) async fn font(&self, text: &str, request: &SourceRequest) -> Result<Bytes, ApiError> {
-        if let Some(bytes) = self.fonts.get(text) {
-            return Ok(bytes);
+    pub(crate) async fn font(&self, text: &str, request: &SourceRequest) -> Result<FetchedFont, ApiError> {
+        if let Some(font) = self.fonts.get(text) {
+            return Ok(font);
         }
-        let (bytes, lifetime) =
-            self.fetch_font(text, request).await.map_err(|cause| ApiError::font(&cause))?;
-        self.fonts.insert(text, &bytes, &lifetime).await;
-        Ok(bytes)
+        let fetched = self.fetch_font(text, request).await;
+        let (bytes, lifetime) = fetched.map_err(|cause| ApiError::font(&cause))?;
+        Ok(FetchedFont::new(text, bytes, &lifetime))
+    }
+
+    /// Keeps a font for a while that a result was made with.
+    pub(crate) fn keep_font(&self, font: &FetchedFont) {
+        self.fonts.insert(font);
     }
 
     async fn fetch_font(&self, text: &str, request: &SourceRequest) -> Result<(Bytes, Lifetime), ApiError> {
@@ -267,22 +273,28 @@ impl Fetcher {
         &self,
         directory: &Directory,
         path: &str,
-        conditions: &HeaderMap,
+        request: &SourceRequest,
     ) -> Result<Fetched, ApiError> {
         let (file, etag) = self.open(directory, path).await?;
         let headers = HeaderMap::from_iter([(header::ETAG, value(&etag))]);
-        if respond::none_match(conditions, Some(&etag)) {
+        if respond::none_match(&request.conditions, Some(&etag)) {
             return Ok(Fetched { headers, body: None });
         }
-        Ok(Fetched { headers, body: Some(file.into_input(&self.space).await?) })
+        let turns = self.reads.turns(&request.client, file.size);
+        Ok(Fetched { headers, body: Some(file.into_input(&self.space, turns).await?) })
     }
 
     /// A file that is not too large, and its entity tag.
     async fn open(&self, directory: &Directory, path: &str) -> Result<(SourceFile, String), ApiError> {
-        let (directory, path) = (directory.clone(), path.to_owned());
-        let found = tokio::task::spawn_blocking(move || directory.open(&path)).await;
-        let OpenFile { file, size, etag, .. } =
-            found.map_err(ApiError::internal)?.ok_or(ApiError::SourceNotFound)?;
+        let found = match directory.open_at_once(path) {
+            Some(found) => Some(found),
+            None => {
+                let (directory, path) = (directory.clone(), path.to_owned());
+                let found = tokio::task::spawn_blocking(move || directory.open(&path)).await;
+                found.map_err(ApiError::internal)?
+            }
+        };
+        let OpenFile { file, size, etag, .. } = found.ok_or(ApiError::SourceNotFound)?;
         let limit = self.max_source;
         if size > limit {
             Err(ApiError::SourceTooLarge { limit })
@@ -292,12 +304,16 @@ impl Fetcher {
     }
 
     /// A file of the origin directory as it is; `None` if there is none, or originals are not served.
-    pub(crate) async fn original(&self, path: &str) -> Result<Option<Bytes>, ApiError> {
+    pub(crate) async fn original(&self, path: &str, client: &Client) -> Result<Option<Bytes>, ApiError> {
         match &self.origin {
             Some(Origin::Directory(directory)) if self.serves_originals => {
                 match self.open(directory, path).await {
                     Err(ApiError::SourceNotFound) => Ok(None),
-                    found => Ok(Some(found?.0.into_bytes(&self.space.memory).await?)),
+                    found => {
+                        let (file, _) = found?;
+                        let turns = self.reads.turns(client, file.size);
+                        Ok(Some(file.into_bytes(&self.space.memory, turns).await?))
+                    }
                 }
             }
             _ => Ok(None),

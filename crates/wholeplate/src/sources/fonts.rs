@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
-use work::Work;
 
 use crate::admission::MemoryPool;
 use crate::respond::Lifetime;
@@ -29,6 +28,23 @@ impl Weighter<String, (Bytes, Instant)> for FontWeight {
     }
 }
 
+/// The file behind a font's URL. Nothing looks at it before its text is measured, within the limits of the request.
+#[derive(Debug, Clone)]
+pub(crate) struct FetchedFont {
+    url: String,
+    pub(crate) bytes: Bytes,
+    /// How long it may be kept; `None` if not at all, or if it is kept already.
+    until: Option<Instant>,
+}
+
+impl FetchedFont {
+    pub(super) fn new(url: &str, bytes: Bytes, lifetime: &Lifetime) -> Self {
+        let seconds = lifetime.seconds().unwrap_or(FONT_LIFETIME).min(FONT_LIFETIME);
+        let until = (seconds > 0).then(|| Instant::now() + Duration::from_secs(seconds));
+        Self { url: url.to_owned(), bytes, until }
+    }
+}
+
 /// Font files by URL, and until when they are used. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct FontCache(Arc<Cache<String, (Bytes, Instant), FontWeight>>);
@@ -39,23 +55,14 @@ impl FontCache {
         Self(Arc::new(Cache::with_weighter(FONTS, bytes, FontWeight)))
     }
 
-    pub(super) fn get(&self, url: &str) -> Option<Bytes> {
+    pub(super) fn get(&self, url: &str) -> Option<FetchedFont> {
         let (bytes, until) = self.0.get(url)?;
-        (Instant::now() < until).then_some(bytes)
+        (Instant::now() < until).then(|| FetchedFont { url: url.to_owned(), bytes, until: None })
     }
 
-    /// Keeps a file if it is a font: an error page with status 200 is no font for the next text.
-    pub(super) async fn insert(&self, url: &str, bytes: &Bytes, lifetime: &Lifetime) {
-        let seconds = lifetime.seconds().unwrap_or(FONT_LIFETIME).min(FONT_LIFETIME);
-        if seconds == 0 {
-            return;
-        }
-        let checked = bytes.clone();
-        let usable =
-            tokio::task::spawn_blocking(move || imaging::check_font(&checked, &Work::unlimited()).is_ok());
-        if usable.await.unwrap_or(false) {
-            let until = Instant::now() + Duration::from_secs(seconds);
-            self.0.insert(url.to_owned(), (bytes.clone(), until));
-        }
+    /// Keeps a font until `until`.
+    pub(super) fn insert(&self, font: &FetchedFont) {
+        let Some(until) = font.until else { return };
+        self.0.insert(font.url.clone(), (font.bytes.clone(), until));
     }
 }

@@ -20,6 +20,7 @@ mod resolve;
 
 pub(crate) use self::failure::{FetchError, status_error};
 pub(crate) use self::fetcher::{Fetcher, Location};
+pub(crate) use self::fonts::FetchedFont;
 pub(crate) use self::http::{Fetched, shared_headers};
 pub(crate) use self::origin::Origin;
 pub(crate) use self::pattern::Pattern;

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::{HeaderMap, header};
 use url::Url;
 
+use crate::admission::Client;
 use crate::fields::joined;
 use crate::request::{Authority, RequestContext};
 use crate::telemetry::Trace;
@@ -22,10 +23,12 @@ pub(crate) struct SourceRequest {
     /// What the client has already: `If-None-Match` and `If-Modified-Since` for the source.
     pub(crate) conditions: HeaderMap,
     pub(crate) trace: Trace,
+    /// Whom the reading of files is accounted to.
+    pub(super) client: Client,
 }
 
 impl SourceRequest {
-    pub(crate) fn new(request: &RequestContext) -> Self {
+    pub(crate) fn new(request: &RequestContext, client: Client) -> Self {
         let mut context = HeaderMap::new();
         for name in ["traceparent", "tracestate"] {
             for value in request.headers.get_all(name) {
@@ -39,6 +42,7 @@ impl SourceRequest {
             context,
             conditions: HeaderMap::new(),
             trace: request.trace.clone(),
+            client,
         }
     }
 
@@ -57,9 +61,10 @@ impl SourceRequest {
         self.under(HeaderMap::new())
     }
 
-    /// The same request without what it says of its client.
+    /// The same request without what it says of its client to others.
     pub(crate) fn anonymous(&self) -> Self {
-        Self { context: self.context.clone(), trace: self.trace.clone(), ..Self::default() }
+        let (context, trace, client) = (self.context.clone(), self.trace.clone(), self.client.clone());
+        Self { context, trace, client, ..Self::default() }
     }
 
     /// The host that the request was made to, with its port if one was given.

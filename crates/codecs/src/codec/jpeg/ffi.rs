@@ -786,3 +786,37 @@ impl Drop for Encoder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::{Decoder, Output, RawPlane};
+    use work::{Budget, Work};
+
+    // libjpeg wrote through row pointers whose number was checked against the caller's own arithmetic only.
+    #[test]
+    fn a_plane_that_is_too_small_is_refused_before_libjpeg_writes() {
+        let work = Work::new(Budget::new(64 << 20));
+        let file = include_bytes!("../../../tests/fixtures/baseline420.jpg");
+        // Missing rows, and missing bytes of each row, of one component.
+        for (component, rows, bytes) in [(0, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0), (2, 0, 1)] {
+            for scale in [1, 2, 8] {
+                let mut decoder = Decoder::new(file, &work).unwrap();
+                decoder.read_header().unwrap();
+                decoder.start(Output::Raw, scale, 1 << 20).unwrap();
+                let mut sizes = decoder.raw_sizes().unwrap();
+                sizes[component].rows -= rows;
+                sizes[component].stride -= bytes;
+                let mut buffers: Vec<Vec<u8>> = sizes.iter().map(|s| vec![0; s.rows * s.stride]).collect();
+                let planes = buffers.iter_mut().zip(&sizes);
+                let mut planes: Vec<RawPlane<'_>> =
+                    planes.map(|(data, size)| RawPlane { data, stride: size.stride }).collect();
+                let read = catch_unwind(AssertUnwindSafe(|| decoder.read_raw(&mut planes)));
+                let whole = rows + bytes == 0;
+                assert_eq!(read.is_ok_and(|read| read.is_ok()), whole, "{component} {rows} {bytes} {scale}");
+                assert_eq!(buffers.iter().flatten().any(|sample| *sample != 0), whole);
+            }
+        }
+    }
+}
