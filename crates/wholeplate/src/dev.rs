@@ -50,6 +50,8 @@ pub(crate) fn run(mut layers: Layers, command: &[OsString], patience: Duration) 
     }
     layers.replace("pass-through", "true")?;
     layers.default_to("drain-timeout", DRAIN_TIMEOUT)?;
+    // A picture that was changed is seen at once: many development servers name no lifetime.
+    layers.default_to("revalidate", "true")?;
     // Whatever is wrong with the settings or the port is said before anything is started.
     let mut trial = layers.clone();
     trial.replace("origin", given.as_ref().map_or("http://localhost:1", |given| &given.origin))?;

@@ -528,9 +528,10 @@ impl ApiError {
         self.number() == Self::Panicked.number()
     }
 
-    /// Whether a redirect to the source would come back here.
-    pub(crate) fn is_loop(&self) -> bool {
-        matches!(self, Self::TransformationLoop | Self::SourceIsTransformation)
+    /// Whether `onerror=redirect` holds for it: not where the redirect would come back here, nor where a client asked for
+    /// more than its rate (OPS-023).
+    pub(crate) fn may_redirect(&self) -> bool {
+        !matches!(self, Self::TransformationLoop | Self::SourceIsTransformation | Self::RateLimited { .. })
     }
 
     /// Seconds after which the same request may succeed.

@@ -80,6 +80,9 @@ settings! {
         purge_interval: Time = "5s", "TIME" in Time::MILLISECOND..=Time::HOUR;
         /// Keep results of the Images binding.
         cache_binding: bool = true, "BOOL";
+        /// Ask the origin for its images at every request, as if it sent no-cache, and have browsers do the same; for
+        /// development. `wholeplate dev` does so.
+        revalidate: bool = false, "BOOL";
         /// File with the bearer token of the purge API; without it, only connections from loopback may purge.
         admin_token_file: Option<PathBuf>, "FILE";
     }

@@ -50,7 +50,11 @@ pub(super) async fn respond(app: &Arc<App>, request: &RequestContext) -> Option<
             }
         },
         // A refused option is a fatal error like any other.
-        Err(error) => on_error(app, request, onerror_source(&target).as_ref(), &app.failure(error.into())),
+        Err(error) => {
+            // With only-presets there is no option besides (OPS-020).
+            let source = onerror_source(&target).filter(|_| !app.config.only_presets);
+            on_error(app, request, source.as_ref(), &app.failure(error.into()))
+        }
     };
     app.config.cors.add(response.headers_mut(), &source_headers);
     Some(response)
@@ -102,7 +106,7 @@ fn on_error(app: &App, request: &RequestContext, source: Option<&SourceRef>, fai
             own.then(|| text.clone())
         }
     };
-    let location = location.filter(|_| !error.is_loop());
+    let location = location.filter(|_| error.may_redirect());
     let redirected =
         if location.is_some() { ", redirected to the untransformed source (onerror=redirect)" } else { "" };
     tracing::info!(

@@ -75,6 +75,8 @@ pub(crate) struct Fetcher {
     patience: Duration,
     /// Whether files of the origin directory are served as they are.
     serves_originals: bool,
+    /// The origin's own lifetimes do not count.
+    revalidates: bool,
     /// Edge mode: the origin is asked for sources as for everything else.
     passes_through: bool,
     /// `Host` for the origin in edge mode; `None` keeps that of the client.
@@ -98,6 +100,7 @@ impl Fetcher {
             max_source: config.max_source.0,
             patience: config.stall_timeout.duration(),
             serves_originals: config.serve_originals,
+            revalidates: config.revalidate,
             passes_through: config.pass_through,
             origin_host,
             fonts: FontCache::new(&space.memory),
@@ -151,7 +154,12 @@ impl Fetcher {
     ) -> Result<Fetched, FetchError> {
         match (location, &self.origin) {
             (Location::Http { url, path: Some(_) }, _) => {
-                self.get(url, &self.with_host(request), self.max_source).await
+                let mut fetched = self.get(url, &self.with_host(request), self.max_source).await?;
+                if self.revalidates {
+                    let each_time = (header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+                    respond::restrict(&mut fetched.headers, &HeaderMap::from_iter([each_time]), None);
+                }
+                Ok(fetched)
             }
             (Location::Http { url, path: None }, _) => self.get(url, request, self.max_source).await,
             (Location::Object { path }, Some(Origin::Bucket(bucket))) => {

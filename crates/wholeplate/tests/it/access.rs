@@ -44,6 +44,7 @@ fn presets_stand_for_options() {
     assert_eq!(s.get("/cdn-cgi/image/preset=large/flag.png").error(), (400, 9401));
     drop(s);
     let (s, _dir) = server(PRESETS, &["--only-presets"]);
+    assert_eq!(s.get("/cdn-cgi/image/width=20,onerror=redirect/flag.png").error(), (400, 9401));
     assert_eq!(s.image("preset=small", "flag.png").size(), (40, 20));
     for other in ["width=40", "preset=small,width=20", "preset=large"] {
         assert_eq!(s.get(&format!("/cdn-cgi/image/{other}/flag.png")).error(), (400, 9401), "{other}");
@@ -157,6 +158,8 @@ fn a_client_above_its_rate_gets_429() {
     assert_eq!(replies[1].error(), (429, 9422));
     let wait: u32 = replies[1].header("retry-after").unwrap().parse().unwrap();
     assert!((1..=101).contains(&wait), "{wait}");
+    let redirected = s.get("/cdn-cgi/image/width=42,onerror=redirect/flag.png");
+    assert_eq!(redirected.error(), (429, 9422));
     // A cache in front of the service would give to all what one client gets.
     assert_eq!(replies[1].header("cache-control"), Some("no-store"));
     // A cache hit does not count.

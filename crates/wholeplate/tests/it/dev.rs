@@ -137,6 +137,21 @@ fn pages_and_images_are_behind_one_address_and_end_together() {
     assert!(TcpStream::connect(origin).is_err(), "the development server has ended");
 }
 
+// A picture that was changed was shown for an hour: what names no lifetime has one of an hour.
+#[test]
+fn a_picture_that_was_changed_is_seen_at_once() {
+    let (dir, mut command) = site();
+    command.push("127.0.0.1:0".to_owned());
+    let command: Vec<&str> = command.iter().map(String::as_str).collect();
+    let running = Running::start(&mut dev(&[&["--listen", "127.0.0.1:0", "--"], &command[..]].concat()));
+    let target = "/cdn-cgi/image/width=50/flag.png";
+    let first = running.get(target);
+    assert_eq!((first.size(), first.header("cf-cache-status")), ((50, 25), Some("MISS")));
+    assert!(first.header("cache-control").unwrap().contains("no-cache"), "a browser asks again");
+    std::fs::write(dir.path().join("flag.png"), crate::support::solid(100, 100, [1, 2, 3, 255])).unwrap();
+    assert_eq!(running.get(target).size(), (50, 50));
+}
+
 // A page may hide it: with onerror=redirect the browser shows the original.
 #[test]
 fn an_image_that_cannot_be_made_is_named() {
