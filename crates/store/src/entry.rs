@@ -170,8 +170,9 @@ mod tests {
     fn a_head_is_parsed_once_for_all_its_clones() {
         let head = Head::from(b"17".to_vec());
         let number = |text: &[u8]| std::str::from_utf8(text).ok()?.parse::<u32>().ok();
-        assert_eq!(*head.clone().parsed(number).unwrap(), 17);
-        assert_eq!(*head.parsed::<u32>(|_| panic!("parsed twice")).unwrap(), 17);
+        let clone = head.clone();
+        assert_eq!(*head.parsed(number).unwrap(), 17);
+        assert_eq!(*clone.parsed::<u32>(|_| panic!("parsed twice")).unwrap(), 17);
         // As another type it is parsed, and the first stays.
         assert_eq!(*head.parsed(|text| Some(text.len())).unwrap(), 2);
         assert_eq!(*head.parsed::<u32>(|_| None).unwrap(), 17);

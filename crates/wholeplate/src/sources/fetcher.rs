@@ -302,7 +302,7 @@ impl Fetcher {
                 found.map_err(ApiError::internal)?
             }
         };
-        let OpenFile { file, size, etag, .. } = found.ok_or(ApiError::SourceNotFound)?;
+        let OpenFile { file, size, etag } = found.ok_or(ApiError::SourceNotFound)?;
         let limit = self.max_source;
         if size > limit {
             Err(ApiError::SourceTooLarge { limit })
