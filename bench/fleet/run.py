@@ -437,7 +437,7 @@ def predict(a):
 
 # A billion images a day: what is assumed about the service. Service times and result sizes are those measured here.
 PLAN = {"images_per_day": 1e9, "peak": 2.0, "node_cores": 16, "utilisation": 0.6, "cache_memory": 16 << 30, "bucket_days": 30, "new_a_day": 0.02,
-        "warm_up": 60_000_000, "measured": 20_000_000, "seed": 1}
+        "warm_up": 15_000_000, "measured": 5_000_000, "seed": 1}
 PLAN_SOURCES = 50_000_000
 # Each recipe of MIX in four variants (densities, formats by Accept), with these parts of its share.
 VARIANTS = [0.55, 0.25, 0.15, 0.05]
