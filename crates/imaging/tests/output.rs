@@ -177,6 +177,12 @@ fn results_stay_within_the_operators_limits() {
     let done = render_with(vec![], Output::default(), &jpeg, narrow());
     assert_eq!((done.width, done.height), (60, 45));
     assert!(warns(&done, "reduced from 120x90 to 60x45"));
+    // The other side is rounded to the nearest pixel, and does not make the first one smaller.
+    let narrow_picture = encoded(&picture(200, 133, false), Format::Jpeg, &EncodeSpec::default());
+    let hundred = bounded(OutputLimits { max_width: Some(100), ..OutputLimits::default() });
+    let done = render_with(vec![], Output::default(), &narrow_picture, hundred);
+    assert_eq!((done.width, done.height), (100, 67));
+    assert!(warns(&done, "reduced from 200x133 to 100x67"));
     let cover = Transform { height: Some(Extent::Pixels(100)), fit: Some(Fit::Cover), ..wide(100) };
     let done = render_with(vec![cover], Output::default(), &jpeg, narrow());
     assert_eq!((done.width, done.height), (60, 60));

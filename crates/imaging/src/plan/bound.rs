@@ -2,7 +2,8 @@
 
 use recipe::{Extent, Fit, Recipe, Step, Transform, Warnings};
 
-use super::sizes::Sizes;
+use super::geometry;
+use super::sizes::{Sizes, StepSizes};
 use crate::OutputLimits;
 
 /// Whether a result of this size is above a limit.
@@ -10,72 +11,124 @@ pub(super) fn is_above(size: (u32, u32), limits: &OutputLimits) -> bool {
     bounded(size, limits) != size
 }
 
-/// The largest size of the same ratio that is within the limits.
+/// The largest size of the same ratio that is within the limits, rounded to the nearest pixel.
 fn bounded((width, height): (u32, u32), limits: &OutputLimits) -> (u32, u32) {
-    let (w, h) = (f64::from(width.max(1)), f64::from(height.max(1)));
-    let side = |most: Option<u32>, full: f64| most.map_or(1.0, |most| f64::from(most.max(1)) / full);
-    let area = limits.max_pixels.map_or(1.0, |most| (most.max(1) as f64 / (w * h)).sqrt());
-    let k = side(limits.max_width, w).min(side(limits.max_height, h)).min(area);
-    if k >= 1.0 {
-        return (width, height);
-    }
-    // Rounded down, so that the area is never too large.
-    let side = |full: f64| ((full * k + 1e-9).floor() as u32).max(1);
-    (side(w), side(h))
+    let (w, h) = (u64::from(width.max(1)), u64::from(height.max(1)));
+    let side = |most: Option<u32>, full: u64| most.map_or(full, |most| full.min(most.max(1).into()));
+    let (most_w, most_h) = (side(limits.max_width, w), side(limits.max_height, h));
+    // The limit that is reached first is exact, the other side follows it.
+    let size = if most_w * h <= most_h * w {
+        (most_w, nearest(h * most_w, w))
+    } else {
+        (nearest(w * most_h, h), most_h)
+    };
+    let most = limits.max_pixels.map_or(u64::MAX, |most| most.max(1));
+    let size = if size.0 * size.1 <= most {
+        size
+    } else if w >= h {
+        within_area((w, h), size.0, most)
+    } else {
+        let (height, width) = within_area((h, w), size.1, most);
+        (width, height)
+    };
+    let pixels = |side: u64| u32::try_from(side).unwrap_or(u32::MAX);
+    (pixels(size.0), pixels(size.1))
 }
 
-/// Changes the recipe so that its result is within the limits. True if it was changed.
+/// The largest proportional size whose area is within `most`, where the longer side has to be less than `beyond`.
+fn within_area((long, short): (u64, u64), mut beyond: u64, most: u64) -> (u64, u64) {
+    let other = |side: u64| nearest(short * side, long);
+    let mut least = 1;
+    // The area grows with the side.
+    while beyond - least > 1 {
+        let middle = least.midpoint(beyond);
+        if middle * other(middle) <= most { least = middle } else { beyond = middle }
+    }
+    (least, other(least))
+}
+
+/// The nearest integer to a quotient, at least one pixel.
+fn nearest(dividend: u64, divisor: u64) -> u64 {
+    ((dividend + divisor / 2) / divisor).max(1)
+}
+
+/// How a result is moved down to the limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reduction {
+    None,
+    /// The recipe makes a smaller result.
+    Planned,
+    /// The size depends on a border that is not yet known: the last step reduces what it finds.
+    LastStep,
+}
+
+/// Changes the recipe so that its result is within the limits.
 pub(super) fn shrink(
     recipe: &mut Recipe,
     sizes: &Sizes,
     limits: &OutputLimits,
     warnings: &mut Warnings,
-) -> bool {
+) -> Reduction {
     let result = sizes.result;
-    if !is_above(result.expected, limits) {
-        if result.is_known || !is_above(result.largest, limits) {
-            return false;
+    if !result.is_known {
+        if !is_above(result.largest, limits) {
+            return Reduction::None;
         }
-        // The size depends on a border that is not yet known: a box that fits every possible size.
-        recipe.steps.push(resize(Fit::ScaleDown, largest_box(result.largest, limits)));
-        return true;
+        // A box that every possible size is reduced into; the size in it is computed when the border is known.
+        let (width, height) = result.largest;
+        let side = |full: u32, most: Option<u32>| most.map_or(full, |most| full.min(most)).max(1);
+        let most = (side(width, limits.max_width), side(height, limits.max_height));
+        recipe.steps.push(Step::Transform { image: 0, transform: resize(Fit::ScaleDown, most) });
+        return Reduction::LastStep;
+    }
+    if !is_above(result.expected, limits) {
+        return Reduction::None;
     }
     let (from, to) = (result.expected, bounded(result.expected, limits));
-    warnings.push(format!(
-        "the result was reduced from {}x{} to {}x{}, the largest that is allowed here",
-        from.0, from.1, to.0, to.1
-    ));
-    match recipe.steps.as_mut_slice() {
-        [Step::Transform { image: 0, transform }]
+    warnings.push(warning(from, to));
+    match (recipe.steps.as_mut_slice(), sizes.steps.as_slice()) {
+        ([Step::Transform { image: 0, transform }], [StepSizes::Transform { before, geometry, .. }])
             if transform.trim.is_none() && transform.border.is_none() =>
         {
             let sized = transform.width.is_some() && transform.height.is_some();
+            let is_whole = geometry.scaled == geometry::turned(transform, before.expected);
             transform.fit = Some(match transform.fit {
-                Some(fit @ (Fit::Squeeze | Fit::Cover | Fit::Pad)) if sized => fit,
-                Some(Fit::Crop | Fit::AspectCrop) if sized => Fit::Cover,
-                _ => Fit::Contain,
+                Some(fit @ (Fit::Cover | Fit::Pad)) if sized => fit,
+                // A crop that has nothing to cut off shows all of the image.
+                Some(Fit::Crop) if sized && !is_whole => Fit::Cover,
+                Some(Fit::AspectCrop) if sized => Fit::Cover,
+                // To exactly this size: by a ratio, the side that was rounded could decide.
+                _ => Fit::Squeeze,
             });
             transform.dpr = None;
             (transform.width, transform.height) = (Some(Extent::Pixels(to.0)), Some(Extent::Pixels(to.1)));
         }
-        _ => recipe.steps.push(resize(if result.is_known { Fit::Contain } else { Fit::ScaleDown }, to)),
+        _ => recipe.steps.push(Step::Transform { image: 0, transform: resize(Fit::Squeeze, to) }),
     }
-    true
+    Reduction::Planned
 }
 
-fn resize(fit: Fit, (width, height): (u32, u32)) -> Step {
+/// The transform that moves an image of any size down to the limits.
+pub(super) fn to_limits(size: (u32, u32), limits: &OutputLimits) -> Transform {
+    resize(Fit::Squeeze, bounded(size, limits))
+}
+
+fn resize(fit: Fit, (width, height): (u32, u32)) -> Transform {
     let (width, height) = (Some(Extent::Pixels(width)), Some(Extent::Pixels(height)));
-    Step::Transform {
-        image: 0,
-        transform: Transform { fit: Some(fit), width, height, ..Transform::default() },
-    }
+    Transform { fit: Some(fit), width, height, ..Transform::default() }
 }
 
-fn largest_box((width, height): (u32, u32), limits: &OutputLimits) -> (u32, u32) {
-    let width = limits.max_width.map_or(width, |most| width.min(most)).max(1);
-    let height = limits.max_height.map_or(height, |most| height.min(most));
-    let by_area = limits.max_pixels.map_or(u64::MAX, |most| most / u64::from(width));
-    (width, u64::from(height).min(by_area).max(1) as u32)
+/// The warning about an image of this size that a step with `reduces` found.
+pub(crate) fn reduction(size: (u32, u32), limits: &OutputLimits) -> Option<String> {
+    let to = bounded(size, limits);
+    (to != size).then(|| warning(size, to))
+}
+
+fn warning(from: (u32, u32), to: (u32, u32)) -> String {
+    format!(
+        "the result was reduced from {}x{} to {}x{}, the largest that is allowed here",
+        from.0, from.1, to.0, to.1
+    )
 }
 
 /// The number of frames of the result.

@@ -18,6 +18,7 @@ mod subject;
 mod types;
 
 pub use crate::analysis::subject::SubjectMeasure;
+pub(crate) use bound::reduction;
 pub use cost::{Cost, DecodeCost, EncodeCost, StepCost};
 pub use enlarge::EnlargePass;
 pub(crate) use geometry::border_widths;

@@ -6,7 +6,7 @@ use codecs::{Format, Probe};
 use recipe::{FormatChoice, Input, Recipe, Step, Transform, Warnings};
 use work::Work;
 
-use super::bound;
+use super::bound::{self, Reduction};
 use super::cost::{Cost, DecodeCost, StepCost};
 use super::estimate;
 use super::geometry::Geometry;
@@ -58,9 +58,11 @@ pub fn plan(
     }
     let mut pruned = Recipe::clone(recipe);
     pruned.prune();
-    let mut sizes = sizes::follow(&mut pruned, probes, limits, work)?;
-    if bound::shrink(&mut pruned, &sizes, &limits.output, &mut warnings) {
-        sizes = sizes::follow(&mut pruned, probes, limits, work)?;
+    let mut sizes = sizes::follow(&mut pruned, probes, limits, false, work)?;
+    match bound::shrink(&mut pruned, &sizes, &limits.output, &mut warnings) {
+        Reduction::None => {}
+        Reduction::Planned => sizes = sizes::follow(&mut pruned, probes, limits, false, work)?,
+        Reduction::LastStep => sizes = sizes::follow(&mut pruned, probes, limits, true, work)?,
     }
     if sizes.lacks_models {
         warnings.push("upscale=generate is not available, bicubic interpolation was used");
@@ -350,9 +352,15 @@ impl Planner<'_> {
             steps.push(match (step, sizes) {
                 (
                     Step::Transform { image, transform },
-                    StepSizes::Transform { base, before, geometry, largest },
+                    StepSizes::Transform { base, before, geometry, largest, reduces },
                 ) => {
-                    let sizes = TransformSizes { base: *base, before: *before, geometry, largest: *largest };
+                    let sizes = TransformSizes {
+                        base: *base,
+                        before: *before,
+                        geometry,
+                        largest: *largest,
+                        reduces: *reduces,
+                    };
                     PlannedStep::Transform(self.transform(&mut images, *image, transform, sizes)?)
                 }
                 (Step::Draw { image, onto, draw }, StepSizes::Draw { base, overlay }) => {
@@ -420,7 +428,7 @@ impl Planner<'_> {
         options: &Transform,
         sizes: TransformSizes<'_>,
     ) -> Result<PlannedTransform, Error> {
-        let TransformSizes { base, before, geometry, largest } = sizes;
+        let TransformSizes { base, before, geometry, largest, reduces } = sizes;
         let source = match images.get(image) {
             Some(ImageState {
                 image: PlannedImage { source: ImageSource::File(probe), .. },
@@ -444,6 +452,7 @@ impl Planner<'_> {
             geometry: *geometry,
             next: Next::Ask(Question::Size),
             largest,
+            reduces,
             cost: StepCost::default(),
         };
         step.next = step.complete(&Answers::default(), self.limits)?;
@@ -473,6 +482,7 @@ impl Planner<'_> {
             geometry: super::geometry::resolve(&options, size, size, self.limits)?,
             next: Next::Ask(Question::Size),
             largest: size,
+            reduces: false,
             cost: StepCost::default(),
             options,
         };
@@ -500,6 +510,7 @@ struct TransformSizes<'a> {
     before: ImageSize,
     geometry: &'a Geometry,
     largest: (u32, u32),
+    reduces: bool,
 }
 
 /// The state of an image while the steps are planned.

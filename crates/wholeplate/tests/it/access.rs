@@ -193,6 +193,20 @@ fn results_keep_to_the_operators_limits() {
         assert!(picture.width <= 200 && picture.width * picture.height <= 20_000, "{options}");
         assert!(reply.all("warning").iter().any(|text| text.contains("cf-images 299")), "{options}");
     }
+    // 2000 × 1333 pixels.
+    let exact = Server::start(&pictures[..1], &["--max-width", "100"]);
+    for options in ["width=400", "width=50,dpr=3", "format=webp"] {
+        let reply = exact.image(options, "lake.jpg");
+        assert_eq!((reply.pixels().width, reply.pixels().height), (100, 67), "{options}");
+        assert!(reply.all("warning").iter().any(|text| text.contains("to 100x67")), "{options}");
+        let described: serde_json::Value =
+            serde_json::from_str(&exact.image(&format!("{options},format=json"), "lake.jpg").text()).unwrap();
+        assert_eq!(
+            (described["width"].as_u64(), described["height"].as_u64()),
+            (Some(100), Some(67)),
+            "{options}"
+        );
+    }
     let small = server.image("width=100,format=png", "lake.jpg");
     assert_eq!((small.pixels().width, small.all("warning").len()), (100, 0));
     assert_eq!(server.image("width=50,format=avif", "lake.jpg").error(), (400, 9401));
