@@ -363,6 +363,11 @@ proptest! {
         }
     }
 
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
     // OPS-022: the size is known when the border is found.
     #[test]
     fn a_result_without_its_border_is_moved_down_exactly_to_a_maximum(
