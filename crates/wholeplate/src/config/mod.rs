@@ -63,6 +63,13 @@ impl Config {
             return Err("allowed-widths: 0 is not a width".to_owned());
         }
         if let Some(url) = &self.cache_store {
+            if url.contains('@') {
+                return Err(
+                    "cache-store: the URL has a user name or password; credentials come from the usual \
+                            variables of the provider"
+                        .to_owned(),
+                );
+            }
             store::check_bucket_url(url).map_err(|e| format!("cache-store: {e}"))?;
         }
         if self.cache && self.cache_memory > self.memory {
@@ -226,6 +233,9 @@ mod tests {
             ("origin = '/no/such/directory'", "origin: /no/such/directory"),
             ("origin = 'ftp://h.example/'", "origin: 'ftp://h.example/'"),
             ("origin = 'http://'", "origin: 'http://'"),
+            ("origin = 'http://h.example/?q=1'", "origin: the URL of http://h.example has a query"),
+            ("origin = 'http://h.example/#top'", "origin: the URL of http://h.example has a fragment"),
+            ("origin = 's3://bucket/a?b'", "origin: the URL of s3://bucket has a query"),
             ("forwarded-proto-header = 'a b'", "forwarded-proto-header: 'a b'"),
             ("strict = 'maybe'", "strict: 'maybe'"),
             ("max-width = 0", "max-width: 0"),
@@ -242,6 +252,27 @@ mod tests {
         assert!(error("", &[("WHOLEPLATE_REFUSED_INPUTS", "avif,tiff")]).contains("refused-inputs: 'tiff'"));
         // A value that a higher layer replaces is checked all the same.
         assert!(load("memory = 0", &[], &[("memory", "100")]).unwrap_err().contains("memory"));
+    }
+
+    #[test]
+    fn no_message_repeats_a_password() {
+        for file in [
+            "origin = 'http://user:s3cret@h.example/'",
+            "origin = 'https://s3cret@h.example/?q=1'",
+            "origin = 's3://key:s3cret@bucket/'",
+            "origin = 'ftp://user:s3cret@h.example/'",
+            "origin = 'http://user:s3cret@h ex/'",
+            "allow-origin = ['https://user:s3cret@h.example']",
+            "cache-store = 's3://key:s3cret@bucket'",
+            "pass-through = true\norigin = 'http://h.example'\norigin-host = 'user:s3cret@h.example'",
+        ] {
+            let error = load(file, &[], &[]).unwrap_err();
+            assert!(!error.contains("s3cret"), "{file}: {error}");
+            assert!(
+                error.contains("user name or password") || error.contains("not a URL"),
+                "{file}: {error}"
+            );
+        }
     }
 
     // OPS-050: Kubernetes and Docker make variables for each service of a namespace.
