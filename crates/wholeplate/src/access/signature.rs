@@ -123,6 +123,17 @@ impl SigningKeys {
     }
 }
 
+/// A target without `sig` and `exp`, wherever they stand; nothing is checked.
+pub(super) fn unsigned(target: &str) -> Cow<'_, str> {
+    let is_signing = |option: &str| option.starts_with("sig=") || option.starts_with("exp=");
+    let Some((options, rest)) = split(target).filter(|(options, _)| options.split(',').any(is_signing))
+    else {
+        return Cow::Borrowed(target);
+    };
+    let others: Vec<&str> = options.split(',').filter(|option| !is_signing(option)).collect();
+    Cow::Owned(format!("{PREFIX}{}{rest}", others.join(",")))
+}
+
 /// The options of a target, and its source with the slash before it.
 fn split(target: &str) -> Option<(&str, &str)> {
     let rest = target.strip_prefix(PREFIX)?;
@@ -194,6 +205,21 @@ mod tests {
         let foreign = super::tests::keys("x:other").sign(TARGET, None).unwrap();
         assert_eq!(keys.verify(&foreign, Signing::Required, at(0)), Err(SignatureError::Wrong));
         assert_eq!(keys.verify(&foreign, Signing::Off, at(0)).unwrap(), foreign);
+    }
+
+    // OPS-020
+    #[test]
+    fn without_signing_the_rest_of_a_signed_url_is_used() {
+        for signed in [
+            "/cdn-cgi/image/preset=hero,exp=1,sig=00/a.jpg?sig=1,exp=2",
+            "/cdn-cgi/image/sig=00,preset=hero/a.jpg?sig=1,exp=2",
+            "/cdn-cgi/image/exp=1,preset=hero,sig=/a.jpg?sig=1,exp=2",
+            "/cdn-cgi/image/preset=hero/a.jpg?sig=1,exp=2",
+        ] {
+            assert_eq!(super::unsigned(signed), "/cdn-cgi/image/preset=hero/a.jpg?sig=1,exp=2");
+        }
+        assert_eq!(super::unsigned("/cdn-cgi/image/preset=hero,/a"), "/cdn-cgi/image/preset=hero,/a");
+        assert_eq!(super::unsigned("/a,sig=1/b"), "/a,sig=1/b");
     }
 
     // OPS-021

@@ -45,7 +45,13 @@ fn presets_stand_for_options() {
     drop(s);
     let (s, _dir) = server(PRESETS, &["--only-presets"]);
     assert_eq!(s.image("preset=small", "flag.png").size(), (40, 20));
-    for other in ["width=40", "preset=small,width=20", "preset=large"] {
+    // Signed earlier, while signing is off.
+    for signed in ["preset=small,sig=00", "preset=small,exp=1,sig=00", "sig=00,preset=small,exp=1"] {
+        assert_eq!(s.image(signed, "flag.png").size(), (40, 20), "{signed}");
+    }
+    for other in
+        ["width=40", "preset=small,width=20", "preset=large", "preset=small,", ",preset=small", "sig=00"]
+    {
         assert_eq!(s.get(&format!("/cdn-cgi/image/{other}/flag.png")).error(), (400, 9401), "{other}");
     }
 }
