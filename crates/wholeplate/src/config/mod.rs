@@ -183,7 +183,7 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
-    use super::{Config, Given, Layers, Raw};
+    use super::{Config, Form, Given, Layers, Raw};
 
     fn read(file: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Layers, String> {
         let dir = tempfile::tempdir().unwrap();
@@ -288,6 +288,52 @@ mod tests {
         ];
         assert!(load("", &links, &[]).is_ok());
         assert!(load("", &[("WHOLEPLATE_PORT", "8080")], &[]).unwrap_err().contains("WHOLEPLATE_PORT"));
+    }
+
+    #[test]
+    fn numbers_of_the_file_are_whole_and_not_negative() {
+        let numbers: Vec<_> = super::settings().into_iter().filter(|s| s.form == Form::Number).collect();
+        assert!(numbers.len() > 30);
+        for setting in numbers {
+            let name = &setting.name;
+            for value in [
+                "-1",
+                "1.0",
+                "1.5",
+                "1e9",
+                "nan",
+                "inf",
+                "true",
+                "[1]",
+                "'1e3'",
+                "'0x10'",
+                "''",
+                "1979-05-27",
+            ] {
+                // A rate is a decimal number.
+                if name == "rate-limit" && matches!(value, "1.0" | "1.5" | "'1e3'") {
+                    continue;
+                }
+                let error = load(&format!("{name} = {value}"), &[], &[]).unwrap_err();
+                assert!(error.contains(&format!(": {name}: ")), "{name} = {value}: {error}");
+            }
+        }
+        for (file, expected) in [
+            ("max-width = -1", "max-width: '-1' is not a whole number from 0"),
+            ("max-width = 1e9", "max-width: '1000000000.0' is not a whole number from 0"),
+            ("workers = 1.5", "workers: '1.5' is not a whole number from 0"),
+            ("memory = 100.0", "memory: '100.0' is not a size such as"),
+            ("stall-timeout = -5", "stall-timeout: '-5' is not a time such as"),
+            ("rate-limit = -5", "rate-limit: '-5' is not a number between 0.001 and 1000000"),
+            ("allowed-widths = [320.0]", "allowed-widths: '320.0' is not a whole number from 0"),
+            ("cache-dir = true", "cache-dir: expected a text in quotes, found a value of type boolean"),
+        ] {
+            let error = load(file, &[], &[]).unwrap_err();
+            assert!(error.contains(expected), "{file}: {error}");
+        }
+        for (file, rate) in [("rate-limit = 5", 5.0), ("rate-limit = 0.5", 0.5), ("rate-limit = '2'", 2.0)] {
+            assert_eq!(load(file, &[], &[]).unwrap().rate_limit.unwrap().per_second(), rate, "{file}");
+        }
     }
 
     #[test]

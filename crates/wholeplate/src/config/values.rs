@@ -100,6 +100,8 @@ impl Rate {
 }
 
 impl Value for Rate {
+    const FORM: Form = Form::Number;
+
     fn parse(text: &str) -> Result<Self, String> {
         let rate: Option<f64> = text.parse().ok();
         rate.filter(|rate| (0.001..=1e6).contains(rate))
