@@ -190,6 +190,18 @@ fn results_stay_within_the_operators_limits() {
     let done = render_with(vec![], format(FormatChoice::WebP), &animated(50), two);
     assert_eq!((done.frames, delays(bytes(&done)).len()), (2, 2));
     assert!(warns(&done, "first 2 of 4 frames"));
+    // An animation takes an allowed format too.
+    let only = |format| bounded(OutputLimits { formats: Some(vec![format]), ..OutputLimits::default() });
+    let auto = |webp| Output { format: FormatChoice::Auto { avif: false, webp }, ..Output::default() };
+    for (output, allowed, expected, frames) in [
+        (Output::default(), Format::WebP, Format::WebP, 4),
+        (Output::default(), Format::Jpeg, Format::Jpeg, 1),
+        (auto(true), Format::Gif, Format::Gif, 4),
+        (auto(false), Format::Jpeg, Format::Jpeg, 1),
+    ] {
+        let done = render_with(vec![], output, &animated(50), only(allowed));
+        assert_eq!((done.format, done.frames), (Some(expected), frames), "{allowed}");
+    }
     let quality = Output { quality: Some(Quality::Number(50)), ..Output::default() };
     let webp = bounded(OutputLimits { formats: Some(vec![Format::WebP]), ..OutputLimits::default() });
     assert_eq!(render_with(vec![], quality, &jpeg, webp).format, Some(Format::WebP));
