@@ -154,5 +154,8 @@ pub(crate) fn sign_url(url: &str, keys: &Path, expires_in: Option<u64>) -> Resul
         let target = target.split('#').next().unwrap_or_default();
         Some(format!("{origin}{}\n", keys.sign(target, expires)?))
     });
-    signed.ok_or_else(|| format!("'{url}' is not a URL with {}", recipe::dialect::url::PREFIX))
+    signed.ok_or_else(|| {
+        let prefix = recipe::dialect::url::PREFIX;
+        format!("'{url}' is not a URL of the form {prefix}OPTIONS/SOURCE, or has sig or exp already")
+    })
 }
