@@ -4,7 +4,7 @@
 //! expensive ones, by a handicap that grows with the logarithm of the estimate, so that no request waits forever.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -35,8 +35,17 @@ impl Client {
     pub(crate) fn named(value: &[u8]) -> Option<Self> {
         let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
         let bounded = last.get(..MAX_NAME).unwrap_or(last);
-        (!bounded.is_empty()).then(|| Self::Named(String::from_utf8_lossy(bounded).into()))
+        let name = String::from_utf8_lossy(bounded);
+        let name = address(&name).map_or_else(|| name.into(), |address| address.to_string().into());
+        (!bounded.is_empty()).then_some(Self::Named(name))
     }
+}
+
+/// The address in a name: some proxies add the port, and IPv6 has many spellings.
+fn address(name: &str) -> Option<IpAddr> {
+    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    let address = bare.parse().ok().or_else(|| name.parse::<SocketAddr>().ok().map(|address| address.ip()));
+    address.map(|address| address.to_canonical())
 }
 
 /// The wait would be too long.
@@ -388,6 +397,14 @@ mod tests {
         assert_eq!(named("made up, 198.51.100.7,\t192.0.2.1 "), named("192.0.2.1"));
         assert_eq!((named(""), named("192.0.2.1, ")), (None, None));
         assert_eq!(named(&"x".repeat(1000)), named(&"x".repeat(MAX_NAME)));
+        // The port and the spelling of an address make no other client.
+        for same in ["192.0.2.1:5678", "192.0.2.1:80", "::ffff:192.0.2.1"] {
+            assert_eq!(named(same), named("192.0.2.1"), "{same}");
+        }
+        for same in ["2001:DB8:0:0::1", "[2001:db8::1]", "[2001:db8::1]:443"] {
+            assert_eq!(named(same), named("2001:db8::1"), "{same}");
+        }
+        assert_ne!(named("user:1"), named("user:2"));
     }
 
     // OPS-003
