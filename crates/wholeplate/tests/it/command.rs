@@ -504,6 +504,25 @@ fn without_options_the_extension_says_what_to_do() {
 }
 
 #[test]
+fn several_results_never_become_a_folder_with_the_name_of_a_file() {
+    let dir = pictures();
+    let batch = |output: &str| {
+        run(dir.path(), &["transform", "a.png", "b.jpg", "-o", output, "--options", "width=30"])
+    };
+    let done = batch("single.webp");
+    assert!(!done.status.success() && said(&done).1.contains("-o single.webp/"), "{:?}", said(&done));
+    assert!(!dir.path().join("single.webp").exists());
+    assert!(batch("single.webp/").status.success() && dir.path().join("single.webp").is_dir());
+    assert!(batch("out").status.success());
+    let done = run(dir.path(), &["transform", "b.jpg", "-o", "b.xyz", "--options", "width=30"]);
+    assert!(
+        done.status.success() && said(&done).1.contains("the name says xyz, the file holds JPEG"),
+        "{:?}",
+        said(&done)
+    );
+}
+
+#[test]
 fn a_batch_ends_with_a_summary() {
     let dir = pictures();
     let batch = ["transform", "a.png", "b.jpg", "notes.txt", "-o", "out/", "--options", "width=30"];
