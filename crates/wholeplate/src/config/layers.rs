@@ -70,7 +70,7 @@ impl Layers {
             layers.set(name, raw, variable)?;
         }
         // OPS-051
-        if let Some(port) = port.filter(|_| !listen) {
+        if let Some(port) = port.filter(|_| !listen && !flags.contains_key("listen")) {
             let port: u16 = port.parse().map_err(|_| format!("{PORT}: '{port}' is not a port number"))?;
             layers.set("listen".to_owned(), Raw::Text(format!("0.0.0.0:{port}")), PORT)?;
         }

@@ -379,6 +379,8 @@ mod tests {
             assert_eq!(listen("", &environment, &[]), "\"none\"");
         }
         assert_eq!(listen("", &[("PORT", "80")], &[("listen", "h:1")]), "\"h:1\"");
+        // It is not looked at then.
+        assert_eq!(listen("", &[("PORT", "http")], &[("listen", "h:1")]), "\"h:1\"");
         assert_eq!(listen("", &[("PORT", "")], &[]), "\"127.0.0.1:8565\"");
         assert!(read("", &[("PORT", "http")], &[]).unwrap_err().contains("PORT: 'http'"));
     }

@@ -108,7 +108,10 @@ fn bad_keys_stop_the_start_and_name_themselves() {
     assert!(!output.status.success());
     let (_dir, good) = keys("a:b\n");
     let output = run(&["sign", "--sign-key-file", &good, "https://h.example/a.jpg"]);
-    assert!(String::from_utf8_lossy(&output.stderr).contains("is not a URL of the form /cdn-cgi/image/OPTIONS/SOURCE"));
+    assert!(
+        String::from_utf8_lossy(&output.stderr)
+            .contains("is not a URL of the form /cdn-cgi/image/OPTIONS/SOURCE")
+    );
 }
 
 // OPS-037: neither the log nor the metrics tell what a request was let in by.
