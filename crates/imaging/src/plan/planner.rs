@@ -11,6 +11,7 @@ use super::cost::{Cost, DecodeCost, StepCost};
 use super::estimate;
 use super::geometry::Geometry;
 use super::image::{ImageSource, PlannedImage};
+use super::maxima;
 use super::output::{self, FormatInput, PlannedOutput};
 use super::rows::RowPipeline;
 use super::sizes::{self, ImageSize, Sizes, StepSizes};
@@ -185,7 +186,7 @@ impl Planner<'_> {
         let kept = bound::frames(frames, &self.limits.output, &mut warnings);
         if self.passes_through(frames)?
             && kept == frames
-            && !bound::is_above(self.probe.oriented_size(), &self.limits.output)
+            && !maxima::is_above(self.probe.oriented_size(), &self.limits.output)
         {
             if !self.recipe.steps.is_empty() || format != Some(self.probe.format) {
                 warnings.push("the animation is too large to be transformed, it was passed through as it is");
@@ -247,7 +248,7 @@ impl Planner<'_> {
         let is_source = match frames {
             Some(frames) => {
                 self.passes_through(frames)?
-                    && !bound::is_above(self.probe.oriented_size(), &self.limits.output)
+                    && !maxima::is_above(self.probe.oriented_size(), &self.limits.output)
             }
             None => false,
         };

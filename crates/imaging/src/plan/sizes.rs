@@ -6,9 +6,9 @@ use codecs::{Format, Probe};
 use recipe::{Recipe, Step, Transform};
 use work::Work;
 
-use super::bound;
 use super::enlarge;
 use super::geometry::{self, Geometry};
+use super::maxima;
 use super::step::border_question;
 use crate::ops::compose;
 use crate::{Error, Limits};
@@ -101,7 +101,7 @@ fn once(
                 let base = find(&images, parent)?.expected;
                 let reduces = reduces && index + 1 == recipe.steps.len();
                 let geometry = if reduces {
-                    let reduced = bound::to_limits(before.expected, &limits.output);
+                    let reduced = maxima::to_limits(before.expected, &limits.output);
                     geometry::resolve(&reduced, before.expected, base, limits)?
                 } else {
                     geometry::resolve(transform, before.expected, base, limits)?

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use codecs::Probe;
 use recipe::{BorderTrim, Draw, Transform};
 
-use super::bound;
 use super::enlarge::{self, EnlargePass};
 use super::geometry::{self, Geometry};
 use super::mapping::{Mapping, decode_scale};
+use super::maxima;
 use super::subject;
 use super::{cost::StepCost, faces};
 use crate::analysis::subject::SubjectMeasure;
@@ -146,7 +146,7 @@ impl PlannedTransform {
         let Some(size) = self.before.or(answers.size) else { return Ok(Next::Ask(Question::Size)) };
         let g = match border_question(options) {
             None if self.reduces => {
-                geometry::resolve(&bound::to_limits(size, &limits.output), size, self.base, limits)?
+                geometry::resolve(&maxima::to_limits(size, &limits.output), size, self.base, limits)?
             }
             None => geometry::resolve(options, size, self.base, limits)?,
             Some(question) => match answers.border {
