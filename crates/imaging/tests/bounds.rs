@@ -13,7 +13,7 @@ use imaging::{Body, Error, Limits, OutputLimits, Plan, PlanKind, RenderInput};
 use proptest::prelude::*;
 use recipe::{
     Border, BorderTrim, Color, Composite, Draw, Extent, Fit, Flip, FormatChoice, Gravity, GravityMode, Input,
-    Length, Offsets, Output, Quality, Recipe, Repeat, Rotate, Side, Step, Transform, Trim,
+    Length, Offsets, Output, Quality, Recipe, Repeat, Rotate, Side, Step, Transform, Trim, Warning,
 };
 use work::{Budget, Work};
 
@@ -213,7 +213,42 @@ fn inside_operators(size: (u32, u32), limits: &OutputLimits) -> bool {
     let area = u64::from(size.0) * u64::from(size.1);
     limits.max_width.is_none_or(|most| size.0 <= most.max(1))
         && limits.max_height.is_none_or(|most| size.1 <= most.max(1))
-        && limits.max_pixels.is_none_or(|most| area <= most.max(1) || size.0 == 1 || size.1 == 1)
+        && limits.max_pixels.is_none_or(|most| area <= most.max(1))
+}
+
+/// The sizes in the warning about a reduced result.
+fn reduction<'a>(warnings: impl IntoIterator<Item = &'a Warning>) -> Option<[(u32, u32); 2]> {
+    let mut found = warnings.into_iter().filter_map(|Warning(text)| {
+        let sizes = text.strip_prefix("the result was reduced from ")?.split(',').next()?;
+        let pair = |text: &str| text.split_once('x').map(|(w, h)| (w.parse().unwrap(), h.parse().unwrap()));
+        let (from, to) = sizes.split_once(" to ")?;
+        Some([pair(from)?, pair(to)?])
+    });
+    let first = found.next();
+    assert_eq!(found.next(), None, "one warning");
+    first
+}
+
+/// OPS-022: a result is moved down to a maximum, no further, and its warning names the size that it has.
+fn check_reduction<'a>(
+    size: (u32, u32),
+    limits: &OutputLimits,
+    warnings: impl IntoIterator<Item = &'a Warning>,
+) {
+    assert!(inside_operators(size, limits), "{size:?} is above {limits:?}");
+    let Some([from, to]) = reduction(warnings) else { return };
+    assert!(!inside_operators(from, limits), "{from:?} is within {limits:?}");
+    assert_eq!(size, to, "from {from:?} within {limits:?}");
+    let next = (u64::from(size.0) + 1) * (u64::from(size.1) + 1);
+    let reaches = limits.max_width.is_some_and(|most| size.0 == most.max(1))
+        || limits.max_height.is_some_and(|most| size.1 == most.max(1))
+        || limits.max_pixels.is_some_and(|most| next > most);
+    assert!(reaches, "{from:?} became {size:?}, below {limits:?}");
+    // The other side follows the ratio.
+    let [fw, fh, w, h] = [from.0, from.1, size.0, size.1].map(f64::from);
+    let fits =
+        |a: f64, b: f64, full_a: f64, full_b: f64| (a * full_b / full_a - b).abs() <= 0.500_001 || b == 1.0;
+    assert!(fits(w, h, fw, fh) || fits(h, w, fh, fw), "{from:?} became {size:?}");
 }
 
 /// Completes a step with every combination of questions, and some answers.
@@ -254,7 +289,7 @@ fn check(plan: &Plan, limits: &Limits, at: f64) {
     if matches!(plan.kind, PlanKind::Still | PlanKind::Animation { .. }) {
         let size = (plan.output.width, plan.output.height);
         assert!(inside(size, limits), "{size:?} is above the limits");
-        assert!(inside_operators(size, &limits.output), "{size:?} is above {:?}", limits.output);
+        check_reduction(size, &limits.output, &plan.warnings);
         assert!(plan.cost.peak_bytes > 0 && plan.cost.cpu_ns > 0);
         let format = plan.output.format;
         assert!(format.is_none_or(|format| limits.output.allows(format)), "{format:?} is not allowed");
@@ -285,6 +320,97 @@ proptest! {
         let limits = Arc::new(limits);
         if let Ok(plan) = imaging::plan(&Arc::new(recipe), &probes, &limits, &Work::unlimited()) {
             check(&plan, &limits, at);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
+
+    // OPS-022
+    #[test]
+    fn a_result_above_a_maximum_is_moved_down_exactly_to_it(
+        source in (1u32..6000, 1u32..6000),
+        transform in transform(),
+        with_steps in any::<bool>(),
+        size in (1u32..400, 1u32..400, maybe(1u64..40_000)),
+        which in 0u8..4,
+        json in any::<bool>(),
+    ) {
+        let output = OutputLimits {
+            max_width: (which & 1 == 0).then_some(size.0),
+            max_height: (which & 2 == 0).then_some(size.1),
+            max_pixels: size.2,
+            ..OutputLimits::default()
+        };
+        let mut trim = transform.trim;
+        if let Some(trim) = &mut trim {
+            trim.border = None;
+        }
+        let mut recipe = Recipe::single(
+            Transform { trim, ..transform },
+            Output { format: if json { FormatChoice::Json } else { FormatChoice::Jpeg }, ..Output::default() },
+        );
+        if with_steps {
+            recipe.inputs.push(Input::Supplied);
+            recipe.steps.push(Step::Draw { image: 1, onto: 0, draw: Draw::default() });
+        }
+        let probe = |(width, height)| Some(Arc::new(Probe::new(Format::Jpeg, width, height, 1000)));
+        let limits = Arc::new(Limits { output, ..Limits::default() });
+        let probes = [probe(source), probe((9, 9))];
+        if let Ok(plan) = imaging::plan(&Arc::new(recipe), &probes, &limits, &Work::unlimited()) {
+            check_reduction((plan.output.width, plan.output.height), &limits.output, &plan.warnings);
+        }
+    }
+
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    // OPS-022: the size is known when the border is found.
+    #[test]
+    fn a_result_without_its_border_is_moved_down_exactly_to_a_maximum(
+        (file, tolerance, json) in (0usize..4, 0u8..60, any::<bool>()),
+        (fit, sides) in (one_of(&[Fit::ScaleDown, Fit::Contain, Fit::Cover]), prop::option::of((1u32..120, 1u32..120))),
+        (width, height, pixels) in (maybe(1u32..90), maybe(1u32..90), maybe(1u64..4000)),
+    ) {
+        let output = OutputLimits { max_width: width, max_height: height, max_pixels: pixels, ..OutputLimits::default() };
+        let trim = Trim { border: Some(BorderTrim { color: None, tolerance, keep: 0 }), ..Trim::default() };
+        let transform = Transform {
+            trim: Some(trim),
+            fit: Some(fit),
+            width: sides.map(|s| Extent::Pixels(s.0)),
+            height: sides.map(|s| Extent::Pixels(s.1)),
+            ..Transform::default()
+        };
+        let format = if json { FormatChoice::Json } else { FormatChoice::Standard };
+        let recipe = Arc::new(Recipe::single(transform, Output { format, ..Output::default() }));
+        let (bytes, probe) = &FILES[file];
+        let render = |limits: Limits| {
+            let probes = [Some(Arc::clone(probe))];
+            let plan = imaging::plan(&recipe, &probes, &Arc::new(limits), &Work::unlimited()).unwrap();
+            let done = imaging::render(&plan, &[RenderInput::Image(bytes)], &Work::unlimited());
+            done.map(|done| (plan, done))
+        };
+        let (Ok((_, free)), Ok((plan, done))) =
+            (render(Limits::default()), render(Limits { output: output.clone(), ..Limits::default() }))
+        else {
+            return Ok(());
+        };
+        let size = |done: &imaging::Rendered| match &done.body {
+            Body::Bytes(text) if json => {
+                let value: serde_json::Value = serde_json::from_slice(text).unwrap();
+                let side = |name: &str| value[name].as_u64().unwrap() as u32;
+                (side("width"), side("height"))
+            }
+            _ => (done.width, done.height),
+        };
+        let warnings = || plan.warnings.iter().chain(&done.warnings);
+        check_reduction(size(&done), &output, warnings());
+        match reduction(warnings()) {
+            Some([from, _]) => prop_assert_eq!(from, size(&free)),
+            None => prop_assert_eq!(size(&done), size(&free)),
         }
     }
 }
@@ -355,6 +481,9 @@ proptest! {
                 let made = matches!(plan.kind, PlanKind::Still | PlanKind::Animation { .. });
                 let size = (done.width, done.height);
                 prop_assert!(!made || inside(size, &limits), "{size:?}\n{plan}");
+                if made {
+                    check_reduction(size, &limits.output, plan.warnings.iter().chain(&done.warnings));
+                }
                 let bytes = matches!(&done.body, Body::Bytes(bytes) if !bytes.is_empty());
                 prop_assert!(bytes || plan.kind == PlanKind::PassThrough);
                 let asks = |step: &PlannedStep| matches!(step, PlannedStep::Transform(step) if step.measures());

@@ -220,6 +220,12 @@ fn results_stay_within_the_operators_limits() {
     let done = render_with(vec![], Output::default(), &jpeg, narrow());
     assert_eq!((done.width, done.height), (60, 45));
     assert!(warns(&done, "reduced from 120x90 to 60x45"));
+    // The other side is rounded to the nearest pixel, and does not make the first one smaller.
+    let narrow_picture = encoded(&picture(200, 133, false), Format::Jpeg, &EncodeSpec::default());
+    let hundred = bounded(OutputLimits { max_width: Some(100), ..OutputLimits::default() });
+    let done = render_with(vec![], Output::default(), &narrow_picture, hundred);
+    assert_eq!((done.width, done.height), (100, 67));
+    assert!(warns(&done, "reduced from 200x133 to 100x67"));
     let cover = Transform { height: Some(Extent::Pixels(100)), fit: Some(Fit::Cover), ..wide(100) };
     let done = render_with(vec![cover], Output::default(), &jpeg, narrow());
     assert_eq!((done.width, done.height), (60, 60));
@@ -227,6 +233,18 @@ fn results_stay_within_the_operators_limits() {
     let done = render_with(vec![], format(FormatChoice::WebP), &animated(50), two);
     assert_eq!((done.frames, delays(bytes(&done)).len()), (2, 2));
     assert!(warns(&done, "first 2 of 4 frames"));
+    // An animation takes an allowed format too.
+    let only = |format| bounded(OutputLimits { formats: Some(vec![format]), ..OutputLimits::default() });
+    let auto = |webp| Output { format: FormatChoice::Auto { avif: false, webp }, ..Output::default() };
+    for (output, allowed, expected, frames) in [
+        (Output::default(), Format::WebP, Format::WebP, 4),
+        (Output::default(), Format::Jpeg, Format::Jpeg, 1),
+        (auto(true), Format::Gif, Format::Gif, 4),
+        (auto(false), Format::Jpeg, Format::Jpeg, 1),
+    ] {
+        let done = render_with(vec![], output, &animated(50), only(allowed));
+        assert_eq!((done.format, done.frames), (Some(expected), frames), "{allowed}");
+    }
     let quality = Output { quality: Some(Quality::Number(50)), ..Output::default() };
     let webp = bounded(OutputLimits { formats: Some(vec![Format::WebP]), ..OutputLimits::default() });
     assert_eq!(render_with(vec![], quality, &jpeg, webp).format, Some(Format::WebP));

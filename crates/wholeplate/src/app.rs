@@ -155,7 +155,7 @@ const CACHE_SHARE: usize = 4;
 const WRITE_SHARE: usize = 16;
 const MAX_WAITING: usize = 64 << 20;
 
-fn cache_settings(config: &Config) -> CacheSettings {
+pub(crate) fn cache_settings(config: &Config) -> CacheSettings {
     let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
     let wanted = bytes(config.cache_memory.bytes());
     let possible = bytes(config.memory.bytes()) / CACHE_SHARE;

@@ -1,17 +1,27 @@
 //! `wholeplate doctor`: checks whether the service can start with a configuration, and looks for weak or slow settings.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::ErrorKind;
-use std::net::{TcpListener, TcpStream, ToSocketAddrs};
-use std::path::Path;
+use std::net::{TcpStream, ToSocketAddrs};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use url::Url;
 
+use delivery::Listener;
+
+use crate::access::Access;
+use crate::admission::MemoryPool;
+use crate::app::{App, cache_settings};
+use crate::cache::tiers::CacheTiers;
 use crate::cli::Settings;
 use crate::config::{Config, Layers, Listen};
-use crate::sources::Origin;
-use crate::{models, sandbox, stdout};
+use crate::purge::AdminToken;
+use crate::sources::{Origin, Pattern};
+use crate::telemetry::Exporter;
+use crate::{sandbox, server, stdout};
 
 /// How long an origin may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -53,39 +63,140 @@ pub(crate) fn run(settings: Settings) -> Result<(), String> {
     if bad == 0 { Ok(()) } else { Err(format!("{bad} checks failed")) }
 }
 
+/// Does what the service does at its start, part by part, so that one problem does not hide another.
 fn check(config: &Config) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    if let Listen::At(address) = &config.listen {
-        findings.push(port("listen", address.as_str()));
-    }
-    if let Some(address) = &config.admin {
-        findings.push(port("admin", address.as_str()));
-    }
-    if let Some(path) = &config.unix {
-        findings.push(socket_folder(path));
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(e) => return vec![Finding::Bad(format!("runtime: {e}"))],
+    };
+    let mut findings = runtime.block_on(sockets(config));
+    findings.extend(files(config));
+    if let Err(problem) = Exporter::from_env(runtime.handle().clone()) {
+        findings.push(Finding::Bad(problem));
     }
     if let Some(Origin::Http(url)) = &config.origin {
         findings.push(origin(url));
     }
+    findings.extend(runtime.block_on(cache(config)));
+    findings.extend(runtime.block_on(service(config)));
     findings.push(temporary_folder());
     findings.push(memory(config));
     findings.push(workers(config));
     findings.push(open_files(config));
-    if config.segment_model.is_some() || !config.upscale_model.is_empty() {
-        findings.push(match models::load(config.segment_model.as_deref(), &config.upscale_model) {
-            Ok(_) => Finding::Good("models: all files can be used".to_owned()),
-            Err(problem) => Finding::Bad(problem),
-        });
-    }
     findings.push(kernel());
+    if config.allow_private_network && config.allow_origin.iter().any(Pattern::is_every_host) {
+        let text = "allow-private-network: with allow-origin '*', every URL may have the service fetch from any address of \
+                    its own network; name the hosts in allow-origin";
+        findings.push(Finding::Weak(text.to_owned()));
+    }
     findings
 }
 
-fn port(setting: &str, address: &str) -> Finding {
-    match TcpListener::bind(address) {
-        Ok(_) => Finding::Good(format!("{setting}: {address} is free")),
-        Err(e) => {
-            Finding::Bad(format!("{setting}: {address}: {e}; stop what uses it, or choose another port"))
+/// Opens every address at once, as the service does.
+async fn sockets(config: &Config) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut open = Vec::new();
+    if let Listen::At(address) = &config.listen {
+        let address = address.as_str();
+        match server::listen_on(address).await {
+            Ok(listener) => {
+                findings.push(Finding::Good(format!("listen: {address} is free")));
+                open.push(listener);
+            }
+            Err(problem) => findings.push(Finding::Bad(problem)),
+        }
+    }
+    if let Some(path) = &config.unix {
+        match server::listen_on_socket(config, path) {
+            Ok(listener) => {
+                findings.push(Finding::Good(format!("unix: {} can be made", path.display())));
+                open.push(listener);
+            }
+            Err(problem) => findings.push(Finding::Bad(problem)),
+        }
+    }
+    if open.is_empty() && findings.is_empty() && std::env::var_os("LISTEN_FDS").is_none() {
+        let text =
+            "listen: 'none', and there is no unix: the service starts with inherited sockets only (systemd)";
+        findings.push(Finding::Weak(text.to_owned()));
+    }
+    let public: Vec<_> = open.iter().filter_map(Listener::tcp_address).collect();
+    findings.extend(server::open_blob_header(config, public.iter().copied()).map(Finding::Weak));
+    if let Some(address) = config.admin.as_ref().map(|address| address.as_str()) {
+        let port = address.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        findings.push(match server::listen_for_admin(address).await {
+            Ok(_) => Finding::Good(format!("admin: {address} is free")),
+            Err(_) if public.iter().any(|listen| Some(listen.port()) == port) => {
+                Finding::Bad(format!("admin: {address} is the address of listen too; choose another port"))
+            }
+            Err(problem) => Finding::Bad(problem),
+        });
+    }
+    findings
+}
+
+/// The files that are read once, at the start.
+fn files(config: &Config) -> Vec<Finding> {
+    let read = |name: &str, path: &Option<PathBuf>, problem: Option<String>| {
+        let path = path.as_ref()?;
+        Some(match problem {
+            None => Finding::Good(format!("{name}: {} can be used", path.display())),
+            Some(problem) => Finding::Bad(problem),
+        })
+    };
+    let token = config.admin_token_file.as_deref().and_then(|file| AdminToken::read(file).err());
+    let findings = [
+        read("sign-key-file", &config.sign_key_file, Access::new(config).err()),
+        read("tls-cert", &config.tls_cert, config.delivery().err()),
+        read("admin-token-file", &config.admin_token_file, token),
+    ];
+    findings.into_iter().flatten().collect()
+}
+
+/// Opens the cache. What that leaves in its folder is removed: it would belong to the user of this command, not to
+/// that of the service.
+async fn cache(config: &Config) -> Option<Finding> {
+    let settings = cache_settings(config);
+    let traces = settings.folder.as_deref().map(Traces::of);
+    let opened = CacheTiers::open(&settings, MemoryPool::new(1 << 20)).await;
+    let problem = opened.as_ref().err().cloned();
+    drop(opened);
+    if let Some(traces) = traces {
+        traces.remove(problem.is_none());
+    }
+    if let Some(problem) = problem {
+        return Some(Finding::Bad(problem));
+    }
+    let name = if settings.folder.is_some() { "cache-dir" } else { "cache-store" };
+    (settings.folder.is_some() || settings.bucket.is_some())
+        .then(|| Finding::Good(format!("{name}: the cache can be opened")))
+}
+
+/// What a folder and its parents were before.
+struct Traces<'a> {
+    folder: &'a Path,
+    /// The folders that did not exist, the innermost first.
+    missing: Vec<&'a Path>,
+    names: BTreeSet<OsString>,
+}
+
+impl<'a> Traces<'a> {
+    fn of(folder: &'a Path) -> Self {
+        let is_missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+        let missing = folder.ancestors().take_while(is_missing).collect();
+        Self { folder, missing, names: names(folder) }
+    }
+
+    /// With `locked` no other process used the folder meanwhile: what is new in it is our own.
+    fn remove(self, locked: bool) {
+        let found = if locked { names(self.folder) } else { BTreeSet::new() };
+        for name in found.difference(&self.names) {
+            let path = self.folder.join(name);
+            // A folder with something in it stays.
+            let _ = if path.is_dir() { std::fs::remove_dir(path) } else { std::fs::remove_file(path) };
+        }
+        for folder in self.missing {
+            let _ = std::fs::remove_dir(folder);
         }
     }
 }
@@ -112,14 +223,20 @@ fn origin(url: &Url) -> Finding {
     }
 }
 
-fn socket_folder(path: &Path) -> Finding {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    match tempfile::tempfile_in(folder) {
-        Ok(_) => Finding::Good(format!("unix: {} can be written to", folder.display())),
-        Err(e) if e.kind() == ErrorKind::NotFound => {
-            Finding::Bad(format!("unix: the folder {} does not exist; create it", folder.display()))
-        }
-        Err(e) => Finding::Bad(format!("unix: {}: {e}", folder.display())),
+fn names(folder: &Path) -> BTreeSet<OsString> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    entries.filter_map(|entry| Some(entry.ok()?.file_name())).collect()
+}
+
+/// Everything else that the service makes at its start.
+async fn service(config: &Config) -> Option<Finding> {
+    let has_models = config.segment_model.is_some() || !config.upscale_model.is_empty();
+    // Without what has a check of its own.
+    let rest =
+        Config { sign_key_file: None, signed: None, cache_dir: None, cache_store: None, ..config.clone() };
+    match App::new(rest, None).await {
+        Ok(_) => has_models.then(|| Finding::Good("models: all files can be used".to_owned())),
+        Err(problem) => Some(Finding::Bad(problem)),
     }
 }
 

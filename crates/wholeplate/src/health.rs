@@ -87,6 +87,8 @@ impl Health {
 /// # Errors
 /// Why it is not.
 pub(crate) fn ask(address: &str, ready: bool) -> Result<(), String> {
+    // As `wholeplate purge` takes it.
+    let address = address.strip_prefix("http://").unwrap_or(address).trim_end_matches('/');
     let wrong = |e: std::io::Error| format!("{address}: {e}");
     let mut problem = None;
     for address in address.to_socket_addrs().map_err(wrong)? {

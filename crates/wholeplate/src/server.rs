@@ -79,7 +79,9 @@ fn serve(
             tokio::spawn(Arc::clone(&app.cache).follow_purges(config.purge_interval.duration()));
         }
         let listeners = listeners(config).await?;
-        warn_of_open_blob_header(config, &listeners);
+        for text in open_blob_header(config, listeners.iter().filter_map(Listener::tcp_address)) {
+            tracing::warn!("{text}");
+        }
         let mut settings = config.delivery()?;
         settings.id_header = Some(Arc::from(REQUEST_ID));
         let tls = settings.tls.is_some();
@@ -179,20 +181,42 @@ fn files(config: &Config) -> Files {
 async fn listeners(config: &Config) -> Result<Vec<Listener>, String> {
     let mut listeners = Listener::inherited().map_err(|e| format!("inherited sockets: {e}"))?;
     if let Listen::At(address) = &config.listen {
-        let wrong = |e: std::io::Error| listen_error(address.as_str(), &e);
-        let resolved = resolve(address.as_str()).await.map_err(wrong)?;
-        listeners.push(Listener::tcp(resolved).map_err(wrong)?);
+        listeners.push(listen_on(address.as_str()).await?);
     }
     if let Some(path) = &config.unix {
-        let options =
-            UnixOptions { mode: Some(config.unix_mode.0), uid: config.unix_uid, gid: config.unix_gid };
-        let listener = Listener::unix(path, options).map_err(|e| unix_error(path, &e))?;
-        listeners.push(listener);
+        listeners.push(listen_on_socket(config, path)?);
     }
     if listeners.is_empty() {
         return Err("listen: 'none' leaves no listener; give --unix PATH, or inherit a socket".to_owned());
     }
     Ok(listeners)
+}
+
+/// Opens the address of `listen`.
+///
+/// # Errors
+/// A message that names the setting.
+pub(crate) async fn listen_on(address: &str) -> Result<Listener, String> {
+    let wrong = |e: std::io::Error| listen_error(address, &e);
+    Listener::tcp(resolve(address).await.map_err(wrong)?).map_err(wrong)
+}
+
+/// Opens the address of `admin`.
+///
+/// # Errors
+/// A message that names the setting.
+pub(crate) async fn listen_for_admin(address: &str) -> Result<Listener, String> {
+    let wrong = |e: std::io::Error| format!("--admin {address}: {e}");
+    Listener::tcp(resolve(address).await.map_err(wrong)?).map_err(wrong)
+}
+
+/// Opens the socket of `unix`.
+///
+/// # Errors
+/// A message that names the setting.
+pub(crate) fn listen_on_socket(config: &Config, path: &Path) -> Result<Listener, String> {
+    let options = UnixOptions { mode: Some(config.unix_mode.0), uid: config.unix_uid, gid: config.unix_gid };
+    Listener::unix(path, options).map_err(|e| unix_error(path, &e))
 }
 
 /// Why an address cannot be listened on, and what to do.
@@ -237,16 +261,20 @@ fn raise_open_files(connections: usize) {
     }
 }
 
-/// Whoever can set the header of `cf` has this program fetch for them.
-fn warn_of_open_blob_header(config: &Config, listeners: &[Listener]) {
+/// Warnings of addresses where whoever can set the header of `cf` has this program fetch for them.
+pub(crate) fn open_blob_header(
+    config: &Config,
+    addresses: impl Iterator<Item = SocketAddr>,
+) -> impl Iterator<Item = String> {
     // In edge mode it is believed on the Unix socket alone.
-    let Some(name) = config.cf_blob_header.as_ref().filter(|_| !config.pass_through) else { return };
-    for address in listeners.iter().filter_map(Listener::tcp_address).filter(|a| !a.ip().is_loopback()) {
-        tracing::warn!(
+    let name = config.cf_blob_header.as_ref().filter(|_| !config.pass_through);
+    addresses.filter(|address| !address.ip().is_loopback()).filter_map(move |address| {
+        let name = name?;
+        Some(format!(
             "cf-blob-header: {name} is believed on {address} too, where anybody may send it; use --unix for the \
              runtime, or see to it that nobody else reaches that address"
-        );
-    }
+        ))
+    })
 }
 
 /// A listener's address as clients write it.
@@ -277,20 +305,19 @@ async fn admin_server(
     address: &str,
     token: Option<Arc<AdminToken>>,
 ) -> Result<(Server, String), String> {
-    let wrong = |e: std::io::Error| format!("--admin {address}: {e}");
-    let resolved = resolve(address).await.map_err(wrong)?;
     let (app, stats, main) = (Arc::clone(app), server.stats(), Handle::current());
     let service = move |request: Request<delivery::RequestBody>| {
         let (app, stats, main, token) = (Arc::clone(&app), Arc::clone(&stats), main.clone(), token.clone());
         async move { admin::respond(app, &stats, &main, token, request).await }
     };
     // Sockets belong to the runtime on which they are opened.
+    let at = address.to_owned();
     let started = runtime.spawn(async move {
-        let listener = Listener::tcp(resolved)?;
+        let listener = listen_for_admin(&at).await?;
         let line = format!("admin on {listener}");
         Ok((Server::start(delivery::Config::default(), vec![listener], service), line))
     });
-    started.await.map_err(|e| format!("--admin {address}: {e}"))?.map_err(wrong)
+    started.await.map_err(|e| format!("--admin {address}: {e}"))?
 }
 
 /// Answers, names the response, and logs it.

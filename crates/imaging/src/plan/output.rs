@@ -156,7 +156,13 @@ pub(super) fn output_format(
     let allows = |format| limits.output.allows(format);
     let mut warn = |text: &str| warnings.push(text);
     let chosen = match output.format {
-        FormatChoice::Standard if animated => Some(Format::Gif),
+        // Without an allowed format for frames, the first one is a still image.
+        FormatChoice::Standard if animated => {
+            match [Format::Gif, Format::WebP].into_iter().find(|f| allows(*f)) {
+                None => return Ok(automatic.format()),
+                found => found,
+            }
+        }
         // The vendor's emulator keeps AVIF sources AVIF; no other source says otherwise.
         FormatChoice::Standard
             if choices::AVIF_STAYS_AVIF
@@ -173,7 +179,11 @@ pub(super) fn output_format(
             return Ok(automatic.format());
         }
         FormatChoice::Auto { webp, .. } if animated => {
-            Some(if webp && allows(Format::WebP) { Format::WebP } else { Format::Gif })
+            let possible = [(Format::WebP, webp), (Format::Gif, true)];
+            match possible.into_iter().find(|(format, is_accepted)| *is_accepted && allows(*format)) {
+                None => return Ok(automatic.format()),
+                Some((format, _)) => Some(format),
+            }
         }
         FormatChoice::Auto { avif, webp } => {
             let webp = webp && allows(Format::WebP);

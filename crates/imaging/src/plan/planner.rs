@@ -6,11 +6,12 @@ use codecs::{Format, Probe};
 use recipe::{FormatChoice, Input, Recipe, Step, Transform, Warnings};
 use work::Work;
 
-use super::bound;
+use super::bound::{self, Reduction};
 use super::cost::{Cost, DecodeCost, StepCost};
 use super::estimate;
 use super::geometry::Geometry;
 use super::image::{ImageSource, PlannedImage};
+use super::maxima;
 use super::output::{self, FormatInput, PlannedOutput};
 use super::rows::RowPipeline;
 use super::sizes::{self, ImageSize, Sizes, StepSizes};
@@ -58,9 +59,11 @@ pub fn plan(
     }
     let mut pruned = Recipe::clone(recipe);
     pruned.prune();
-    let mut sizes = sizes::follow(&mut pruned, probes, limits, work)?;
-    if bound::shrink(&mut pruned, &sizes, &limits.output, &mut warnings) {
-        sizes = sizes::follow(&mut pruned, probes, limits, work)?;
+    let mut sizes = sizes::follow(&mut pruned, probes, limits, false, work)?;
+    match bound::shrink(&mut pruned, &sizes, &limits.output, &mut warnings) {
+        Reduction::None => {}
+        Reduction::Planned => sizes = sizes::follow(&mut pruned, probes, limits, false, work)?,
+        Reduction::LastStep => sizes = sizes::follow(&mut pruned, probes, limits, true, work)?,
     }
     if sizes.lacks_models {
         warnings.push("upscale=generate is not available, bicubic interpolation was used");
@@ -183,7 +186,7 @@ impl Planner<'_> {
         let kept = bound::frames(frames, &self.limits.output, &mut warnings);
         if self.passes_through(frames)?
             && kept == frames
-            && !bound::is_above(self.probe.oriented_size(), &self.limits.output)
+            && !maxima::is_above(self.probe.oriented_size(), &self.limits.output)
         {
             if !self.recipe.steps.is_empty() || format != Some(self.probe.format) {
                 warnings.push("the animation is too large to be transformed, it was passed through as it is");
@@ -245,7 +248,7 @@ impl Planner<'_> {
         let is_source = match frames {
             Some(frames) => {
                 self.passes_through(frames)?
-                    && !bound::is_above(self.probe.oriented_size(), &self.limits.output)
+                    && !maxima::is_above(self.probe.oriented_size(), &self.limits.output)
             }
             None => false,
         };
@@ -350,9 +353,15 @@ impl Planner<'_> {
             steps.push(match (step, sizes) {
                 (
                     Step::Transform { image, transform },
-                    StepSizes::Transform { base, before, geometry, largest },
+                    StepSizes::Transform { base, before, geometry, largest, reduces },
                 ) => {
-                    let sizes = TransformSizes { base: *base, before: *before, geometry, largest: *largest };
+                    let sizes = TransformSizes {
+                        base: *base,
+                        before: *before,
+                        geometry,
+                        largest: *largest,
+                        reduces: *reduces,
+                    };
                     PlannedStep::Transform(self.transform(&mut images, *image, transform, sizes)?)
                 }
                 (Step::Draw { image, onto, draw }, StepSizes::Draw { base, overlay }) => {
@@ -420,7 +429,7 @@ impl Planner<'_> {
         options: &Transform,
         sizes: TransformSizes<'_>,
     ) -> Result<PlannedTransform, Error> {
-        let TransformSizes { base, before, geometry, largest } = sizes;
+        let TransformSizes { base, before, geometry, largest, reduces } = sizes;
         let source = match images.get(image) {
             Some(ImageState {
                 image: PlannedImage { source: ImageSource::File(probe), .. },
@@ -444,6 +453,7 @@ impl Planner<'_> {
             geometry: *geometry,
             next: Next::Ask(Question::Size),
             largest,
+            reduces,
             cost: StepCost::default(),
         };
         step.next = step.complete(&Answers::default(), self.limits)?;
@@ -473,6 +483,7 @@ impl Planner<'_> {
             geometry: super::geometry::resolve(&options, size, size, self.limits)?,
             next: Next::Ask(Question::Size),
             largest: size,
+            reduces: false,
             cost: StepCost::default(),
             options,
         };
@@ -500,6 +511,7 @@ struct TransformSizes<'a> {
     before: ImageSize,
     geometry: &'a Geometry,
     largest: (u32, u32),
+    reduces: bool,
 }
 
 /// The state of an image while the steps are planned.

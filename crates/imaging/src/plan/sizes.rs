@@ -8,6 +8,7 @@ use work::Work;
 
 use super::enlarge;
 use super::geometry::{self, Geometry};
+use super::maxima;
 use super::step::border_question;
 use crate::ops::compose;
 use crate::{Error, Limits};
@@ -36,7 +37,7 @@ impl ImageSize {
 /// The sizes around one step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum StepSizes {
-    Transform { base: (u32, u32), before: ImageSize, geometry: Geometry, largest: (u32, u32) },
+    Transform { base: (u32, u32), before: ImageSize, geometry: Geometry, largest: (u32, u32), reduces: bool },
     Draw { base: ImageSize, overlay: ImageSize },
 }
 
@@ -53,7 +54,8 @@ pub(super) struct Sizes {
 }
 
 /// Computes the sizes of all images through the steps, refuses images that are too large, and removes draws that
-/// lie outside of their base, with the steps that served only them.
+/// lie outside of their base, with the steps that served only them. With `reduces`, the last step moves what it finds
+/// down to the operator's limits.
 ///
 /// # Errors
 /// Sizes that are refused.
@@ -61,10 +63,11 @@ pub(super) fn follow(
     recipe: &mut Recipe,
     probes: &[Option<Arc<Probe>>],
     limits: &Limits,
+    reduces: bool,
     work: &Work,
 ) -> Result<Sizes, Error> {
     loop {
-        let (sizes, visible) = once(recipe, probes, limits, work)?;
+        let (sizes, visible) = once(recipe, probes, limits, reduces, work)?;
         if !visible.contains(&false) {
             return Ok(sizes);
         }
@@ -78,6 +81,7 @@ fn once(
     recipe: &Recipe,
     probes: &[Option<Arc<Probe>>],
     limits: &Limits,
+    reduces: bool,
     work: &Work,
 ) -> Result<(Sizes, Vec<bool>), Error> {
     let mut images = sources(recipe, probes, limits)?;
@@ -88,21 +92,27 @@ fn once(
     let find = |images: &[Option<ImageSize>], i: usize| {
         images.get(i).copied().flatten().ok_or(Error::NoSuchImage(i))
     };
-    for step in &recipe.steps {
+    for (index, step) in recipe.steps.iter().enumerate() {
         work.check()?;
         let (sizes, is_visible) = match step {
             Step::Transform { image, transform } => {
                 let before = find(&images, *image)?;
                 let parent = parents.get(*image).copied().flatten().unwrap_or(*image);
                 let base = find(&images, parent)?.expected;
-                let geometry = geometry::resolve(transform, before.expected, base, limits)?;
+                let reduces = reduces && index + 1 == recipe.steps.len();
+                let geometry = if reduces {
+                    let reduced = maxima::to_limits(before.expected, &limits.output);
+                    geometry::resolve(&reduced, before.expected, base, limits)?
+                } else {
+                    geometry::resolve(transform, before.expected, base, limits)?
+                };
                 beyond_models |= enlarge::is_beyond(transform, &geometry, before.expected, limits);
                 lacks_models |= enlarge::is_missing(transform, &geometry, before.expected, limits);
                 let after = after(transform, base, before, &geometry, limits);
                 if let Some(size) = images.get_mut(*image) {
                     *size = Some(after);
                 }
-                (StepSizes::Transform { base, before, geometry, largest: after.largest }, true)
+                (StepSizes::Transform { base, before, geometry, largest: after.largest, reduces }, true)
             }
             Step::Draw { image, onto, draw } => {
                 let (base, overlay) = (find(&images, *onto)?, find(&images, *image)?);

@@ -8,6 +8,7 @@ use recipe::{BorderTrim, Draw, Transform};
 use super::enlarge::{self, EnlargePass};
 use super::geometry::{self, Geometry};
 use super::mapping::{Mapping, decode_scale};
+use super::maxima;
 use super::subject;
 use super::{cost::StepCost, faces};
 use crate::analysis::subject::SubjectMeasure;
@@ -45,6 +46,9 @@ pub struct PlannedTransform {
     pub next: Next,
     /// The result is never larger than this.
     pub largest: (u32, u32),
+    /// Whether the step moves what it finds down to the operator's limits: the last step of a result whose size
+    /// depends on pixels.
+    pub reduces: bool,
     pub cost: StepCost,
 }
 
@@ -141,6 +145,9 @@ impl PlannedTransform {
         let options = &self.options;
         let Some(size) = self.before.or(answers.size) else { return Ok(Next::Ask(Question::Size)) };
         let g = match border_question(options) {
+            None if self.reduces => {
+                geometry::resolve(&maxima::to_limits(size, &limits.output), size, self.base, limits)?
+            }
             None => geometry::resolve(options, size, self.base, limits)?,
             Some(question) => match answers.border {
                 None => return Ok(Next::Ask(Question::Border(question))),

@@ -132,5 +132,6 @@ pub(super) fn render(
     drop(encode);
     let timings = Timings { decode: began.elapsed().saturating_sub(encoding), encode: encoding };
     let done = Rendered::new(plan, Body::Bytes(body), format.mime(), Some(format));
-    Ok(Rendered { frames: made, timings, width: size.0, height: size.1, ..done })
+    let (width, height) = size;
+    Ok(Rendered { frames: made, timings, width, height, warnings: images.warnings(), ..done })
 }

@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use codecs::{EncodeSpec, Format, ImageSpec, Layout, Plane, Raster};
+use recipe::Warnings;
 use serde::Serialize;
 use work::Work;
 
@@ -50,24 +51,25 @@ pub(super) fn describe(
     file_size: usize,
     models: Option<&dyn Models>,
     work: &Work,
-) -> Result<Vec<u8>, Error> {
+) -> Result<(Vec<u8>, Warnings), Error> {
     let planned = plan.description.ok_or_else(|| Error::Internal("no description was planned".to_owned()))?;
     let segment = match planned.mask_before {
         Some(step) => Some(segment(plan, inputs, step, models, work)?),
         None => None,
     };
-    let size = if planned.measures {
-        let image = before(plan, inputs, plan.steps.len(), models, work)?;
-        (image.width, image.height)
+    let (size, warnings) = if planned.measures {
+        let (image, warnings) = before(plan, inputs, plan.steps.len(), models, work)?;
+        ((image.width, image.height), warnings)
     } else {
-        (plan.output.width, plan.output.height)
+        ((plan.output.width, plan.output.height), Warnings::default())
     };
     let source = &plan.output.encoding.source;
     let (width, height) = source.oriented_size();
     let original = Original { file_size, width, height, format: source.format.mime() };
     let frames = planned.frames;
     let description = Description { width: size.0, height: size.1, original, frames, segment };
-    serde_json::to_vec(&description).map_err(|e| Error::Internal(format!("JSON: {e}")))
+    let json = serde_json::to_vec(&description).map_err(|e| Error::Internal(format!("JSON: {e}")))?;
+    Ok((json, warnings))
 }
 
 fn segment(
@@ -82,25 +84,30 @@ fn segment(
         _ => None,
     };
     let model = model.ok_or_else(|| Error::Internal(format!("step {step} segments nothing")))?;
-    let image = before(plan, inputs, step, models, work)?;
+    let (image, _) = before(plan, inputs, step, models, work)?;
     let mask = analysis::foreground::mask(&image, models, model, work)?;
     drop(image);
     Ok(Segment { mask: base64_png(mask, work)?, upscale_filter: "catmull-rom" })
 }
 
-/// Image 0 before step `end`; of an animation, its first frame.
+/// Image 0 before step `end`, with the warnings of the steps; of an animation, its first frame.
 fn before(
     plan: &Plan,
     inputs: &[RenderInput<'_>],
     end: usize,
     models: Option<&dyn Models>,
     work: &Work,
-) -> Result<Raster, Error> {
+) -> Result<(Raster, Warnings), Error> {
     let mut images = ImageSet::new(plan, inputs, models, work)?;
-    let Some(canvas) = Canvas::of(plan, inputs) else { return images.run_to(end) };
-    canvas.prepare(&mut images, u32::MAX, work)?;
-    let frame = canvas.frames(work)?.next()?.ok_or_else(|| canvas.truncated())?;
-    images.run_frame_to(frame.image, end)
+    let image = match Canvas::of(plan, inputs) {
+        None => images.run_to(end)?,
+        Some(canvas) => {
+            canvas.prepare(&mut images, u32::MAX, work)?;
+            let frame = canvas.frames(work)?.next()?.ok_or_else(|| canvas.truncated())?;
+            images.run_frame_to(frame.image, end)?
+        }
+    };
+    Ok((image, images.warnings()))
 }
 
 fn base64_png(mask: Plane, work: &Work) -> Result<String, Error> {

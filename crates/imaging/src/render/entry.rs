@@ -49,8 +49,9 @@ pub fn render_with(
             Ok(Rendered::new(plan, Body::Bytes(clean), Format::Svg.mime(), Some(Format::Svg)))
         }
         PlanKind::Json => {
-            let json = describe(plan, inputs, bytes.len(), models, work)?;
-            Ok(Rendered::new(plan, Body::Bytes(json), "application/json", None))
+            let (json, warnings) = describe(plan, inputs, bytes.len(), models, work)?;
+            let done = Rendered::new(plan, Body::Bytes(json), "application/json", None);
+            Ok(Rendered { warnings, ..done })
         }
         PlanKind::Still => match &plan.path {
             Path::Rows(pipeline) => smaller(plan, rows::render(plan, pipeline, bytes, work)?, bytes, work),
@@ -84,8 +85,12 @@ fn still(
     work: &Work,
 ) -> Result<Rendered, Error> {
     let began = Instant::now();
-    let image = ImageSet::new(plan, inputs, models, work)?.run()?;
+    let mut images = ImageSet::new(plan, inputs, models, work)?;
+    let image = images.run()?;
+    let warnings = images.warnings();
+    drop(images);
     let decode = began.elapsed();
     let done = encode::encode(plan, image, work)?;
-    Ok(Rendered { timings: Timings { decode, encode: began.elapsed().saturating_sub(decode) }, ..done })
+    let timings = Timings { decode, encode: began.elapsed().saturating_sub(decode) };
+    Ok(Rendered { timings, warnings, ..done })
 }

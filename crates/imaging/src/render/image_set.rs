@@ -2,7 +2,7 @@
 //! dropped after the last draw that uses it.
 
 use codecs::Raster;
-use recipe::{Input, TextSource};
+use recipe::{Input, TextSource, Warnings};
 use work::Work;
 
 use super::result::RenderInput;
@@ -11,7 +11,9 @@ use super::transform::{self, Pixels, StepContext};
 use crate::Error;
 use crate::models::Models;
 use crate::ops::{compose, text};
-use crate::plan::{Answers, ImageSource, Plan, PlannedDraw, PlannedStep, PlannedTransform, border_question};
+use crate::plan::{
+    Answers, ImageSource, Plan, PlannedDraw, PlannedStep, PlannedTransform, border_question, reduction,
+};
 
 /// The state of an image between two steps.
 enum ImageState<'a> {
@@ -103,6 +105,19 @@ impl<'a> ImageSet<'a> {
             }
         }
         self.take(0)
+    }
+
+    /// What the steps found out and the client has to know.
+    pub(super) fn warnings(&self) -> Warnings {
+        let mut warnings = Warnings::default();
+        if let (Some(PlannedStep::Transform(step)), Some(answers)) =
+            (self.plan.steps.last(), self.answers.last())
+            && let Some(size) = answers.size.filter(|_| step.reduces)
+            && let Some(text) = reduction(size, &self.plan.limits.output)
+        {
+            warnings.push(text);
+        }
+        warnings
     }
 
     /// The first step of the canvas with an unanswered question about a border.

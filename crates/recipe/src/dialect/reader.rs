@@ -48,13 +48,18 @@ pub fn parse_options(
     mode: ParseMode<'_>,
 ) -> Result<Parsed<RequestOptions>, OptionError> {
     let mut reader = OptionReader::new(dialect, mode);
+    let only_preset = mode.only_presets && dialect == Dialect::Url;
+    // Exactly `preset=NAME`: an empty option is one too many.
+    if only_preset && text.contains(',') {
+        return Err(OptionError::Preset(PresetError::Required));
+    }
     let mut is_empty = true;
     for part in parts(text) {
         let part = part?;
         for pair in part.pairs() {
             match pair {
                 Pair::Option { name, value } => {
-                    if mode.only_presets && dialect == Dialect::Url && (name != PRESET || !is_empty) {
+                    if only_preset && (name != PRESET || !is_empty) {
                         return Err(OptionError::Preset(PresetError::Required));
                     }
                     is_empty = false;

@@ -347,6 +347,9 @@ fn presets_stand_for_their_options() {
         "preset=hero,preset=s",
         "preset=hero%2Cwidth=80",
         "x=1,preset=hero",
+        "preset=hero,",
+        ",preset=hero",
+        "preset=hero,,",
     ] {
         assert_eq!(parse(text, true), Err(OptionError::Preset(PresetError::Required)), "{text}");
     }

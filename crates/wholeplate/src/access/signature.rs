@@ -62,9 +62,13 @@ impl SigningKeys {
         if keys.is_empty() { Err("there is no key in it".to_owned()) } else { Ok(Self(keys)) }
     }
 
-    /// Signs a request target, `exp` added where it is given; `None` when it is not a transformation URL.
+    /// Signs a request target, `exp` added where it is given; `None` when it is not a transformation URL with a source, or
+    /// signed already.
     pub(crate) fn sign(&self, target: &str, expires: Option<u64>) -> Option<String> {
         let (options, rest) = split(target)?;
+        if options.split(',').any(is_signing) || !rest.starts_with('/') || rest.len() < 2 {
+            return None;
+        }
         let mut options = options.to_owned();
         if let Some(seconds) = expires {
             let _ = write!(options, ",exp={seconds}");
@@ -108,23 +112,33 @@ impl SigningKeys {
         if !is_right {
             return Err(SignatureError::Wrong);
         }
-        let (options, expires) = match options.rsplit_once(",exp=").filter(|(_, exp)| !exp.contains(',')) {
-            Some((options, expires)) => (options, Some(expires)),
-            None => (options, None),
-        };
-        // A URL that was meant to expire does not last for ever because its options are in another order.
-        if options.split(',').any(|option| option.starts_with("exp=")) {
-            return Err(SignatureError::Expired);
-        }
-        if let Some(expires) = expires {
+        // Wherever it stands: a time that was signed counts.
+        for expires in options.split(',').filter_map(|option| option.strip_prefix("exp=")) {
             // What is signed but not a number lets nobody in.
             let expires: u64 = expires.parse().map_err(|_| SignatureError::Expired)?;
             if now >= UNIX_EPOCH.checked_add(Duration::from_secs(expires)).unwrap_or(now) {
                 return Err(SignatureError::Expired);
             }
         }
-        Ok(Cow::Owned(format!("{PREFIX}{options}{rest}")))
+        Ok(Cow::Owned(format!("{PREFIX}{}{rest}", without_signing(options))))
     }
+}
+
+fn is_signing(option: &str) -> bool {
+    option.starts_with("sig=") || option.starts_with("exp=")
+}
+
+fn without_signing(options: &str) -> String {
+    options.split(',').filter(|option| !is_signing(option)).collect::<Vec<_>>().join(",")
+}
+
+/// A target without `sig` and `exp`, wherever they stand; nothing is checked.
+pub(super) fn unsigned(target: &str) -> Cow<'_, str> {
+    let Some((options, rest)) = split(target).filter(|(options, _)| options.split(',').any(is_signing))
+    else {
+        return Cow::Borrowed(target);
+    };
+    Cow::Owned(format!("{PREFIX}{}{rest}", without_signing(options)))
 }
 
 /// The options of a target, and its source with the slash before it.
@@ -153,6 +167,8 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 mod tests {
     use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+    use hmac::Mac;
+
     use super::{SignatureError, Signing, SigningKeys};
 
     fn keys(text: &str) -> SigningKeys {
@@ -171,7 +187,16 @@ mod tests {
         let signed = keys("a:key").sign("/cdn-cgi/image/width=80/a.jpg", None).unwrap();
         let signature = SIGNATURE_OF_WIDTH_80;
         assert_eq!(signed, format!("/cdn-cgi/image/width=80,sig={signature}/a.jpg"));
-        assert_eq!(keys("a:key").sign("/a.jpg", None), None);
+        for other in [
+            "/a.jpg",
+            "/cdn-cgi/image/width=80",
+            "/cdn-cgi/image/width=80/",
+            "/cdn-cgi/image/width=80?a/b",
+            signed.as_str(),
+            "/cdn-cgi/image/exp=9,width=80/a.jpg",
+        ] {
+            assert_eq!(keys("a:key").sign(other, None), None, "{other}");
+        }
     }
 
     /// Of `/cdn-cgi/image/width=80/a.jpg` by the key `key`.
@@ -185,6 +210,19 @@ mod tests {
         for signing in [Signing::Required, Signing::Optional] {
             assert_eq!(keys.verify(&signed, signing, at(999)).unwrap(), TARGET);
             assert_eq!(keys.verify(&signed, signing, at(1000)), Err(SignatureError::Expired));
+        }
+        // A time that was signed counts wherever it stands.
+        for options in ["exp=1000,width=80", "width=80,exp=1000,exp=2000", "width=80,exp=1000,format=auto"] {
+            let mac = super::mac(b"k1", options, "/a.jpg").unwrap().finalize().into_bytes();
+            let signature: String = mac.iter().map(|byte| format!("{byte:02x}")).collect();
+            let target = format!("/cdn-cgi/image/{options},sig={signature}/a.jpg");
+            let found = keys.verify(&target, Signing::Required, at(999)).unwrap();
+            assert!(found.contains("width=80") && !found.contains("exp="), "{found}");
+            assert_eq!(
+                keys.verify(&target, Signing::Required, at(1000)),
+                Err(SignatureError::Expired),
+                "{options}"
+            );
         }
         // Each byte counts: options, signature, source and query.
         for position in "/cdn-cgi/image/".len()..signed.len() {
@@ -200,18 +238,19 @@ mod tests {
         assert_eq!(keys.verify(&foreign, Signing::Off, at(0)).unwrap(), foreign);
     }
 
-    // OPS-021: `exp` stands directly before `sig`.
+    // OPS-020
     #[test]
-    fn an_expiry_elsewhere_lets_nobody_in() {
-        let keys = keys("a:k");
-        for options in ["exp=99,width=80", "width=80,exp=99,fit=pad", "exp=99"] {
-            let signed = keys.sign(&format!("/cdn-cgi/image/{options}/a.jpg"), None).unwrap();
-            assert_eq!(
-                keys.verify(&signed, Signing::Required, at(9)),
-                Err(SignatureError::Expired),
-                "{options}"
-            );
+    fn without_signing_the_rest_of_a_signed_url_is_used() {
+        for signed in [
+            "/cdn-cgi/image/preset=hero,exp=1,sig=00/a.jpg?sig=1,exp=2",
+            "/cdn-cgi/image/sig=00,preset=hero/a.jpg?sig=1,exp=2",
+            "/cdn-cgi/image/exp=1,preset=hero,sig=/a.jpg?sig=1,exp=2",
+            "/cdn-cgi/image/preset=hero/a.jpg?sig=1,exp=2",
+        ] {
+            assert_eq!(super::unsigned(signed), "/cdn-cgi/image/preset=hero/a.jpg?sig=1,exp=2");
         }
+        assert_eq!(super::unsigned("/cdn-cgi/image/preset=hero,/a"), "/cdn-cgi/image/preset=hero,/a");
+        assert_eq!(super::unsigned("/a,sig=1/b"), "/a,sig=1/b");
     }
 
     // OPS-021

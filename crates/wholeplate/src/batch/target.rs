@@ -38,6 +38,10 @@ impl Target {
             };
         }
         let slash = output.as_os_str().as_encoded_bytes().ends_with(b"/");
+        if several && !slash && !output.is_dir() && Self::File(output.to_owned()).format().is_some() {
+            let output = output.display();
+            return Err(format!("several inputs need a directory: -o {output}/ makes one of this name"));
+        }
         if several || slash || output.is_dir() {
             let mut stems = HashMap::new();
             for input in inputs {
@@ -97,7 +101,7 @@ impl Target {
         let said = extension_of(path)?;
         let right = match format {
             _ if said == "json" => choice == FormatChoice::Json,
-            Some(format) => Format::from_name(&said).is_none_or(|named| named == format),
+            Some(format) => Format::from_name(&said) == Some(format),
             None => Format::from_name(&said).is_none(),
         };
         let held = match format {

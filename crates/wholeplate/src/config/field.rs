@@ -19,7 +19,8 @@ impl Raw {
         let text = |value: toml::Value| match value {
             toml::Value::String(text) => Ok(text),
             toml::Value::Integer(number) => Ok(number.to_string()),
-            toml::Value::Float(number) => Ok(number.to_string()),
+            // With its point: what takes whole numbers refuses 1.0 and 1e9.
+            toml::Value::Float(number) => Ok(format!("{number:?}")),
             toml::Value::Boolean(on) => Ok(on.to_string()),
             other => Err(format!("unexpected {}", other.type_str())),
         };
@@ -38,7 +39,7 @@ impl Raw {
 pub(crate) enum Form {
     /// One text.
     Single,
-    /// One integer, or a text with a unit.
+    /// One number, or a text with a unit.
     Number,
     /// On or off; the flag needs no value.
     Switch,

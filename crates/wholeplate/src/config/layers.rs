@@ -37,10 +37,14 @@ impl Layers {
             let text = std::fs::read_to_string(path).map_err(|e| format!("{from}: {e}"))?;
             let table: toml::Table = text.parse().map_err(|e| format!("{from}: {e}"))?;
             for (name, value) in table {
-                // Of a mode in octal the file would only give the value.
+                // Of a mode in octal the file would only give the value, and `true` would be a path.
                 let form = layers.setting(&name, &format!("{from}: {name}"))?.form;
-                if form == Form::Single && value.is_integer() {
-                    return Err(format!("{from}: {name}: expected a text in quotes, not a number"));
+                let is_text = value.is_str() || value.is_array() || value.is_table();
+                if form == Form::Single && !is_text {
+                    let found = value.type_str();
+                    return Err(format!(
+                        "{from}: {name}: expected a text in quotes, found a value of type {found}"
+                    ));
                 }
                 let raw = Raw::from_toml(value).map_err(|e| format!("{from}: {name}: {e}"))?;
                 layers.set(name.clone(), raw, &format!("{from}: {name}"))?;
@@ -66,7 +70,7 @@ impl Layers {
             layers.set(name, raw, variable)?;
         }
         // OPS-051
-        if let Some(port) = port.filter(|_| !listen) {
+        if let Some(port) = port.filter(|_| !listen && !flags.contains_key("listen")) {
             let port: u16 = port.parse().map_err(|_| format!("{PORT}: '{port}' is not a port number"))?;
             layers.set("listen".to_owned(), Raw::Text(format!("0.0.0.0:{port}")), PORT)?;
         }

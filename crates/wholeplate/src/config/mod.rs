@@ -63,6 +63,13 @@ impl Config {
             return Err("allowed-widths: 0 is not a width".to_owned());
         }
         if let Some(url) = &self.cache_store {
+            if url.contains('@') {
+                return Err(
+                    "cache-store: the URL has a user name or password; credentials come from the usual \
+                            variables of the provider"
+                        .to_owned(),
+                );
+            }
             store::check_bucket_url(url).map_err(|e| format!("cache-store: {e}"))?;
         }
         if self.cache && self.cache_memory > self.memory {
@@ -176,7 +183,7 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
-    use super::{Config, Given, Layers, Raw};
+    use super::{Config, Form, Given, Layers, Raw};
 
     fn read(file: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Layers, String> {
         let dir = tempfile::tempdir().unwrap();
@@ -226,6 +233,9 @@ mod tests {
             ("origin = '/no/such/directory'", "origin: /no/such/directory"),
             ("origin = 'ftp://h.example/'", "origin: 'ftp://h.example/'"),
             ("origin = 'http://'", "origin: 'http://'"),
+            ("origin = 'http://h.example/?q=1'", "origin: the URL of http://h.example has a query"),
+            ("origin = 'http://h.example/#top'", "origin: the URL of http://h.example has a fragment"),
+            ("origin = 's3://bucket/a?b'", "origin: the URL of s3://bucket has a query"),
             ("forwarded-proto-header = 'a b'", "forwarded-proto-header: 'a b'"),
             ("strict = 'maybe'", "strict: 'maybe'"),
             ("max-width = 0", "max-width: 0"),
@@ -244,6 +254,27 @@ mod tests {
         assert!(load("memory = 0", &[], &[("memory", "100")]).unwrap_err().contains("memory"));
     }
 
+    #[test]
+    fn no_message_repeats_a_password() {
+        for file in [
+            "origin = 'http://user:s3cret@h.example/'",
+            "origin = 'https://s3cret@h.example/?q=1'",
+            "origin = 's3://key:s3cret@bucket/'",
+            "origin = 'ftp://user:s3cret@h.example/'",
+            "origin = 'http://user:s3cret@h ex/'",
+            "allow-origin = ['https://user:s3cret@h.example']",
+            "cache-store = 's3://key:s3cret@bucket'",
+            "pass-through = true\norigin = 'http://h.example'\norigin-host = 'user:s3cret@h.example'",
+        ] {
+            let error = load(file, &[], &[]).unwrap_err();
+            assert!(!error.contains("s3cret"), "{file}: {error}");
+            assert!(
+                error.contains("user name or password") || error.contains("not a URL"),
+                "{file}: {error}"
+            );
+        }
+    }
+
     // OPS-050: Kubernetes and Docker make variables for each service of a namespace.
     #[test]
     fn variables_of_service_links_are_no_settings() {
@@ -257,6 +288,52 @@ mod tests {
         ];
         assert!(load("", &links, &[]).is_ok());
         assert!(load("", &[("WHOLEPLATE_PORT", "8080")], &[]).unwrap_err().contains("WHOLEPLATE_PORT"));
+    }
+
+    #[test]
+    fn numbers_of_the_file_are_whole_and_not_negative() {
+        let numbers: Vec<_> = super::settings().into_iter().filter(|s| s.form == Form::Number).collect();
+        assert!(numbers.len() > 30);
+        for setting in numbers {
+            let name = &setting.name;
+            for value in [
+                "-1",
+                "1.0",
+                "1.5",
+                "1e9",
+                "nan",
+                "inf",
+                "true",
+                "[1]",
+                "'1e3'",
+                "'0x10'",
+                "''",
+                "1979-05-27",
+            ] {
+                // A rate is a decimal number.
+                if name == "rate-limit" && matches!(value, "1.0" | "1.5" | "'1e3'") {
+                    continue;
+                }
+                let error = load(&format!("{name} = {value}"), &[], &[]).unwrap_err();
+                assert!(error.contains(&format!(": {name}: ")), "{name} = {value}: {error}");
+            }
+        }
+        for (file, expected) in [
+            ("max-width = -1", "max-width: '-1' is not a whole number from 0"),
+            ("max-width = 1e9", "max-width: '1000000000.0' is not a whole number from 0"),
+            ("workers = 1.5", "workers: '1.5' is not a whole number from 0"),
+            ("memory = 100.0", "memory: '100.0' is not a size such as"),
+            ("stall-timeout = -5", "stall-timeout: '-5' is not a time such as"),
+            ("rate-limit = -5", "rate-limit: '-5' is not a number between 0.001 and 1000000"),
+            ("allowed-widths = [320.0]", "allowed-widths: '320.0' is not a whole number from 0"),
+            ("cache-dir = true", "cache-dir: expected a text in quotes, found a value of type boolean"),
+        ] {
+            let error = load(file, &[], &[]).unwrap_err();
+            assert!(error.contains(expected), "{file}: {error}");
+        }
+        for (file, rate) in [("rate-limit = 5", 5.0), ("rate-limit = 0.5", 0.5), ("rate-limit = '2'", 2.0)] {
+            assert_eq!(load(file, &[], &[]).unwrap().rate_limit.unwrap().per_second(), rate, "{file}");
+        }
     }
 
     #[test]
@@ -302,6 +379,8 @@ mod tests {
             assert_eq!(listen("", &environment, &[]), "\"none\"");
         }
         assert_eq!(listen("", &[("PORT", "80")], &[("listen", "h:1")]), "\"h:1\"");
+        // It is not looked at then.
+        assert_eq!(listen("", &[("PORT", "http")], &[("listen", "h:1")]), "\"h:1\"");
         assert_eq!(listen("", &[("PORT", "")], &[]), "\"127.0.0.1:8565\"");
         assert!(read("", &[("PORT", "http")], &[]).unwrap_err().contains("PORT: 'http'"));
     }

@@ -45,7 +45,11 @@ pub(crate) struct HostField(pub(crate) HeaderValue);
 
 impl Value for HostField {
     fn parse(text: &str) -> Result<Self, String> {
-        let invalid = || format!("'{text}' is not a host such as example.com or example.com:8080");
+        let invalid = || match text.contains('@') {
+            // It may be a secret.
+            true => "expected a host such as example.com, without a user name or password".to_owned(),
+            false => format!("'{text}' is not a host such as example.com or example.com:8080"),
+        };
         let authority: http::uri::Authority = text.parse().map_err(|_| invalid())?;
         if authority.host().is_empty() || text.contains('@') {
             return Err(invalid());
@@ -96,6 +100,8 @@ impl Rate {
 }
 
 impl Value for Rate {
+    const FORM: Form = Form::Number;
+
     fn parse(text: &str) -> Result<Self, String> {
         let rate: Option<f64> = text.parse().ok();
         rate.filter(|rate| (0.001..=1e6).contains(rate))

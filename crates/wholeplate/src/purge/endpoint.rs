@@ -14,8 +14,12 @@ use crate::cache::Cache;
 use crate::cache::purge;
 use crate::respond::{self, Response};
 
-/// A body of a hundred long URLs fits easily.
-const MAX_BODY: usize = 256 << 10;
+/// A hundred URLs, each as long as the head of a request may be, with room for escapes.
+const MAX_BODY: usize = 8 << 20;
+/// The length of one entry, as other nodes read it: the longest URL with every byte escaped.
+const MAX_ENTRY: usize = 3 * (64 << 10);
+/// Entries that are written down together: other nodes read at most 1 MiB at once.
+const MAX_TOGETHER: usize = 512 << 10;
 const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// Error codes of the envelope.
@@ -49,17 +53,43 @@ where
         Ok(body) => body,
         Err(refused) => return *refused,
     };
-    let targets = match purge::parse(&body) {
-        Ok(targets) => targets,
+    let groups = match purge::parse(&body).and_then(|targets| groups(targets, MAX_ENTRY, MAX_TOGETHER)) {
+        Ok(groups) => groups,
         Err(problem) => return failure(StatusCode::BAD_REQUEST, CODE_REQUEST, &problem),
     };
-    match cache.purge(targets).await {
-        Ok(()) => {
-            let body = json!({ "success": true, "errors": [], "messages": [], "result": { "id": id() } });
-            envelope(StatusCode::OK, &body)
+    for targets in groups {
+        if let Err(problem) = cache.purge(targets).await {
+            return failure(StatusCode::INTERNAL_SERVER_ERROR, CODE_INTERNAL, &problem);
         }
-        Err(problem) => failure(StatusCode::INTERNAL_SERVER_ERROR, CODE_INTERNAL, &problem),
     }
+    let body = json!({ "success": true, "errors": [], "messages": [], "result": { "id": id() } });
+    envelope(StatusCode::OK, &body)
+}
+
+/// Entries of at most `most` bytes in groups of at most `together`, in their order.
+///
+/// # Errors
+/// An entry is longer.
+fn groups<T: serde::Serialize>(entries: Vec<T>, most: usize, together: usize) -> Result<Vec<Vec<T>>, String> {
+    let mut groups: Vec<Vec<T>> = Vec::new();
+    let mut held = 0;
+    for entry in entries {
+        let bytes = serde_json::to_vec(&entry).map_err(|e| e.to_string())?.len();
+        if bytes > most {
+            return Err(format!("an entry has {bytes} bytes, and no URL is longer than {most}"));
+        }
+        match groups.last_mut().filter(|_| held + bytes <= together) {
+            Some(group) => {
+                held += bytes;
+                group.push(entry);
+            }
+            None => {
+                held = bytes;
+                groups.push(vec![entry]);
+            }
+        }
+    }
+    Ok(groups)
 }
 
 fn authorize<B>(token: Option<&AdminToken>, request: &Request<B>) -> Result<(), Box<Response>> {
@@ -140,7 +170,24 @@ fn id() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::is_purge;
+    use super::{MAX_BODY, groups, is_purge, read};
+
+    // OPS-054
+    #[tokio::test]
+    async fn a_body_is_read_up_to_its_bound() {
+        let body = |bytes: usize| http_body_util::Full::new(bytes::Bytes::from(vec![b' '; bytes]));
+        assert_eq!(read(body(MAX_BODY)).await.unwrap().len(), MAX_BODY);
+        assert_eq!(read(body(MAX_BODY + 1)).await.unwrap_err().status(), 413);
+    }
+
+    #[test]
+    fn long_entries_are_written_down_in_groups() {
+        let entries = |lengths: &[usize]| lengths.iter().map(|n| "x".repeat(n - 2)).collect::<Vec<_>>();
+        let made = groups(entries(&[4, 4, 4, 10, 3, 3]), 10, 10).unwrap();
+        let lengths: Vec<Vec<usize>> = made.iter().map(|g| g.iter().map(|t| t.len() + 2).collect()).collect();
+        assert_eq!(lengths, [vec![4, 4], vec![4], vec![10], vec![3, 3]]);
+        assert!(groups(entries(&[11]), 10, 10).unwrap_err().contains("11 bytes"));
+    }
 
     #[test]
     fn any_zone_will_do() {

@@ -21,7 +21,12 @@ impl Origin {
     /// If it is neither a directory nor a URL that can be used.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if text.contains("://") {
-            let url = Url::parse(text).map_err(|e| format!("'{text}' is not a URL: {e}"))?;
+            // No message repeats what may be a secret.
+            let url = Url::parse(text).map_err(|e| match text.contains('@') {
+                true => format!("not a URL: {e}"),
+                false => format!("'{text}' is not a URL: {e}"),
+            })?;
+            check_parts(&url)?;
             if Bucket::is_scheme(url.scheme()) {
                 return Bucket::new(&url).map(Self::Bucket).map_err(|e| format!("'{text}': {e}"));
             }
@@ -59,6 +64,21 @@ impl Origin {
             Self::Directory(_) | Self::Http(_) => Vec::new(),
         }
     }
+}
+
+/// Requests to the origin carry the path of its URL, and nothing else of it.
+fn check_parts(url: &Url) -> Result<(), String> {
+    let problem = if !url.username().is_empty() || url.password().is_some() {
+        "a user name or password, which is never sent to an origin"
+    } else if url.query().is_some() {
+        "a query, which is not part of the sources below it"
+    } else if url.fragment().is_some() {
+        "a fragment, which is not part of the sources below it"
+    } else {
+        return Ok(());
+    };
+    let (scheme, host) = (url.scheme(), url.host_str().unwrap_or_default());
+    Err(format!("the URL of {scheme}://{host} has {problem}; give scheme, host and path only"))
 }
 
 pub(super) fn parse_url(text: &str) -> Result<Url, ApiError> {

@@ -34,6 +34,12 @@ impl Pattern {
         if !https && !scheme.is_empty() && !scheme.eq_ignore_ascii_case("http") {
             return Err(wrong("has a scheme that is neither http nor https"));
         }
+        // A name and a password would match nothing, and be printed by `wholeplate config`.
+        if rest.split('/').next().is_some_and(|authority| authority.contains('@')) {
+            return Err(
+                "a pattern has no user name or password; write example.com or *.example.com".to_owned()
+            );
+        }
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let path = if path.is_empty() { "/" } else { path };
         if authority == "*" {
@@ -63,6 +69,13 @@ impl Pattern {
         let by_port = self.port.is_none_or(|p| url.port_or_known_default() == Some(p));
         let by_scheme = !self.https || url.scheme() == "https";
         by_scheme && by_host && by_port && url.path().starts_with(&self.path)
+    }
+}
+
+impl Pattern {
+    /// Whether it allows hosts that it does not name.
+    pub(crate) fn is_every_host(&self) -> bool {
+        self.host == Host::Any
     }
 }
 

@@ -46,7 +46,13 @@ fn presets_stand_for_options() {
     let (s, _dir) = server(PRESETS, &["--only-presets"]);
     assert_eq!(s.get("/cdn-cgi/image/width=20,onerror=redirect/flag.png").error(), (400, 9401));
     assert_eq!(s.image("preset=small", "flag.png").size(), (40, 20));
-    for other in ["width=40", "preset=small,width=20", "preset=large"] {
+    // Signed earlier, while signing is off.
+    for signed in ["preset=small,sig=00", "preset=small,exp=1,sig=00", "sig=00,preset=small,exp=1"] {
+        assert_eq!(s.image(signed, "flag.png").size(), (40, 20), "{signed}");
+    }
+    for other in
+        ["width=40", "preset=small,width=20", "preset=large", "preset=small,", ",preset=small", "sig=00"]
+    {
         assert_eq!(s.get(&format!("/cdn-cgi/image/{other}/flag.png")).error(), (400, 9401), "{other}");
     }
 }
@@ -103,7 +109,10 @@ fn bad_keys_stop_the_start_and_name_themselves() {
     assert!(!output.status.success());
     let (_dir, good) = keys("a:b\n");
     let output = run(&["sign", "--sign-key-file", &good, "https://h.example/a.jpg"]);
-    assert!(String::from_utf8_lossy(&output.stderr).contains("is not a URL with /cdn-cgi/image/"));
+    assert!(
+        String::from_utf8_lossy(&output.stderr)
+            .contains("is not a URL of the form /cdn-cgi/image/OPTIONS/SOURCE")
+    );
 }
 
 // OPS-037: neither the log nor the metrics tell what a request was let in by.
@@ -197,6 +206,20 @@ fn results_keep_to_the_operators_limits() {
         let picture = reply.pixels();
         assert!(picture.width <= 200 && picture.width * picture.height <= 20_000, "{options}");
         assert!(reply.all("warning").iter().any(|text| text.contains("cf-images 299")), "{options}");
+    }
+    // 2000 × 1333 pixels.
+    let exact = Server::start(&pictures[..1], &["--max-width", "100"]);
+    for options in ["width=400", "width=50,dpr=3", "format=webp"] {
+        let reply = exact.image(options, "lake.jpg");
+        assert_eq!((reply.pixels().width, reply.pixels().height), (100, 67), "{options}");
+        assert!(reply.all("warning").iter().any(|text| text.contains("to 100x67")), "{options}");
+        let described: serde_json::Value =
+            serde_json::from_str(&exact.image(&format!("{options},format=json"), "lake.jpg").text()).unwrap();
+        assert_eq!(
+            (described["width"].as_u64(), described["height"].as_u64()),
+            (Some(100), Some(67)),
+            "{options}"
+        );
     }
     let small = server.image("width=100,format=png", "lake.jpg");
     assert_eq!((small.pixels().width, small.all("warning").len()), (100, 0));

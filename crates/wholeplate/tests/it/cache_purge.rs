@@ -108,6 +108,42 @@ fn tags_of_any_alphabet_are_purged() {
     }
 }
 
+// CAC-042: at most 100 entries, however long they are.
+#[test]
+fn a_hundred_of_the_longest_urls_are_purged_together() {
+    let origin = changing();
+    let server = serve(&origin, &[]);
+    let ask = || server.get("/cdn-cgi/image/width=20/a.png");
+    assert_eq!((status(&ask()), status(&ask())), ("MISS", "HIT"));
+    let mut files: Vec<String> =
+        (0..99).map(|i| format!("https://h.example/{i}/{}", "x".repeat(60_000))).collect();
+    files.push("/a.png".to_owned());
+    let reply = purge_with(&server, &serde_json::json!({ "files": files }).to_string(), &[]);
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(status(&ask()), "MISS");
+    // A node that shares a bucket would not read so long an entry.
+    let body = serde_json::json!({ "files": [format!("/{}", "x".repeat(300_000))] }).to_string();
+    assert_eq!(purge_with(&server, &body, &[]).status, 400);
+}
+
+// OPS-054
+#[test]
+fn every_status_of_a_purge_is_in_the_document() {
+    let origin = changing();
+    let server = serve(&origin, &[]);
+    let document: serde_json::Value =
+        serde_json::from_slice(&server.ask_admin("/openapi.json").body).unwrap();
+    let responses = &document["paths"]["/client/v4/zones/{zone}/purge_cache"]["post"]["responses"];
+    let listed: Vec<&str> = responses.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(listed, ["200", "400", "401", "403", "405", "408", "413", "500"]);
+    let seen = [
+        server.ask_admin("/client/v4/zones/any/purge_cache").status,
+        purge_with(&server, "{}", &[]).status,
+        purge_with(&server, "{}", &["forwarded: for=192.0.2.1"]).status,
+    ];
+    assert_eq!(seen, [405, 400, 403]);
+}
+
 // CAC-018, CAC-042: tags set by a Worker.
 #[test]
 fn a_purge_names_the_tags_of_a_worker() {

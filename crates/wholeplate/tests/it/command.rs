@@ -504,12 +504,62 @@ fn without_options_the_extension_says_what_to_do() {
 }
 
 #[test]
+fn several_results_never_become_a_folder_with_the_name_of_a_file() {
+    let dir = pictures();
+    let batch = |output: &str| {
+        run(dir.path(), &["transform", "a.png", "b.jpg", "-o", output, "--options", "width=30"])
+    };
+    let done = batch("single.webp");
+    assert!(!done.status.success() && said(&done).1.contains("-o single.webp/"), "{:?}", said(&done));
+    assert!(!dir.path().join("single.webp").exists());
+    assert!(batch("single.webp/").status.success() && dir.path().join("single.webp").is_dir());
+    assert!(batch("out").status.success());
+    let done = run(dir.path(), &["transform", "b.jpg", "-o", "b.xyz", "--options", "width=30"]);
+    assert!(
+        done.status.success() && said(&done).1.contains("the name says xyz, the file holds JPEG"),
+        "{:?}",
+        said(&done)
+    );
+}
+
+#[test]
 fn a_batch_ends_with_a_summary() {
     let dir = pictures();
     let batch = ["transform", "a.png", "b.jpg", "notes.txt", "-o", "out/", "--options", "width=30"];
     let (_, errors) = said(&run(dir.path(), &batch));
     let summary = errors.lines().find(|line| line.starts_with("2 files, "));
     assert!(summary.is_some_and(|line| line.contains(" to ") && line.ends_with(" s")), "{errors}");
+}
+
+#[test]
+fn the_doctor_warns_of_weak_settings_and_leaves_nothing_behind() {
+    let dir = pictures();
+    for (flags, warning) in [
+        (
+            vec!["--listen", "0.0.0.0:0", "--cf-blob-header", "cf-blob"],
+            "cf-blob-header: cf-blob is believed on",
+        ),
+        (
+            vec!["--listen", "127.0.0.1:0", "--allow-origin", "*", "--allow-private-network"],
+            "allow-private-network: ",
+        ),
+        (vec!["--listen", "none"], "listen: 'none'"),
+    ] {
+        let done = run(dir.path(), &[&["doctor"], flags.as_slice()].concat());
+        assert!(done.status.success(), "{flags:?}: {:?}", said(&done));
+        assert!(said(&done).0.contains(&format!("warn  {warning}")), "{flags:?}: {:?}", said(&done));
+    }
+    std::fs::create_dir(dir.path().join("there")).unwrap();
+    for folder in ["there", "new/cache"] {
+        let done = run(
+            dir.path(),
+            &["doctor", "--listen", "127.0.0.1:0", "--unix", "w.sock", "--cache-dir", folder],
+        );
+        assert!(done.status.success(), "{:?}", said(&done));
+        assert!(said(&done).0.contains("ok    cache-dir: the cache can be opened"), "{:?}", said(&done));
+    }
+    assert_eq!(std::fs::read_dir(dir.path().join("there")).unwrap().count(), 0);
+    assert!(!dir.path().join("new").exists() && !dir.path().join("w.sock").exists());
 }
 
 #[test]
@@ -520,13 +570,29 @@ fn the_doctor_names_what_would_keep_the_service_from_working() {
     let well = run(dir.path(), &["doctor", "--listen", "127.0.0.1:0", "--memory", "64"]);
     assert!(well.status.success(), "{:?}", said(&well));
     assert!(said(&well).0.contains("ok    listen: 127.0.0.1:0 is free"), "{:?}", said(&well));
-    for (flags, named) in [
-        (["--listen", taken.as_str()], format!("FAIL  listen: {taken}")),
-        (["--memory", "4194304"], "FAIL  memory: 4194304 MiB".to_owned()),
-        (["--unix", "nowhere/w.sock"], "FAIL  unix: the folder nowhere does not exist; create it".to_owned()),
-        (["--memory", "many"], "FAIL  configuration: --memory: 'many'".to_owned()),
-    ] {
-        let done = run(dir.path(), &[&["doctor"], &flags[..]].concat());
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    std::fs::write(dir.path().join("file"), "no key\n").unwrap();
+    let cases: [(&[&str], String); 13] = [
+        (&["--listen", &taken], format!("FAIL  listen: {taken}")),
+        (&["--admin", &taken], format!("FAIL  --admin {taken}")),
+        (&["--listen", &free, "--admin", &free], format!("FAIL  admin: {free} is the address of listen too")),
+        (&["--memory", "4194304"], "FAIL  memory: 4194304 MiB".to_owned()),
+        (
+            &["--unix", "nowhere/w.sock"],
+            "FAIL  --unix nowhere/w.sock: the folder nowhere does not exist".to_owned(),
+        ),
+        (&["--unix", "file"], "FAIL  --unix file: ".to_owned()),
+        (&["--memory", "many"], "FAIL  configuration: --memory: 'many'".to_owned()),
+        (&["--sign-key-file", "file"], "FAIL  sign-key-file file: line 1".to_owned()),
+        (&["--tls-cert", "nowhere", "--tls-key", "file"], "FAIL  tls-cert nowhere: ".to_owned()),
+        (&["--admin-token-file", "file"], "FAIL  admin-token-file: file: expected one token".to_owned()),
+        (&["--cache-dir", "file/cache"], "FAIL  cache-dir: ".to_owned()),
+        (&["--cache-store", "az://container"], "FAIL  cache-store: ".to_owned()),
+        (&["--upscale-model", "file"], "FAIL  upscale-model: ".to_owned()),
+    ];
+    for (flags, named) in cases {
+        let listen: &[&str] = if flags.contains(&"--listen") { &[] } else { &["--listen", "127.0.0.1:0"] };
+        let done = run(dir.path(), &[&["doctor"], flags, listen].concat());
         assert!(!done.status.success() && said(&done).0.contains(&named), "{flags:?}: {:?}", said(&done));
     }
     let origin = format!("http://{taken}");

@@ -637,7 +637,7 @@ fn settings_that_do_not_fit_edge_mode_are_refused() {
     let cases: [(&[&str], &str); 5] = [
         (&["--pass-through"], "pass-through: there is nowhere"),
         (&["--pass-through", "--origin", folder], "pass-through: there is nowhere"),
-        (&["--pass-through", "--origin", "http://u:p@h.example/"], "credentials"),
+        (&["--pass-through", "--origin", "http://u:p@h.example/"], "user name or password"),
         (&["--origin", "http://h.example", "--origin-host", "x.example"], "origin-host: "),
         (
             &["--pass-through", "--origin", "http://h.example", "--origin-host", "http://x"],

@@ -25,6 +25,8 @@ fn health_is_reported_to_balancers_and_to_containers() {
     let address = server.admin().to_owned();
     assert!(health(&["--admin", &address]).status.success());
     assert!(health(&["--admin", &address, "--ready"]).status.success());
+    // As `wholeplate purge` takes it.
+    assert!(health(&["--admin", &format!("http://{address}/")]).status.success());
     drop(server);
     let done = health(&["--admin", &address]);
     assert_eq!(done.status.code(), Some(1));
