@@ -43,7 +43,10 @@ pub(crate) struct ReadTurns<'a> {
 
 /// A turn, which ends when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Turn(#[allow(dead_code, reason = "held until it is dropped")] Option<Worker>);
+pub(crate) struct Turn {
+    /// `None` for a small file.
+    _worker: Option<Worker>,
+}
 
 impl ReadTurns<'_> {
     /// Waits for the turn that [`Self::next`] will give.
@@ -63,11 +66,10 @@ impl ReadTurns<'_> {
         if let Some(turn) = self.held.take() {
             return Ok(turn);
         }
-        let Some(queue) = self.queue else { return Ok(Turn(None)) };
+        let Some(queue) = self.queue else { return Ok(Turn { _worker: None }) };
         let worker = queue.worker(self.client, self.arrived, TURN, &self.label, None).await;
-        worker
-            .map(|worker| Turn(Some(worker)))
-            .map_err(|overload| ApiError::Busy { expected: overload.expected })
+        let worker = worker.map_err(|overload| ApiError::Busy { expected: overload.expected })?;
+        Ok(Turn { _worker: Some(worker) })
     }
 }
 
