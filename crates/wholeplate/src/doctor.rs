@@ -17,7 +17,7 @@ use crate::admission::MemoryPool;
 use crate::app::{App, cache_settings};
 use crate::cache::tiers::CacheTiers;
 use crate::cli::Settings;
-use crate::config::{Config, Layers, Listen};
+use crate::config::{Address, Config, Layers, Listen};
 use crate::purge::AdminToken;
 use crate::sources::{Origin, Pattern};
 use crate::telemetry::Exporter;
@@ -122,7 +122,7 @@ async fn sockets(config: &Config) -> Vec<Finding> {
     }
     let public: Vec<_> = open.iter().filter_map(Listener::tcp_address).collect();
     findings.extend(server::open_blob_header(config, public.iter().copied()).map(Finding::Weak));
-    if let Some(address) = config.admin.as_ref().map(|address| address.as_str()) {
+    if let Some(address) = config.admin.as_ref().map(Address::as_str) {
         let port = address.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
         findings.push(match server::listen_for_admin(address).await {
             Ok(_) => Finding::Good(format!("admin: {address} is free")),

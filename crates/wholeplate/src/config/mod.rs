@@ -21,7 +21,7 @@ pub(crate) use self::declare::Setting;
 pub(crate) use self::field::{Form, Raw};
 pub(crate) use self::layers::{Given, Layers, PORT};
 pub(crate) use self::settings::{Config, RETIRED, settings};
-pub(crate) use self::values::{Listen, LogFormat, Mebibytes};
+pub(crate) use self::values::{Address, Listen, LogFormat, Mebibytes};
 
 /// Prefix of the environment variables.
 pub(crate) const PREFIX: &str = "WHOLEPLATE_";
