@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use delivery::Peer;
 use edge::Edge;
+use imaging::OutputLimits;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
@@ -113,16 +114,19 @@ impl App {
 fn engine(config: &Config) -> Result<Engine, String> {
     let mut settings = Vec::new();
     let mut add = |name, value: Option<String>| settings.extend(value.map(|value| (name, value)));
-    add("max-width", config.max_width.map(|n| n.to_string()));
-    add("max-height", config.max_height.map(|n| n.to_string()));
-    add("max-output-pixels", config.max_output_pixels.map(|n| n.to_string()));
-    add("max-animation-frames", config.max_animation_frames.map(|n| n.to_string()));
-    for (name, list) in [
-        ("allowed-formats", &config.allowed_formats),
-        ("extra-inputs", &config.extra_inputs),
-        ("refused-inputs", &config.refused_inputs),
+    // Without `..`: a new limit changes results too.
+    let OutputLimits { max_width, max_height, max_pixels, formats, max_animation_frames } =
+        config.output_limits()?;
+    add("max-width", max_width.map(|n| n.to_string()));
+    add("max-height", max_height.map(|n| n.to_string()));
+    add("max-output-pixels", max_pixels.map(|n| n.to_string()));
+    add("max-animation-frames", max_animation_frames.map(|n| n.to_string()));
+    let formats = formats.iter().flatten().map(|format| format.name().to_owned()).collect();
+    for (name, mut list) in [
+        ("allowed-formats", formats),
+        ("extra-inputs", config.extra_inputs.clone()),
+        ("refused-inputs", config.refused_inputs.clone()),
     ] {
-        let mut list = list.clone();
         list.sort();
         list.dedup();
         add(name, Some(list.join(",")).filter(|list| !list.is_empty()));
