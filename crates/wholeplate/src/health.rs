@@ -18,10 +18,10 @@ const MAX_RESPONSE: u64 = 16 << 10;
 
 /// How often the threads that serve requests show that they run.
 const BEAT: Duration = Duration::from_secs(1);
-/// After so long without a sign the process counts as dead, if a task that is started then does not run within [`LAST_CHANCE`]
+/// After so long without a sign the process counts as dead, if a task that is started then does not run within [`CONFIRMATION`]
 /// either: a process that was stopped for a while (SIGSTOP) is well.
 const SILENCE: Duration = Duration::from_secs(30);
-const LAST_CHANCE: Duration = Duration::from_secs(2);
+const CONFIRMATION: Duration = Duration::from_secs(2);
 
 /// What `/livez` and `/readyz` depend on besides the pool.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ impl Health {
     pub(crate) async fn alive(&self, main: &Handle) -> Result<(), String> {
         let beat = Duration::from_millis(self.last_beat.load(Ordering::Relaxed));
         let silent = self.started.elapsed().saturating_sub(beat);
-        if silent < SILENCE || tokio::time::timeout(LAST_CHANCE, main.spawn(async {})).await.is_ok() {
+        if silent < SILENCE || tokio::time::timeout(CONFIRMATION, main.spawn(async {})).await.is_ok() {
             return Ok(());
         }
         Err(format!("the threads that serve requests have not run for {} s", silent.as_secs()))

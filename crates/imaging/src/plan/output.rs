@@ -211,16 +211,15 @@ pub(super) fn output_format(
         FormatChoice::Json | FormatChoice::Rgb | FormatChoice::Rgba | FormatChoice::Svg => None,
     };
     match chosen {
-        Some(format) if !allows(format) => Err(not_allowed(format, limits)),
-        chosen => Ok(chosen),
+        Some(format) => check_allowed(format, limits).map(|()| chosen),
+        None => Ok(None),
     }
 }
 
 /// # Errors
 /// A format that the operator does not allow.
 pub(super) fn check_allowed(format: Format, limits: &Limits) -> Result<(), Error> {
-    let allowed = limits.output.formats.as_ref().is_none_or(|formats| formats.contains(&format));
-    if allowed { Ok(()) } else { Err(not_allowed(format, limits)) }
+    if limits.output.allows(format) { Ok(()) } else { Err(not_allowed(format, limits)) }
 }
 
 fn not_allowed(format: Format, limits: &Limits) -> Error {
