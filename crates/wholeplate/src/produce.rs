@@ -285,8 +285,8 @@ async fn attempt_job(
     let began = Instant::now();
     // Whether the client has the result of several sources is not known from one of them.
     let single = job.transformation.recipe.inputs.len() <= 1;
-    let unconditional = request.unconditional();
-    let request = if single { request } else { &unconditional };
+    let unconditional = (!single).then(|| request.unconditional());
+    let request = unconditional.as_ref().unwrap_or(request);
     let main = match &job.inputs {
         JobInputs::Source(source) => {
             Some(prepare_source(app, source, request, &job.worker, &job.turn, wait).await?)
@@ -302,8 +302,7 @@ async fn attempt_job(
         && (main.is_not_modified() || has(&source.headers))
     {
         let status = if main.is_kept() { main.status() } else { CacheStatus::Bypass };
-        let age = main.record().map(|record| record.freshness.age(SystemTime::now())).or(Some(0));
-        return Ok(Produced::NotModified { source, report: CacheReport { status, age, tier: None } });
+        return Ok(not_modified(main, source, status));
     }
     let began = Instant::now();
     let inputs = prepare_all(app, job, main, request, dynamic, wait).await.map_err(|mut failure| {
@@ -319,8 +318,7 @@ async fn attempt_job(
         combine(&mut source.headers, others);
         if has(&source.headers) {
             let status = if kept { sources } else { CacheStatus::Bypass };
-            let age = main.record().map(|record| record.freshness.age(SystemTime::now())).or(Some(0));
-            return Ok(Produced::NotModified { source, report: CacheReport { status, age, tier: None } });
+            return Ok(not_modified(main, source, status));
         }
     }
     let versions: Vec<Fingerprint> = inputs.iter().map(Prepared::version).collect();
@@ -386,6 +384,11 @@ async fn attempt_job(
     Ok(Produced::Image { result: answered.result, source, report })
 }
 
+fn not_modified(main: &Prepared, source: SourceHeaders, status: CacheStatus) -> Produced {
+    let age = main.record().map(|record| record.freshness.age(SystemTime::now())).or(Some(0));
+    Produced::NotModified { source, report: CacheReport { status, age, tier: None } }
+}
+
 /// Makes the headers of the main source those of a result of several sources: a tag of all their versions, no date, and the
 /// lifetime that all of them allow.
 fn combine(headers: &mut HeaderMap, others: &[Prepared]) {
@@ -395,10 +398,7 @@ fn combine(headers: &mut HeaderMap, others: &[Prepared]) {
     let tag = headers.remove(header::ETAG).filter(|_| known);
     if let Some(tag) = tag.as_ref().and_then(|tag| tag.to_str().ok()) {
         let versions: Vec<u8> = used().flat_map(Prepared::version).collect();
-        let digest = keys::fingerprint(&versions)
-            .iter()
-            .take(8)
-            .fold(String::new(), |text, b| format!("{text}{b:02x}"));
+        let digest = keys::short(&keys::fingerprint(&versions));
         let tag = match tag.strip_suffix('"') {
             Some(open) => format!("{open}-{digest}\""),
             None => format!("{tag}-{digest}"),

@@ -132,6 +132,15 @@ pub(crate) fn fingerprint(bytes: &[u8]) -> Fingerprint {
     Sha256::digest(bytes).into()
 }
 
+/// The first eight bytes of a digest in hexadecimal, for entity tags.
+pub(crate) fn short(digest: &Fingerprint) -> String {
+    use std::fmt::Write as _;
+    digest[..8].iter().fold(String::with_capacity(16), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 /// The digest of an input's bytes. Hashes them all: call it off the async threads.
 pub(crate) fn input_fingerprint(input: &InputData) -> Result<Fingerprint, ApiError> {
     let mut digest = Sha256::new();

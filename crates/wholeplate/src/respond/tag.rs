@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderValue, header};
 use sha2::{Digest, Sha256};
 
-use crate::cache::keys::Engine;
+use crate::cache::keys::{self, Engine};
 use crate::fields::value;
 
 /// Which representation of a source a request selects.
@@ -33,11 +33,7 @@ pub(super) fn etag(source: Option<&str>, of: &Representation) -> Option<String> 
 /// What the entity tags of one engine and one recipe have before that of the source.
 fn prefix(engine: &Engine, options: &str) -> String {
     let digest = Sha256::new().chain_update(engine.as_str()).chain_update(options).finalize();
-    let mut opaque = String::new();
-    for byte in digest.iter().take(8) {
-        opaque.push_str(&format!("{byte:02x}"));
-    }
-    format!("cf-{opaque}:")
+    format!("cf-{}:", keys::short(&digest.into()))
 }
 
 /// The conditions of a request for a result, as conditions for its source: a source that has not changed makes the same
