@@ -6,10 +6,13 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::support::{Reply, flag};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_wholeplate");
+/// After so long a program that does not end is killed.
+const END_TIME: Duration = Duration::from_secs(20);
 
 fn dev(arguments: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
@@ -46,6 +49,14 @@ struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        // Killed, it would leave its server behind.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status();
+            let began = Instant::now();
+            while matches!(self.child.try_wait(), Ok(None)) && began.elapsed() < END_TIME {
+                std::thread::yield_now();
+            }
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
