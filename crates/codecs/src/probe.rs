@@ -97,6 +97,8 @@ pub struct Probe {
     pub bit_depth: u8,
     /// TIFF: stored samples of a pixel, with those that are not used.
     pub samples: u16,
+    /// TIFF: entries of the lists of strips and tiles, which may be more than the image needs.
+    pub pieces: u32,
     /// C M Y K (or YCCK) samples.
     pub cmyk: bool,
     /// Decoding needs the whole bitmap, as for interlaced files.
@@ -130,6 +132,7 @@ impl Probe {
             gray: false,
             bit_depth: 8,
             samples: 0,
+            pieces: 0,
             cmyk: false,
             whole_bitmap: false,
             exif: None,

@@ -403,3 +403,18 @@ fn samples_that_are_not_used_count_in_the_estimate() {
     }
     assert_eq!(count, height);
 }
+
+// The lists were estimated by the height of the image; they may be longer than that, and stand twice.
+#[test]
+fn lists_that_are_longer_than_the_image_needs_count_in_the_estimate() {
+    let codec = codec(Format::Tiff);
+    let mut file = Tiff::new(true, (4, 4), 1, 8, 1).tag(278, &[4]).tag(273, &[7; 900]).tag(279, &[15; 900]);
+    file = file.piece(vec![7; 16]);
+    let bytes = file.bytes();
+    let probe = codec.probe(&bytes, &Work::unlimited()).unwrap();
+    let work = Work::new(Budget::new(16 << 20));
+    // Whether it is decoded is up to the library; what it held until then was announced.
+    let _ = codec.decode(&bytes, &probe, RGB, &work);
+    let (held, announced) = (work.budget.peak() as u64, codec.decode_bytes(&probe, RGB));
+    assert!(held <= announced, "{held} bytes were held, {announced} announced");
+}

@@ -24,7 +24,7 @@ pub(crate) struct Tiff;
 /// Tallest band; a file with taller strips or tiles counts as a whole bitmap.
 const BAND_ROWS: u32 = 512;
 /// Most strips or tiles of a picture.
-const MAX_PIECES: usize = 1 << 20;
+const MAX_PIECES: u32 = 1 << 20;
 /// Bytes that the library allocates for each entry of their lists.
 const PIECE_BYTES: usize = size_of::<::tiff::decoder::ifd::Value>() + 16;
 /// Tags that the library reads when it opens a file, and the most values of each: a few for each sample.
@@ -44,7 +44,7 @@ const READ_TAGS: [Tag; 14] = [
     Tag::SampleFormat,
     Tag::ChromaSubsampling,
 ];
-const MAX_VALUES: usize = 4096;
+const MAX_VALUES: u32 = 4096;
 /// The decompressors' windows and the library's tables.
 const TABLES: u64 = 1 << 20;
 
@@ -83,12 +83,14 @@ struct File<'a> {
     width: u32,
     height: u32,
     pixels: Pixels,
+    /// Entries of the lists of its strips and tiles.
+    pieces: u32,
     _held: Reservation,
 }
 
 impl<'a> File<'a> {
     fn open(bytes: &'a [u8], work: &Work) -> Result<Self, Error> {
-        let held = lists(bytes, work)?;
+        let (pieces, held) = lists(bytes, work)?;
         let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(failed)?;
         let mut limits = Limits::default();
         // A compressed piece is read from the file without a limit of its own.
@@ -99,7 +101,7 @@ impl<'a> File<'a> {
             return Err(damaged("the width or height is 0"));
         }
         let pixels = pixels(&mut decoder)?;
-        Ok(Self { decoder, width, height, pixels, _held: held })
+        Ok(Self { decoder, width, height, pixels, pieces, _held: held })
     }
 
     /// Width and height of a strip or tile.
@@ -113,13 +115,13 @@ impl<'a> File<'a> {
 }
 
 /// Checks the lists of the first directory before the library reads them, and reserves their memory in the
-/// budget.
-fn lists(bytes: &[u8], work: &Work) -> Result<Reservation, Error> {
+/// budget. Also yields how many entries the lists of strips and tiles have, together.
+fn lists(bytes: &[u8], work: &Work) -> Result<(u32, Reservation), Error> {
     let structure = ifd::Tiff::new(bytes).ok_or(Error::NotAnImage)?;
     let first = structure.first().ok_or_else(|| damaged("no directory"))?;
-    let mut pieces = 0_usize;
+    let mut pieces = 0_u32;
     for entry in structure.entries(first) {
-        let count = entry.count as usize;
+        let count = entry.count;
         let most = match Tag::from_u16_exhaustive(entry.tag) {
             Tag::StripOffsets | Tag::StripByteCounts | Tag::TileOffsets | Tag::TileByteCounts => {
                 pieces = pieces.saturating_add(count);
@@ -134,7 +136,7 @@ fn lists(bytes: &[u8], work: &Work) -> Result<Reservation, Error> {
             )));
         }
     }
-    Ok(work.take(pieces * PIECE_BYTES)?)
+    Ok((pieces, work.take(pieces as usize * PIECE_BYTES)?))
 }
 
 fn profile(bytes: &[u8]) -> Option<&[u8]> {
@@ -173,6 +175,7 @@ impl Codec for Tiff {
         let mut file = File::open(bytes, work)?;
         let mut probe = Probe::new(Format::Tiff, file.width, file.height, bytes.len());
         let Pixels { layout, depth, samples, .. } = file.pixels;
+        probe.pieces = file.pieces;
         probe.samples = u16::try_from(samples).unwrap_or(u16::MAX);
         probe.alpha = layout.has_alpha();
         probe.gray = layout == Layout::Gray;
@@ -211,7 +214,7 @@ impl Codec for Tiff {
         // The stored samples and the yielded ones.
         let samples = u64::from(probe.samples.max(1));
         let stored = u64::from(probe.width) * samples * if probe.bit_depth > 8 { 2 } else { 1 };
-        let lists = u64::from(probe.height.min(MAX_PIECES as u32)) * 2 * PIECE_BYTES as u64;
+        let lists = u64::from(probe.pieces) * PIECE_BYTES as u64;
         u64::from(rows) * stored + layout.bytes(probe.width, rows) + TABLES + lists
     }
 
