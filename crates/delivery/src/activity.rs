@@ -106,7 +106,8 @@ impl Activity {
         f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn read(&self, bytes: &[u8]) {
+    /// Bytes were read. Tells whether they belong to an HTTP/1 request head.
+    pub(crate) fn read(&self, bytes: &[u8]) -> bool {
         let now = Instant::now();
         self.with(|state| {
             state.last = now;
@@ -122,7 +123,8 @@ impl Activity {
             if state.http2 {
                 state.head_since = None;
             }
-        });
+            state.head_since.is_some()
+        })
     }
 
     /// Bytes were written.

@@ -32,6 +32,9 @@ pub struct Config {
     /// Largest request head in bytes; less than 8192 counts as 8192. A larger one is answered 431 (HTTP/1) or refused
     /// (HTTP/2).
     pub max_header_bytes: usize,
+    /// Bytes that HTTP/1 request heads may hold together while they arrive, besides the first 8 KiB of each. More of a head
+    /// is read when there is room; `header_timeout` bounds the wait.
+    pub head_memory: usize,
     /// Concurrent requests on one HTTP/2 connection.
     pub max_streams: u32,
     /// Bytes of an unread request body that are read and discarded *before* the response is sent. If more is left, the
@@ -67,6 +70,7 @@ impl Default for Config {
             body_stall_timeout: Duration::from_secs(30),
             max_connections: 4096,
             max_header_bytes: 64 << 10,
+            head_memory: 32 << 20,
             max_streams: 128,
             request_drain_bytes: 8 << 20,
             request_drain_time: Duration::from_secs(5),
@@ -92,6 +96,7 @@ impl std::fmt::Debug for Config {
             .field("body_stall_timeout", &self.body_stall_timeout)
             .field("max_connections", &self.max_connections)
             .field("max_header_bytes", &self.max_header_bytes)
+            .field("head_memory", &self.head_memory)
             .field("max_streams", &self.max_streams)
             .field("request_drain_bytes", &self.request_drain_bytes)
             .field("request_drain_time", &self.request_drain_time)

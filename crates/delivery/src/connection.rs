@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::drain::DrainSignal;
 use crate::exchange::Shared;
 use crate::hang_up::HangUp;
+use crate::head_memory::{Head, HeadMemory};
 use crate::observer::ConnectionObserver;
 use crate::peer::Peer;
 use crate::request::RequestBody;
@@ -35,6 +36,9 @@ use crate::tunnel::PendingTunnel;
 
 /// Smallest read buffer that hyper accepts.
 const LEAST_HEADER_BYTES: usize = 8192;
+/// Bytes of a request body that arrive on HTTP/2 before the service reads it, and of all bodies of a connection.
+pub const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = 2 * STREAM_WINDOW;
 /// How long an idle HTTP/2 connection may take to close after its GOAWAY.
 const GOAWAY_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -43,6 +47,7 @@ pub(crate) struct Connection {
     pub(crate) config: Arc<Config>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) drain: DrainSignal,
+    pub(crate) heads: HeadMemory,
     pub(crate) number: u64,
     pub(crate) transport: Transport,
     pub(crate) peer: Peer,
@@ -58,7 +63,7 @@ impl Connection {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let Self { config, stats, drain, number, transport, peer, hang_up } = self;
+        let Self { config, stats, drain, heads, number, transport, peer, hang_up } = self;
         let activity = Arc::new(Activity::new());
         let observer = Arc::new(ConnectionObserver::new(
             Arc::clone(&stats),
@@ -72,7 +77,8 @@ impl Connection {
         if let Some(name) = &config.id_header {
             ledger = ledger.id_header(name);
         }
-        let timed = TimedTransport::new(transport, Arc::clone(&activity), config.stall_timeout);
+        let timed =
+            TimedTransport::new(transport, Arc::clone(&activity), Head::new(heads), config.stall_timeout);
         let (give_back, given_back) = oneshot::channel();
         let stream = ledger.wrap_with(timed, &TransportProbe).reclaim(move |closing| {
             // The receiver is dropped only when this connection's future is: then there is nothing to wait for.
@@ -330,6 +336,8 @@ fn http(config: &Config, tasks: Tasks) -> auto::Builder<Tasks> {
     builder
         .http2()
         .max_concurrent_streams(config.max_streams)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX));
     builder
 }

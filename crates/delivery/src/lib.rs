@@ -45,6 +45,7 @@ mod connection;
 mod drain;
 mod exchange;
 mod hang_up;
+mod head_memory;
 mod inherited;
 mod listen;
 mod observer;
@@ -62,6 +63,7 @@ mod transport;
 mod tunnel;
 
 pub use config::Config;
+pub use connection::STREAM_WINDOW;
 pub use drain::DrainReport;
 pub use ledger::{Cause, Linger};
 pub use listen::{Listener, UnixOptions};

@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::connection::Connection;
 use crate::drain::{Drain, DrainReport};
 use crate::hang_up::{HangUp, HangUps};
+use crate::head_memory::HeadMemory;
 use crate::listen::Listener;
 use crate::peer::Peer;
 use crate::request::RequestBody;
@@ -42,6 +43,7 @@ struct Inner {
     config: Arc<Config>,
     stats: Arc<Stats>,
     drain: Drain,
+    heads: HeadMemory,
     next: AtomicU64,
     /// `None`: the kernel gave no epoll instance.
     hang_ups: OnceLock<Option<HangUps>>,
@@ -183,6 +185,8 @@ impl Connections {
         let drain = Drain::new(u32::try_from(capacity).unwrap_or(u32::MAX));
         Self {
             inner: Arc::new(Inner {
+                // A head of any size has to find room once it is alone.
+                heads: HeadMemory::new(config.head_memory.max(config.max_header_bytes)),
                 config: Arc::new(config),
                 stats: Arc::new(Stats::default()),
                 drain,
@@ -276,6 +280,7 @@ impl Connections {
             config: Arc::clone(&self.inner.config),
             stats: self.stats(),
             drain: self.inner.drain.subscribe(),
+            heads: self.inner.heads.clone(),
             number: self.inner.next.fetch_add(1, Ordering::Relaxed),
             transport,
             peer,

@@ -40,6 +40,8 @@ pub(crate) struct App {
     pub(crate) pool: Pool,
     /// Memory and disk space for the inputs of all requests.
     pub(crate) inputs: InputSpace,
+    /// Memory for the heads of all requests.
+    pub(crate) requests: MemoryPool,
     pub(crate) cache: Arc<Cache>,
     /// Places for requests that are passed on: half of the connections (OPS-036).
     pub(crate) passed_on: Arc<Semaphore>,
@@ -59,7 +61,7 @@ impl App {
         let size = |setting: Mebibytes| usize::try_from(setting.bytes()).unwrap_or(usize::MAX);
         let settings = cache_settings(&config);
         // The cache's memory is part of the whole, not beside it.
-        let MemoryPools { inputs, pixels } = MemoryPools::of(size(config.memory) - settings.memory);
+        let MemoryPools { inputs, pixels, requests } = MemoryPools::of(size(config.memory) - settings.memory);
         let access = Access::new(&config)?;
         let inputs = InputSpace { memory: inputs, disk: MemoryPool::new(size(config.spool)) };
         // What is read from the slow tiers counts as input: a request that holds it may still wait for pixels.
@@ -79,6 +81,7 @@ impl App {
             transformations: UrlTransformations::default(),
             pool,
             inputs,
+            requests,
             cache,
             passed_on,
             edge,

@@ -6,11 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use delivery::{DrainReport, Listener, Server, UnixOptions};
-use http::{HeaderValue, Request};
+use http::{HeaderValue, Request, Version};
+use http_body::Body as _;
 use tokio::runtime::{Handle, Runtime};
 
+use crate::admission::MemoryFull;
 use crate::app::App;
 use crate::config::{Config, Listen};
+use crate::error::ApiError;
 use crate::purge::AdminToken;
 use crate::request::RequestContext;
 use crate::respond::Response;
@@ -25,6 +28,10 @@ use crate::telemetry::{self, Exporter, Trace};
 const REQUEST_ID: &str = "x-request-id";
 /// Files that are open whatever comes in, with room.
 const OTHER_FILES: u64 = 64;
+/// Bytes of a header field besides its name and value.
+const FIELD_BYTES: usize = 64;
+/// After so long a client whose request found no memory may try again.
+const REQUESTS_LATER: Duration = Duration::from_secs(1);
 /// How long the last spans may take on their way to the collector.
 const LAST_SPANS: Duration = Duration::from_secs(5);
 
@@ -84,6 +91,8 @@ fn serve(
         }
         let mut settings = config.delivery()?;
         settings.id_header = Some(Arc::from(REQUEST_ID));
+        // Heads that arrive take as much as those of requests in progress may at most, and half of it is enough for them.
+        settings.head_memory = app.requests.total() / 2;
         let tls = settings.tls.is_some();
         let mut lines = lines(&listeners.iter().map(|l| address(l, tls)).collect::<Vec<_>>());
         let service = {
@@ -326,9 +335,14 @@ async fn handle(app: Arc<App>, request: Request<delivery::RequestBody>) -> Respo
     let timed = app.config.server_timing || telemetry::wants_timing(request.headers());
     let trace = Trace::begin(app.exporter.as_ref(), timed, &request);
     let id = trace.id().unwrap_or_else(|| telemetry::request_id(request.headers()));
+    let held = app.requests.try_take(request_bytes(&request));
     let (head, body) = request.into_parts();
     let (method, path) = (head.method.clone(), telemetry::redacted(head.uri.path()).into_owned());
-    let mut response = match RequestContext::new(head, trace.clone()) {
+    let accepted = match &held {
+        Ok(_) => RequestContext::new(head, trace.clone()),
+        Err(MemoryFull) => Err(ApiError::Busy { expected: REQUESTS_LATER }),
+    };
+    let mut response = match accepted {
         Ok(request) => {
             tracing::trace!(%id, client = ?request.client, "accepted");
             routes::dispatch(&app, request, body).await
@@ -350,4 +364,20 @@ async fn handle(app: Arc<App>, request: Request<delivery::RequestBody>) -> Respo
     let millis = began.elapsed().as_millis();
     tracing::debug!(%id, %method, path, status, millis, "answered");
     response
+}
+
+/// Memory that a request takes until its response begins: its head and the state of its route, and what arrives of a body
+/// before it is read. On HTTP/1 that stays in the connection's buffer.
+fn request_bytes(request: &Request<delivery::RequestBody>) -> usize {
+    let fields =
+        request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD_BYTES);
+    let head = request.uri().path().len() + request.uri().query().map_or(0, str::len) + fields.sum::<usize>();
+    let body = request.body();
+    let window = u64::from(delivery::STREAM_WINDOW);
+    let unread = match request.version() {
+        _ if body.is_end_stream() => 0,
+        Version::HTTP_2 => body.size_hint().upper().map_or(window, |length| length.min(window)),
+        _ => 0,
+    };
+    head + usize::try_from(unread).unwrap_or(usize::MAX)
 }

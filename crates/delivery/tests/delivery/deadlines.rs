@@ -130,6 +130,34 @@ async fn a_connection_without_a_request_ends_at_once_on_a_drain() {
     assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
 }
 
+// Heads that arrive were bounded one by one, not together.
+#[tokio::test(start_paused = true)]
+async fn heads_that_arrive_share_a_memory() {
+    let mut config = Config::default();
+    config.head_memory = 1;
+    let connections = Connections::new(config);
+    let connect = || {
+        let (client, server) = tokio::io::duplex(1 << 20);
+        let connections = connections.clone();
+        tokio::spawn(async move {
+            let answer = |_: Request<RequestBody>| async { Odd::answer(10, 3, Then::Waits) };
+            connections.serve_stream(server, &NoProbe, answer).await;
+        });
+        client
+    };
+    let long = format!("GET / HTTP/1.1\r\nhost: x\r\na: {}\r\n", "a".repeat(60_000));
+    let (mut first, mut second, mut small) = (connect(), connect(), connect());
+    first.write_all(long.as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    second.write_all(format!("{long}\r\n").as_bytes()).await.unwrap();
+    small.write_all(GET).await.unwrap();
+    read_three(&mut small).await;
+    let waits = timeout(Duration::from_secs(1), second.read_u8()).await;
+    assert!(waits.is_err(), "its head has no room");
+    drop(first);
+    read_three(&mut second).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_head_without_an_end_times_out() {
     let mut served = serve(Then::Ends);

@@ -36,8 +36,19 @@ pub(crate) fn give_back_free_pages() {
     }
 }
 
+/// Bytes that are free and may not have been given back.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub(crate) fn free_bytes() -> usize {
+    // SAFETY: it has no preconditions and may be called by any thread.
+    unsafe { libc::mallinfo2() }.fordblks
+}
+
 /// Other allocators are left as they are.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(crate) fn give_back_large_buffers() {}
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(crate) fn give_back_free_pages() {}
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub(crate) fn free_bytes() -> usize {
+    0
+}

@@ -1,5 +1,5 @@
-//! The setting `memory`, divided into pools: inputs, and pixels with the results that wait for their readers. A part is left to
-//! the process itself.
+//! The setting `memory`, divided into pools: inputs, pixels with the results that wait for their readers, and requests. A part
+//! is left to the process itself.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Memory is counted in pieces of this many bytes.
 const PIECE: usize = 4 << 10;
-/// Code, threads, connections and tables, in bytes; of a small memory, a quarter.
+/// Code, threads, connections, tables and requests, in bytes; of a small memory, a quarter.
 const PROCESS: usize = 128 << 20;
 
 /// What each kind of use may take.
@@ -19,14 +19,21 @@ pub(crate) struct MemoryPools {
     pub(crate) inputs: MemoryPool,
     /// Images while they are made, and results until they are delivered.
     pub(crate) pixels: MemoryPool,
+    /// Heads of requests, and what has arrived of bodies that nobody reads yet.
+    pub(crate) requests: MemoryPool,
 }
 
 impl MemoryPools {
     /// Divides `total` bytes. Separate pools prevent hold-and-wait deadlock between inputs and pixels.
     pub(crate) fn of(total: usize) -> Self {
-        let images = total - (total / 4).min(PROCESS);
+        let process = (total / 4).min(PROCESS);
+        let images = total - process;
         let inputs = images / 3;
-        Self { inputs: MemoryPool::new(inputs), pixels: MemoryPool::new(images - inputs) }
+        Self {
+            inputs: MemoryPool::new(inputs),
+            pixels: MemoryPool::new(images - inputs),
+            requests: MemoryPool::new(process / 2),
+        }
     }
 }
 
@@ -149,8 +156,8 @@ mod tests {
     fn the_pools_stay_below_the_whole() {
         for mib in [64, 100, 512, 1024, 65_536] {
             let total = mib << 20;
-            let MemoryPools { inputs, pixels } = MemoryPools::of(total);
-            assert!(inputs.total() + pixels.total() < total);
+            let MemoryPools { inputs, pixels, requests } = MemoryPools::of(total);
+            assert!(inputs.total() + pixels.total() + 2 * requests.total() <= total);
             assert!(pixels.total() > total / 3 && inputs.total() > total / 6, "{mib}");
         }
     }

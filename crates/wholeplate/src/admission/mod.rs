@@ -11,7 +11,7 @@ mod reads;
 mod spool;
 
 pub(crate) use self::input::InputData;
-pub(crate) use self::memory::{MemoryPermit, MemoryPool, MemoryPools};
+pub(crate) use self::memory::{MemoryFull, MemoryPermit, MemoryPool, MemoryPools};
 pub(crate) use self::pool::{Pool, RenderOutcome, render_here};
 pub(crate) use self::queue::Client;
 pub(crate) use self::reads::{ReadQueue, ReadTurns};

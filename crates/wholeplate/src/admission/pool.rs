@@ -40,6 +40,8 @@ const PLANNING_FACTOR: usize = 8;
 const PLANNING_PART: usize = 4;
 /// How long a worker may go on after `compute-timeout` before it counts as stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(5);
+/// Free bytes that are worth giving back.
+const WORTH_TRIMMING: usize = 4 << 20;
 /// Free memory goes back to the system when there is no work, but not more often than this.
 const TRIM_INTERVAL: Duration = Duration::from_secs(10);
 /// How long requests may wait with none of them getting a worker before the service is not ready.
@@ -176,15 +178,18 @@ impl Pool {
     /// Counts and logs workers that are stuck, once each; gives memory back to the system after work. Runs forever.
     pub(crate) async fn watch(self) {
         let mut known = Vec::new();
-        let (mut trimmed, mut trimmed_after) = (Instant::now(), 0);
+        let (mut trimmed, mut trimmed_after, mut free_after) = (Instant::now(), 0, 0);
         loop {
             tokio::time::sleep(Duration::from_secs(1)).await;
             let done = self.stats.requests();
             let idle = self.busy() == 0 && self.waiting() == 0;
-            if idle && done != trimmed_after && trimmed.elapsed() >= TRIM_INTERVAL {
-                (trimmed, trimmed_after) = (Instant::now(), done);
-                // OPS-006
-                let _ = tokio::task::spawn_blocking(allocator::give_back_free_pages).await;
+            if idle && trimmed.elapsed() >= TRIM_INTERVAL {
+                trimmed = Instant::now();
+                // Connections leave free memory, too, without a request that was rendered. OPS-006
+                if done != trimmed_after || allocator::free_bytes() > free_after + WORTH_TRIMMING {
+                    let _ = tokio::task::spawn_blocking(allocator::give_back_free_pages).await;
+                    (trimmed_after, free_after) = (done, allocator::free_bytes());
+                }
             }
             let stuck = self.stuck();
             for (id, recipe) in stuck.iter().filter(|(id, _)| !known.contains(id)) {

@@ -18,7 +18,7 @@ pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// and arrive in pieces.
 const MAX_PENDING: usize = 4 << 20;
 /// Pending bytes, and bytes of text, that are not counted.
-pub(crate) const UNCOUNTED: usize = 64 << 10;
+pub(crate) const UNCOUNTED: usize = 4 << 10;
 
 /// Why a form is refused.
 #[derive(Debug, thiserror::Error)]
