@@ -2,11 +2,13 @@
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::config::Config;
+use crate::head_memory::Head;
 
 /// First bytes of an HTTP/2 connection.
 const PREFACE: &[u8] = b"PRI";
@@ -50,6 +52,8 @@ struct State {
     last: Instant,
     /// When the head that is arriving began.
     head_since: Option<Instant>,
+    /// Its memory.
+    head: Head,
     write_blocked: bool,
     /// All responses since the connection last had nothing to write.
     pace: Pace,
@@ -84,13 +88,14 @@ pub(crate) enum Due {
 }
 
 impl Activity {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(head: Head) -> Self {
         let now = Instant::now();
         Self {
             state: Mutex::new(State {
                 in_progress: 0,
                 last: now,
                 head_since: Some(now),
+                head,
                 write_blocked: false,
                 pace: Pace::default(),
                 preface: Some(0),
@@ -106,8 +111,12 @@ impl Activity {
         f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Bytes were read. Tells whether they belong to an HTTP/1 request head.
-    pub(crate) fn read(&self, bytes: &[u8]) -> bool {
+    /// Waits until more of a request head may be read.
+    pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.with(|state| state.head.poll_room(cx))
+    }
+
+    pub(crate) fn read(&self, bytes: &[u8]) {
         let now = Instant::now();
         self.with(|state| {
             state.last = now;
@@ -123,7 +132,9 @@ impl Activity {
             if state.http2 {
                 state.head_since = None;
             }
-            state.head_since.is_some()
+            if state.head_since.is_some() {
+                state.head.arrived(bytes.len());
+            }
         })
     }
 
@@ -156,6 +167,7 @@ impl Activity {
             }
             state.in_progress += 1;
             state.head_since = None;
+            state.head.complete();
         });
     }
 

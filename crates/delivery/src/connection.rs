@@ -64,7 +64,7 @@ impl Connection {
         B::Error: Into<BoxError>,
     {
         let Self { config, stats, drain, heads, number, transport, peer, hang_up } = self;
-        let activity = Arc::new(Activity::new());
+        let activity = Arc::new(Activity::new(Head::new(heads)));
         let observer = Arc::new(ConnectionObserver::new(
             Arc::clone(&stats),
             peer,
@@ -77,8 +77,7 @@ impl Connection {
         if let Some(name) = &config.id_header {
             ledger = ledger.id_header(name);
         }
-        let timed =
-            TimedTransport::new(transport, Arc::clone(&activity), Head::new(heads), config.stall_timeout);
+        let timed = TimedTransport::new(transport, Arc::clone(&activity), config.stall_timeout);
         let (give_back, given_back) = oneshot::channel();
         let stream = ledger.wrap_with(timed, &TransportProbe).reclaim(move |closing| {
             // The receiver is dropped only when this connection's future is: then there is nothing to wait for.

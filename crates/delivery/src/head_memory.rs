@@ -32,6 +32,12 @@ pub(crate) struct Head {
     waiting: Option<Waiting>,
 }
 
+impl std::fmt::Debug for Head {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Head").field("bytes", &self.bytes).field("held", &self.held).finish_non_exhaustive()
+    }
+}
+
 impl Head {
     pub(crate) fn new(memory: HeadMemory) -> Self {
         Self { memory, bytes: 0, held: None, waiting: None }
@@ -61,13 +67,14 @@ impl Head {
         Poll::Ready(())
     }
 
-    /// `bytes` have arrived. `incomplete`: they belong to a head of which more may follow.
-    pub(crate) fn arrived(&mut self, bytes: usize, incomplete: bool) {
-        if incomplete {
-            self.bytes = self.bytes.saturating_add(bytes);
-        } else {
-            (self.bytes, self.held, self.waiting) = (0, None, None);
-        }
+    /// `bytes` of it have arrived.
+    pub(crate) fn arrived(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    /// It has arrived in full: from here on it belongs to its request.
+    pub(crate) fn complete(&mut self) {
+        (self.bytes, self.held, self.waiting) = (0, None, None);
     }
 }
 
@@ -85,15 +92,14 @@ mod tests {
         let (mut first, mut second) = (Head::new(memory.clone()), Head::new(memory));
         let room = |head: &mut Head| poll_fn(|cx| head.poll_room(cx)).now_or_never().is_some();
         for head in [&mut first, &mut second] {
-            head.arrived(UNCOUNTED, true);
+            head.arrived(UNCOUNTED);
             assert!(room(head));
         }
-        first.arrived(4 * PIECE, true);
+        first.arrived(4 * PIECE);
         assert!(room(&mut first));
-        second.arrived(1, true);
+        second.arrived(1);
         assert!(!room(&mut second));
-        // A body follows.
-        first.arrived(100, false);
+        first.complete();
         assert!(room(&mut second));
     }
 }

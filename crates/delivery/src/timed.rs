@@ -11,7 +11,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use crate::activity::Activity;
-use crate::head_memory::Head;
 use crate::transport::Transport;
 
 /// A write that waits for the peer.
@@ -24,19 +23,13 @@ struct Stall {
 pub(crate) struct TimedTransport {
     inner: Transport,
     activity: Arc<Activity>,
-    head: Head,
     stall_timeout: Duration,
     stall: Option<Stall>,
 }
 
 impl TimedTransport {
-    pub(crate) fn new(
-        inner: Transport,
-        activity: Arc<Activity>,
-        head: Head,
-        stall_timeout: Duration,
-    ) -> Self {
-        Self { inner, activity, head, stall_timeout, stall: None }
+    pub(crate) fn new(inner: Transport, activity: Arc<Activity>, stall_timeout: Duration) -> Self {
+        Self { inner, activity, stall_timeout, stall: None }
     }
 
     /// Applies the deadline to the outcome of an attempt to write. `moves`: success means that bytes have moved. hyper
@@ -105,7 +98,7 @@ impl Probe<TimedTransport> for TransportProbe {
 impl AsyncRead for TimedTransport {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.head.poll_room(cx));
+        ready!(this.activity.poll_room(cx));
         let before = buf.filled().len();
         let mut outcome = Pin::new(&mut this.inner).poll_read(cx, buf);
         // A TLS client that closes without close_notify has only finished sending. HTTP's own framing shows whether its
@@ -116,9 +109,7 @@ impl AsyncRead for TimedTransport {
             outcome = Poll::Ready(Ok(()));
         }
         if outcome.is_ready() {
-            let bytes = &buf.filled()[before..];
-            let in_head = this.activity.read(bytes);
-            this.head.arrived(bytes.len(), in_head);
+            this.activity.read(&buf.filled()[before..]);
         }
         outcome
     }

@@ -46,7 +46,7 @@ pub(crate) enum Command {
     },
     /// Transform files.
     #[command(
-        after_help = "Examples:\n  wholeplate transform in.jpg -o out.webp\n  wholeplate transform in.jpg -o out.webp --options 'width=400,height=400,fit=cover'\n  wholeplate transform 'photos/*.jpg' -o small/ --options 'width=800,format=avif'\n  cat in.png | wholeplate transform - -o - --options 'rotate=90' > out.png"
+        after_help = "Examples:\n  wholeplate transform in.jpg -o out.webp\n  wholeplate transform in.jpg -o out.webp --options 'width=400,height=400,fit=cover'\n  wholeplate transform 'photos/*.jpg' -o small/ --options 'width=800,format=avif'\n  cat in.png | wholeplate transform - -o - --options 'rotate=90,format=png' > out.png"
     )]
     Transform {
         /// Files or globs; `-` is standard input.

@@ -112,7 +112,7 @@ fn on_error(app: &App, request: &RequestContext, source: Option<&SourceRef>, fai
     tracing::info!(
         target: FAILED_IMAGES,
         "{}: {}{redirected}",
-        telemetry::redacted(request.target()),
+        telemetry::redacted_target(request.target()),
         error.body().trim_end(),
     );
     match location {

@@ -91,9 +91,14 @@ impl Fetcher {
         let origin_host = config.origin_host.as_ref().map(|host| host.0.clone());
         let name = config.origin.as_ref().and_then(Origin::shared_name).unwrap_or_default();
         let asked_as = origin_host.iter().filter_map(|host| host.to_str().ok());
+        let mut name = asked_as.fold(name, |name, host| format!("{name} as {host}"));
+        if config.revalidate {
+            // What a process without the setting has kept may be fresh for long.
+            name.push_str(", asked each time");
+        }
         Ok(Self {
             origin: config.origin.clone(),
-            origin_name: asked_as.fold(name, |name, host| format!("{name} as {host}")),
+            origin_name: name,
             http: Http::new(FetchPolicy::new(config), space.clone())?,
             space: space.clone(),
             reads: ReadQueue::new(config),

@@ -11,4 +11,4 @@ pub(crate) use self::id::request_id;
 pub(crate) use self::logging::{DEVELOPMENT_LEVELS, FAILED_IMAGES, SERVER_LEVELS, start_logging};
 pub(crate) use self::otlp::Exporter;
 pub(crate) use self::phases::{SERVER_TIMING, Trace, wants_timing};
-pub(crate) use self::redact::redacted;
+pub(crate) use self::redact::{redacted, redacted_target};

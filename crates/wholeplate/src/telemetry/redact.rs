@@ -14,6 +14,20 @@ pub(crate) fn redacted(path: &str) -> Cow<'_, str> {
     })
 }
 
+/// The same for a whole request target: of its query, only the names are shown. Many signed URLs have their signature there.
+pub(crate) fn redacted_target(target: &str) -> String {
+    let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+    let mut shown = redacted(path).into_owned();
+    for (i, pair) in query.iter().flat_map(|query| query.split('&')).enumerate() {
+        shown.push(if i == 0 { '?' } else { '&' });
+        match pair.split_once('=') {
+            Some((name, _)) => shown.extend([name, "=", REDACTED]),
+            None => shown.push_str(REDACTED),
+        }
+    }
+    shown
+}
+
 /// Replaces what follows each `mark`, for the length that `length` gives.
 fn without<'a>(text: Cow<'a, str>, mark: &str, length: impl Fn(&str) -> usize) -> Cow<'a, str> {
     let mut out = String::new();
@@ -36,7 +50,7 @@ fn without<'a>(text: Cow<'a, str>, mark: &str, length: impl Fn(&str) -> usize) -
 
 #[cfg(test)]
 mod tests {
-    use super::redacted;
+    use super::{redacted, redacted_target};
 
     // OPS-037
     #[test]
@@ -50,6 +64,18 @@ mod tests {
             ("/sig=", "/sig="),
         ] {
             assert_eq!(redacted(path), shown, "{path}");
+        }
+    }
+
+    // OPS-037
+    #[test]
+    fn values_of_a_query_are_not_shown() {
+        for (target, shown) in [
+            ("/a.png?v=1&X-Amz-Signature=ab", "/a.png?v=[redacted]&X-Amz-Signature=[redacted]"),
+            ("/sig=ab/a.png?ab", "/sig=[redacted]/a.png?[redacted]"),
+            ("/a.png", "/a.png"),
+        ] {
+            assert_eq!(redacted_target(target), shown);
         }
     }
 }

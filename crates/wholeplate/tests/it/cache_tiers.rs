@@ -57,6 +57,30 @@ fn wait_for_entries(folder: &Path, count: usize) {
     }
 }
 
+// With `revalidate`, what a process without it has kept is not fresh either.
+#[test]
+fn a_source_that_is_kept_is_asked_for_with_revalidate() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = photo(400, 300, codecs::Format::Jpeg);
+    let origin = Origin::start(move |_| {
+        answer(200, &[("etag", "\"v\""), ("cache-control", "max-age=7200")], &picture)
+    });
+    let serve = |flags: &[&str]| {
+        let settings = ["--cache-dir", folder.path().to_str().unwrap(), "--origin", &origin.url("")];
+        Server::start_bare(&[&settings, flags].concat())
+    };
+    let server = serve(&[]);
+    assert_eq!(ask(&server, 90).status, 200);
+    wait_for_entries(folder.path(), 3);
+    server.end();
+    let server = serve(&[]);
+    assert_eq!((status(&ask(&server, 90)), origin.asked().len()), ("HIT", 1));
+    server.end();
+    let server = serve(&["--revalidate"]);
+    assert_eq!(ask(&server, 90).status, 200);
+    assert_eq!(origin.asked().len(), 2);
+}
+
 // OPS-022: what an operator allows now counts for results that are kept, in both directions.
 #[test]
 fn results_of_other_limits_are_not_used_after_a_restart() {

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-use crate::support::{Server, encode, flag, noise};
+use crate::support::{Reply, Server, encode, flag, noise, until};
 use codecs::Format;
 
 /// Asks for a target and reads the head of the answer only, if `answered`.
@@ -97,4 +97,27 @@ fn sources_that_announce_much_and_crawl_leave_room_for_others() {
         }
     });
     assert_eq!((server.figure("input_memory_bytes"), server.figure("spool_bytes")), (0, 0));
+}
+
+// OPS-061: the heads of requests that wait were bounded one by one, not together.
+#[test]
+fn heads_of_requests_in_progress_share_a_memory() {
+    // Connections are opened, and nothing is answered.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = format!("http://{}", silent.local_addr().unwrap());
+    let server = Server::start_bare(&["--origin", &origin, "--memory", "64", "--no-cache"]);
+    let long =
+        format!("GET /cdn-cgi/image/width=10/a.png HTTP/1.1\r\nhost: x\r\na: {}\r\n\r\n", "a".repeat(50_000));
+    let ask = || {
+        let mut stream = TcpStream::connect(&server.address).unwrap();
+        stream.write_all(long.as_bytes()).unwrap();
+        stream
+    };
+    // 8 MiB, an eighth of the memory, have room for 160.
+    let waiting: Vec<_> = (0..200).map(|_| ask()).collect();
+    let reply = Reply::read(&mut ask(), false);
+    assert_eq!(reply.error(), (503, 9522));
+    assert_eq!(reply.header("retry-after"), Some("1"));
+    drop(waiting);
+    until("there is room again", || server.get_with("/none", &[("a", &"a".repeat(50_000))]).status == 404);
 }
