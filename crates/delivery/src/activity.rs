@@ -5,6 +5,8 @@ use std::sync::PoisonError;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use ledger::Cause;
+use tokio::task::Id;
 use tokio::time::Instant;
 
 use crate::config::Config;
@@ -35,6 +37,15 @@ impl Pace {
         }
     }
 
+    /// The nearer deadline of a stream, and the cause of its cut. `moved`: when a byte of it last moved, if that is known
+    /// better than from the pieces that were taken.
+    fn due(&self, config: &Config, moved: Option<Instant>) -> Option<(Instant, Cause)> {
+        let since = self.waiting_since?;
+        let stall = moved.map_or(since, |moved| moved.max(since)) + config.stall_timeout;
+        let slow = self.deadline(config).map(|at| (at, Cause::SlowReader));
+        slow.filter(|(at, _)| *at <= stall).or(Some((stall, Cause::WriteStall)))
+    }
+
     /// The deadline of the whole response (OPS-007). Time in which the body waits for its source does not count.
     fn deadline(&self, config: &Config) -> Option<Instant> {
         let since = self.waiting_since?;
@@ -42,6 +53,17 @@ impl Pace {
             Duration::from_secs(self.bytes / config.min_rate.max(1)).saturating_add(config.response_timeout);
         since.checked_add(whole.saturating_sub(self.waited))
     }
+}
+
+/// An HTTP/2 response in progress, which waits for the peer's flow control.
+#[derive(Debug)]
+struct Stream {
+    request: u64,
+    /// The task that serves it.
+    task: Option<Id>,
+    pace: Pace,
+    /// Why it was ended.
+    cut: Option<Cause>,
 }
 
 #[derive(Debug)]
@@ -60,9 +82,8 @@ struct State {
     /// Bytes of the preface seen so far; `None` once it is known that there is none.
     preface: Option<usize>,
     http2: bool,
-    /// The HTTP/2 responses in progress, which wait for the peer's flow control. In no order; at most one for each
-    /// allowed stream.
-    streams: Vec<(u64, Pace)>,
+    /// The HTTP/2 responses in progress. In no order; at most one for each allowed stream.
+    streams: Vec<Stream>,
     /// Checks for acknowledgement since the last request ended.
     checks: u32,
     /// Since when responses that the connection has in full await acknowledgement, without progress.
@@ -81,8 +102,8 @@ pub(crate) enum Due {
     At(Instant),
     HeadTimeout,
     Idle,
-    /// A stream has waited too long for its peer's flow control.
-    Stalled,
+    /// Streams have waited too long for their peer's flow control: [`Activity::cut_overdue`].
+    StreamsOverdue,
     /// The reader has taken too long for a whole response.
     SlowReader,
 }
@@ -173,7 +194,31 @@ impl Activity {
 
     /// The response to a request on HTTP/2 has begun.
     pub(crate) fn stream_begins(&self, request: u64) {
-        self.with(|state| state.streams.push((request, Pace::default())));
+        let task = tokio::task::try_id();
+        let stream = Stream { request, task, pace: Pace::default(), cut: None };
+        self.with(|state| state.streams.push(stream));
+    }
+
+    /// The tasks of streams that are overdue, which are to be ended. `None` stands for one that cannot be ended by itself.
+    pub(crate) fn cut_overdue(&self, config: &Config) -> Vec<Option<Id>> {
+        let now = Instant::now();
+        self.with(|state| {
+            let moved = state.moved_alone();
+            let open = state.streams.iter_mut().filter(|stream| stream.cut.is_none());
+            let overdue = open.filter_map(|stream| {
+                let (at, cause) = stream.pace.due(config, moved)?;
+                (at <= now).then(|| {
+                    stream.cut = Some(cause);
+                    stream.task
+                })
+            });
+            overdue.collect()
+        })
+    }
+
+    /// Why a stream was ended here, if it was.
+    pub(crate) fn cut(&self, request: u64) -> Option<Cause> {
+        self.with(|state| state.streams.iter().find(|stream| stream.request == request)?.cut)
     }
 
     /// Adds bytes to a response.
@@ -199,7 +244,7 @@ impl Activity {
     pub(crate) fn request_ends(&self, request: u64) {
         let now = Instant::now();
         self.with(|state| {
-            state.streams.retain(|(other, _)| *other != request);
+            state.streams.retain(|stream| stream.request != request);
             state.in_progress -= 1;
             state.last = now;
             state.checks = 0;
@@ -219,15 +264,15 @@ impl Activity {
     /// `unacknowledged`: responses that the connection has in full have no verdict yet.
     pub(crate) fn due(&self, config: &Config, unacknowledged: bool) -> Due {
         let now = Instant::now();
-        let Config { header_timeout, idle_timeout, stall_timeout, response_timeout, .. } = *config;
+        let Config { header_timeout, idle_timeout, response_timeout, .. } = *config;
         self.with(|state| {
-            let waits = state.streams.iter().filter_map(|(_, pace)| pace.waiting_since);
-            let stall = waits.min().map(|since| since + stall_timeout);
-            if stall.is_some_and(|at| at <= now) {
-                return Due::Stalled;
+            let moved = state.moved_alone();
+            let open = state.streams.iter().filter(|stream| stream.cut.is_none());
+            let streams = open.filter_map(|stream| stream.pace.due(config, moved)).map(|(at, _)| at).min();
+            if streams.is_some_and(|at| at <= now) {
+                return Due::StreamsOverdue;
             }
-            let slow = state.streams.iter().map(|(_, pace)| pace).chain([&state.pace]);
-            let slow = slow.filter_map(|pace| pace.deadline(config)).min();
+            let slow = state.pace.deadline(config);
             // An HTTP/2 response that the connection has in full may still wait for the peer's flow control.
             let held = if unacknowledged && state.http2 {
                 Some(*state.unacknowledged_since.get_or_insert(now) + response_timeout)
@@ -240,7 +285,7 @@ impl Activity {
                 return Due::SlowReader;
             }
             let check = unacknowledged.then(|| now + state.check_interval());
-            let soonest = [stall, slow, check].into_iter().flatten().min();
+            let soonest = [streams, slow, check].into_iter().flatten().min();
             let at = |at: Instant| Due::At(soonest.map_or(at, |soonest| soonest.min(at)));
             if state.in_progress > 0 || state.write_blocked {
                 return at(now + idle_timeout);
@@ -262,7 +307,13 @@ impl Activity {
 
 impl State {
     fn stream(&mut self, request: u64) -> Option<&mut Pace> {
-        self.streams.iter_mut().find(|(other, _)| *other == request).map(|(_, pace)| pace)
+        self.streams.iter_mut().find(|stream| stream.request == request).map(|stream| &mut stream.pace)
+    }
+
+    /// When the last byte moved, if all bytes are those of one stream. Otherwise the pieces of each have to show whether it
+    /// moves.
+    fn moved_alone(&self) -> Option<Instant> {
+        (self.streams.len() == 1).then_some(self.last)
     }
 
     fn check_interval(&self) -> Duration {

@@ -102,6 +102,7 @@ impl Connection {
             handle: stream.handle(),
             drain,
             hang_up,
+            tasks: tasks.clone(),
         };
         let service = service_fn({
             let shared = Arc::clone(&shared);
@@ -138,6 +139,8 @@ struct Deadlines {
     handle: Handle,
     drain: DrainSignal,
     hang_up: HangUp,
+    /// One for each HTTP/2 stream.
+    tasks: Tasks,
 }
 
 /// The event that ends a wait for a connection.
@@ -191,7 +194,15 @@ impl Deadlines {
                     let next = match self.due() {
                         Due::At(next) => next,
                         Due::HeadTimeout => return bump(&self.stats.header_timeouts),
-                        Due::Stalled => return self.handle.set_cause(Cause::WriteStall),
+                        Due::StreamsOverdue => {
+                            for task in self.activity.cut_overdue(&self.config) {
+                                match task {
+                                    Some(task) => self.tasks.abort(task),
+                                    None => return self.handle.set_cause(Cause::WriteStall),
+                                }
+                            }
+                            Instant::now()
+                        }
                         Due::SlowReader => return self.handle.set_cause(Cause::SlowReader),
                         Due::Idle => {
                             if goodbye.is_none() {
@@ -289,7 +300,7 @@ impl Deadlines {
                 Due::At(_) => {}
                 Due::Idle if leaving => {}
                 // Overdue: the poll may have ended a flush that hid it when the timer fired.
-                Due::HeadTimeout | Due::Stalled | Due::SlowReader | Due::Idle => {
+                Due::HeadTimeout | Due::StreamsOverdue | Due::SlowReader | Due::Idle => {
                     return Poll::Ready(Step::Check);
                 }
             }

@@ -119,7 +119,9 @@ impl Drop for Exchange {
         if !self.complete {
             if self.http2 {
                 // The stream was reset, or its connection has ended.
-                let cause = self.cause.or(self.shared.handle.cause()).unwrap_or(Cause::PeerReset);
+                let ended_here = self.shared.activity.cut(self.number);
+                let cause = self.cause.or(ended_here).or(self.shared.handle.cause());
+                let cause = cause.unwrap_or(Cause::PeerReset);
                 let entry = BodyEntry {
                     status: self.status,
                     promised: self.promised,

@@ -16,7 +16,7 @@ pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// An HTTP/2 body is given to the connection in pieces of at most this many bytes, so that the count of delivered bytes
 /// follows the peer's flow control, and the rest is not queued twice.
-const HTTP2_PIECE: usize = 64 << 10;
+const HTTP2_PIECE: usize = 16 << 10;
 
 /// The source of the bytes of a body: the service, or a text of this crate.
 pub(crate) type Source<B> = Either<B, Full<Bytes>>;

@@ -32,6 +32,8 @@ const OTHER_FILES: u64 = 64;
 const FIELD_BYTES: usize = 64;
 /// After so long a client whose request found no memory may try again.
 const REQUESTS_LATER: Duration = Duration::from_secs(1);
+/// How long threads that still compute may take after the last response.
+const LAST_THREADS: Duration = Duration::from_secs(1);
 /// How long the last spans may take on their way to the collector.
 const LAST_SPANS: Duration = Duration::from_secs(5);
 
@@ -167,6 +169,9 @@ fn serve(
     if let Some(exporter) = &app.exporter {
         exporter.finish(LAST_SPANS);
     }
+    // A thread that computes for nobody must not keep the process.
+    drop(app);
+    runtime.shutdown_timeout(LAST_THREADS);
     served
 }
 
