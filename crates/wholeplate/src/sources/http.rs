@@ -4,6 +4,7 @@
 use std::error::Error as StdError;
 use std::io::ErrorKind;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderName, StatusCode, header};
@@ -12,12 +13,12 @@ use sfv::{Dictionary, ListEntry, Parser};
 use sha2::{Digest, Sha256, Sha512};
 use url::{Position, Url};
 
-use super::coding::{codings, decode};
+use super::coding::{DecodeLimits, codings, decode};
 use super::failure::{Again, FetchError};
 use super::policy::{Credentials, FetchPolicy, Network};
 use super::receive::receive;
 use super::resolve::{NoSuchHost, NotPublic, Resolver};
-use crate::admission::{InputData, InputSpace};
+use crate::admission::{Client, Compute, InputData, InputSpace};
 use crate::choices::LEAST_LIFETIME;
 use crate::error::ApiError;
 use crate::fields::joined;
@@ -27,6 +28,8 @@ use crate::respond::restrict;
 /// The user agent of fetches for transformations. Fetches that are passed on keep theirs.
 const USER_AGENT: &str = concat!("wholeplate/", env!("CARGO_PKG_VERSION"));
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
+/// Bytes of a source that are decoded or digested in a second, about.
+const RATE: f64 = 50e6;
 /// Idle connections that are kept for each host.
 const IDLE_CONNECTIONS: usize = 32;
 
@@ -62,6 +65,8 @@ pub(super) struct Ask {
     /// More headers, for every hop.
     pub(super) headers: HeaderMap,
     pub(super) limit: u64,
+    /// Whom the work is accounted to.
+    pub(super) client: Client,
 }
 
 /// Clients for one kind of network.
@@ -108,15 +113,16 @@ pub(super) struct Http {
     pub(super) policy: Arc<FetchPolicy>,
     /// For the bodies of all requests.
     space: InputSpace,
+    compute: Compute,
 }
 
 impl Http {
     /// # Errors
     /// If the TLS library cannot be set up.
-    pub(super) fn new(policy: FetchPolicy, space: InputSpace) -> Result<Self, String> {
+    pub(super) fn new(policy: FetchPolicy, space: InputSpace, compute: Compute) -> Result<Self, String> {
         let any = Clients::new(&policy, Network::Any)?;
         let public = Clients::new(&policy, Network::Public)?;
-        Ok(Self { any, public, policy: Arc::new(policy), space })
+        Ok(Self { any, public, policy: Arc::new(policy), space, compute })
     }
 
     /// Fetches the whole body behind `url`. A body that was cut is asked for once more, and so is a request whose
@@ -149,8 +155,7 @@ impl Http {
             if !status.is_redirection() || status == StatusCode::NOT_MODIFIED {
                 let headers = response.headers().clone();
                 check_status(status, &headers).map_err(|error| error.with(&headers))?;
-                let mut fetched =
-                    self.body(response, ask.limit).await.map_err(|error| error.with(&headers))?;
+                let mut fetched = self.body(response, ask).await.map_err(|error| error.with(&headers))?;
                 for redirect in &redirects {
                     restrict_by(&mut fetched.headers, redirect);
                 }
@@ -218,7 +223,8 @@ impl Http {
         }
     }
 
-    async fn body(&self, response: reqwest::Response, limit: u64) -> Result<Fetched, FetchError> {
+    async fn body(&self, response: reqwest::Response, ask: &Ask) -> Result<Fetched, FetchError> {
+        let limit = ask.limit;
         let headers = response.headers().clone();
         let codings = codings(&headers)?;
         let announced = response.content_length();
@@ -228,18 +234,17 @@ impl Http {
             return Ok(Fetched { body: Some(body), headers });
         }
         let memory = self.space.memory.clone();
-        let checked = tokio::task::spawn_blocking(move || {
+        let estimate = Duration::from_secs_f64(body.len() as f64 / RATE);
+        let checked = self.compute.run(&ask.client, estimate, "decode a source", move |work| {
             if codings.is_empty() {
-                check_digest(&headers, &body).map_err(FetchError::cut)?;
-                return Ok(Fetched { body: Some(body), headers });
+                return Ok(check_digest(&headers, &body).map(|()| Fetched { body: Some(body), headers }));
             }
             let bytes = body.open()?.unwrap_or_default();
-            Ok(match decode(&bytes, &codings, limit, &memory)? {
-                Some(decoded) => Fetched { body: Some(InputData::Bytes(decoded)), headers },
-                None => Fetched { body: Some(body), headers },
-            })
+            let limits = DecodeLimits { length: limit, memory: &memory, work };
+            let decoded = decode(&bytes, &codings, limits)?;
+            Ok(Ok(Fetched { body: Some(decoded.map_or(body, InputData::Bytes)), headers }))
         });
-        checked.await.map_err(ApiError::internal)?
+        checked.await?.map_err(FetchError::cut)
     }
 }
 
