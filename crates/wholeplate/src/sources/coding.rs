@@ -25,6 +25,15 @@ const MOST_EMPTY: usize = 1000;
 /// What is still coded may be longer than the body by a quarter and this: coded bytes hardly compress once more. Without the
 /// bound, each of four codings could make the work for the next a thousand times as much.
 const EXPANSION: usize = 64 << 10;
+/// An inflate decoder: its window, its tables.
+const INFLATE_BYTES: usize = 64 << 10;
+/// A Brotli decoder besides its window and its prefix codes.
+const BROTLI_BYTES: usize = 128 << 10;
+/// The most that the prefix codes of a Brotli stream take, and what one byte of a stream can make of them: the shortest
+/// code has 12 bits, and the largest table 1080 entries of 4 bytes, which are copied as their list grows.
+const BROTLI_TABLES: usize = 4 << 20;
+const BROTLI_TABLES_PER_BYTE: usize = 4 << 10;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Coding {
     Gzip,
@@ -48,6 +57,31 @@ impl Coding {
             Self::Gzip => bytes.starts_with(&GZIP),
             Self::Deflate | Self::Brotli => codecs::Format::sniff(bytes).is_none(),
         }
+    }
+
+    /// What a decoder of these bytes takes, besides its output.
+    fn decoder_bytes(self, bytes: &[u8]) -> usize {
+        let decoder = match self {
+            Self::Gzip | Self::Deflate => INFLATE_BYTES,
+            Self::Brotli => {
+                let window = 1_usize << window_bits(bytes.first().copied().unwrap_or_default());
+                let tables = bytes.len().saturating_mul(BROTLI_TABLES_PER_BYTE).min(BROTLI_TABLES);
+                // The half of it that was there before it grew to its whole size is copied.
+                window + window / 2 + tables + BROTLI_BYTES
+            }
+        };
+        decoder + STEP
+    }
+}
+
+/// The size of the window that a Brotli stream announces in its first byte, as a power of two (RFC 7932, section 9.1). The
+/// value for large windows, which are no part of the coding, makes the decoder refuse the stream.
+fn window_bits(first: u8) -> u32 {
+    match (first & 1, first >> 1 & 7, first >> 4 & 7) {
+        (0, _, _) => 16,
+        (_, 0, 0 | 1) => 17,
+        (_, 0, n) => 8 + u32::from(n),
+        (_, n, _) => 17 + u32::from(n),
     }
 }
 
@@ -98,7 +132,7 @@ pub(super) fn decode(
             continue;
         }
         let done = undo(coded, *coding, Still { codings: left, most: most_coded }, limits);
-        if let Some(next) = done.map_err(|stopped| stopped.into_error(*coding, limits))? {
+        if let Some(next) = done.map_err(|stopped| stopped.into_error(*coding, coded, limits))? {
             decoded = Some(next);
         }
     }
@@ -119,6 +153,7 @@ fn undo(
     still: Still<'_>,
     limits: DecodeLimits<'_>,
 ) -> Result<Option<Bytes>, Stopped> {
+    let _decoder = limits.memory.try_take(coding.decoder_bytes(bytes)).map_err(|_| Stopped::NoMemory)?;
     let mut output = Output::new(still, limits)?;
     let done = match coding {
         Coding::Gzip => return output.gunzip(bytes).map(|()| Some(output.finish())),
@@ -186,11 +221,15 @@ enum Stopped {
 }
 
 impl Stopped {
-    fn into_error(self, coding: Coding, limits: DecodeLimits<'_>) -> ApiError {
+    fn into_error(self, coding: Coding, bytes: &[u8], limits: DecodeLimits<'_>) -> ApiError {
+        let (needs, has) = (coding.decoder_bytes(bytes), limits.memory.total());
         let unsupported = |coding: &str| ApiError::SourceCoding { coding: coding.to_owned() };
         match self {
             Self::Damaged => ApiError::SourceCodingDamaged { coding: coding.name() },
             Self::TooLarge => ApiError::SourceTooLarge { limit: limits.length },
+            Self::NoMemory if needs > has => {
+                ApiError::SourceNeedsMemory { needs: needs.div_ceil(1 << 20), has: has >> 20 }
+            }
             Self::NoMemory => ApiError::SourcesBusy,
             Self::Empty => unsupported("gzip with more than 1000 empty members"),
             Self::Expands => unsupported("several, each of which expands the next"),
@@ -209,7 +248,7 @@ struct Output<'a> {
 
 impl<'a> Output<'a> {
     fn new(still: Still<'a>, limits: DecodeLimits<'a>) -> Result<Self, Stopped> {
-        let held = limits.memory.try_take(STEP).map_err(|_| Stopped::NoMemory)?;
+        let held = limits.memory.try_take(0).map_err(|_| Stopped::NoMemory)?;
         Ok(Self { bytes: Vec::new(), held, still, limits })
     }
 
@@ -349,7 +388,7 @@ mod tests {
 
     use work::{Budget, Work};
 
-    use super::{Coding, DecodeLimits, MOST_EMPTY, codings, decode};
+    use super::{Coding, DecodeLimits, MOST_EMPTY, codings, decode, window_bits};
     use crate::admission::{MemoryPool, MemoryPools};
     use crate::error::ApiError;
 
@@ -508,6 +547,44 @@ mod tests {
                 let error = decode(&bytes, &[coding], limits).unwrap_err();
                 assert_eq!(error.number(), expected, "{coding:?}");
             }
+        }
+    }
+
+    // OPS-007: windows of 16 MiB were taken from nowhere.
+    #[test]
+    fn decoders_take_their_memory_from_the_pool() {
+        // A window of 16 MiB, announced by `abc`.
+        let large = [&[0x0f], &BROTLI_ABC[1..]].concat();
+        for (bytes, coding, needs) in [
+            (large, Coding::Brotli, 24 << 20),
+            (BROTLI_ABC.to_vec(), Coding::Brotli, 6 << 20),
+            (gzip(b"abc"), Coding::Gzip, 64 << 10),
+            (zlib(b"abc"), Coding::Deflate, 64 << 10),
+        ] {
+            let memory = MemoryPool::new(needs + (1 << 20));
+            assert_eq!(undone_within(&memory, &bytes, &[coding]).unwrap(), b"abc");
+            let held = memory.try_take(1 << 20).unwrap();
+            assert_eq!(undone_within(&memory, &bytes, &[coding]), Err(ApiError::SourcesBusy), "{coding:?}");
+            drop(held);
+            assert_eq!(memory.used(), 0);
+            let never = undone_within(&MemoryPool::new(needs), &bytes, &[coding]).unwrap_err();
+            assert_eq!((never.status().as_u16(), never.number()), (503, 9527), "{coding:?}");
+        }
+    }
+
+    // RFC 7932, section 9.1
+    #[test]
+    fn window_sizes_of_brotli_are_those_of_its_table() {
+        let table = [
+            (0b000_0000, 16),
+            (0b010_0001, 10),
+            (0b111_0001, 15),
+            (0b000_0001, 17),
+            (0b000_0011, 18),
+            (0b000_1111, 24),
+        ];
+        for (first, bits) in table {
+            assert_eq!(window_bits(first), bits, "{first:b}");
         }
     }
 
