@@ -66,10 +66,10 @@ impl App {
         let inputs = InputSpace { memory: inputs, disk: MemoryPool::new(size(config.spool)) };
         // What is read from the slow tiers counts as input: a request that holds it may still wait for pixels.
         let cache = Arc::new(Cache::new(CacheTiers::open(&settings, inputs.memory.clone()).await?));
-        let fetcher = Fetcher::new(&config, &inputs)?;
         let models = crate::models::load(config.segment_model.as_deref(), &config.upscale_model)?;
         let engine = engine(&config)?;
         let pool = Pool::new(&config, pixels, models)?;
+        let fetcher = Fetcher::new(&config, &inputs, pool.compute())?;
         let passed_on = Arc::new(Semaphore::new((config.max_connections / 2).max(1)));
         let edge = edge_origin::open(&config, &passed_on)?;
         let (health, counters) = (Health::default(), Counters::default());

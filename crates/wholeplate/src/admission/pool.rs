@@ -12,6 +12,7 @@ use recipe::{Input, Recipe, TextSource, Warnings};
 use work::{Budget, Cancel, Stages, Work};
 
 use super::allocator;
+use super::compute::{Compute, on_a_thread};
 use super::estimate::Estimator;
 use super::figures::{Measured, RenderFigures};
 use super::input::InputData;
@@ -150,6 +151,11 @@ impl Pool {
     /// Memory for pixels and results.
     pub(crate) fn memory(&self) -> &MemoryPool {
         &self.memory
+    }
+
+    /// For work on inputs that is neither planning nor rendering.
+    pub(crate) fn compute(&self) -> Compute {
+        Compute::new(self.queue.clone(), self.compute_timeout)
     }
 
     pub(crate) fn waiting(&self) -> usize {
@@ -446,17 +452,6 @@ fn plan(
     let plan = imaging::plan(recipe, &probes, limits, work)?;
     let first = probes.into_iter().flatten().next().ok_or(imaging::Error::NoSuchImage(0))?;
     Ok((plan, first))
-}
-
-/// Runs `work` on a blocking thread; a panic is an error of this request only.
-async fn on_a_thread<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
-) -> Result<T, ApiError> {
-    let caught = tokio::task::spawn_blocking(move || catch_unwind(AssertUnwindSafe(work)));
-    match caught.await {
-        Ok(Ok(done)) => done,
-        _ => Err(ApiError::Panicked),
-    }
 }
 
 /// Plans and renders on this thread, for the command line.

@@ -18,7 +18,7 @@ use super::http::{Ask, Fetched, Http};
 use super::origin::{Origin, join, parse_url};
 use super::policy::FetchPolicy;
 use super::request::SourceRequest;
-use crate::admission::{Client, InputSpace, ReadQueue};
+use crate::admission::{Client, Compute, InputSpace, ReadQueue};
 use crate::cache::keys::RelativeTo;
 use crate::config::Config;
 use crate::error::ApiError;
@@ -87,7 +87,7 @@ pub(crate) struct Fetcher {
 impl Fetcher {
     /// # Errors
     /// A message that names the setting: an origin that is neither a directory nor a URL.
-    pub(crate) fn new(config: &Config, space: &InputSpace) -> Result<Self, String> {
+    pub(crate) fn new(config: &Config, space: &InputSpace, compute: Compute) -> Result<Self, String> {
         let origin_host = config.origin_host.as_ref().map(|host| host.0.clone());
         let name = config.origin.as_ref().and_then(Origin::shared_name).unwrap_or_default();
         let asked_as = origin_host.iter().filter_map(|host| host.to_str().ok());
@@ -99,7 +99,7 @@ impl Fetcher {
         Ok(Self {
             origin: config.origin.clone(),
             origin_name: name,
-            http: Http::new(FetchPolicy::new(config), space.clone())?,
+            http: Http::new(FetchPolicy::new(config), space.clone(), compute)?,
             space: space.clone(),
             reads: ReadQueue::new(config),
             max_source: config.max_source.0,
@@ -276,7 +276,8 @@ impl Fetcher {
         // The query may hold what only the origin is to know.
         fetch.set("url.full", || url[..Position::AfterPath].to_owned());
         fetch.inject(&mut headers);
-        let ask = Ask { via: request.via.clone(), credentials: request.credentials.clone(), headers, limit };
+        let (via, client) = (request.via.clone(), request.client.clone());
+        let ask = Ask { via, credentials: request.credentials.clone(), headers, limit, client };
         let done = self.http.get(url, &ask).await;
         fetch.record(done.as_ref().err().map(|e| &e.error));
         done

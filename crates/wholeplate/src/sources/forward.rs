@@ -8,10 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response, header};
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::{BodyExt, Empty};
 use tokio::time::Instant;
 use url::Url;
 
-use super::http::{Http, unreachable_source};
+use super::client::{ResponseBody, send};
+use super::http::{Http, request, unreachable_source};
 use crate::error::ApiError;
 use crate::respond::BoxError;
 
@@ -41,12 +43,13 @@ impl Http {
         // Both are told anew: the one by the URL, the other by who reads the body.
         headers.remove(header::HOST);
         headers.remove(header::EXPECT);
-        let mut request = client.request(method, url.clone()).headers(headers);
         let moved = Moved::default();
-        if !body.is_end_stream() {
-            request = request.body(reqwest::Body::wrap(Upload { body, moved: moved.clone() }));
-        }
-        let mut answer = std::pin::pin!(request.send());
+        let body = if body.is_end_stream() {
+            Empty::new().map_err(|never| match never {}).boxed_unsync()
+        } else {
+            Upload { body, moved: moved.clone() }.map_err(Into::into).boxed_unsync()
+        };
+        let mut answer = std::pin::pin!(send(client, request(method, url, headers, body)?));
         let answer = loop {
             let due = moved.last() + patience;
             tokio::select! {
@@ -57,9 +60,11 @@ impl Http {
                 return Err(ApiError::SourceTimeout);
             }
         };
-        let answer: Response<reqwest::Body> = answer.map_err(|e| unreachable_source(&e))?.into();
-        let mut answer =
-            answer.map(|body| Download::new(body, patience, "the source's response body stalled"));
+        let (answer, head) = answer.map_err(|e| unreachable_source(&e))?;
+        let mut answer = answer.map(|body| {
+            let body = ResponseBody::new(body, head);
+            Download::new(body, patience, "the source's response body stalled")
+        });
         strip(answer.headers_mut());
         Ok(answer)
     }
@@ -114,7 +119,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Upload<B> {
 }
 
 /// The body of a response. It fails if it is shorter than its length, or sends nothing for too long.
-pub(crate) type Download = edge::IdleTimeout<reqwest::Body>;
+pub(crate) type Download = edge::IdleTimeout<ResponseBody>;
 
 #[cfg(test)]
 mod tests {

@@ -4,29 +4,39 @@
 use std::error::Error as StdError;
 use std::io::ErrorKind;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use http::{HeaderMap, HeaderName, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http_body::Body as _;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Error as ClientError;
 use percent_encoding::{AsciiSet, percent_encode};
 use sfv::{Dictionary, ListEntry, Parser};
 use sha2::{Digest, Sha256, Sha512};
 use url::{Position, Url};
 
-use super::coding::{codings, decode};
+use super::client::{
+    ClientOptions, HeadMemory, HttpClient, MAX_HEAD, NoHeadMemory, RequestBody, client, send, tls,
+};
+use super::coding::{DecodeLimits, codings, decode};
 use super::failure::{Again, FetchError};
 use super::policy::{Credentials, FetchPolicy, Network};
 use super::receive::receive;
 use super::resolve::{NoSuchHost, NotPublic, Resolver};
-use crate::admission::{InputData, InputSpace};
+use crate::admission::{Client, Compute, InputData, InputSpace};
 use crate::choices::LEAST_LIFETIME;
 use crate::error::ApiError;
-use crate::fields::joined;
+use crate::fields::{joined, value};
 use crate::request::VIA;
 use crate::respond::restrict;
 
 /// The user agent of fetches for transformations. Fetches that are passed on keep theirs.
 const USER_AGENT: &str = concat!("wholeplate/", env!("CARGO_PKG_VERSION"));
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
+/// Bytes of a source that are decoded or digested in a second, about.
+const RATE: f64 = 50e6;
 /// Idle connections that are kept for each host.
 const IDLE_CONNECTIONS: usize = 32;
 
@@ -62,34 +72,30 @@ pub(super) struct Ask {
     /// More headers, for every hop.
     pub(super) headers: HeaderMap,
     pub(super) limit: u64,
+    /// Whom the work is accounted to.
+    pub(super) client: Client,
 }
 
 /// Clients for one kind of network.
 #[derive(Debug, Clone)]
 struct Clients {
-    pooled: reqwest::Client,
+    pooled: HttpClient,
     /// Opens a connection for each request.
-    fresh: reqwest::Client,
+    fresh: HttpClient,
 }
 
 impl Clients {
-    fn new(policy: &FetchPolicy, network: Network) -> Result<Self, String> {
+    fn new(policy: &FetchPolicy, network: Network, tls: &rustls::ClientConfig, space: &InputSpace) -> Self {
         let client = |idle: usize| {
-            let builder = reqwest::Client::builder()
-                .redirect(reqwest::redirect::Policy::none())
-                .no_proxy()
-                .connect_timeout(policy.deadlines.head)
-                .pool_max_idle_per_host(idle)
-                // OPS-032: what does not concern framing is skipped. Spaces before a colon are removed, so that framing
-                // fields with them still count.
-                .http1_ignore_invalid_headers_in_responses(true)
-                .http1_allow_spaces_after_header_name_in_responses(true)
-                .http1_allow_obsolete_multiline_headers_in_responses(true)
-                .dns_resolver(Arc::new(Resolver { public_only: network == Network::Public }));
-            let builder = if policy.http1_only { builder.http1_only() } else { builder };
-            builder.build().map_err(|e| format!("HTTP client: {e}"))
+            let options = ClientOptions {
+                idle,
+                http1_only: policy.http1_only,
+                connect_timeout: policy.deadlines.head,
+                memory: space.memory.clone(),
+            };
+            client(tls.clone(), Resolver { public_only: network == Network::Public }, options)
         };
-        Ok(Self { pooled: client(IDLE_CONNECTIONS)?, fresh: client(0)? })
+        Self { pooled: client(IDLE_CONNECTIONS), fresh: client(0) }
     }
 }
 
@@ -108,15 +114,17 @@ pub(super) struct Http {
     pub(super) policy: Arc<FetchPolicy>,
     /// For the bodies of all requests.
     space: InputSpace,
+    compute: Compute,
 }
 
 impl Http {
     /// # Errors
     /// If the TLS library cannot be set up.
-    pub(super) fn new(policy: FetchPolicy, space: InputSpace) -> Result<Self, String> {
-        let any = Clients::new(&policy, Network::Any)?;
-        let public = Clients::new(&policy, Network::Public)?;
-        Ok(Self { any, public, policy: Arc::new(policy), space })
+    pub(super) fn new(policy: FetchPolicy, space: InputSpace, compute: Compute) -> Result<Self, String> {
+        let tls = tls().map_err(|error| format!("the system's certificates cannot be read: {error}"))?;
+        let any = Clients::new(&policy, Network::Any, &tls, &space);
+        let public = Clients::new(&policy, Network::Public, &tls, &space);
+        Ok(Self { any, public, policy: Arc::new(policy), space, compute })
     }
 
     /// Fetches the whole body behind `url`. A body that was cut is asked for once more, and so is a request whose
@@ -141,16 +149,15 @@ impl Http {
         let mut headers = ask.headers.clone();
         let mut redirects = Vec::new();
         for _ in 0..=self.policy.redirects {
-            let response = self.hop(&url, ask, &headers, &credentials, connection).await?;
+            let (response, _head) = self.hop(&url, ask, &headers, &credentials, connection).await?;
             let status = response.status();
             if status == StatusCode::NOT_MODIFIED && is_conditional(&headers) {
-                return Ok(Fetched { body: None, headers: response.headers().clone() });
+                return Ok(Fetched { body: None, headers: detached(response.headers()) });
             }
             if !status.is_redirection() || status == StatusCode::NOT_MODIFIED {
-                let headers = response.headers().clone();
+                let headers = detached(response.headers());
                 check_status(status, &headers).map_err(|error| error.with(&headers))?;
-                let mut fetched =
-                    self.body(response, ask.limit).await.map_err(|error| error.with(&headers))?;
+                let mut fetched = self.body(response, ask).await.map_err(|error| error.with(&headers))?;
                 for redirect in &redirects {
                     restrict_by(&mut fetched.headers, redirect);
                 }
@@ -169,7 +176,7 @@ impl Http {
             let next = on_origin(next, first, &ask.credentials);
             credentials.follow(&url, &next);
             url = next;
-            redirects.push(Redirect { status, headers: response.headers().clone() });
+            redirects.push(Redirect { status, headers: detached(response.headers()) });
         }
         Err(ApiError::RedirectLimit.into())
     }
@@ -183,7 +190,7 @@ impl Http {
     }
 
     /// The client for a request that is passed on to `url`.
-    pub(super) fn client(&self, url: &Url) -> Result<&reqwest::Client, ApiError> {
+    pub(super) fn client(&self, url: &Url) -> Result<&HttpClient, ApiError> {
         self.clients(url).map(|clients| &clients.pooled)
     }
 
@@ -194,52 +201,54 @@ impl Http {
         headers: &HeaderMap,
         credentials: &Credentials<'_>,
         connection: Connection,
-    ) -> Result<reqwest::Response, FetchError> {
+    ) -> Result<(Response<Incoming>, HeadMemory), FetchError> {
         let clients = self.clients(url)?;
         let client = match connection {
             Connection::Pooled => &clients.pooled,
             Connection::Fresh => &clients.fresh,
         };
         let via = ask.via.as_ref().map_or_else(|| VIA.to_owned(), |old| format!("{old}, {VIA}"));
-        let request = client
-            .get(url.clone())
-            .header(header::VIA, via)
-            .header(header::ACCEPT, "image/*,*/*;q=0.8")
-            // Images are compressed already. Origins that send a coding all the same are understood.
-            .header(header::ACCEPT_ENCODING, "identity")
-            .header(header::USER_AGENT, USER_AGENT)
-            .headers(headers.clone())
-            .headers(credentials.headers());
-        match tokio::time::timeout(self.policy.deadlines.head, request.send()).await {
+        let mut fields = HeaderMap::new();
+        fields.insert(header::VIA, value(&via));
+        fields.insert(header::ACCEPT, HeaderValue::from_static("image/*,*/*;q=0.8"));
+        // Images are compressed already. Origins that send a coding all the same are understood.
+        fields.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        fields.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+        replace(&mut fields, headers);
+        replace(&mut fields, &credentials.headers());
+        let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
+        let request = request(Method::GET, url, fields, body)?;
+        match tokio::time::timeout(self.policy.deadlines.head, send(client, request)).await {
             Err(_) => Err(ApiError::SourceTimeout.into()),
             Ok(Err(e)) if was_closed_early(&e) => Err(FetchError::closed(unreachable_source(&e))),
             Ok(Err(e)) => Err(unreachable_source(&e).into()),
-            Ok(Ok(response)) => Ok(response),
+            Ok(Ok(answer)) => Ok(answer),
         }
     }
 
-    async fn body(&self, response: reqwest::Response, limit: u64) -> Result<Fetched, FetchError> {
+    async fn body(&self, response: Response<Incoming>, ask: &Ask) -> Result<Fetched, FetchError> {
+        let limit = ask.limit;
         let headers = response.headers().clone();
         let codings = codings(&headers)?;
-        let announced = response.content_length();
-        let stream = response.bytes_stream().map_err(|e| innermost(&e));
+        let body = response.into_body();
+        let announced = body.size_hint().exact();
+        let stream = body.into_data_stream().map_err(|e| innermost(&e));
         let body = receive(stream, announced, limit, &self.policy.deadlines, &self.space).await?;
         if codings.is_empty() && !headers.contains_key(REPR_DIGEST) {
             return Ok(Fetched { body: Some(body), headers });
         }
         let memory = self.space.memory.clone();
-        let checked = tokio::task::spawn_blocking(move || {
+        let estimate = Duration::from_secs_f64(body.len() as f64 / RATE);
+        let checked = self.compute.run(&ask.client, estimate, "decode a source", move |work| {
             if codings.is_empty() {
-                check_digest(&headers, &body).map_err(FetchError::cut)?;
-                return Ok(Fetched { body: Some(body), headers });
+                return Ok(check_digest(&headers, &body).map(|()| Fetched { body: Some(body), headers }));
             }
             let bytes = body.open()?.unwrap_or_default();
-            Ok(match decode(&bytes, &codings, limit, &memory)? {
-                Some(decoded) => Fetched { body: Some(InputData::Bytes(decoded)), headers },
-                None => Fetched { body: Some(body), headers },
-            })
+            let limits = DecodeLimits { length: limit, memory: &memory, work };
+            let decoded = decode(&bytes, &codings, limits)?;
+            Ok(Ok(Fetched { body: Some(decoded.map_or(body, InputData::Bytes)), headers }))
         });
-        checked.await.map_err(ApiError::internal)?
+        checked.await?.map_err(FetchError::cut)
     }
 }
 
@@ -247,6 +256,44 @@ impl Http {
 struct Redirect {
     status: StatusCode,
     headers: HeaderMap,
+}
+
+/// A copy of fields that are parts of a read buffer, which may be much longer.
+fn detached(headers: &HeaderMap) -> HeaderMap {
+    let copies = headers.iter().filter_map(|(name, value)| {
+        let name = HeaderName::from_bytes(name.as_str().as_bytes()).ok()?;
+        Some((name, HeaderValue::from_bytes(value.as_bytes()).ok()?))
+    });
+    let mut copy = HeaderMap::with_capacity(headers.len());
+    for (name, value) in copies {
+        copy.append(name, value);
+    }
+    copy
+}
+
+/// A request to `url`. A user name in it stays here.
+pub(super) fn request(
+    method: Method,
+    url: &Url,
+    headers: HeaderMap,
+    body: RequestBody,
+) -> Result<Request<RequestBody>, ApiError> {
+    let invalid = |error: http::uri::InvalidUri| ApiError::SourceFetch { cause: error.to_string() };
+    let target =
+        format!("{}{}", &url[..Position::BeforeUsername], &url[Position::BeforeHost..Position::AfterQuery]);
+    let mut request = Request::new(body);
+    *request.method_mut() = method;
+    *request.uri_mut() = target.parse::<Uri>().map_err(invalid)?;
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+/// Puts `others` into `fields`, in the place of those of the same names.
+fn replace(fields: &mut HeaderMap, others: &HeaderMap) {
+    for name in others.keys() {
+        fields.remove(name);
+    }
+    fields.extend(others.clone());
 }
 
 /// A source is as fresh as the redirects that led to it (CAC-010). One that says nothing of its lifetime is used as long as
@@ -321,8 +368,8 @@ fn differs<D: Digest>(announced: Option<&[u8]>, body: &InputData) -> Result<bool
 
 /// Whether a connection was closed before the head of a response was complete, as happens when an origin closes one that
 /// is idle at the moment it is used again.
-fn was_closed_early(error: &reqwest::Error) -> bool {
-    if error.is_connect() || error.is_timeout() {
+fn was_closed_early(error: &ClientError) -> bool {
+    if error.is_connect() {
         return false;
     }
     let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
@@ -331,6 +378,14 @@ fn was_closed_early(error: &reqwest::Error) -> bool {
             && (e.is_incomplete_message() || e.is_canceled() || e.is_closed())
         {
             return true;
+        }
+        if let Some(e) = e.downcast_ref::<h2::Error>()
+            && e.is_remote()
+        {
+            // The origin says that it has not looked at the request.
+            let reason = e.reason();
+            return (e.is_go_away() && reason == Some(h2::Reason::NO_ERROR))
+                || (e.is_reset() && reason == Some(h2::Reason::REFUSED_STREAM));
         }
         if let Some(e) = e.downcast_ref::<std::io::Error>() {
             let kinds = [ErrorKind::ConnectionReset, ErrorKind::ConnectionAborted, ErrorKind::BrokenPipe];
@@ -352,41 +407,50 @@ fn innermost(error: &dyn StdError) -> String {
 }
 
 /// Why no answer came, from the chain of causes.
-pub(super) fn unreachable_source(error: &reqwest::Error) -> ApiError {
+pub(super) fn unreachable_source(error: &ClientError) -> ApiError {
     let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+    let mut timed_out = false;
     while let Some(e) = cause {
-        if e.is::<NotPublic>() {
-            return ApiError::PrivateSource;
-        }
-        if e.is::<NoSuchHost>() {
-            return ApiError::HostUnknown;
+        if let Some(found) = known_cause(e) {
+            return found;
         }
         if let Some(io) = e.downcast_ref::<std::io::Error>() {
-            if io.kind() == ErrorKind::ConnectionRefused {
-                return ApiError::ConnectionRefused;
-            }
-            if let Some(inner) = io.get_ref()
-                && cause.and_then(StdError::source).is_none()
-            {
-                // An I/O error shows what it wraps only this way.
-                if inner.is::<NotPublic>() {
-                    return ApiError::PrivateSource;
-                }
-                if inner.is::<NoSuchHost>() {
-                    return ApiError::HostUnknown;
-                }
+            timed_out |= io.kind() == ErrorKind::TimedOut;
+            // An I/O error shows what it wraps only this way.
+            if let Some(found) = io.get_ref().and_then(|inner| known_cause(inner)) {
+                return found;
             }
         }
         cause = e.source();
     }
     let text = innermost(error);
-    if error.is_timeout() {
+    if timed_out {
         return ApiError::SourceTimeout;
     }
     if error.is_connect() {
         return ApiError::SourceUnreachable { cause: text };
     }
     ApiError::SourceFetch { cause: text }
+}
+
+/// The meaning of one error of a chain, if it has one.
+fn known_cause(error: &(dyn StdError + 'static)) -> Option<ApiError> {
+    if error.is::<NotPublic>() {
+        return Some(ApiError::PrivateSource);
+    }
+    if error.is::<NoSuchHost>() {
+        return Some(ApiError::HostUnknown);
+    }
+    if error.is::<NoHeadMemory>() {
+        return Some(ApiError::SourcesBusy);
+    }
+    if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse_too_large) {
+        let cause =
+            format!("the head of its response has more than {} kB or too many lines", MAX_HEAD / 1000);
+        return Some(ApiError::SourceFetch { cause });
+    }
+    let refused = error.downcast_ref::<std::io::Error>()?.kind() == ErrorKind::ConnectionRefused;
+    refused.then_some(ApiError::ConnectionRefused)
 }
 
 /// The headers that `origin-auth: share-publicly` lets through.

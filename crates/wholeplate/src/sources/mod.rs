@@ -2,6 +2,7 @@
 
 mod address;
 mod bucket;
+mod client;
 mod coding;
 mod deadlines;
 mod directory;

@@ -23,7 +23,7 @@ pub(crate) struct SourceRequest {
     /// What the client has already: `If-None-Match` and `If-Modified-Since` for the source.
     pub(crate) conditions: HeaderMap,
     pub(crate) trace: Trace,
-    /// Whom the reading of files is accounted to.
+    /// Whom the reading of files and the undoing of codings are accounted to.
     pub(super) client: Client,
 }
 

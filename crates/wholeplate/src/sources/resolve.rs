@@ -4,13 +4,18 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::task::{Context, Poll};
+use std::vec;
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use futures_util::future::BoxFuture;
+use hyper_util::client::legacy::connect::dns::Name;
+use tower_service::Service;
 
 use super::address::is_public;
+use crate::respond::BoxError;
 
 /// Resolves names.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Resolver {
     /// Private addresses are no answer.
     pub(super) public_only: bool,
@@ -52,18 +57,23 @@ async fn look_up(name: &str) -> Result<Vec<SocketAddr>, NoSuchHost> {
     if found.is_empty() { Err(NoSuchHost) } else { Ok(found) }
 }
 
-impl Resolve for Resolver {
-    fn resolve(&self, name: Name) -> Resolving {
+impl Service<Name> for Resolver {
+    type Response = vec::IntoIter<SocketAddr>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
         let public_only = self.public_only;
         Box::pin(async move {
             let mut found = look_up(name.as_str()).await?;
             if public_only {
                 found.retain(|a| is_public(a.ip()));
             }
-            if found.is_empty() {
-                return Err(Box::new(NotPublic) as _);
-            }
-            Ok(Box::new(found.into_iter()) as Addrs)
+            if found.is_empty() { Err(NotPublic.into()) } else { Ok(found.into_iter()) }
         })
     }
 }

@@ -398,3 +398,49 @@ fn fetches_that_are_passed_on_leave_room_for_images() {
     assert_eq!(refused.header("retry-after"), Some("1"));
     assert_eq!(server.image("width=10", "a.png").size(), (10, 5));
 }
+
+/// A response with `lines` header lines of 1000 bytes each.
+fn head_of(lines: usize) -> Vec<u8> {
+    let mut head = b"HTTP/1.1 200 X\r\n".to_vec();
+    for i in 0..lines {
+        head.extend_from_slice(format!("x-{i:03}: {}\r\n", "a".repeat(991)).as_bytes());
+    }
+    head
+}
+
+// OPS-007: 1000 origins that send 380 kB of header lines made a peak of 483 MiB with a memory of 256.
+#[test]
+fn a_response_head_without_end_is_refused() {
+    let origin = Origin::start(|asked| match asked.target.as_str() {
+        "/endless" => Act::Hold(head_of(400)),
+        "/many" => Act::Hold(b"HTTP/1.1 200 X\r\n".iter().chain(&b"a: b\r\n".repeat(600)).copied().collect()),
+        target if target.starts_with("/unfinished") => Act::Hold(head_of(50)),
+        _ => {
+            let image = flag();
+            let mut whole = head_of(50);
+            whole.extend_from_slice(b"a: b\r\n".repeat(300).as_slice());
+            whole.extend_from_slice(format!("content-length: {}\r\n\r\n", image.len()).as_bytes());
+            Act::Hold([whole, image].concat())
+        }
+    });
+    let s = serving(&origin, &["--admin", "127.0.0.1:0", "--memory", "256"]);
+    assert_eq!(s.image("width=50", "long").size(), (50, 25));
+    for name in ["endless", "many"] {
+        let reply = s.image("width=50", name);
+        assert_eq!(reply.error(), (502, 9402), "{name}");
+        assert!(reply.text().contains("head of its response"), "{}", reply.text());
+    }
+    assert_eq!(s.figure("input_memory_bytes"), 0);
+    // What has come of a head is counted.
+    let mut waiting = Vec::new();
+    for i in 0..10 {
+        let mut stream = TcpStream::connect(&s.address).unwrap();
+        let target = format!("/cdn-cgi/image/width=5{i}/unfinished?{i}");
+        write!(stream, "GET {target} HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+        waiting.push(stream);
+    }
+    let _ = &waiting;
+    s.wait_for_figure("input_memory_bytes", |bytes| bytes >= 1_000_000);
+    drop(waiting);
+    s.wait_for_figure("input_memory_bytes", |bytes| bytes == 0);
+}
