@@ -22,7 +22,7 @@ use crate::choices::LEAST_LIFETIME;
 use crate::error::ApiError;
 use crate::fields::joined;
 use crate::request::VIA;
-use crate::respond::restrict;
+use crate::respond::{self, restrict};
 
 /// The user agent of fetches for transformations. Fetches that are passed on keep theirs.
 const USER_AGENT: &str = concat!("wholeplate/", env!("CARGO_PKG_VERSION"));
@@ -144,7 +144,9 @@ impl Http {
             let response = self.hop(&url, ask, &headers, &credentials, connection).await?;
             let status = response.status();
             if status == StatusCode::NOT_MODIFIED && is_conditional(&headers) {
-                return Ok(Fetched { body: None, headers: response.headers().clone() });
+                let mut headers = response.headers().clone();
+                respond::name_target(&mut headers, None);
+                return Ok(Fetched { body: None, headers });
             }
             if !status.is_redirection() || status == StatusCode::NOT_MODIFIED {
                 let headers = response.headers().clone();
@@ -154,6 +156,8 @@ impl Http {
                 for redirect in &redirects {
                     restrict_by(&mut fetched.headers, redirect);
                 }
+                let target = Some(&url).filter(|_| !redirects.is_empty());
+                respond::name_target(&mut fetched.headers, target);
                 return Ok(fetched);
             }
             // The conditions name a response of this URL, and the next has its own.

@@ -833,6 +833,53 @@ fn a_redirect_to_another_source_is_not_confirmed_by_it() {
     assert!(server.image("width=32", "now").pixels().is(8, 6, [200, 40, 90], 3));
 }
 
+// CAC-012: nor do those of a target say anything of what the URL itself has later.
+#[test]
+fn what_replaces_a_redirect_is_not_confirmed_by_its_target() {
+    let direct = Arc::new(AtomicUsize::new(0));
+    let now = Arc::clone(&direct);
+    let origin = Origin::start(move |asked| {
+        let direct = now.load(Ordering::SeqCst) == 1;
+        let is_target = asked.target.starts_with("/target");
+        if !is_target && !direct {
+            let target = format!("/target{}", asked.target);
+            return answer(302, &[("cache-control", "no-cache"), ("location", &target)], b"");
+        }
+        // What the URL itself has is older, or has the same tag.
+        let (name, condition, value) = match asked.target.ends_with("tag") {
+            true => ("etag", "if-none-match", "\"1\""),
+            false if is_target => ("last-modified", "if-modified-since", "Mon, 30 Nov 2020 00:00:00 GMT"),
+            false => ("last-modified", "if-modified-since", "Mon, 30 Nov 2015 00:00:00 GMT"),
+        };
+        let headers = [(name, value), ("cache-control", "no-cache")];
+        match asked.header(condition) {
+            Some(_) => answer(304, &headers, b""),
+            None => answer(200, &headers, &png(if is_target { 100 } else { 200 })),
+        }
+    });
+    for flags in [&[][..], &["--no-cache"]] {
+        let server = Server::start_bare(&[&["--origin", &origin.url("")], flags].concat());
+        for source in ["tag", "date"] {
+            direct.store(0, Ordering::SeqCst);
+            let first = server.image("width=32", source);
+            assert!(first.pixels().is(8, 6, [100, 40, 90], 3), "{source}");
+            let conditions: Vec<(&str, &str)> =
+                [("if-none-match", "etag"), ("if-modified-since", "last-modified")]
+                    .into_iter()
+                    .filter_map(|(condition, name)| Some((condition, first.header(name)?)))
+                    .collect();
+            assert_eq!(conditions.len(), usize::from(source == "tag"), "{source}");
+            let again = server.get_with(&format!("/cdn-cgi/image/width=32/{source}"), &conditions);
+            assert_eq!(again.status, if source == "tag" { 304 } else { 200 }, "{source} {flags:?}");
+            direct.store(1, Ordering::SeqCst);
+            let reply = server.get_with(&format!("/cdn-cgi/image/width=32/{source}"), &conditions);
+            assert_eq!(reply.status, 200, "{source} {flags:?}");
+            assert!(reply.pixels().is(8, 6, [200, 40, 90], 3), "{source} {flags:?}");
+            assert_eq!(status(&reply), if flags.is_empty() { "EXPIRED" } else { "DYNAMIC" }, "{source}");
+        }
+    }
+}
+
 // CAC-008: a result with an overlay changes with the overlay, which its entity tag has to say.
 #[test]
 fn the_entity_tag_of_a_result_names_all_its_sources() {
