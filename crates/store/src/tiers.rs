@@ -59,11 +59,7 @@ impl Tiers {
         let folder = folder.map(|folder| {
             let folder = Arc::new(folder);
             let rebuilding = Arc::clone(&folder);
-            tokio::spawn(async move {
-                if let Err(e) = rebuilding.rebuild().await {
-                    tracing::warn!("cache: the folder could not be listed: {e}");
-                }
-            });
+            tokio::spawn(async move { rebuilding.rebuild().await });
             let writer = Writer::start(Arc::clone(&folder) as Arc<dyn Blobs>, 1, max_waiting);
             (folder, writer)
         });
