@@ -101,7 +101,13 @@ impl Freshness {
         }
         if let Some(ttl) = worker.ttl(status) {
             let lifetime = u64::try_from(ttl).map_err(|_| NotStorable)?;
-            let stale = StaleWindows::of(&directives);
+            let stale = match (status.is_success(), lifetime) {
+                // No longer than the Worker says.
+                (false, _) => StaleWindows::default(),
+                // To revalidate each time is to wait for it.
+                (true, 0) => StaleWindows { while_revalidate: 0, ..StaleWindows::of(&directives) },
+                (true, _) => StaleWindows::of(&directives),
+            };
             return Ok(Self {
                 received,
                 initial_age,
@@ -448,6 +454,27 @@ mod tests {
         assert_eq!(with(404, "", &by_status), Some(60));
         assert_eq!(with(503, "", &by_status), Some(2));
         assert_eq!(with(403, "", &by_status), None);
+    }
+
+    // CAC-018: 0 is to revalidate each time, and an error is kept as long as the Worker says.
+    #[test]
+    fn a_ttl_of_zero_is_never_used_while_revalidating() {
+        let kept = |status, ttl_by_status: &[(u16, u16, i64)], ttl| {
+            let worker =
+                CacheOverride { ttl: Some(ttl), ttl_by_status: ttl_by_status.to_vec(), ..Default::default() };
+            let text = "max-age=9, stale-while-revalidate=100, stale-if-error=200";
+            of(status, &[("cache-control", text)], &worker).unwrap()
+        };
+        let error = Usable::AfterRevalidation { on_error: false };
+        assert_eq!(usable_after(&kept(200, &[], 0), 0), Usable::AfterRevalidation { on_error: true });
+        assert_eq!(
+            usable_after(&kept(200, &[(200, 299, 0)], 9), 0),
+            Usable::AfterRevalidation { on_error: true }
+        );
+        assert_eq!(usable_after(&kept(200, &[], 1), 1), Usable::WhileRevalidating);
+        assert_eq!(usable_after(&kept(404, &[(404, 404, 0)], 9), 0), error);
+        assert_eq!(usable_after(&kept(503, &[(500, 599, 2)], 9), 1), Usable::Fresh);
+        assert_eq!(usable_after(&kept(503, &[(500, 599, 2)], 9), 2), error);
     }
 
     // CAC-009: the library lets `max-stale` of a request loosen freshness; it sees no request of a client here.
