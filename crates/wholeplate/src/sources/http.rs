@@ -149,16 +149,12 @@ impl Http {
                 return Ok(Fetched { body: None, headers });
             }
             if !status.is_redirection() || status == StatusCode::NOT_MODIFIED {
-                let headers = response.headers().clone();
+                let mut headers = response.headers().clone();
+                redirects.iter().for_each(|redirect| restrict_by(&mut headers, redirect));
+                respond::name_target(&mut headers, Some(&url).filter(|_| !redirects.is_empty()));
                 check_status(status, &headers).map_err(|error| error.with(&headers))?;
-                let mut fetched =
-                    self.body(response, ask.limit).await.map_err(|error| error.with(&headers))?;
-                for redirect in &redirects {
-                    restrict_by(&mut fetched.headers, redirect);
-                }
-                let target = Some(&url).filter(|_| !redirects.is_empty());
-                respond::name_target(&mut fetched.headers, target);
-                return Ok(fetched);
+                let fetched = self.body(response, ask.limit).await.map_err(|error| error.with(&headers))?;
+                return Ok(Fetched { headers, ..fetched });
             }
             // The conditions name a response of this URL, and the next has its own.
             headers.remove(header::IF_NONE_MATCH);
@@ -253,11 +249,14 @@ struct Redirect {
     headers: HeaderMap,
 }
 
-/// A source is as fresh as the redirects that led to it (CAC-010). One that says nothing of its lifetime is used as long as
-/// any source, unless it is permanent.
+/// A source, or an error, is as fresh as the redirects that led to it (CAC-010), and varies as they do. One that says nothing
+/// of its lifetime is used as long as any source, unless it is permanent.
 fn restrict_by(source: &mut HeaderMap, redirect: &Redirect) {
     let permanent = matches!(redirect.status.as_u16(), 301 | 308);
     restrict(source, &redirect.headers, Some(LEAST_LIFETIME).filter(|_| !permanent));
+    for value in redirect.headers.get_all(header::VARY) {
+        source.append(header::VARY, value.clone());
+    }
 }
 
 /// The target of a redirect. An origin that was asked under another host than that of its URL (edge mode) names itself by

@@ -819,6 +819,34 @@ fn a_source_is_as_fresh_as_the_redirect_that_led_to_it() {
     assert_eq!(origin.asked().len(), 8);
 }
 
+// CAC-010, CAC-015, CAC-019: what a redirect says counts for errors, and so do its age and its `Vary`.
+#[test]
+fn all_that_a_redirect_says_of_caching_counts() {
+    let (server, _origin) = with_origin(
+        |asked| {
+            let picture = ("location", "/a.png");
+            let redirect = |headers: &[(&str, &str)]| answer(302, headers, b"");
+            match asked.target.as_str() {
+                "/error" => redirect(&[("location", "/none"), ("cache-control", "no-store")]),
+                "/none" => answer(404, &[], b""),
+                "/aged" => {
+                    redirect(&[picture, ("cache-control", "max-age=100, must-revalidate"), ("age", "100")])
+                }
+                "/varies" => redirect(&[picture, ("cache-control", "max-age=9000"), ("vary", "*")]),
+                _ => answer(200, &[("cache-control", "max-age=9000"), ("age", "50")], &png(200)),
+            }
+        },
+        &[],
+    );
+    for (path, code, expected) in
+        [("error", 404, "MISS"), ("none", 404, "HIT"), ("aged", 200, "EXPIRED"), ("varies", 200, "BYPASS")]
+    {
+        assert_eq!(server.image("width=32", path).status, code, "{path}");
+        let second = server.image("width=32", path);
+        assert_eq!((second.status, status(&second)), (code, expected), "{path}");
+    }
+}
+
 // CAC-012: the validators of one target of a redirect say nothing of another.
 #[test]
 fn a_redirect_to_another_source_is_not_confirmed_by_it() {
