@@ -22,6 +22,8 @@ pub enum Error {
     Url { url: String, problem: String },
     #[error("{0}")]
     Store(#[from] object_store::Error),
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
 }
 
 impl Error {

@@ -6,10 +6,9 @@ use std::path::{Path as FilePath, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use futures_util::{StreamExt, TryStreamExt};
+use object_store::ObjectStoreExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
 use tokio::sync::Mutex;
@@ -19,6 +18,7 @@ use crate::entry::{Entry, GROUP_BYTES, Key};
 use crate::error::{Error, is_full};
 use crate::frame;
 use crate::stats::TierStats;
+use crate::walk::{Listed, ListedEntry, Walk};
 use crate::warning::RateLimitedWarning;
 
 /// The block size of the disk: a file takes a multiple of it.
@@ -119,25 +119,21 @@ impl FolderTier {
         })
     }
 
-    /// Adds the entries of the folder to the index, oldest first, and removes other files. [`get`](Blobs::get) also finds
-    /// entries that are not in the index yet.
-    ///
-    /// # Errors
-    /// If the folder cannot be listed.
-    pub async fn rebuild(&self) -> Result<(), Error> {
+    /// Adds the entries of the folder to the index, oldest first, and removes other files. What cannot be read is counted
+    /// and left out. [`get`](Blobs::get) also finds entries that are not in the index yet.
+    pub async fn rebuild(&self) {
         let mut found = Vec::new();
-        let mut strays = remove_staged(self.root.clone()).await;
-        let mut list = self.files.list(None);
-        while let Some(meta) = list.next().await {
-            match meta {
-                Ok(meta) => match Key::of_path(meta.location.as_ref()) {
-                    Some(key) => found.push((meta.last_modified, key, meta.size)),
-                    None => {
-                        strays += 1;
-                        let _ = self.files.delete(&meta.location).await;
-                    }
-                },
-                Err(e) => self.failed(&e.into()),
+        let mut strays = 0;
+        let mut walk = Walk::new(&self.root, self.root.clone());
+        while let Some(batch) = walk.next().await {
+            // No write is under way that the file could be of.
+            let _changes = self.changes.lock().await;
+            for listed in batch {
+                match listed {
+                    Listed::Entry(entry) => found.push(entry),
+                    Listed::Stray(path) => strays += usize::from(tokio::fs::remove_file(path).await.is_ok()),
+                    Listed::Failed(e) => self.failed(&e.into()),
+                }
             }
         }
         if strays > 0 {
@@ -146,7 +142,7 @@ impl FolderTier {
         found.sort_unstable();
         for batch in found.chunks(REBUILD_BATCH) {
             let _changes = self.changes.lock().await;
-            for (_, key, len) in batch {
+            for ListedEntry { key, len, .. } in batch {
                 // An entry that was written during the rebuild is newer.
                 if self.index.peek(key).is_none() {
                     let evicted = self.index.insert_with_lifecycle(*key, *len);
@@ -155,7 +151,6 @@ impl FolderTier {
             }
         }
         self.complete.store(true, Ordering::Release);
-        Ok(())
     }
 
     /// Whether the index contains every file.
@@ -187,6 +182,18 @@ impl FolderTier {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(e) => Err(e.into()),
         }
+    }
+
+    /// Removes an entry unless `accept` takes its head.
+    async fn retain_one(&self, entry: &ListedEntry, accept: Accept<'_>) -> Result<(), Error> {
+        let beginning = 0..entry.len.min((frame::HEADER + Entry::MAX_HEAD) as u64);
+        let Ok(beginning) = self.files.get_range(&Self::path(&entry.key), beginning).await else {
+            return Ok(());
+        };
+        if frame::peek_head(&beginning).is_ok_and(|head| accept(&head)) {
+            return Ok(());
+        }
+        self.remove(&entry.key).await
     }
 
     /// Removes some entries, because the disk is full below the capacity of the tier.
@@ -278,30 +285,34 @@ impl Blobs for FolderTier {
     }
 
     async fn remove_group(&self, group: &[u8; GROUP_BYTES]) -> Result<(), Error> {
-        let list = self.files.list(Some(&Path::from(Key::group_path(group))));
-        let keys: Vec<Key> = list
-            .try_filter_map(|meta| std::future::ready(Ok(Key::of_path(meta.location.as_ref()))))
-            .try_collect()
-            .await?;
-        for key in keys {
-            self.remove(&key).await?;
+        let mut walk = Walk::new(&self.root, self.root.join(Key::group_path(group)));
+        let mut done = Ok(());
+        while let Some(batch) = walk.next().await {
+            for listed in batch {
+                done = done.and(match listed {
+                    Listed::Entry(entry) => self.remove(&entry.key).await,
+                    Listed::Stray(_) => Ok(()),
+                    Listed::Failed(e) => Err(e.into()),
+                });
+            }
         }
-        Ok(())
+        done
     }
 
     async fn retain(&self, accept: Accept<'_>) -> Result<(), Error> {
         // List the folder, because the index may be incomplete.
-        let mut list = self.files.list(None);
-        while let Some(meta) = list.next().await {
-            let meta = meta?;
-            let Some(key) = Key::of_path(meta.location.as_ref()) else { continue };
-            let beginning = 0..meta.size.min((frame::HEADER + Entry::MAX_HEAD) as u64);
-            let Ok(beginning) = self.files.get_range(&meta.location, beginning).await else { continue };
-            if !frame::peek_head(&beginning).is_ok_and(|head| accept(&head)) {
-                self.remove(&key).await?;
+        let mut walk = Walk::new(&self.root, self.root.clone());
+        let mut done = Ok(());
+        while let Some(batch) = walk.next().await {
+            for listed in batch {
+                done = done.and(match listed {
+                    Listed::Entry(entry) => self.retain_one(&entry, accept).await,
+                    Listed::Stray(_) => Ok(()),
+                    Listed::Failed(e) => Err(e.into()),
+                });
             }
         }
-        Ok(())
+        done
     }
 
     fn stats(&self) -> &TierStats {
@@ -317,25 +328,4 @@ fn tempfile_in(folder: &FilePath) -> std::io::Result<()> {
     let written = std::fs::write(&probe, b"x");
     let removed = std::fs::remove_file(probe);
     written.and(removed)
-}
-
-/// Removes the staged files of interrupted writes. The library names them `NAME#N` and does not list them.
-async fn remove_staged(root: PathBuf) -> usize {
-    let removed = tokio::task::spawn_blocking(move || {
-        let mut removed = 0;
-        let mut folders = vec![root];
-        while let Some(folder) = folders.pop() {
-            let Ok(files) = std::fs::read_dir(&folder) else { continue };
-            for file in files.flatten() {
-                let is_folder = file.file_type().is_ok_and(|kind| kind.is_dir());
-                if is_folder {
-                    folders.push(file.path());
-                } else if file.file_name().to_string_lossy().contains('#') {
-                    removed += usize::from(std::fs::remove_file(file.path()).is_ok());
-                }
-            }
-        }
-        removed
-    });
-    removed.await.unwrap_or(0)
 }

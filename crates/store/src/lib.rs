@@ -12,6 +12,7 @@ mod frame;
 mod memory;
 mod stats;
 mod tiers;
+mod walk;
 mod warning;
 mod writer;
 

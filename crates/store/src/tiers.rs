@@ -59,11 +59,7 @@ impl Tiers {
         let folder = folder.map(|folder| {
             let folder = Arc::new(folder);
             let rebuilding = Arc::clone(&folder);
-            tokio::spawn(async move {
-                if let Err(e) = rebuilding.rebuild().await {
-                    tracing::warn!("cache: the folder could not be listed: {e}");
-                }
-            });
+            tokio::spawn(async move { rebuilding.rebuild().await });
             let writer = Writer::start(Arc::clone(&folder) as Arc<dyn Blobs>, 1, max_waiting);
             (folder, writer)
         });
@@ -224,6 +220,13 @@ impl Tiers {
         all.extend(self.folder.as_ref().map(|(folder, _)| (Tier::Folder, folder.stats())));
         all.extend(self.bucket.as_ref().map(|(bucket, _)| (Tier::Bucket, bucket.stats())));
         all
+    }
+
+    /// Counts an error of the bucket with what is no entry.
+    pub fn count_bucket_error(&self) {
+        if let Some((bucket, _)) = &self.bucket {
+            TierStats::count(&bucket.stats().errors);
+        }
     }
 
     #[must_use]

@@ -18,7 +18,7 @@ fn entry(n: u32, len: usize) -> Entry {
 
 async fn open(folder: &Path, capacity: u64) -> FolderTier {
     let tier = FolderTier::open(folder, capacity).unwrap();
-    tier.rebuild().await.unwrap();
+    tier.rebuild().await;
     tier
 }
 
@@ -61,7 +61,7 @@ async fn entries_are_found_after_a_restart() {
         .unwrap();
     let tier = FolderTier::open(folder.path(), 8 << 20).unwrap();
     assert_eq!(found(&tier, 3).await, Some(entry(3, 10_000)));
-    tier.rebuild().await.unwrap();
+    tier.rebuild().await;
     assert_eq!(tier.stats().entries.load(Ordering::Relaxed), 20);
     for n in 0..20 {
         assert_eq!(found(&tier, n).await, Some(entry(n, 10_000)), "{n}");
@@ -220,6 +220,51 @@ async fn a_group_is_removed_and_a_sweep_decides_by_heads() {
     tier.retain(&|head| **head != *b"head 5").await.unwrap();
     assert!(found(&tier, 5).await.is_none() && found(&tier, 12).await.is_some());
     assert_eq!(files(&folder.path().join("blobs")).len(), 17);
+}
+
+// CAC-030, CAC-032, CAC-042: nothing in the folder keeps its entries from being found, counted and swept.
+#[cfg(unix)]
+#[tokio::test]
+async fn odd_files_do_not_hide_entries() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::symlink;
+
+    let folder = tempfile::tempdir().unwrap();
+    let outside = tempfile::tempdir().unwrap();
+    std::fs::write(outside.path().join("kept"), b"x").unwrap();
+    let tier = open(folder.path(), 8 << 20).await;
+    for n in 0..600 {
+        tier.put(key(n), entry(n, 1000)).await.unwrap();
+    }
+    drop(tier);
+    let of_entry = blob_file_of(&folder, 3);
+    let spoil = || {
+        let blobs = folder.path().join("blobs");
+        for group in [blobs.clone(), of_entry.parent().unwrap().to_owned()] {
+            symlink(&group, group.join("loop")).unwrap();
+            symlink("self", group.join("self")).unwrap();
+            symlink("/nowhere", group.join("dangling")).unwrap();
+            symlink(outside.path(), group.join("outside")).unwrap();
+            for name in [&b"\xff\xfe"[..], b"a\nb", b"..x", b"%2F", b"x#1"] {
+                std::fs::write(group.join(OsStr::from_bytes(name)), b"y").unwrap();
+            }
+        }
+    };
+    spoil();
+    let tier = open(folder.path(), 8 << 20).await;
+    assert_eq!(tier.stats().entries.load(Ordering::Relaxed), 600);
+    assert_eq!(files(&folder.path().join("blobs")).len(), 600);
+    for n in 0..600 {
+        assert_eq!(found(&tier, n).await, Some(entry(n, 1000)), "{n}");
+    }
+    spoil();
+    tier.retain(&|head| **head != *b"head 599").await.unwrap();
+    tier.remove_group(&key(3).group).await.unwrap();
+    for n in 0..600 {
+        assert_eq!(found(&tier, n).await.is_some(), n != 599 && n % 7 != 3, "{n}");
+    }
+    assert!(outside.path().join("kept").exists());
 }
 
 // CAC-034: on a tmpfs of 1 MiB, if this process may mount one.

@@ -194,7 +194,8 @@ pub(crate) fn kept_name(name: &SourceName, worker: &CacheOverride, relative: Rel
 
 /// What is known of a source, without its bytes.
 pub(crate) fn source_record(name: &SourceName, variant: &Fingerprint) -> Key {
-    let mut id = Fields::new("record");
+    // The number changes when a record means something else, so that older ones are not found.
+    let mut id = Fields::new("record 2");
     id.add(variant);
     Key::new(&name.group(), &id.finish())
 }

@@ -6,21 +6,23 @@
 //! as older by that much: the price of a purge is a minute in which nodes do not share what it names. For its own
 //! entries, a node goes by the time at which it learned of the purge.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
-use std::io::Write as _;
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use store::Bucket;
-use url::Url;
+use url::{Host, Url};
 
 use super::freshness::micros;
 use super::keys::{SourceName, normal_host, normal_target};
+use super::purge_file::{PurgeFile, sealed, unsealed};
 
 /// Entries of one purge.
 pub(crate) const MAX_TARGETS: usize = 100;
@@ -34,7 +36,6 @@ const MAX_MARKERS: usize = 10_000;
 const MARKER_FOLDER: &str = "purges";
 const MARKER_FILE: &str = "purges.jsonl";
 const MAX_MARKER_BYTES: u64 = 1 << 20;
-const MAX_MARKER_FILE: u64 = 64 << 20;
 /// Markers that are read from the bucket in one round.
 const MARKERS_AT_ONCE: usize = 1000;
 
@@ -60,46 +61,80 @@ pub(crate) enum Target {
     Tag(String),
 }
 
+/// The place of a scheme in targets for the relative source behind a URL only.
+const RELATIVE: &str = "relative";
+
+/// Each entry of a purge is one target or two: a port that may be the scheme's own is part of some names and not of others.
 impl Target {
     /// A URL or a path that begins with `/`.
-    pub(crate) fn file(text: &str) -> Result<Self, String> {
+    pub(crate) fn file(text: &str) -> Result<Vec<Self>, String> {
         if text.starts_with('/') && !text.starts_with("//") {
-            return Ok(Self::Path(normal_target(text)));
+            return Ok(vec![Self::Path(normal_target(text))]);
         }
         let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         let url =
             url.ok_or_else(|| format!("'{text}' is neither an http(s) URL nor a path that begins with '/'"))?;
-        let name = SourceName::absolute(&url);
-        Ok(Self::Url { scheme: url.scheme().to_owned(), host: name.host, target: name.target })
+        let SourceName { host, target, .. } = SourceName::absolute(&url);
+        let behind = normal_host(&host);
+        let relative = (behind != host).then(|| Self::Url {
+            scheme: RELATIVE.to_owned(),
+            host: behind,
+            target: target.clone(),
+        });
+        let named = Self::Url { scheme: url.scheme().to_owned(), host, target };
+        Ok(std::iter::once(named).chain(relative).collect())
     }
 
     /// `host/path`, with or without a scheme in front.
-    pub(crate) fn prefix(text: &str) -> Result<Self, String> {
+    pub(crate) fn prefix(text: &str) -> Result<Vec<Self>, String> {
         let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
         let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
         let path = normal_target(&format!("/{path}"));
-        Ok(Self::Prefix { host: valid_host(host, text)?, path })
+        let hosts = host_names(host).ok_or_else(|| format!("'{text}' does not begin with a host"))?;
+        Ok(hosts.into_iter().map(|host| Self::Prefix { host, path: path.clone() }).collect())
     }
 
-    pub(crate) fn host(text: &str) -> Result<Self, String> {
-        if text.contains('/') {
-            return Err(format!("'{text}' is not a host"));
-        }
-        Ok(Self::Host(valid_host(text, text)?))
+    pub(crate) fn host(text: &str) -> Result<Vec<Self>, String> {
+        let hosts = host_names(text).ok_or_else(|| format!("'{text}' is not a host"))?;
+        Ok(hosts.into_iter().map(Self::Host).collect())
     }
 
-    pub(crate) fn tag(text: &str) -> Result<Self, String> {
+    pub(crate) fn tag(text: &str) -> Result<Vec<Self>, String> {
         let tag = text.trim();
         if tag.is_empty() || tag.contains(',') {
             return Err(format!("'{text}' is not a tag: expected text without commas"));
         }
-        Ok(Self::Tag(tag.to_owned()))
+        Ok(vec![Self::Tag(tag.to_owned())])
     }
 }
 
-fn valid_host(host: &str, text: &str) -> Result<String, String> {
-    let usable = !host.is_empty() && !host.contains(['?', '#', '@', ' ', '*']);
-    if usable { Ok(normal_host(host)) } else { Err(format!("'{text}' does not begin with a host")) }
+/// The names of sources on a host, as a URL has it: with every spelling of an address, in ASCII. Ports 80 and 443 are the
+/// scheme's own or not; sources are named without their scheme here.
+fn host_names(text: &str) -> Option<Vec<String>> {
+    let (name, port) = match text.rsplit_once(':') {
+        // An address without brackets has no port.
+        Some(_) if text.parse::<Ipv6Addr>().is_ok() => (format!("[{text}]"), ""),
+        Some((name, port)) if !port.ends_with(']') => (name.to_owned(), port),
+        _ => (text.to_owned(), ""),
+    };
+    if !port.bytes().all(|digit| digit.is_ascii_digit()) || name.contains(['*', ' ']) {
+        return None;
+    }
+    let name = Host::parse(&name).ok()?.to_string();
+    if port.is_empty() {
+        return Some(vec![name]);
+    }
+    let port: u16 = port.parse().ok()?;
+    let with_port = format!("{name}:{port}");
+    Some(if matches!(port, 80 | 443) { vec![name, with_port] } else { vec![with_port] })
+}
+
+/// A host without the dot at the end of its name, which makes no other host.
+fn without_dot(host: &str) -> Cow<'_, str> {
+    match host.rsplit_once(':') {
+        Some((name, port)) if name.ends_with('.') => format!("{}:{port}", name.trim_end_matches('.')).into(),
+        _ => host.trim_end_matches('.').into(),
+    }
 }
 
 /// The body of a purge request: exactly one kind.
@@ -147,14 +182,14 @@ pub(crate) fn parse(body: &[u8]) -> Result<Vec<Target>, String> {
     let prefixes = body.prefixes.unwrap_or_default();
     let hosts = body.hosts.unwrap_or_default();
     let tags = body.tags.unwrap_or_default();
-    let targets: Vec<Target> = files
+    let targets: Vec<Vec<Target>> = files
         .chain(prefixes.iter().map(|text| Target::prefix(text)))
         .chain(hosts.iter().map(|text| Target::host(text)))
         .chain(tags.iter().map(|text| Target::tag(text)))
         .collect::<Result<_, _>>()?;
     match targets.len() {
         0 => Err("nothing to purge: the list is empty".to_owned()),
-        1..=MAX_TARGETS => Ok(targets),
+        1..=MAX_TARGETS => Ok(targets.concat()),
         n => Err(format!("{n} entries, and at most {MAX_TARGETS} are possible at once")),
     }
 }
@@ -179,13 +214,13 @@ pub(crate) struct Stamp {
 /// One purge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Marker {
-    node: u64,
+    pub(super) node: u64,
     /// Microseconds since 1970.
-    time: u64,
-    targets: Vec<Target>,
+    pub(super) time: u64,
+    pub(super) targets: Vec<Target>,
     /// When this node learned of it, by this node's clock, if the purge was another's.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    learned: Option<u64>,
+    pub(super) learned: Option<u64>,
 }
 
 impl Marker {
@@ -275,19 +310,22 @@ impl PurgeIndex {
 
     fn add(&mut self, marker: &Marker) {
         for target in &marker.targets {
-            let tag;
+            let (tag, host) = match target {
+                Target::Tag(tag) => (normal_tag(tag), Cow::default()),
+                Target::Url { host, .. } | Target::Prefix { host, .. } | Target::Host(host) => {
+                    (String::new(), without_dot(host))
+                }
+                Target::Everything | Target::Path(_) => Default::default(),
+            };
             let name = match target {
                 Target::Everything => Name::Everything,
-                Target::Url { scheme, host, target } => Name::Url(scheme, host, target),
+                Target::Url { scheme, target, .. } => Name::Url(scheme, &host, target),
                 Target::Path(target) => Name::Path(target),
-                Target::Host(host) => Name::Host(host),
-                Target::Tag(text) => {
-                    tag = normal_tag(text);
-                    Name::Tag(&tag)
-                }
-                Target::Prefix { host, path } => {
+                Target::Host(_) => Name::Host(&host),
+                Target::Tag(_) => Name::Tag(&tag),
+                Target::Prefix { path, .. } => {
                     let prefixes =
-                        self.prefixes.entry(self.hasher.hash_one(Name::PrefixesOf(host))).or_default();
+                        self.prefixes.entry(self.hasher.hash_one(Name::PrefixesOf(&host))).or_default();
                     match prefixes.iter_mut().find(|(other, _)| other == path) {
                         Some((_, moments)) => moments.add(marker.moment()),
                         None => {
@@ -307,13 +345,15 @@ impl PurgeIndex {
     fn names(&self, subject: &Subject, asked: &[&SourceName], follows: impl Fn(&Moments) -> bool) -> bool {
         let is_named = |name: Name<'_>| self.names.get(&self.hasher.hash_one(name)).is_some_and(&follows);
         let is_source = |source: &SourceName| {
-            let (host, target) = (source.host.as_str(), source.target.as_str());
+            let (host, target) = (&*without_dot(&source.host), source.target.as_str());
             let by_url = match source.scheme.as_deref() {
                 Some(scheme) => is_named(Name::Url(scheme, host, target)),
                 // A URL names the relative source behind it, too.
                 None => {
                     is_named(Name::Path(target))
-                        || ["http", "https"].iter().any(|scheme| is_named(Name::Url(scheme, host, target)))
+                        || ["http", "https", RELATIVE]
+                            .iter()
+                            .any(|scheme| is_named(Name::Url(scheme, host, target)))
                 }
             };
             let by_prefix = || {
@@ -346,7 +386,7 @@ pub(crate) struct Purges {
     /// The last time given out, so that this node's clock never goes back.
     clock: AtomicU64,
     markers: RwLock<Markers>,
-    file: Option<PathBuf>,
+    file: Option<Arc<PurgeFile>>,
     bucket: Option<Bucket>,
 }
 
@@ -372,31 +412,33 @@ impl Purges {
         let mut file = None;
         if let Some(folder) = folder {
             let path = folder.join("node");
-            match std::fs::read_to_string(&path)
-                .ok()
-                .and_then(|text| u64::from_str_radix(text.trim(), 16).ok())
-            {
+            let known = std::fs::read_to_string(&path).ok();
+            let known = known.and_then(|text| u64::from_str_radix(text.trim(), 16).ok());
+            match known {
                 Some(known) => node = known,
                 None => std::fs::write(&path, format!("{node:016x}\n"))
                     .map_err(|e| format!("cache-dir: {}: {e}", path.display()))?,
             }
-            let path = folder.join(MARKER_FILE);
-            let length = std::fs::metadata(&path).map_or(0, |meta| meta.len());
-            if length > MAX_MARKER_FILE {
-                // Too many to be told apart: everything that is older is purged.
-                markers.add(Marker { node, time: now, targets: vec![Target::Everything], learned: None });
-            } else {
-                let text = std::fs::read_to_string(&path).unwrap_or_default();
-                // A line that was cut by a crash belongs to a purge that was not confirmed.
-                for marker in text.lines().filter_map(|line| serde_json::from_str(line).ok()) {
-                    markers.add(marker);
-                }
+            let purges = PurgeFile::new(folder.join(MARKER_FILE));
+            let mut read = purges.read();
+            // A folder that was used before has one.
+            if read.missing && known.is_some() {
+                read.damage = Some("it was removed".to_owned());
             }
-            file = Some(path);
+            read.markers.into_iter().for_each(|marker| markers.add(marker));
+            // A purge that cannot be read may have named anything: rather a miss than a stale hit.
+            if let Some(problem) = read.damage {
+                tracing::warn!(
+                    "cache: {}: {problem}; all that is kept counts as purged",
+                    purges.path().display()
+                );
+                let time = now.max(markers.newest(node));
+                markers.add(Marker { node, time, targets: vec![Target::Everything], learned: None });
+            }
+            file = Some(Arc::new(purges));
         }
         markers.forget_old(now);
-        let own_time = |m: &Marker| m.learned.or((m.node == node).then_some(m.time));
-        let newest = markers.list.iter().filter_map(own_time).max().unwrap_or(0);
+        let newest = markers.newest(node);
         let purges = Self {
             node,
             clock: AtomicU64::new(newest.max(now)),
@@ -460,10 +502,10 @@ impl Purges {
     /// # Errors
     /// Where the purge could not be written.
     pub(crate) async fn publish(&self, marker: &Marker) -> Result<(), String> {
-        let line = serde_json::to_string(marker).map_err(|e| e.to_string())?;
+        let line = sealed(marker)?;
         if let Some(file) = self.file.clone() {
             let line = line.clone();
-            let written = tokio::task::spawn_blocking(move || append(&file, &line)).await;
+            let written = tokio::task::spawn_blocking(move || file.append(&line)).await;
             written
                 .map_err(|e| e.to_string())?
                 .map_err(|e| format!("the purge could not be written: {e}"))?;
@@ -500,7 +542,7 @@ impl Purges {
                 let bytes = bucket.read(&format!("{MARKER_FOLDER}/{name}"), MAX_MARKER_BYTES).await?;
                 let Some(bytes) = bytes else { continue };
                 // A marker that cannot be read names everything: rather a miss than a stale hit.
-                let marker = serde_json::from_slice(&bytes).unwrap_or_else(|_| Marker {
+                let marker = unsealed(&bytes).unwrap_or_else(|_| Marker {
                     node: 0,
                     time: name.get(..20).and_then(|t| t.parse().ok()).unwrap_or(now),
                     targets: vec![Target::Everything],
@@ -534,16 +576,11 @@ impl Purges {
         true
     }
 
-    /// Writes the file anew with the markers that still matter. A failure leaves the old file, which says more.
+    /// Writes the file anew with the markers that still matter.
     fn rewrite_file(&self) {
         let Some(file) = &self.file else { return };
-        let lines: Vec<String> =
-            self.read().list.iter().filter_map(|marker| serde_json::to_string(marker).ok()).collect();
-        let staged = file.with_extension("new");
-        let text = lines.iter().fold(String::new(), |text, line| text + line + "\n");
-        let written = std::fs::write(&staged, text).and_then(|()| std::fs::rename(&staged, file));
-        if let Err(e) = written {
-            tracing::warn!("cache: {}: {e}", file.display());
+        if let Err(e) = file.rewrite(|| self.read().list.clone()) {
+            tracing::warn!("cache: {}: {e}", file.path().display());
         }
     }
 }
@@ -557,13 +594,13 @@ fn random() -> u64 {
     u64::from_le_bytes(bytes)
 }
 
-fn append(file: &std::path::Path, line: &str) -> std::io::Result<()> {
-    let mut file = std::fs::File::options().create(true).append(true).open(file)?;
-    file.write_all(format!("{line}\n").as_bytes())?;
-    file.sync_data()
-}
-
 impl Markers {
+    /// The last time of a purge, by the clock of this node.
+    fn newest(&self, node: u64) -> u64 {
+        let own_time = |m: &Marker| m.learned.or((m.node == node).then_some(m.time));
+        self.list.iter().filter_map(own_time).max().unwrap_or(0)
+    }
+
     fn add(&mut self, marker: Marker) {
         let at = self.list.partition_point(|other| other.reach() <= marker.reach());
         self.index.add(&marker);
@@ -615,14 +652,14 @@ mod tests {
         Subject { sources: vec![], tags: vec![tag.to_owned()] }
     }
 
-    fn index_of(target: Target) -> PurgeIndex {
-        PurgeIndex::of(&[Marker { node: 1, time: 1, targets: vec![target], learned: None }])
+    fn index_of(targets: Vec<Target>) -> PurgeIndex {
+        PurgeIndex::of(&[Marker { node: 1, time: 1, targets, learned: None }])
     }
 
     // CAC-042
     #[test]
     fn targets_name_sources() {
-        let cases: [(Result<Target, String>, SourceName, bool); 24] = [
+        let cases: [(Result<Vec<Target>, String>, SourceName, bool); 24] = [
             (Target::file("https://shop.example/a.jpg"), absolute("https://shop.example/a.jpg"), true),
             (Target::file("https://SHOP.example:443/a.jpg"), absolute("https://shop.example/a.jpg"), true),
             (Target::file("https://shop.example/a.jpg"), absolute("http://shop.example/a.jpg"), false),
@@ -657,16 +694,102 @@ mod tests {
             let index = index_of(target.clone());
             let (kept, other) = (of(source.clone()), of(relative("elsewhere.example", "/else")));
             assert_eq!(index.names(&kept, &[], |_| true), expected, "{target:?} and {source:?}");
-            let by_name = expected && !matches!(target, Target::Tag(_));
+            let by_name = expected && !matches!(target[..], [Target::Tag(_)]);
             assert_eq!(
                 index.names(&of_tag("t"), &[&source], |_| true),
                 by_name,
                 "{target:?} asked for {source:?}"
             );
-            assert!(!index.names(&other, &[], |_| true) || matches!(target, Target::Tag(_)), "{target:?}");
+            assert!(
+                !index.names(&other, &[], |_| true) || matches!(target[..], [Target::Tag(_)]),
+                "{target:?}"
+            );
             assert!(!index.names(&kept, &[], |_| false));
         }
-        assert!(index_of(Target::Everything).names(&Subject::default(), &[], |_| true));
+        assert!(index_of(vec![Target::Everything]).names(&Subject::default(), &[], |_| true));
+    }
+
+    // CAC-042: whatever the spelling, what is purged is what the URL of a source names.
+    #[test]
+    fn every_spelling_of_a_host_names_its_sources() {
+        let relative = |host: &str| relative(host, "/p/x");
+        let absolute = |host: &str| absolute(&format!("{host}/p/x"));
+        let cases = [
+            (
+                "h.example:443",
+                vec![
+                    relative("h.example:443"),
+                    absolute("https://h.example"),
+                    absolute("http://h.example:443"),
+                ],
+            ),
+            (
+                "h.example:80",
+                vec![
+                    relative("h.example:80"),
+                    absolute("http://h.example"),
+                    absolute("https://h.example:80"),
+                ],
+            ),
+            ("h.example:08080", vec![relative("h.example:8080"), absolute("http://h.example:8080")]),
+            ("h.example:", vec![relative("h.example"), absolute("http://h.example")]),
+            (
+                "H.example.",
+                vec![relative("h.example."), absolute("http://h.example."), absolute("http://h.example")],
+            ),
+            ("h.example.:8080", vec![relative("h.example.:8080"), absolute("http://h.example.:8080")]),
+            ("bücher.example", vec![relative("xn--bcher-kva.example"), absolute("http://bücher.example")]),
+            ("BÜCHER.example:8080", vec![absolute("http://xn--bcher-kva.example:8080")]),
+            ("b%C3%BCcher.example", vec![absolute("http://bücher.example")]),
+            ("xn--bcher-kva.example", vec![absolute("http://bücher.example")]),
+            ("127.1", vec![absolute("http://127.0.0.1"), absolute("http://2130706433")]),
+            ("0x7f.1:8080", vec![relative("127.0.0.1:8080"), absolute("http://127.0.0.1:8080")]),
+            ("[0:0::1]:8080", vec![relative("[::1]:8080"), absolute("http://[::1]:8080")]),
+            ("[0:0:0:0:0:0:0:1]", vec![relative("[::1]"), absolute("http://[::1]")]),
+            ("0:0::1", vec![absolute("http://[::1]")]),
+        ];
+        for (host, sources) in cases {
+            let other = of(absolute("http://h.example:81"));
+            let mut purges = vec![Target::host(host), Target::prefix(&format!("{host}/p/"))];
+            if host != "0:0::1" {
+                purges.push(Target::prefix(&format!("http://{host}/p/")));
+            }
+            for targets in purges {
+                let index = index_of(targets.unwrap());
+                for source in &sources {
+                    assert!(index.names(&of(source.clone()), &[], |_| true), "{host}: {source:?}");
+                }
+                assert!(!index.names(&other, &[], |_| true), "{host}");
+            }
+        }
+        for (url, source) in [
+            ("http://h.example:443/p/x", relative("h.example:443")),
+            ("https://h.example:80/p/x", relative("h.example:80")),
+            ("http://h.example./p/x", relative("h.example.")),
+            ("http://bücher.example./p/x", relative("xn--bcher-kva.example")),
+        ] {
+            assert!(index_of(Target::file(url).unwrap()).names(&of(source), &[], |_| true), "{url}");
+        }
+        let index = index_of(Target::file("http://h.example:443/p/x").unwrap());
+        assert!(!index.names(&of(absolute("http://h.example")), &[], |_| true));
+        for bad in [
+            "h:x",
+            "h:70000",
+            "h:-1",
+            "h:80:80",
+            "a b",
+            "*.h",
+            "[::1",
+            "::1]:80",
+            "h@i",
+            "h?",
+            "h#",
+            "h%2f",
+            ":80",
+            "1.2.3.4.5",
+        ] {
+            assert!(Target::host(bad).is_err(), "{bad}");
+        }
     }
 
     // CAC-043
@@ -705,14 +828,14 @@ mod tests {
         let subject = of(relative("a", "/x"));
         let before = purges.stamp();
         assert!(purges.allow(before, &subject, &[]));
-        let marker = purges.mark(vec![Target::file("/x").unwrap()]);
+        let marker = purges.mark(Target::file("/x").unwrap());
         purges.publish(&marker).await.unwrap();
         let after = purges.stamp();
         assert!(!purges.allow(before, &subject, &[]));
         assert!(purges.allow(after, &subject, &[]));
         assert!(purges.allow(before, &of(relative("a", "/y")), &[]));
         // Kept when it was asked for under one host, and purged under another.
-        let marker = purges.mark(vec![Target::file("https://b.example/y").unwrap()]);
+        let marker = purges.mark(Target::file("https://b.example/y").unwrap());
         purges.publish(&marker).await.unwrap();
         let (kept, now) = (of(relative("a", "/y")), relative("b.example", "/y"));
         assert!(purges.allow(before, &kept, &[&relative("a", "/y")]));
@@ -767,7 +890,7 @@ mod tests {
     fn a_node_goes_by_the_time_at_which_it_learned_of_a_purge() {
         let purges = Purges::open(None, None).unwrap();
         let (subject, before) = (of(relative("a", "/x")), purges.stamp());
-        let targets = vec![Target::tag("product-17").unwrap()];
+        let targets = Target::tag("product-17").unwrap();
         let marker =
             Marker { node: purges.node ^ 1, time: before.began + 30_000_000, targets, learned: None };
         assert!(purges.learn("1.json", marker));
@@ -783,7 +906,7 @@ mod tests {
         let open = || Purges::open(Some(folder.path().to_owned()), None).unwrap();
         let purges = open();
         let (subject, before) = (of(relative("a", "/x")), purges.stamp());
-        let marker = purges.mark(vec![Target::file("/x").unwrap()]);
+        let marker = purges.mark(Target::file("/x").unwrap());
         purges.publish(&marker).await.unwrap();
         let after = purges.stamp();
         drop(purges);
@@ -793,6 +916,48 @@ mod tests {
         let purges = open();
         assert!(!purges.allow(before, &subject, &[]));
         assert!(purges.allow(after, &subject, &[]));
+    }
+
+    // CAC-040, CAC-032: a list that cannot be read may have named anything.
+    #[tokio::test]
+    async fn damaged_purges_are_purges_of_everything() {
+        type Damage = fn(&std::path::Path);
+        let damage: [(&str, Damage); 5] = [
+            ("a bit that is no UTF-8", |file| {
+                let mut bytes = std::fs::read(file).unwrap();
+                bytes[5] ^= 0x80;
+                std::fs::write(file, bytes).unwrap();
+            }),
+            ("another name", |file| {
+                let text = std::fs::read_to_string(file).unwrap();
+                std::fs::write(file, text.replace("/x", "/y")).unwrap();
+            }),
+            ("no last line break", |file| {
+                let mut bytes = std::fs::read(file).unwrap();
+                *bytes.last_mut().unwrap() ^= 1;
+                std::fs::write(file, bytes).unwrap();
+            }),
+            ("removed", |file| std::fs::remove_file(file).unwrap()),
+            ("a folder", |file| {
+                std::fs::remove_file(file).unwrap();
+                std::fs::create_dir(file).unwrap();
+            }),
+        ];
+        for (name, damage) in damage {
+            let folder = tempfile::tempdir().unwrap();
+            let open = || Purges::open(Some(folder.path().to_owned()), None).unwrap();
+            let purges = open();
+            let (subject, before) = (of(relative("a", "/x")), purges.stamp());
+            let marker = purges.mark(Target::file("/x").unwrap());
+            purges.publish(&marker).await.unwrap();
+            drop(purges);
+            damage(&folder.path().join("purges.jsonl"));
+            for _ in 0..2 {
+                let purges = open();
+                assert!(!purges.allow(before, &subject, &[]), "{name}");
+                assert!(purges.allow(purges.stamp(), &subject, &[]), "{name}");
+            }
+        }
     }
 
     // Bounded: many purges become one of everything.

@@ -32,12 +32,13 @@ const HASHED_INLINE: usize = 64 << 10;
 const CACHE_TAG: &str = "cache-tag";
 
 /// Headers of a source that answers inherit, or that decide about them.
-const KEPT_HEADERS: [HeaderName; 8] = [
+const KEPT_HEADERS: [HeaderName; 9] = [
     header::CACHE_CONTROL,
     header::EXPIRES,
     header::DATE,
     header::ETAG,
     header::LAST_MODIFIED,
+    header::CONTENT_LOCATION,
     header::ACCESS_CONTROL_ALLOW_ORIGIN,
     HeaderName::from_static("timing-allow-origin"),
     HeaderName::from_static("cross-origin-resource-policy"),
@@ -108,8 +109,8 @@ impl SourceRecord {
     fn conditions(&self) -> HeaderMap {
         let mut conditions = HeaderMap::new();
         let headers = self.headers();
-        // An error is asked for anew.
-        if self.version.is_none() {
+        // An error is asked for anew, and so is what a redirect led to: its validators are not those of the URL.
+        if self.version.is_none() || headers.contains_key(header::CONTENT_LOCATION) {
             return conditions;
         }
         if let Some(etag) = headers.get(header::ETAG) {

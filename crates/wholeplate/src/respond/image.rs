@@ -32,10 +32,12 @@ pub(crate) struct Inherited {
 impl Inherited {
     pub(crate) fn of(source: &HeaderMap, representation: &Representation) -> Self {
         let text = |name: HeaderName| source.get(name).and_then(|v| v.to_str().ok());
+        let target = text(header::CONTENT_LOCATION);
         Self {
-            etag: etag(text(header::ETAG), representation),
+            etag: etag(text(header::ETAG), target, representation),
             lifetime: Lifetime::of(source),
-            last_modified: text(header::LAST_MODIFIED).map(str::to_owned),
+            // The target of a redirect may be exchanged for one that is older.
+            last_modified: text(header::LAST_MODIFIED).filter(|_| target.is_none()).map(str::to_owned),
             vary: representation.vary.clone(),
         }
     }

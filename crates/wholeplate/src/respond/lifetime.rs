@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::cache::freshness::age_header;
 use crate::choices::LEAST_LIFETIME;
 use crate::fields::{joined, value};
 use http::{HeaderMap, header};
@@ -46,7 +47,13 @@ impl Lifetime {
 /// Makes `headers`, of one response, say no more of its freshness than `other` allows: what was made of two responses is as
 /// fresh as both are. `unless_said`: the lifetime of `other` if it names none.
 pub(crate) fn restrict(headers: &mut HeaderMap, other: &HeaderMap, unless_said: Option<u64>) {
-    let (own, limits) = (Ages::of(headers), Ages::of(other));
+    let (own, mut limits) = (Ages::of(headers), Ages::of(other));
+    // Each lifetime began when its own response was made; the result has one `Age`, that of `headers`.
+    let (own_age, other_age) = (age_header(headers), age_header(other));
+    let unless_said = unless_said.map(|seconds| seconds.saturating_add(own_age));
+    for limit in [&mut limits.max_age, &mut limits.shared].into_iter().flatten() {
+        *limit = limit.saturating_sub(other_age).saturating_add(own_age);
+    }
     // A response that names no lifetime gets the usual one, which needs no limit of the same length.
     let limited = limits.max_age.is_some() || limits.shared.is_some();
     let usual = unless_said.filter(|_| !limited && (own.max_age.is_some() || own.shared.is_some()));
@@ -202,6 +209,24 @@ mod tests {
             (expires.get("expires"), expires["cache-control"].to_str().unwrap()),
             (None, "max-age=60")
         );
+    }
+
+    // CAC-010: a redirect from another cache has an age of its own.
+    #[test]
+    fn what_is_left_of_two_lifetimes_is_the_shorter_rest() {
+        let both = |source: &[(&'static str, &'static str)], redirect: &[(&'static str, &'static str)]| {
+            let mut headers = map(source);
+            restrict(&mut headers, &map(redirect), Some(3600));
+            headers["cache-control"].to_str().unwrap().to_owned()
+        };
+        let redirect = [("cache-control", "max-age=100"), ("age", "99")];
+        assert_eq!(both(&[("cache-control", "max-age=9000")], &redirect), "max-age=1");
+        // Less the 500 of the source, one second is left.
+        assert_eq!(both(&[("cache-control", "max-age=9000"), ("age", "500")], &redirect), "max-age=501");
+        assert_eq!(both(&[("cache-control", "max-age=500"), ("age", "500")], &redirect), "max-age=500");
+        let shared = [("cache-control", "max-age=9, s-maxage=100"), ("age", "99")];
+        assert_eq!(both(&[], &shared), "max-age=0, s-maxage=1");
+        assert_eq!(both(&[("cache-control", "max-age=9000"), ("age", "500")], &[]), "max-age=4100");
     }
 
     fn of(headers: &[(&'static str, &'static str)]) -> (String, bool) {

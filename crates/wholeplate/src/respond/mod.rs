@@ -16,4 +16,4 @@ pub(crate) use self::image::{
 };
 pub(crate) use self::lifetime::{Lifetime, restrict};
 pub(crate) use self::response::{Response, error, plain, redirect};
-pub(crate) use self::tag::{Representation, none_match, source_conditions};
+pub(crate) use self::tag::{Representation, name_target, none_match, source_conditions};

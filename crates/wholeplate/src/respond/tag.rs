@@ -2,6 +2,7 @@
 
 use http::{HeaderMap, HeaderValue, header};
 use sha2::{Digest, Sha256};
+use url::Url;
 
 use crate::cache::keys::{self, Engine};
 use crate::fields::value;
@@ -9,7 +10,7 @@ use crate::fields::value;
 /// Which representation of a source a request selects.
 #[derive(Debug)]
 pub(crate) struct Representation {
-    /// What its entity tag has before that of the source.
+    /// What its entity tag has before the colon and the tag of the source.
     tag_prefix: String,
     /// The request fields that it depends on.
     pub(super) vary: HeaderValue,
@@ -22,18 +23,29 @@ impl Representation {
     }
 }
 
-/// The entity tag of a result: an opaque part for the options, then the source's own tag.
-pub(super) fn etag(source: Option<&str>, of: &Representation) -> Option<String> {
+/// Says where a source was found when its URL redirects, and nothing otherwise: its validators are then those of another
+/// URL, and two targets may have the same. A digest: the query of a target may be a secret.
+pub(crate) fn name_target(source: &mut HeaderMap, target: Option<&Url>) {
+    source.remove(header::CONTENT_LOCATION);
+    if let Some(url) = target {
+        let name = keys::short(&keys::fingerprint(url.as_str().as_bytes()));
+        source.insert(header::CONTENT_LOCATION, value(&name));
+    }
+}
+
+/// The entity tag of a result: an opaque part for the options and the target of a redirect, then the source's own tag.
+pub(super) fn etag(source: Option<&str>, target: Option<&str>, of: &Representation) -> Option<String> {
     let source = source?;
     let (weak, quoted) = source.strip_prefix("W/").map_or(("", source), |rest| ("W/", rest));
     let inner = quoted.trim_matches('"');
-    Some(format!("{weak}\"{}{inner}\"", of.tag_prefix))
+    let target = target.map(|target| format!("-{target}")).unwrap_or_default();
+    Some(format!("{weak}\"{}{target}:{inner}\"", of.tag_prefix))
 }
 
-/// What the entity tags of one engine and one recipe have before that of the source.
+/// What the entity tags of one engine and one recipe begin with.
 fn prefix(engine: &Engine, options: &str) -> String {
     let digest = Sha256::new().chain_update(engine.as_str()).chain_update(options).finalize();
-    format!("cf-{}:", keys::short(&digest.into()))
+    format!("cf-{}", keys::short(&digest.into()))
 }
 
 /// The conditions of a request for a result, as conditions for its source: a source that has not changed makes the same
@@ -41,7 +53,8 @@ fn prefix(engine: &Engine, options: &str) -> String {
 pub(crate) fn source_conditions(request: &HeaderMap, of: &Representation) -> HeaderMap {
     let mut conditions = HeaderMap::new();
     if request.contains_key(header::IF_NONE_MATCH) {
-        let prefix = format!("\"{}", of.tag_prefix);
+        // A tag with a target is not that of the URL itself: it makes no condition.
+        let prefix = format!("\"{}:", of.tag_prefix);
         let lines = request.get_all(header::IF_NONE_MATCH).iter().filter_map(|v| v.to_str().ok());
         let inner = lines.flat_map(tags).filter_map(|tag| tag.strip_prefix(&prefix));
         let of_source: Vec<String> = inner.map(|rest| format!("\"{rest}")).collect();
@@ -106,7 +119,7 @@ mod tests {
     use crate::cache::keys::Engine;
 
     fn etag(source: Option<&str>, options: &str) -> Option<String> {
-        super::etag(source, &Representation::of(&Engine::new(&[]), options, &[]))
+        super::etag(source, None, &Representation::of(&Engine::new(&[]), options, &[]))
     }
 
     fn source_conditions(request: &HeaderMap, options: &str) -> HeaderMap {
@@ -120,6 +133,26 @@ mod tests {
         assert!(etag(Some("W/\"abc\""), "w=1").unwrap().starts_with("W/\"cf-"));
         assert_ne!(etag(Some("\"abc\""), "w=1"), etag(Some("\"abc\""), "w=2"));
         assert_eq!(etag(None, "w=1"), None);
+    }
+
+    // URL-144, CAC-012: equal tags of two targets of a redirect, or of a target and the URL itself, are three tags.
+    #[test]
+    fn the_entity_tag_names_the_target_of_a_redirect() {
+        let of = Representation::of(&Engine::new(&[]), "w=1", &[]);
+        let tag = |url: Option<&str>| {
+            let mut headers = HeaderMap::from_iter([(header::CONTENT_LOCATION, "/x".parse().unwrap())]);
+            super::name_target(&mut headers, url.map(|url| url.parse().unwrap()).as_ref());
+            let target = headers.get(header::CONTENT_LOCATION).map(|v| v.to_str().unwrap());
+            super::etag(Some("W/\"abc\""), target, &of).unwrap()
+        };
+        let tags = [tag(None), tag(Some("http://a.example/1")), tag(Some("http://a.example/2"))];
+        assert!(tags.iter().all(|tag| tag.starts_with("W/\"cf-") && tag.ends_with(":abc\"")), "{tags:?}");
+        assert!(tags[0] != tags[1] && tags[1] != tags[2]);
+        let request = |tag: &String| {
+            HeaderMap::from_iter([(header::IF_NONE_MATCH, HeaderValue::from_str(tag).unwrap())])
+        };
+        assert_eq!(super::source_conditions(&request(&tags[0]), &of)["if-none-match"], "\"abc\"");
+        assert!(super::source_conditions(&request(&tags[1]), &of).is_empty());
     }
 
     // URL-145

@@ -30,7 +30,7 @@ use crate::choices::LEAST_LIFETIME;
 use crate::error::ApiError;
 use crate::fields::{joined, value};
 use crate::request::VIA;
-use crate::respond::restrict;
+use crate::respond::{self, restrict};
 
 /// The user agent of fetches for transformations. Fetches that are passed on keep theirs.
 const USER_AGENT: &str = concat!("wholeplate/", env!("CARGO_PKG_VERSION"));
@@ -152,16 +152,17 @@ impl Http {
             let (response, _head) = self.hop(&url, ask, &headers, &credentials, connection).await?;
             let status = response.status();
             if status == StatusCode::NOT_MODIFIED && is_conditional(&headers) {
-                return Ok(Fetched { body: None, headers: detached(response.headers()) });
+                let mut headers = detached(response.headers());
+                respond::name_target(&mut headers, None);
+                return Ok(Fetched { body: None, headers });
             }
             if !status.is_redirection() || status == StatusCode::NOT_MODIFIED {
-                let headers = detached(response.headers());
+                let mut headers = detached(response.headers());
+                redirects.iter().for_each(|redirect| restrict_by(&mut headers, redirect));
+                respond::name_target(&mut headers, Some(&url).filter(|_| !redirects.is_empty()));
                 check_status(status, &headers).map_err(|error| error.with(&headers))?;
-                let mut fetched = self.body(response, ask).await.map_err(|error| error.with(&headers))?;
-                for redirect in &redirects {
-                    restrict_by(&mut fetched.headers, redirect);
-                }
-                return Ok(fetched);
+                let fetched = self.body(response, ask).await.map_err(|error| error.with(&headers))?;
+                return Ok(Fetched { headers, ..fetched });
             }
             // The conditions name a response of this URL, and the next has its own.
             headers.remove(header::IF_NONE_MATCH);
@@ -296,11 +297,14 @@ fn replace(fields: &mut HeaderMap, others: &HeaderMap) {
     fields.extend(others.clone());
 }
 
-/// A source is as fresh as the redirects that led to it (CAC-010). One that says nothing of its lifetime is used as long as
-/// any source, unless it is permanent.
+/// A source, or an error, is as fresh as the redirects that led to it (CAC-010), and varies as they do. One that says nothing
+/// of its lifetime is used as long as any source, unless it is permanent.
 fn restrict_by(source: &mut HeaderMap, redirect: &Redirect) {
     let permanent = matches!(redirect.status.as_u16(), 301 | 308);
     restrict(source, &redirect.headers, Some(LEAST_LIFETIME).filter(|_| !permanent));
+    for value in redirect.headers.get_all(header::VARY) {
+        source.append(header::VARY, value.clone());
+    }
 }
 
 /// The target of a redirect. An origin that was asked under another host than that of its URL (edge mode) names itself by
