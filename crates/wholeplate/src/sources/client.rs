@@ -35,6 +35,8 @@ const MAX_FIELDS: usize = 512;
 const UNCOUNTED: usize = 8 << 10;
 /// Bytes that are let through without memory for them: what is read ahead of a body counts until its head is noticed.
 const LET_THROUGH: usize = 32 << 10;
+/// Bytes that may come before a response is there. Informational responses have no number that ends them.
+const MAX_BEFORE_RESPONSE: usize = 8 * MAX_HEAD;
 /// A read buffer that grows has twice the length of its bytes.
 const BUFFER_FACTOR: usize = 2;
 /// How long a connection may wait for its next request.
@@ -145,6 +147,11 @@ impl Service<Uri> for Connector {
 #[error("no memory for the head of a response")]
 pub(super) struct NoHeadMemory;
 
+/// Informational responses come without end.
+#[derive(Debug, thiserror::Error)]
+#[error("informational responses without end")]
+pub(super) struct NoFinalResponse;
+
 /// Takes memory for the head of a response as it comes. Cheap to clone.
 #[derive(Debug, Clone)]
 struct HeadMeter(Arc<Mutex<Head>>);
@@ -175,6 +182,9 @@ impl HeadMeter {
             return Ok(());
         }
         head.read += bytes;
+        if head.read > MAX_BEFORE_RESPONSE {
+            return Err(io::Error::other(NoFinalResponse));
+        }
         if head.read <= UNCOUNTED {
             return Ok(());
         }
@@ -308,7 +318,7 @@ impl Body for ResponseBody {
 
 #[cfg(test)]
 mod tests {
-    use super::{HeadMeter, LET_THROUGH, MAX_HEAD, UNCOUNTED};
+    use super::{HeadMeter, LET_THROUGH, MAX_BEFORE_RESPONSE, MAX_HEAD, UNCOUNTED};
     use crate::admission::MemoryPool;
 
     // OPS-007: 1000 origins that send 380 kB of header lines made a peak of 483 MiB with memory=256.
@@ -320,8 +330,8 @@ mod tests {
         assert_eq!(memory.used(), 0);
         meter.read(12 << 10).unwrap();
         assert_eq!(memory.used(), 40 << 10);
-        // Informational responses may come without end.
-        for _ in 0..1000 {
+        // Informational responses.
+        for _ in 0..50 {
             meter.read(10_000).unwrap();
         }
         assert_eq!(memory.used(), 2 * MAX_HEAD);
@@ -330,6 +340,9 @@ mod tests {
         assert_eq!(memory.used(), 2 * MAX_HEAD);
         drop(head);
         assert_eq!(memory.used(), 0);
+        // Without end, they end the connection: hyper would read them for as long as they come, and let no other task run.
+        assert!(meter.read(MAX_BEFORE_RESPONSE + 1).is_err());
+        drop(meter.arrived());
         // The next response of the connection.
         let all = memory.try_take(1 << 20).unwrap();
         meter.read(LET_THROUGH).unwrap();

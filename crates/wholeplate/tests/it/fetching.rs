@@ -444,3 +444,22 @@ fn a_response_head_without_end_is_refused() {
     drop(waiting);
     s.wait_for_figure("input_memory_bytes", |bytes| bytes == 0);
 }
+
+// hyper reads informational responses in a loop: an origin that sends them without end kept a thread for itself.
+#[test]
+fn informational_responses_without_end_end_the_fetch() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let piece = b"HTTP/1.1 100 Continue\r\n\r\n".repeat(1000);
+                while stream.write_all(&piece).is_ok() {}
+            });
+        }
+    });
+    let server = Server::start_bare(&["--origin", &format!("http://{address}"), "--connect-timeout", "60s"]);
+    let reply = server.image("width=10", "a.png");
+    assert_eq!(reply.error(), (502, 9402), "{}", reply.text());
+    assert!(reply.text().contains("informational"), "{}", reply.text());
+}
