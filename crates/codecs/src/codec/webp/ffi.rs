@@ -6,6 +6,7 @@ use std::ptr;
 
 use libwebp_sys as sys;
 
+use super::riff::FrameHead;
 use crate::pixels::Plane;
 use crate::{Error, Format};
 use work::{Reservation, Work};
@@ -42,13 +43,13 @@ const FEED: usize = 32 * 1024;
 impl<'a> Incremental<'a> {
     /// `internal`: bytes that libwebp needs for itself.
     pub(super) fn new(
-        data: &'a [u8],
-        width: u32,
-        height: u32,
+        bytes: &'a [u8],
+        head: &FrameHead,
         output: Output,
         internal: usize,
         work: &Work,
     ) -> Result<Self, Error> {
+        let FrameHead { width, height, .. } = *head;
         let internal = work.take(internal)?;
         let mut planes = match output {
             Output::Planes => {
@@ -95,7 +96,7 @@ impl<'a> Incremental<'a> {
             starts: places.iter().map(|p| p.0).collect(),
             planes,
             output,
-            data,
+            data: &bytes[head.data.clone()],
             fed: 0,
             height,
             ready: 0,
