@@ -51,6 +51,7 @@ pub(super) fn cases() -> Vec<Case> {
             chunk(b"RIFF", &[b"WEBP", &lossless[..]].concat()),
         ),
         case("65,536 groups of prefix codes, which need 812 MB", Error, groups(65_536, false)),
+        case("4,000 groups of 1024 codes", Picture, groups(4000, true)),
         case(
             "100,000 unknown chunks",
             Picture,
