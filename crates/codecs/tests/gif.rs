@@ -28,6 +28,23 @@ fn frames_are_composited_with_every_disposal() {
     assert_eq!(decode(GIF, &bytes, RGB).unwrap().data(), all[0].image.data());
 }
 
+// Browsers do, although the method is not defined.
+#[test]
+fn disposal_method_4_restores_the_previous_content() {
+    let bytes = fixture("animated.gif");
+    let restoring: Vec<u8> = {
+        let mut file = bytes.clone();
+        let controls: Vec<usize> =
+            (0..file.len() - 4).filter(|&i| file[i..].starts_with(&[0x21, 0xF9, 4])).collect();
+        let flags: Vec<usize> = controls.iter().map(|i| i + 3).filter(|&i| file[i] >> 2 & 7 == 3).collect();
+        assert!(!flags.is_empty());
+        flags.iter().for_each(|&i| file[i] = file[i] & 0b1110_0011 | 4 << 2);
+        file
+    };
+    let (three, four) = (frames(GIF, &bytes).unwrap(), frames(GIF, &restoring).unwrap());
+    assert!(three.iter().zip(&four).all(|(a, b)| a.image.data() == b.image.data()));
+}
+
 #[test]
 fn an_interlaced_still_without_transparency_is_rgb() {
     let bytes = fixture("interlaced.gif");
