@@ -46,6 +46,20 @@ fn disposal_method_4_restores_the_previous_content() {
 }
 
 #[test]
+fn a_code_size_of_one_is_decoded() {
+    // 4 × 1 pixels: 0, 1, and a code for both.
+    let mut bytes = b"GIF89a\x04\0\x01\0\x80\0\0\0\0\0\xFF\xFF\xFF\x2C\0\0\0\0\x04\0\x01\0\0\x01".to_vec();
+    bytes.extend_from_slice(&[1, 0x12, 1, 0x0E, 0, 0x3B]);
+    let image = decode(GIF, &bytes, RGB).unwrap();
+    assert_eq!(image.data(), [[0; 3], [255; 3], [0; 3], [255; 3]].as_flattened());
+    // An end code instead of the last one.
+    let at = bytes.len() - 5;
+    bytes[at] = 0b011_001_00;
+    bytes[at + 2] = 0;
+    assert!(matches!(decode(GIF, &bytes, RGB), Err(Error::Malformed { .. })));
+}
+
+#[test]
 fn an_interlaced_still_without_transparency_is_rgb() {
     let bytes = fixture("interlaced.gif");
     let probe = codec(GIF).probe(&bytes, &Work::unlimited()).unwrap();
