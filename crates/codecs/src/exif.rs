@@ -23,14 +23,14 @@ pub(crate) fn without_prefix(exif: &[u8]) -> &[u8] {
     exif.strip_prefix(b"Exif\0\0").unwrap_or(exif)
 }
 
-/// The orientation in the TIFF structure `exif`; upright if missing or invalid.
+/// The orientation in the TIFF structure `exif`; upright if missing or invalid. As in browsers, it is a single SHORT.
 #[must_use]
 pub fn orientation(exif: &[u8]) -> Orientation {
     let read = || {
         let tiff = Tiff::new(exif)?;
-        tiff.number(tiff.find(tiff.first()?, ORIENTATION)?)
+        tiff.short(tiff.find(tiff.first()?, ORIENTATION)?)
     };
-    Orientation::from_exif(read().and_then(|v| u16::try_from(v).ok()).unwrap_or(1))
+    Orientation::from_exif(read().unwrap_or(1))
 }
 
 /// The copyright text (two parts, photographer and editor, may be separated by a NUL), without its
@@ -180,6 +180,15 @@ mod tests {
             assert_eq!(copyright(&exif), Some(b"(c) Ada\0Editor".as_slice()));
         }
         assert_eq!(orientation(b""), Orientation::Upright);
+        // Browsers ignore a LONG, and more than one number.
+        for (kind, count) in [(4, 1), (3, 2), (3, 0)] {
+            let mut w = Writer { little: true, bytes: b"II\x2a\0".to_vec() };
+            w.u32(8);
+            w.u16(1);
+            w.entry(0x0112, kind, count, 6);
+            w.u32(0);
+            assert_eq!(orientation(&w.bytes), Orientation::Upright, "{kind} {count}");
+        }
     }
 
     // URL-076

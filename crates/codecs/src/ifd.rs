@@ -79,6 +79,11 @@ impl<'a> Tiff<'a> {
         }
     }
 
+    /// The number of an entry with a single SHORT.
+    pub(crate) fn short(self, entry: Entry) -> Option<u16> {
+        if entry.kind == SHORT && entry.count == 1 { self.u16(entry.value) } else { None }
+    }
+
     /// Writes a single SHORT or LONG number over an entry's value in `out`, a copy of this structure. A value of
     /// another type or count becomes a SHORT, or a LONG if the number is too large.
     pub(crate) fn put(self, out: &mut [u8], entry: Entry, number: u32) {

@@ -97,8 +97,8 @@ pub struct Probe {
     pub bit_depth: u8,
     /// TIFF: stored samples of a pixel, with those that are not used.
     pub samples: u16,
-    /// TIFF: entries of the lists of strips and tiles, which may be more than the image needs.
-    pub pieces: u32,
+    /// Bytes that a decoder holds for lists and tables whose length depends on the file, not on the size of the image.
+    pub table_bytes: u64,
     /// C M Y K (or YCCK) samples.
     pub cmyk: bool,
     /// Decoding needs the whole bitmap, as for interlaced files.
@@ -132,7 +132,7 @@ impl Probe {
             gray: false,
             bit_depth: 8,
             samples: 0,
-            pieces: 0,
+            table_bytes: 0,
             cmyk: false,
             whole_bitmap: false,
             exif: None,

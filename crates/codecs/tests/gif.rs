@@ -28,6 +28,37 @@ fn frames_are_composited_with_every_disposal() {
     assert_eq!(decode(GIF, &bytes, RGB).unwrap().data(), all[0].image.data());
 }
 
+// Browsers do, although the method is not defined.
+#[test]
+fn disposal_method_4_restores_the_previous_content() {
+    let bytes = fixture("animated.gif");
+    let restoring: Vec<u8> = {
+        let mut file = bytes.clone();
+        let controls: Vec<usize> =
+            (0..file.len() - 4).filter(|&i| file[i..].starts_with(&[0x21, 0xF9, 4])).collect();
+        let flags: Vec<usize> = controls.iter().map(|i| i + 3).filter(|&i| file[i] >> 2 & 7 == 3).collect();
+        assert!(!flags.is_empty());
+        flags.iter().for_each(|&i| file[i] = file[i] & 0b1110_0011 | 4 << 2);
+        file
+    };
+    let (three, four) = (frames(GIF, &bytes).unwrap(), frames(GIF, &restoring).unwrap());
+    assert!(three.iter().zip(&four).all(|(a, b)| a.image.data() == b.image.data()));
+}
+
+#[test]
+fn a_code_size_of_one_is_decoded() {
+    // 4 × 1 pixels: 0, 1, and a code for both.
+    let mut bytes = b"GIF89a\x04\0\x01\0\x80\0\0\0\0\0\xFF\xFF\xFF\x2C\0\0\0\0\x04\0\x01\0\0\x01".to_vec();
+    bytes.extend_from_slice(&[1, 0x12, 1, 0x0E, 0, 0x3B]);
+    let image = decode(GIF, &bytes, RGB).unwrap();
+    assert_eq!(image.data(), [[0; 3], [255; 3], [0; 3], [255; 3]].as_flattened());
+    // An end code instead of the last one.
+    let at = bytes.len() - 5;
+    bytes[at] = 0b011_001_00;
+    bytes[at + 2] = 0;
+    assert!(matches!(decode(GIF, &bytes, RGB), Err(Error::Malformed { .. })));
+}
+
 #[test]
 fn an_interlaced_still_without_transparency_is_rgb() {
     let bytes = fixture("interlaced.gif");

@@ -75,6 +75,17 @@ fn the_probe_reads_palette_grey_and_alpha() {
     assert!(probe(&with_chunk(plain, b"tRNS", &[0; 6])).alpha);
 }
 
+// The library panics on such a palette.
+#[test]
+fn a_palette_with_a_part_of_an_entry_is_refused_where_it_counts() {
+    let broken = with_chunk(fixture!("palette_trns.png"), b"PLTE", &[1, 2, 3, 4]);
+    let probed = codec_for(Format::Png).unwrap().probe(&broken, &Work::unlimited());
+    assert!(matches!(probed, Err(Error::Malformed { .. })), "{probed:?}");
+    // In other files it is a suggestion.
+    let ignored = decode(&with_chunk(fixture!("rgb16.png"), b"PLTE", &[1, 2, 3, 4]), RGB).unwrap();
+    assert!(ignored.planes == decode(fixture!("rgb16.png"), RGB).unwrap().planes);
+}
+
 #[test]
 fn colour_chunks_have_an_order_of_precedence() {
     let colour = |chunks: &[(&[u8; 4], &[u8])]| {

@@ -173,6 +173,33 @@ fn harmless_drawings_keep_their_appearance() {
     }
 }
 
+// `svg-hush` indents its output, and white space within a text is shown.
+#[test]
+fn no_white_space_is_added() {
+    for body in [
+        "<text><tspan>AB</tspan><tspan>CD</tspan></text>",
+        "<text>a<tspan>b<tspan>c</tspan></tspan>d<tspan/>e</text>",
+        "<text> <tspan>H</tspan> <tspan>i</tspan></text><g><g><rect/></g></g>",
+        "<style>.a{fill:red}</style><g><rect/><rect/></g>",
+    ] {
+        let out = clean(&format!("<svg {NS}>{body}</svg>"));
+        let inner = out.split_once("<svg").unwrap().1.split_once('>').unwrap().1;
+        assert_eq!(inner, format!("{body}</svg>"));
+    }
+    // What is removed leaves nothing behind, and the characters of the document cannot split a word.
+    let out = clean(&format!(
+        "<svg {NS}><text><x/><tspan>A\x7F</tspan><script/><tspan style='fill:u\x7Frl(http://evil)'>B</tspan></text>\
+         <style>a{{b:u\x7Frl(http://evil)}}</style></svg>"
+    ));
+    assert!(
+        out.contains("<tspan>A</tspan><tspan") && !out.contains("evil") && !out.contains('\x7F'),
+        "{out}"
+    );
+    // The indentation of 60 elements within each other was longer than the drawing itself.
+    let deep = format!("<svg {NS}>{}<rect/>{}</svg>", "<g>".repeat(600), "</g>".repeat(600));
+    assert!(clean(&deep).len() < deep.len() + 100);
+}
+
 #[test]
 fn a_root_element_with_a_prefix_is_accepted() {
     let svg = "<s:svg xmlns:s='http://www.w3.org/2000/svg' width='30' height='20'><s:script>evil()</s:script>\

@@ -363,6 +363,53 @@ fn a_huge_size_in_the_header_exceeds_the_budget() {
     assert!(matches!(error, Error::Work(work::Error::MemoryBudget { .. })), "{error}");
 }
 
+/// The lossless data of clear black pixels as a still, as the alpha plane of a lossy still, and as a frame.
+fn with_groups((width, height): (u32, u32), groups: u32, full: bool) -> [Vec<u8>; 3] {
+    let stream = reference::vp8l::stream(width, height, groups, full);
+    let lossless = chunk(b"VP8L", &reference::vp8l::image(width, height, &stream));
+    let three = |v: u32| v.to_le_bytes()[..3].to_vec();
+    let sides = [three(width - 1), three(height - 1)].concat();
+    let head = |flags: u8| chunk(b"VP8X", &[&[flags, 0, 0, 0], &sides[..]].concat());
+    let lossy = encode(WEBP, &picture(Layout::Rgb, width, height, 0.0), &spec(10)).unwrap();
+    let alpha = chunk(b"ALPH", &[&[1], &stream[..]].concat());
+    let frame = chunk(b"ANMF", &[&[0; 6][..], &sides, &[10, 0, 0, 0], &lossless].concat());
+    [
+        riff(&lossless, 0),
+        riff(&[head(0x10), alpha, lossy[12..].to_vec()].concat(), 0),
+        riff(&[head(0x02), chunk(b"ANIM", &[0; 6]), frame].concat(), 0),
+    ]
+}
+
+// libwebp allocates tables for each group before it reads them: 20 bits of the file, 12 kB of memory.
+#[test]
+fn the_tables_of_prefix_codes_count_in_the_estimate() {
+    let codec = codec(WEBP);
+    for (side, groups) in [(1024, 65_536), (256, 3000)] {
+        for (kind, bytes) in with_groups((side, side), groups, false).iter().enumerate() {
+            let probe = codec.probe(bytes, &work()).unwrap();
+            let announced = codec.decode_bytes(&probe, RGB);
+            assert!(announced > u64::from(groups) * 12_000, "{kind}: {announced} bytes for {groups} groups");
+            let work = work();
+            let decoded = codec.decode(bytes, &probe, RGB, &work).and_then(|mut source| {
+                while source.next_rows()?.is_some() {}
+                Ok(())
+            });
+            match decoded {
+                Ok(()) => assert!(groups == 3000),
+                Err(error) => {
+                    assert!(
+                        groups > 3000 && matches!(error, Error::Work(work::Error::MemoryBudget { .. })),
+                        "{error}"
+                    );
+                }
+            }
+            assert!(work.budget.peak() as u64 <= announced);
+        }
+    }
+    let [still, _, _] = with_groups((64, 64), 200, true);
+    assert!(rgba(&decode(WEBP, &still, RGB).unwrap()) == decoded_elsewhere(&still));
+}
+
 #[test]
 fn a_cancelled_request_stops() {
     let work = work();

@@ -3,6 +3,8 @@
 //!
 //! No small decoder of AVIF is independent of ours, so AVIF is not read here; the end-to-end tests decode it with sharp.
 
+pub mod vp8l;
+
 use std::fmt;
 use std::io::Cursor;
 

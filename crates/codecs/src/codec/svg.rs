@@ -105,7 +105,8 @@ pub fn sanitise(bytes: &[u8], work: &Work) -> Result<Vec<u8>, Error> {
     if let Some(error) = reader.failure() {
         return Err(error);
     }
-    let out = out.finish()?;
+    let mut out = out.finish()?;
+    out.bytes.retain(|&byte| byte != rewrite::MARK);
     result.map_err(|e| damaged(e.to_string()))?;
     if out.bytes.is_empty() {
         return Err(damaged("no element is left after sanitising"));

@@ -83,14 +83,13 @@ struct File<'a> {
     width: u32,
     height: u32,
     pixels: Pixels,
-    /// Entries of the lists of its strips and tiles.
-    pieces: u32,
-    _held: Reservation,
+    /// The lists of its strips and tiles.
+    lists: Reservation,
 }
 
 impl<'a> File<'a> {
     fn open(bytes: &'a [u8], work: &Work) -> Result<Self, Error> {
-        let (pieces, held) = lists(bytes, work)?;
+        let lists = lists(bytes, work)?;
         let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(failed)?;
         let mut limits = Limits::default();
         // A compressed piece is read from the file without a limit of its own.
@@ -101,7 +100,7 @@ impl<'a> File<'a> {
             return Err(damaged("the width or height is 0"));
         }
         let pixels = pixels(&mut decoder)?;
-        Ok(Self { decoder, width, height, pixels, pieces, _held: held })
+        Ok(Self { decoder, width, height, pixels, lists })
     }
 
     /// Width and height of a strip or tile.
@@ -115,8 +114,8 @@ impl<'a> File<'a> {
 }
 
 /// Checks the lists of the first directory before the library reads them, and reserves their memory in the
-/// budget. Also yields how many entries the lists of strips and tiles have, together.
-fn lists(bytes: &[u8], work: &Work) -> Result<(u32, Reservation), Error> {
+/// budget.
+fn lists(bytes: &[u8], work: &Work) -> Result<Reservation, Error> {
     let structure = ifd::Tiff::new(bytes).ok_or(Error::NotAnImage)?;
     let first = structure.first().ok_or_else(|| damaged("no directory"))?;
     let mut pieces = 0_u32;
@@ -136,7 +135,7 @@ fn lists(bytes: &[u8], work: &Work) -> Result<(u32, Reservation), Error> {
             )));
         }
     }
-    Ok((pieces, work.take(pieces as usize * PIECE_BYTES)?))
+    Ok(work.take(pieces as usize * PIECE_BYTES)?)
 }
 
 fn profile(bytes: &[u8]) -> Option<&[u8]> {
@@ -175,7 +174,7 @@ impl Codec for Tiff {
         let mut file = File::open(bytes, work)?;
         let mut probe = Probe::new(Format::Tiff, file.width, file.height, bytes.len());
         let Pixels { layout, depth, samples, .. } = file.pixels;
-        probe.pieces = file.pieces;
+        probe.table_bytes = file.lists.bytes() as u64;
         probe.samples = u16::try_from(samples).unwrap_or(u16::MAX);
         probe.alpha = layout.has_alpha();
         probe.gray = layout == Layout::Gray;
@@ -214,8 +213,7 @@ impl Codec for Tiff {
         // The stored samples and the yielded ones.
         let samples = u64::from(probe.samples.max(1));
         let stored = u64::from(probe.width) * samples * if probe.bit_depth > 8 { 2 } else { 1 };
-        let lists = u64::from(probe.pieces) * PIECE_BYTES as u64;
-        u64::from(rows) * stored + layout.bytes(probe.width, rows) + TABLES + lists
+        u64::from(rows) * stored + layout.bytes(probe.width, rows) + TABLES + probe.table_bytes
     }
 
     fn decode_pixel_ns(&self, _spec: DecodeSpec) -> u64 {

@@ -6,6 +6,7 @@
 
 mod animation;
 mod ffi;
+mod lossless;
 mod riff;
 
 use self::animation::{AnimationEncoder, Frames};
@@ -36,6 +37,7 @@ impl Codec for WebP {
         let mut probe = Probe::new(Format::WebP, container.width, container.height, bytes.len());
         probe.alpha = container.alpha;
         probe.animation = container.animation.map(|a| Animation { frames: a.frames, loops: a.loops });
+        probe.table_bytes = table_bytes(bytes, &container, work)?;
         // The planes of lossy images without alpha can be used directly.
         if container.animation.is_none() && !container.first.lossless && !container.alpha {
             probe.subsampling = Some(Subsampling::S420);
@@ -70,11 +72,11 @@ impl Codec for WebP {
         let rows = u64::from(probe.width) * 100 + (64 << 10);
         if probe.animation.is_some() {
             // The canvas, the yielded frame, the frame being decoded and libwebp's own memory.
-            return pixels * (4 + 4 + 4 + 5) + rows;
+            return pixels * (4 + 4 + 4 + 5) + rows + probe.table_bytes;
         }
         let output = self.decoded_layout(probe, spec).bytes(probe.width, probe.height);
         let own = if probe.subsampling.is_some() { 0 } else { 5 * pixels };
-        output + own + rows
+        output + own + rows + probe.table_bytes
     }
 
     fn decode_pixel_ns(&self, _spec: DecodeSpec) -> u64 {
@@ -99,8 +101,8 @@ impl Codec for WebP {
     ) -> Result<Box<dyn RowSource + 'a>, Error> {
         let container = Container::parse(bytes)?;
         if container.animation.is_some() {
-            let frame =
-                Frames::new(bytes, &container, work)?.next_frame()?.ok_or(Error::Truncated(Format::WebP))?;
+            let mut frames = Frames::new(bytes, &container, probe.table_bytes, work)?;
+            let frame = frames.next_frame()?.ok_or(Error::Truncated(Format::WebP))?;
             return Ok(Box::new(RasterRows::new(frame.image)));
         }
         let layout = self.decoded_layout(probe, spec);
@@ -110,14 +112,7 @@ impl Codec for WebP {
             _ => Output::Rgb,
         };
         let head = &container.first;
-        let decoder = Incremental::new(
-            &bytes[head.data.clone()],
-            head.width,
-            head.height,
-            output,
-            decoder_bytes(head),
-            work,
-        )?;
+        let decoder = Incremental::new(bytes, head, output, decoder_bytes(head, probe.table_bytes), work)?;
         Ok(Box::new(Still {
             decoder,
             layout,
@@ -132,14 +127,14 @@ impl Codec for WebP {
     fn decode_frames<'a>(
         &self,
         bytes: &'a [u8],
-        _probe: &Probe,
+        probe: &Probe,
         work: &'a Work,
     ) -> Result<Box<dyn FrameSource + 'a>, Error> {
         let container = Container::parse(bytes)?;
         if container.animation.is_none() {
             return Err(Error::Unsupported("the WebP file holds one still image".to_owned()));
         }
-        Ok(Box::new(Frames::new(bytes, &container, work)?))
+        Ok(Box::new(Frames::new(bytes, &container, probe.table_bytes, work)?))
     }
 
     fn encoded_layout(&self, offered: Layout, spec: &EncodeSpec) -> Layout {
@@ -204,16 +199,42 @@ impl Codec for WebP {
 
 /// Bytes of libwebp's decoder besides its output: lossless images are decoded into a bitmap of
 /// four bytes a pixel, alpha planes into one byte (lossless: up to four more).
-fn decoder_bytes(head: &FrameHead) -> usize {
+fn decoder_bytes(head: &FrameHead, tables: u64) -> usize {
     let pixels = head.width as usize * head.height as usize;
-    let rows = head.width as usize * 100 + (64 << 10);
+    let tables = usize::try_from(tables).unwrap_or(usize::MAX);
+    let rows = (head.width as usize * 100 + (64 << 10)).saturating_add(tables);
     if head.lossless {
-        pixels * 4 + rows
+        rows.saturating_add(pixels * 4)
     } else if head.alpha {
-        pixels * 5 + rows
+        rows.saturating_add(pixels * 5)
     } else {
         rows
     }
+}
+
+/// The most bytes of libwebp's tables for one image of the file.
+fn table_bytes(bytes: &[u8], container: &Container, work: &Work) -> Result<u64, Error> {
+    let of = |head: &FrameHead| {
+        // The size and the version, or the filter of the alpha plane, stand before the lossless data.
+        let data = match &head.alpha_plane {
+            _ if head.lossless => bytes.get(head.payload + 5..head.data.end),
+            Some(plane) => {
+                bytes[plane.clone()].split_first().filter(|(v, _)| *v & 3 == 1).map(|(_, rest)| rest)
+            }
+            None => None,
+        };
+        data.map_or(Ok(0), |data| lossless::table_bytes(data, head.width, head.height, work))
+    };
+    if container.animation.is_none() {
+        return Ok(of(&container.first)?);
+    }
+    let (mut walk, mut most) = (riff::chunks(bytes)?, 0);
+    let canvas = (container.width, container.height);
+    while let Some(head) = riff::next_frame(bytes, &mut walk, canvas)? {
+        work.check()?;
+        most = most.max(of(&head)?);
+    }
+    Ok(most)
 }
 
 /// Bytes of libwebp's encoder besides the picture and the file.

@@ -188,7 +188,8 @@ impl<'a> Blocks<'a> {
                             delay = u16::from_le_bytes([low, high]);
                             disposal = match flags >> 2 & 7 {
                                 2 => Disposal::Clear,
-                                3 => Disposal::Previous,
+                                // Browsers read 4, which is not defined, like 3.
+                                3 | 4 => Disposal::Previous,
                                 _ => Disposal::Keep,
                             };
                         }

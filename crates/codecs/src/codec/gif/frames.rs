@@ -4,6 +4,7 @@ use weezl::decode::{Configuration, Decoder};
 use weezl::{BitOrder, LzwStatus};
 
 use super::blocks::{Blocks, Disposal, FrameHead, damaged};
+use super::lzw::TwoColours;
 use crate::canvas::{Canvas, Rect};
 use crate::pixels::Plane;
 use crate::{Error, Format, Frame, FrameSource, Raster};
@@ -121,13 +122,19 @@ struct Codes<'a> {
     blocks: &'a [u8],
     /// The rest of the current sub-block.
     block: &'a [u8],
-    decoder: Decoder,
+    decoder: Lzw,
+}
+
+enum Lzw {
+    Usual(Decoder),
+    TwoColours(TwoColours),
 }
 
 impl<'a> Codes<'a> {
     fn new(blocks: &'a [u8], code_size: u8) -> Self {
         // Without yielding, the decoder reads up to the end code while pixels of the previous code are pending, and loses them.
-        let decoder = Configuration::new(BitOrder::Lsb, code_size).with_yield_on_full_buffer(true).build();
+        let usual = || Configuration::new(BitOrder::Lsb, code_size).with_yield_on_full_buffer(true).build();
+        let decoder = if code_size == 1 { Lzw::TwoColours(TwoColours::new()) } else { Lzw::Usual(usual()) };
         Self { blocks, block: &[], decoder }
     }
 
@@ -146,7 +153,18 @@ impl<'a> Codes<'a> {
                 self.block = block;
                 self.blocks = rest;
             }
-            let result = self.decoder.decode_bytes(self.block, &mut row[done..]);
+            let decoder = match &mut self.decoder {
+                Lzw::Usual(decoder) => decoder,
+                Lzw::TwoColours(decoder) => {
+                    let end = self.block.is_empty();
+                    let filled = decoder.fill(&mut self.block, &mut row[done..]);
+                    done += filled
+                        .filter(|&n| n > 0 || !end)
+                        .ok_or_else(|| damaged("a frame has too few pixels"))?;
+                    continue;
+                }
+            };
+            let result = decoder.decode_bytes(self.block, &mut row[done..]);
             self.block = &self.block[result.consumed_in..];
             done += result.consumed_out;
             match result.status {

@@ -1,4 +1,4 @@
-//! The LZW encoder of GIF (T. Welch 1984; GIF89a, appendix F): codes of growing width, least significant bit first,
+//! The LZW encoder of GIF, and a decoder for images of two colours with codes that GIF does not allow (T. Welch 1984; GIF89a, appendix F): codes of growing width, least significant bit first,
 //! in sub-blocks of up to 255 bytes.
 
 use crate::Error;
@@ -104,11 +104,113 @@ impl Encoder {
     }
 }
 
+/// Decodes images whose code size is 1: the codes have three bits from the second one on. GIF does not allow it and the
+/// library reads the second code as two bits; Chromium shows such files.
+pub(super) struct TwoColours {
+    bits: u32,
+    count: u32,
+    width: u32,
+    /// The prefix and last index of each code.
+    table: Vec<(u16, u8)>,
+    previous: Option<u16>,
+    /// Indices of the last code, the first one last.
+    pending: Vec<u8>,
+    done: bool,
+}
+
+impl TwoColours {
+    const CLEAR: u16 = 2;
+
+    pub(super) fn new() -> Self {
+        let mut decoder = Self {
+            bits: 0,
+            count: 0,
+            width: 0,
+            table: Vec::new(),
+            previous: None,
+            pending: Vec::new(),
+            done: false,
+        };
+        decoder.clear();
+        decoder
+    }
+
+    fn clear(&mut self) {
+        (self.width, self.previous) = (2, None);
+        self.table.clear();
+        // Two indices and two codes without any.
+        self.table.extend([(0, 0), (0, 1), (0, 0), (0, 0)]);
+    }
+
+    /// Fills `out` from `bytes`, which it advances. `None` after the last index, or where a code has no meaning; fewer than all
+    /// bytes of `out` if `bytes` end before.
+    pub(super) fn fill(&mut self, bytes: &mut &[u8], out: &mut [u8]) -> Option<usize> {
+        let mut filled = 0;
+        while filled < out.len() {
+            if let Some(index) = self.pending.pop() {
+                out[filled] = index;
+                filled += 1;
+                continue;
+            }
+            if self.done {
+                return None;
+            }
+            while self.count < self.width {
+                let Some((&byte, rest)) = bytes.split_first() else { return Some(filled) };
+                self.bits |= u32::from(byte) << self.count;
+                self.count += 8;
+                *bytes = rest;
+            }
+            let code = (self.bits & ((1 << self.width) - 1)) as u16;
+            self.bits >>= self.width;
+            self.count -= self.width;
+            self.code(code)?;
+        }
+        Some(filled)
+    }
+
+    fn code(&mut self, code: u16) -> Option<()> {
+        match code {
+            Self::CLEAR => self.clear(),
+            _ if code == Self::CLEAR + 1 => self.done = true,
+            _ => {
+                let known = usize::from(code) < self.table.len();
+                let from = if known { code } else { self.previous? };
+                if usize::from(code) > self.table.len() || !known && self.table.len() == MAX_CODES as usize {
+                    return None;
+                }
+                if !known {
+                    self.pending.push(0);
+                }
+                let mut at = from;
+                while at > Self::CLEAR {
+                    let (prefix, index) = self.table[usize::from(at)];
+                    self.pending.push(index);
+                    at = prefix;
+                }
+                let first = at as u8;
+                self.pending.push(first);
+                if !known {
+                    self.pending[0] = first;
+                }
+                if let Some(previous) = self.previous.filter(|_| self.table.len() < MAX_CODES as usize) {
+                    self.table.push((previous, first));
+                }
+                self.previous = Some(code);
+                if self.table.len() == 1 << self.width && self.width < 12 {
+                    self.width += 1;
+                }
+            }
+        }
+        Some(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::Encoder;
+    use super::{Encoder, TwoColours};
 
     fn back(indices: &[u8], code_size: u8) -> Vec<u8> {
         let mut file = Vec::new();
@@ -135,6 +237,41 @@ mod tests {
         for bits in 2..=8_u8 {
             let indices: Vec<u8> = noise.iter().map(|v| v & (255 >> (8 - bits))).collect();
             assert!(back(&indices, bits) == indices, "{bits} bits");
+        }
+    }
+
+    /// As the library does for larger codes.
+    fn two_colours_back(indices: &[u8], at_once: usize) -> Vec<u8> {
+        let (mut decoder, mut out) = (TwoColours::new(), vec![0; indices.len()]);
+        let mut at = 0;
+        Encoder::new()
+            .encode(indices, 1, &mut |block| {
+                for mut bytes in block[1..].chunks(at_once) {
+                    at += decoder.fill(&mut bytes, &mut out[at..]).unwrap();
+                }
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(at, indices.len());
+        out
+    }
+
+    #[test]
+    fn codes_of_two_colours_are_restored() {
+        let mut state = 1_u32;
+        let noise: Vec<u8> = (0..200_000)
+            .map(|i| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                if i % 5000 < 2000 { 1 } else { (state >> 31) as u8 }
+            })
+            .collect();
+        assert!(two_colours_back(&noise, 7) == noise);
+        for n in 0..200 {
+            assert_eq!(two_colours_back(&noise[2500..2500 + n], 1), noise[2500..2500 + n]);
+        }
+        // An end before the first index, and a code above the next one.
+        for bytes in [[0b11_10_u8], [0b101_00_10]] {
+            assert_eq!(TwoColours::new().fill(&mut &bytes[..], &mut [0; 9]), None);
         }
     }
 

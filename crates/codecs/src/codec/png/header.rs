@@ -147,7 +147,14 @@ pub(super) fn parse<'a>(bytes: &'a [u8], work: &Work) -> Result<Header<'a>, Erro
         match &chunk.name {
             b"IEND" => return Err(malformed("no image data")),
             // The decoder verifies its checksum: without a palette there are no colours.
-            b"PLTE" if header.chunks.palette.is_empty() => header.chunks.palette = chunk.range,
+            b"PLTE" if header.chunks.palette.is_empty() => match (chunk.data.len() % 3, header.kind) {
+                (0, _) => header.chunks.palette = chunk.range,
+                (_, Kind::Palette) => {
+                    return Err(malformed("the length of its palette is not a multiple of 3"));
+                }
+                // A mere suggestion.
+                _ => {}
+            },
             b"tRNS" | b"acTL" | b"cICP" | b"iCCP" | b"sRGB" | b"gAMA" | b"cHRM" | b"eXIf" => {
                 if chunk.data.len() > MAX_PROFILE {
                     continue;

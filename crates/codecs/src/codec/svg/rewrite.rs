@@ -4,6 +4,8 @@
 //! The XML parser collects all namespaces in scope for each element, so its time grows with depth and declarations, not
 //! only with bytes. [`Complexity`] stops it.
 
+use std::borrow::Cow;
+
 use xml::attribute::OwnedAttribute;
 use xml::name::OwnedName;
 use xml::namespace::Namespace;
@@ -13,6 +15,11 @@ use super::buffer::{Buffer, CheckedReader};
 use super::{MAX_BYTES, css, damaged, size};
 use crate::{Error, Format};
 use work::Work;
+
+/// Stands before a tag that has no text before it: there, `svg-hush` would write a line break, which browsers show as
+/// a space in a text. It is removed from its output. The document's own characters of this kind are left out.
+pub(super) const MARK: u8 = 0x7F;
+const MARK_TEXT: &str = "\x7F";
 
 const SVG: &str = "http://www.w3.org/2000/svg";
 const XLINK: &str = "http://www.w3.org/1999/xlink";
@@ -89,7 +96,8 @@ pub(super) fn rewrite(
     out: &mut Buffer,
     work: &Work,
 ) -> Result<(), Error> {
-    let mut rewriter = Rewriter { out, complexity, depth: 0, skipped: 0, sheet: None, root: true };
+    let mut rewriter =
+        Rewriter { out, complexity, depth: 0, skipped: 0, sheet: None, root: true, closed: false };
     rewriter.complexity.spend(text.len() as u64 / 4)?;
     let mut input = CheckedReader::new(text.as_bytes(), work);
     for event in parser(&mut input) {
@@ -167,6 +175,10 @@ fn parse_error(error: &XmlError) -> Error {
     }
 }
 
+fn without_marks(text: &str) -> Cow<'_, str> {
+    if text.contains(MARK_TEXT) { text.replace(MARK_TEXT, "").into() } else { text.into() }
+}
+
 struct Rewriter<'a> {
     out: &'a mut Buffer,
     complexity: Complexity<'a>,
@@ -177,6 +189,8 @@ struct Rewriter<'a> {
     sheet: Option<String>,
     /// The root element is still to come.
     root: bool,
+    /// An end tag was written last.
+    closed: bool,
 }
 
 impl Rewriter<'_> {
@@ -203,7 +217,8 @@ impl Rewriter<'_> {
         if name.local_name == "style" {
             self.sheet = Some(String::new());
         }
-        self.write(&["<", &name.local_name])?;
+        self.closed = false;
+        self.write(&[if root { "" } else { MARK_TEXT }, "<", &name.local_name])?;
         if root {
             self.write(&[" xmlns=\"", SVG, "\" xmlns:xlink=\"", XLINK, "\""])?;
         }
@@ -221,22 +236,23 @@ impl Rewriter<'_> {
             // `svg-hush` removes all others.
             Some(_) => return Ok(()),
         };
+        let value = without_marks(&attribute.value);
         let animated = element == "set" || element.starts_with("animate");
         if animated && STEPS.contains(&local) {
-            self.complexity.spend(attribute.value.len() as u64)?;
-            if css::is_external(&attribute.value) {
+            self.complexity.spend(value.len() as u64)?;
+            if css::is_external(&value) {
                 return Ok(());
             }
         }
-        let styled = local == "style" || (PAINTS.contains(&local) && attribute.value.contains(['(', '\\']));
+        let styled = local == "style" || (PAINTS.contains(&local) && value.contains(['(', '\\']));
         self.write(&[" ", prefix, local, "=\""])?;
         if styled {
-            self.complexity.spend(attribute.value.len() as u64)?;
+            self.complexity.spend(value.len() as u64)?;
             // `svg-hush` later removes non-ASCII characters from code, which must not create other names.
-            let ascii: String = attribute.value.chars().filter(char::is_ascii).collect();
+            let ascii: String = value.chars().filter(char::is_ascii).collect();
             self.escaped(&css::clean(&ascii))?;
         } else {
-            self.escaped(&attribute.value)?;
+            self.escaped(&value)?;
         }
         self.write(&["\""])
     }
@@ -251,19 +267,24 @@ impl Rewriter<'_> {
             self.complexity.spend(2 * sheet.len() as u64)?;
             self.escaped(&css::clean(&sheet))?;
         }
-        self.write(&["</", &name.local_name, ">"])
+        let mark = if std::mem::replace(&mut self.closed, true) { MARK_TEXT } else { "" };
+        self.write(&[mark, "</", &name.local_name, ">"])
     }
 
     fn text(&mut self, text: &str) -> Result<(), Error> {
         if self.skipped > 0 {
             return Ok(());
         }
+        let text = &without_marks(text);
         match &mut self.sheet {
             Some(sheet) => {
                 sheet.push_str(text);
                 Ok(())
             }
-            None => self.escaped(text),
+            None => {
+                self.closed = false;
+                self.escaped(text)
+            }
         }
     }
 

@@ -17,6 +17,8 @@ use work::{Reservation, Work};
 pub(super) struct Frames<'a> {
     bytes: &'a [u8],
     walk: Chunks<'a>,
+    /// Bytes of libwebp's tables for one frame.
+    tables: u64,
     canvas: Canvas,
     /// The rectangle to be cleared before the next frame.
     clear: Option<Rect>,
@@ -24,21 +26,20 @@ pub(super) struct Frames<'a> {
 }
 
 impl<'a> Frames<'a> {
-    pub(super) fn new(bytes: &'a [u8], container: &Container, work: &'a Work) -> Result<Self, Error> {
+    pub(super) fn new(
+        bytes: &'a [u8],
+        container: &Container,
+        tables: u64,
+        work: &'a Work,
+    ) -> Result<Self, Error> {
         let canvas = Canvas::new(container.width, container.height, work)?;
-        Ok(Self { bytes, walk: riff::chunks(bytes)?, canvas, clear: None, work })
+        Ok(Self { bytes, walk: riff::chunks(bytes)?, tables, canvas, clear: None, work })
     }
 
     fn composite(&mut self, head: &FrameHead) -> Result<(), Error> {
         let output = if head.alpha { Output::Rgba } else { Output::Rgb };
-        let mut decoder = Incremental::new(
-            &self.bytes[head.data.clone()],
-            head.width,
-            head.height,
-            output,
-            decoder_bytes(head),
-            self.work,
-        )?;
+        let mut decoder =
+            Incremental::new(self.bytes, head, output, decoder_bytes(head, self.tables), self.work)?;
         let mut y = 0;
         while y < head.height {
             decoder.advance(self.work)?;

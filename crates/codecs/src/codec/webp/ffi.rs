@@ -6,6 +6,7 @@ use std::ptr;
 
 use libwebp_sys as sys;
 
+use super::riff::FrameHead;
 use crate::pixels::Plane;
 use crate::{Error, Format};
 use work::{Reservation, Work};
@@ -28,7 +29,7 @@ pub(super) struct Incremental<'a> {
     planes: Vec<Plane>,
     output: Output,
     data: &'a [u8],
-    fed: usize,
+    feed: Feed,
     height: u32,
     /// Rows that are final.
     ready: u32,
@@ -39,16 +40,52 @@ pub(super) struct Incremental<'a> {
 /// Bytes given to the decoder between two checks of the deadline.
 const FEED: usize = 32 * 1024;
 
+/// How much of the data the decoder gets.
+///
+/// A lossless decoder begins its header anew as long as that is incomplete, and then up to eight rows. The steps
+/// double until there is progress, so that it reads no more than about twice the data.
+#[derive(Debug)]
+struct Feed {
+    given: usize,
+    step: usize,
+    lossless: bool,
+    /// Some rows are final.
+    begun: bool,
+}
+
+impl Feed {
+    /// `before`: bytes before the image's own data, which the decoder needs at once.
+    fn new(before: usize, lossless: bool) -> Self {
+        Self { given: before, step: FEED, lossless, begun: false }
+    }
+
+    /// The bytes that the decoder gets next, from the start.
+    fn next(&mut self, length: usize) -> usize {
+        self.given = self.given.saturating_add(self.step).min(length);
+        self.given
+    }
+
+    fn decoded(&mut self, progress: bool) {
+        self.step = match (self.lossless, progress) {
+            (false, _) => FEED,
+            (true, false) => self.step * 2,
+            (true, true) if self.begun => (self.step / 2).max(FEED),
+            (true, true) => FEED,
+        };
+        self.begun |= progress;
+    }
+}
+
 impl<'a> Incremental<'a> {
     /// `internal`: bytes that libwebp needs for itself.
     pub(super) fn new(
-        data: &'a [u8],
-        width: u32,
-        height: u32,
+        bytes: &'a [u8],
+        head: &FrameHead,
         output: Output,
         internal: usize,
         work: &Work,
     ) -> Result<Self, Error> {
+        let FrameHead { width, height, .. } = *head;
         let internal = work.take(internal)?;
         let mut planes = match output {
             Output::Planes => {
@@ -95,8 +132,8 @@ impl<'a> Incremental<'a> {
             starts: places.iter().map(|p| p.0).collect(),
             planes,
             output,
-            data,
-            fed: 0,
+            data: &bytes[head.data.clone()],
+            feed: Feed::new(head.payload - head.data.start, head.lossless),
             height,
             ready: 0,
             done: false,
@@ -114,17 +151,18 @@ impl<'a> Incremental<'a> {
         let before = self.ready;
         while self.ready == before && !self.done {
             work.check()?;
-            self.fed = (self.fed + FEED).min(self.data.len());
+            let fed = self.feed.next(self.data.len());
             // SAFETY: the bytes live as long as self and always start at the same address, as
             // WebPIUpdate asks.
-            let status = unsafe { sys::WebPIUpdate(self.decoder, self.data.as_ptr(), self.fed) };
+            let status = unsafe { sys::WebPIUpdate(self.decoder, self.data.as_ptr(), fed) };
             match status {
                 sys::VP8StatusCode::VP8_STATUS_OK => {
                     self.ready = self.height;
                     self.done = true;
                 }
-                sys::VP8StatusCode::VP8_STATUS_SUSPENDED if self.fed < self.data.len() => {
+                sys::VP8StatusCode::VP8_STATUS_SUSPENDED if fed < self.data.len() => {
                     self.ready = self.final_rows().min(self.height);
+                    self.feed.decoded(self.ready > before);
                 }
                 sys::VP8StatusCode::VP8_STATUS_SUSPENDED | sys::VP8StatusCode::VP8_STATUS_NOT_ENOUGH_DATA => {
                     return Err(Error::Truncated(Format::WebP));
@@ -329,5 +367,46 @@ unsafe extern "C" fn progress(_percent: c_int, picture: *const sys::WebPPicture)
             session.failure = Some(error.into());
             0
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FEED, Feed};
+
+    /// The bytes that the decoder reads if rows become final at `at` only, and the longest step after the first ones.
+    fn read(length: usize, at: &[usize]) -> (usize, usize) {
+        let mut feed = Feed::new(0, true);
+        let (mut all, mut longest, mut saved, mut at) = (0, 0, 0, at.iter().peekable());
+        while feed.given < length {
+            let before = feed.given;
+            let given = feed.next(length);
+            if feed.begun {
+                longest = longest.max(given - before);
+            }
+            all += given - saved;
+            let progress = at.peek().is_some_and(|&&at| at <= given);
+            while at.peek().is_some_and(|&&at| at <= given) {
+                saved = *at.next().unwrap();
+            }
+            feed.decoded(progress);
+        }
+        (all, longest)
+    }
+
+    // The header of 7 MB was decoded 220 times.
+    #[test]
+    fn a_long_header_is_not_begun_anew_at_each_step() {
+        let (length, header) = (8_000_000, 7_000_000);
+        let (all, _) = read(length, &[header]);
+        assert!(all < 3 * length, "{all} bytes were read");
+        // Rows of an ordinary image, after its header.
+        let rows: Vec<usize> = (0..).map(|i| 20_000 + 10_000 * i).take_while(|&at| at < length).collect();
+        let (all, longest) = read(length, &rows);
+        assert!(all < 2 * length && longest == FEED, "{all} {longest}");
+        // Wide ones.
+        let rows: Vec<usize> = (0..).map(|i| 20_000 + 500_000 * i).take_while(|&at| at < length).collect();
+        let (all, longest) = read(length, &rows);
+        assert!(all < 4 * length && longest <= 1_000_000, "{all} {longest}");
     }
 }

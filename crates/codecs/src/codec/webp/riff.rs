@@ -41,6 +41,10 @@ pub(super) struct FrameHead {
     pub(super) clear_after: bool,
     pub(super) alpha: bool,
     pub(super) lossless: bool,
+    /// The payload of the ALPH chunk of a lossy image.
+    pub(super) alpha_plane: Option<Range<usize>>,
+    /// The start of the VP8 or VP8L chunk's payload.
+    pub(super) payload: usize,
     /// From the ALPH, VP8 or VP8L chunk's tag to the end of the image data.
     pub(super) data: Range<usize>,
 }
@@ -168,9 +172,9 @@ impl Container {
                         still = Some(frame);
                     }
                 }
-                b"ALPH" if !animated && still.is_none() => alph = alph.or(Some(chunk.start)),
+                b"ALPH" if !animated && still.is_none() => Alpha::add(&mut alph, chunk),
                 b"VP8 " | b"VP8L" if !animated && still.is_none() => {
-                    let frame = image(bytes, &chunk, alph)?;
+                    let frame = image(bytes, &chunk, alph.take())?;
                     if (frame.width, frame.height) != (width, height) {
                         return Err(damaged("the sizes of image and canvas differ"));
                     }
@@ -219,9 +223,9 @@ fn anmf(bytes: &[u8], chunk: &Chunk, canvas_w: u32, canvas_h: u32) -> Result<Fra
     let mut alph = None;
     while let Some(part) = inner.next()? {
         match &part.tag {
-            b"ALPH" => alph = alph.or(Some(part.start)),
+            b"ALPH" => Alpha::add(&mut alph, part),
             b"VP8 " | b"VP8L" => {
-                let frame = image(bytes, &part, alph)?;
+                let frame = image(bytes, &part, alph.take())?;
                 if (frame.width, frame.height) != (width, height) {
                     return Err(damaged("the sizes of a frame and its image differ"));
                 }
@@ -240,8 +244,23 @@ fn anmf(bytes: &[u8], chunk: &Chunk, canvas_w: u32, canvas_h: u32) -> Result<Fra
     Err(damaged("a frame has no image"))
 }
 
-/// Reads the head of a VP8 or VP8L bit stream; `alph` is where the ALPH chunk before it starts.
-fn image(bytes: &[u8], chunk: &Chunk, alph: Option<usize>) -> Result<FrameHead, Error> {
+/// The ALPH chunks before an image.
+struct Alpha {
+    /// Where the first one starts.
+    start: usize,
+    /// That of the last one, which libwebp uses.
+    payload: Range<usize>,
+}
+
+impl Alpha {
+    fn add(found: &mut Option<Self>, chunk: Chunk) {
+        let start = found.as_ref().map_or(chunk.start, |first| first.start);
+        *found = Some(Self { start, payload: chunk.payload });
+    }
+}
+
+/// Reads the head of a VP8 or VP8L bit stream.
+fn image(bytes: &[u8], chunk: &Chunk, alph: Option<Alpha>) -> Result<FrameHead, Error> {
     let p = &bytes[chunk.payload.clone()];
     let (width, height, alpha, lossless) = match &chunk.tag {
         b"VP8 " => {
@@ -265,7 +284,8 @@ fn image(bytes: &[u8], chunk: &Chunk, alph: Option<usize>) -> Result<FrameHead, 
     if width == 0 || height == 0 {
         return Err(damaged("a side has zero pixels"));
     }
-    let start = if lossless { chunk.start } else { alph.unwrap_or(chunk.start) };
+    let alph = alph.filter(|_| !lossless);
+    let start = alph.as_ref().map_or(chunk.start, |alph| alph.start);
     let end = (chunk.payload.end + chunk.payload.len() % 2).min(bytes.len());
     Ok(FrameHead {
         x: 0,
@@ -277,6 +297,8 @@ fn image(bytes: &[u8], chunk: &Chunk, alph: Option<usize>) -> Result<FrameHead, 
         clear_after: false,
         alpha,
         lossless,
+        alpha_plane: alph.map(|alph| alph.payload),
+        payload: chunk.payload.start,
         data: start..end,
     })
 }

@@ -28,6 +28,13 @@ fn animated(width: u32, height: u32, frames: usize) -> Vec<u8> {
     file(width, height, 2, &[chunk(b"ANIM", &[0; 6]), frame.repeat(frames)].concat())
 }
 
+/// A lossless image of 1024 × 1024 pixels with this many groups of prefix codes.
+fn groups(groups: u32, full: bool) -> Vec<u8> {
+    let stream = reference::vp8l::stream(1024, 1024, groups, full);
+    let image = chunk(b"VP8L", &reference::vp8l::image(1024, 1024, &stream));
+    chunk(b"RIFF", &[b"WEBP", &image[..]].concat())
+}
+
 pub(super) fn cases() -> Vec<Case> {
     let still = photo(64, 48, Format::WebP);
     let image = &still[12..];
@@ -43,6 +50,8 @@ pub(super) fn cases() -> Vec<Case> {
             Error,
             chunk(b"RIFF", &[b"WEBP", &lossless[..]].concat()),
         ),
+        case("65,536 groups of prefix codes, which need 812 MB", Error, groups(65_536, false)),
+        case("4,000 groups of 1024 codes", Picture, groups(4000, true)),
         case(
             "100,000 unknown chunks",
             Picture,
