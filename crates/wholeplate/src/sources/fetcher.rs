@@ -155,7 +155,7 @@ impl Fetcher {
         match (location, &self.origin) {
             (Location::Http { url, path: Some(_) }, _) => {
                 let mut fetched = self.get(url, &self.with_host(request), self.max_source).await?;
-                if self.revalidates {
+                if self.revalidates(location) {
                     let each_time = (header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
                     respond::restrict(&mut fetched.headers, &HeaderMap::from_iter([each_time]), None);
                 }
@@ -178,6 +178,11 @@ impl Fetcher {
             }
             _ => Err(ApiError::NoOrigin.into()),
         }
+    }
+
+    /// Whether a source is asked for at every request, whatever is kept of it.
+    pub(crate) fn revalidates(&self, location: &Location) -> bool {
+        self.revalidates && matches!(location, Location::Http { path: Some(_), .. })
     }
 
     /// Where a client finds a relative source untransformed, if anywhere.
