@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::BoxError;
+use crate::head::HeadMemory;
 use crate::idle::IdleTimeout;
 use crate::upload::Refusal;
 
@@ -17,20 +18,20 @@ use crate::upload::Refusal;
 #[derive(Debug)]
 pub struct Body {
     body: IdleTimeout<Incoming>,
-    _permit: Option<OwnedSemaphorePermit>,
+    _held: Option<(OwnedSemaphorePermit, HeadMemory)>,
     _refusal: Option<Refusal>,
 }
 
 impl Body {
-    /// `permit` and `refusal` are held until the body is dropped.
+    /// `held` and `refusal` are held until the body is dropped.
     pub(crate) fn new(
         body: Incoming,
         idle_timeout: Duration,
-        permit: Option<OwnedSemaphorePermit>,
+        held: Option<(OwnedSemaphorePermit, HeadMemory)>,
         refusal: Option<Refusal>,
     ) -> Self {
         let text = "the origin's response body sent nothing for too long";
-        Self { body: IdleTimeout::new(body, idle_timeout, text), _permit: permit, _refusal: refusal }
+        Self { body: IdleTimeout::new(body, idle_timeout, text), _held: held, _refusal: refusal }
     }
 }
 

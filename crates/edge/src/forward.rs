@@ -25,14 +25,12 @@ use crate::BoxError;
 use crate::body::Body;
 use crate::error::Error;
 use crate::fields::{self, Front};
+use crate::head::{HeadBudget, HeadMemory, MAX_FIELDS, MAX_HEAD, Metering, NoHeadMemory};
 use crate::tunnel::Upgrading;
 use crate::upload::{Refusal, Shared, Upload};
 
 /// How long a connection to the origin may wait for its next request; less than the idle timeout of common servers.
 const POOL_IDLE: Duration = Duration::from_secs(4);
-
-/// Fields of a response; some frameworks send a `Link` for every file of a page.
-const MAX_FIELDS: usize = 512;
 
 /// Settings of an [`Edge`].
 #[derive(Clone, Debug)]
@@ -48,6 +46,8 @@ pub struct Options {
     pub head_timeout: Duration,
     /// How long the origin may send no byte of a response body.
     pub idle_timeout: Duration,
+    /// Memory for heads of responses.
+    pub heads: HeadBudget,
     /// Request fields that are not passed on, because only a Workers runtime may set them.
     pub private: Vec<HeaderName>,
 }
@@ -60,12 +60,13 @@ impl Default for Options {
             connect_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(100),
             idle_timeout: Duration::from_secs(3600),
+            heads: HeadBudget::unlimited(),
             private: vec![HeaderName::from_static("cf-blob")],
         }
     }
 }
 
-type Connector = HttpsConnector<HttpConnector>;
+type Connector = Metering<HttpsConnector<HttpConnector>>;
 
 /// The way to one origin. Cheap to clone.
 #[derive(Clone)]
@@ -104,12 +105,13 @@ impl Edge {
             return Err(invalid("has credentials; requests carry their own"));
         }
         let base = parts.path_and_query.as_ref().map_or("", PathAndQuery::path).trim_end_matches('/').into();
-        let connector = connector(&scheme, options.connect_timeout)?;
+        let connector = connector(&scheme, options.connect_timeout, options.heads.clone())?;
         let client = |idle: usize| {
             Client::builder(TokioExecutor::new())
                 .pool_idle_timeout(POOL_IDLE)
                 .pool_timer(TokioTimer::new())
                 .pool_max_idle_per_host(idle)
+                .http1_max_buf_size(MAX_HEAD)
                 .http1_max_headers(MAX_FIELDS)
                 // OPS-032: lines that do not concern framing are skipped. Spaces before a colon are removed, so that framing
                 // fields with them still count.
@@ -236,16 +238,18 @@ impl Edge {
         refusal: Option<Refusal>,
     ) -> Result<Response<Body>, Error> {
         *response.version_mut() = Version::HTTP_11;
+        let head = HeadMemory::of(&mut response);
         let timeout = self.options.idle_timeout;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             fields::remove_hop_by_hop(response.headers_mut());
-            return Ok(response.map(|body| Body::new(body, timeout, Some(permit), refusal)));
+            return Ok(response.map(|body| Body::new(body, timeout, Some((permit, head)), refusal)));
         }
         let Some(protocol) = switch.and_then(|_| fields::upgrade(response.headers())) else {
             return Err(Error::Unreachable(
                 "it switched to a protocol that the request did not ask for".to_owned(),
             ));
         };
+        head.last();
         let origin = hyper::upgrade::on(&mut response);
         fields::remove_hop_by_hop(response.headers_mut());
         fields::set_upgrade(response.headers_mut(), protocol);
@@ -254,7 +258,7 @@ impl Edge {
     }
 }
 
-fn connector(scheme: &Scheme, timeout: Duration) -> Result<Connector, String> {
+fn connector(scheme: &Scheme, timeout: Duration, heads: HeadBudget) -> Result<Connector, String> {
     let mut http = HttpConnector::new();
     http.enforce_http(false);
     http.set_connect_timeout(Some(timeout));
@@ -272,7 +276,8 @@ fn connector(scheme: &Scheme, timeout: Duration) -> Result<Connector, String> {
         config.with_root_certificates(rustls::RootCertStore::empty())
     };
     let tls = config.with_no_client_auth();
-    Ok(HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(http))
+    let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
+    Ok(Metering::new(https.wrap_connector(http), timeout, heads))
 }
 
 /// Whether a path has a segment `..`, escaped or not.
@@ -293,6 +298,9 @@ impl Failure {
         if let Some(why) = upload.failed() {
             return Self::Final(Error::Upload(why));
         }
+        if without_memory(error) {
+            return Self::Final(Error::Busy);
+        }
         let failure = Error::Unreachable(causes(error));
         if !error.is_connect() && was_closed(error) { Self::Closed(failure) } else { Self::Final(failure) }
     }
@@ -304,6 +312,18 @@ impl From<Failure> for Error {
             Failure::Closed(error) | Failure::Final(error) => error,
         }
     }
+}
+
+fn without_memory(error: &(dyn StdError + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if wrapped.is_some_and(|error| error.is::<NoHeadMemory>()) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 fn was_closed(error: &dyn StdError) -> bool {

@@ -9,6 +9,7 @@ mod body;
 mod error;
 mod fields;
 mod forward;
+mod head;
 mod idle;
 mod tunnel;
 mod upload;
@@ -17,6 +18,7 @@ pub use body::Body;
 pub use error::Error;
 pub use fields::{Front, is_loop, mark_passed_on, remove_hop_by_hop};
 pub use forward::{Edge, Options};
+pub use head::{HeadBudget, HeadMemory, MAX_FIELDS, MAX_HEAD, Metering, NoHeadMemory, TakenMemory};
 pub use idle::IdleTimeout;
 
 /// The cause of an error.

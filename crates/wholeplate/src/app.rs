@@ -71,7 +71,7 @@ impl App {
         let pool = Pool::new(&config, pixels, models)?;
         let fetcher = Fetcher::new(&config, &inputs, pool.compute())?;
         let passed_on = Arc::new(Semaphore::new((config.max_connections / 2).max(1)));
-        let edge = edge_origin::open(&config, &passed_on)?;
+        let edge = edge_origin::open(&config, &passed_on, &inputs.memory)?;
         let (health, counters) = (Health::default(), Counters::default());
         Ok(Arc::new(Self {
             config,

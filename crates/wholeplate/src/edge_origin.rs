@@ -5,14 +5,20 @@ use std::sync::Arc;
 use edge::Edge;
 use tokio::sync::Semaphore;
 
+use crate::admission::MemoryPool;
 use crate::config::Config;
 use crate::sources::Origin;
 
-/// Connections to the origin of edge mode, if the configuration passes requests on. `places` is shared by all requests that are passed on.
+/// Connections to the origin of edge mode, if the configuration passes requests on. `places` is shared by all requests that are passed on;
+/// `memory` is for heads of responses.
 ///
 /// # Errors
 /// A message that names the setting that cannot be used.
-pub(crate) fn open(config: &Config, places: &Arc<Semaphore>) -> Result<Option<Edge>, String> {
+pub(crate) fn open(
+    config: &Config,
+    places: &Arc<Semaphore>,
+    memory: &MemoryPool,
+) -> Result<Option<Edge>, String> {
     let Some(Origin::Http(url)) = config.origin.as_ref().filter(|_| config.pass_through) else {
         return Ok(None);
     };
@@ -21,6 +27,7 @@ pub(crate) fn open(config: &Config, places: &Arc<Semaphore>) -> Result<Option<Ed
     options.places = Arc::clone(places);
     options.connect_timeout = config.connect_timeout.duration();
     options.head_timeout = config.origin_timeout.duration();
+    options.heads = memory.for_heads();
     options.private.extend(config.cf_blob_header.clone());
     Edge::new(url.as_str(), options).map(Some).map_err(|problem| format!("origin: {problem}"))
 }

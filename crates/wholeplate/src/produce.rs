@@ -451,6 +451,7 @@ async fn prepare_source(
         }
         Location::Http { url, path: None } => SourceName::absolute(url),
     };
+    let revalidates = app.fetcher.revalidates(&location);
     let (fetcher, own_request) = (app.fetcher.clone(), request.clone());
     let fetch: sources::FetchSource = Arc::new(move |conditions| {
         let (fetcher, location) = (fetcher.clone(), location.clone());
@@ -462,6 +463,7 @@ async fn prepare_source(
         name,
         sent: request.credentials.clone(),
         worker: worker.clone(),
+        revalidates,
         fetch,
         conditions: request.conditions.clone(),
         turn: turn.clone(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use edge::{HeadBudget, TakenMemory};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Memory is counted in pieces of this many bytes.
@@ -64,6 +65,12 @@ impl MemoryPool {
 
     pub(crate) fn used(&self) -> usize {
         self.total - self.free()
+    }
+
+    /// This pool for heads of responses.
+    pub(crate) fn for_heads(&self) -> HeadBudget {
+        let pool = self.clone();
+        HeadBudget::new(move |bytes| pool.try_take(bytes).ok().map(|permit| Box::new(permit) as TakenMemory))
     }
 
     /// Takes `bytes` if they are there.

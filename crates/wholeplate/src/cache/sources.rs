@@ -58,6 +58,8 @@ pub(crate) struct SourceQuery {
     /// Request headers that differ between requests for one URL.
     pub(crate) sent: HeaderMap,
     pub(crate) worker: CacheOverride,
+    /// What is kept is not used without asking, however fresh it is.
+    pub(crate) revalidates: bool,
     pub(crate) fetch: FetchSource,
     /// What the client has, for a fetch that nobody else shares.
     pub(crate) conditions: HeaderMap,
@@ -228,7 +230,13 @@ impl Sources {
         let Some(record) = self.record(&key, query).await else {
             return Ok(self.fetch(query, key, None, CacheStatus::Miss).await?);
         };
-        match record.freshness.usable(SystemTime::now()) {
+        let usable = match record.freshness.usable(SystemTime::now()) {
+            Usable::Fresh | Usable::WhileRevalidating if query.revalidates => {
+                Usable::AfterRevalidation { on_error: false }
+            }
+            usable => usable,
+        };
+        match usable {
             Usable::Fresh => self.kept(query, key, record, CacheStatus::Hit, need_bytes).await,
             Usable::WhileRevalidating => {
                 self.refresh(query, key, &record);

@@ -91,14 +91,9 @@ impl Fetcher {
         let origin_host = config.origin_host.as_ref().map(|host| host.0.clone());
         let name = config.origin.as_ref().and_then(Origin::shared_name).unwrap_or_default();
         let asked_as = origin_host.iter().filter_map(|host| host.to_str().ok());
-        let mut name = asked_as.fold(name, |name, host| format!("{name} as {host}"));
-        if config.revalidate {
-            // What a process without the setting has kept may be fresh for long.
-            name.push_str(", asked each time");
-        }
         Ok(Self {
             origin: config.origin.clone(),
-            origin_name: name,
+            origin_name: asked_as.fold(name, |name, host| format!("{name} as {host}")),
             http: Http::new(FetchPolicy::new(config), space.clone(), compute)?,
             space: space.clone(),
             reads: ReadQueue::new(config),
@@ -160,7 +155,7 @@ impl Fetcher {
         match (location, &self.origin) {
             (Location::Http { url, path: Some(_) }, _) => {
                 let mut fetched = self.get(url, &self.with_host(request), self.max_source).await?;
-                if self.revalidates {
+                if self.revalidates(location) {
                     let each_time = (header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
                     respond::restrict(&mut fetched.headers, &HeaderMap::from_iter([each_time]), None);
                 }
@@ -183,6 +178,11 @@ impl Fetcher {
             }
             _ => Err(ApiError::NoOrigin.into()),
         }
+    }
+
+    /// Whether a source is asked for at every request, whatever is kept of it.
+    pub(crate) fn revalidates(&self, location: &Location) -> bool {
+        self.revalidates && matches!(location, Location::Http { path: Some(_), .. })
     }
 
     /// Where a client finds a relative source untransformed, if anywhere.

@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
+use edge::{HeadMemory, MAX_HEAD, NoHeadMemory};
 use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body::Body as _;
@@ -17,9 +18,7 @@ use sfv::{Dictionary, ListEntry, Parser};
 use sha2::{Digest, Sha256, Sha512};
 use url::{Position, Url};
 
-use super::client::{
-    ClientOptions, HeadMemory, HttpClient, MAX_HEAD, NoHeadMemory, RequestBody, client, send, tls,
-};
+use super::client::{ClientOptions, HttpClient, RequestBody, client, send, tls};
 use super::coding::{DecodeLimits, codings, decode};
 use super::failure::{Again, FetchError};
 use super::policy::{Credentials, FetchPolicy, Network};
@@ -91,7 +90,7 @@ impl Clients {
                 idle,
                 http1_only: policy.http1_only,
                 connect_timeout: policy.deadlines.head,
-                memory: space.memory.clone(),
+                heads: space.memory.for_heads(),
             };
             client(tls.clone(), Resolver { public_only: network == Network::Public }, options)
         };

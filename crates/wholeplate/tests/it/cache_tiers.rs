@@ -4,7 +4,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::support::origin::{Asked, Origin, answer};
 use crate::support::{Reply, Server, cache_figure, cache_status as status, encode, noise, photo};
@@ -57,28 +58,38 @@ fn wait_for_entries(folder: &Path, count: usize) {
     }
 }
 
-// With `revalidate`, what a process without it has kept is not fresh either.
+// `revalidate` is for sources that were kept before it was set, too: they were used for as long as they had been allowed to.
 #[test]
-fn a_source_that_is_kept_is_asked_for_with_revalidate() {
+fn an_origin_that_is_asked_each_time_is_asked_for_what_is_kept() {
     let folder = tempfile::tempdir().unwrap();
-    let picture = photo(400, 300, codecs::Format::Jpeg);
-    let origin = Origin::start(move |_| {
-        answer(200, &[("etag", "\"v\""), ("cache-control", "max-age=7200")], &picture)
+    let changed = Arc::new(AtomicBool::new(false));
+    let origin = Origin::start({
+        let changed = Arc::clone(&changed);
+        let (old, new) =
+            (photo(400, 300, codecs::Format::Jpeg), encode(&noise(400, 300), codecs::Format::Jpeg));
+        move |asked| match changed.load(Ordering::Relaxed) {
+            true if asked.header("if-none-match") == Some("\"2\"") => answer(304, &[], b""),
+            true => answer(200, &[("etag", "\"2\""), ("cache-control", "max-age=9000")], &new),
+            false => answer(200, &[("etag", "\"1\""), ("cache-control", "max-age=9000")], &old),
+        }
     });
-    let serve = |flags: &[&str]| {
+    let serve = |more: &[&str]| {
         let settings = ["--cache-dir", folder.path().to_str().unwrap(), "--origin", &origin.url("")];
-        Server::start_bare(&[&settings, flags].concat())
+        Server::start_bare(&[&settings, more].concat())
     };
     let server = serve(&[]);
-    assert_eq!(ask(&server, 90).status, 200);
+    let old = ask(&server, 200);
+    assert_eq!(status(&ask(&server, 200)), "HIT");
     wait_for_entries(folder.path(), 3);
     server.end();
-    let server = serve(&[]);
-    assert_eq!((status(&ask(&server, 90)), origin.asked().len()), ("HIT", 1));
-    server.end();
+    changed.store(true, Ordering::Relaxed);
     let server = serve(&["--revalidate"]);
-    assert_eq!(ask(&server, 90).status, 200);
-    assert_eq!(origin.asked().len(), 2);
+    let new = ask(&server, 200);
+    assert_eq!((new.status, status(&new)), (200, "EXPIRED"));
+    assert_ne!(new.body, old.body);
+    assert!(new.header("cache-control").unwrap().contains("no-cache"), "{:?}", new.header("cache-control"));
+    let again = ask(&server, 200);
+    assert_eq!((status(&again), &again.body), ("REVALIDATED", &new.body));
 }
 
 // OPS-022: what an operator allows now counts for results that are kept, in both directions.

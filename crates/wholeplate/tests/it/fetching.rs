@@ -24,8 +24,11 @@ fn serving(origin: &Origin, flags: &[&str]) -> Server {
 fn credentials_do_not_follow_a_redirect_to_another_origin() {
     let other = Origin::start(|_| answer(200, &[], &flag()));
     let away = other.url("/b.png");
+    let named = away.replace("//", "//user:password@");
     let origin = Origin::start(move |asked| match asked.target.as_str() {
         "/away" => answer(302, &[("location", &away)], b""),
+        // Nor do those of the redirect itself, which a source is refused for.
+        "/named" => answer(302, &[("location", &named)], b""),
         "/here" => answer(302, &[("location", "/c.png")], b""),
         _ => answer(200, &[], &flag()),
     });
@@ -49,15 +52,19 @@ fn credentials_do_not_follow_a_redirect_to_another_origin() {
     };
     ask("/here");
     ask("/away");
+    ask("/named");
     for asked in origin.asked() {
         for (name, value) in secrets {
             assert_eq!(asked.header(name), Some(value), "{}", asked.target);
         }
     }
     let asked = other.asked();
-    assert_eq!(asked.len(), 1);
-    for (name, _) in secrets {
-        assert_eq!(asked[0].header(name), None, "{name}");
+    assert_eq!(asked.len(), 2);
+    for asked in asked {
+        for (name, _) in secrets {
+            assert_eq!(asked.header(name), None, "{name}");
+        }
+        assert_eq!(asked.header("host"), Some(other.address.as_str()));
     }
 }
 
@@ -431,15 +438,37 @@ fn a_response_head_without_end_is_refused() {
         assert!(reply.text().contains("head of its response"), "{}", reply.text());
     }
     assert_eq!(s.figure("input_memory_bytes"), 0);
-    // What has come of a head is counted.
-    let mut waiting = Vec::new();
-    for i in 0..10 {
-        let mut stream = TcpStream::connect(&s.address).unwrap();
-        let target = format!("/cdn-cgi/image/width=5{i}/unfinished?{i}");
-        write!(stream, "GET {target} HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
-        waiting.push(stream);
-    }
-    let _ = &waiting;
+    heads_that_wait_are_counted(&s, "/cdn-cgi/image/width=50/unfinished");
+}
+
+// OPS-007
+#[test]
+fn a_response_head_of_a_page_has_the_same_bounds() {
+    let origin = Origin::start(|asked| match asked.target.as_str() {
+        "/endless" => Act::Hold(head_of(400)),
+        "/long" => Act::Hold([head_of(50), b"content-length: 2\r\n\r\nok".to_vec()].concat()),
+        _ => Act::Hold(head_of(50)),
+    });
+    let s = serving(&origin, &["--pass-through", "--admin", "127.0.0.1:0", "--memory", "256"]);
+    assert_eq!(s.get("/long").text(), "ok");
+    let reply = s.get("/endless");
+    assert_eq!(reply.status, 502);
+    assert!(reply.text().contains("too large"), "{}", reply.text());
+    assert_eq!(s.figure("input_memory_bytes"), 0);
+    heads_that_wait_are_counted(&s, "/unfinished");
+}
+
+/// Ten requests for heads of 50 kB that do not end: what has come of them is memory of inputs.
+fn heads_that_wait_are_counted(s: &Server, target: &str) {
+    let waiting: Vec<TcpStream> = (0..10)
+        .map(|i| {
+            let mut stream = TcpStream::connect(&s.address).unwrap();
+            // Its end is a reset: after a mere end of its sending, a client may still read.
+            socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+            write!(stream, "GET {target}?{i} HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+            stream
+        })
+        .collect();
     s.wait_for_figure("input_memory_bytes", |bytes| bytes >= 1_000_000);
     drop(waiting);
     s.wait_for_figure("input_memory_bytes", |bytes| bytes == 0);
