@@ -10,7 +10,7 @@ use crate::admission::InputData;
 use crate::error::ApiError;
 
 /// Changes whenever the same recipe may give other bytes. It is in `cf-resized`, in entity tags and in keys.
-pub(crate) const ENGINE_VERSION: &str = "2026.11.1";
+pub(crate) const ENGINE_VERSION: &str = "2026.11.2";
 
 /// What makes results of inputs and recipes: this engine, and the settings that change its results.
 #[derive(Debug, Clone, PartialEq, Eq)]
