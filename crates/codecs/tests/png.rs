@@ -104,7 +104,30 @@ fn colour_chunks_have_an_order_of_precedence() {
         .iter()
         .flat_map(|v| v.to_be_bytes())
         .collect();
-    assert_eq!(colour(&[(b"cHRM", &p3)]), Colour::Cicp { primaries: 12, transfer: 13 });
+    // Primaries count only with a gamma, as in browsers.
+    assert_eq!(colour(&[(b"cHRM", &p3)]), Colour::Srgb);
+    let gamma = |v: u32| v.to_be_bytes();
+    assert_eq!(
+        colour(&[(b"cHRM", &p3), (b"gAMA", &gamma(45_455))]),
+        Colour::Cicp { primaries: 12, transfer: 13 }
+    );
+    // Other numbers make a profile. 2.6 was taken for a curve of the cinema, and 1.8 was ignored.
+    let adobe = [31270_u32, 32900, 64000, 33000, 21000, 71000, 15000, 6000].map(u32::to_be_bytes).concat();
+    for (primaries, value) in [(None, 55_556), (None, 38_462), (Some(&adobe), 45_455), (Some(&p3), 55_556)] {
+        let value = gamma(value);
+        let mut chunks: Vec<(&[u8; 4], &[u8])> = vec![(b"gAMA", &value)];
+        chunks.extend(primaries.map(|p| (b"cHRM", p.as_slice())));
+        let Colour::Icc(profile) = colour(&chunks) else { panic!("no profile") };
+        assert_eq!(codecs::icc::space(&profile), Some(codecs::icc::Space::Rgb));
+        assert!(!codecs::icc::is_srgb(&profile));
+    }
+    // Numbers that describe no colours.
+    assert_eq!(colour(&[(b"gAMA", &gamma(0))]), Colour::Srgb);
+    let broken = [0_u8; 32];
+    assert_eq!(
+        colour(&[(b"cHRM", &broken), (b"gAMA", &gamma(55_556))]),
+        colour(&[(b"gAMA", &gamma(55_556))])
+    );
 
     let jpeg = codec_for(Format::Jpeg).unwrap().probe(fixture!("p3.jpg"), &Work::unlimited()).unwrap();
     let Colour::Icc(profile) = jpeg.colour else { panic!("no profile") };

@@ -200,6 +200,32 @@ fn no_white_space_is_added() {
     assert!(clean(&deep).len() < deep.len() + 100);
 }
 
+// `svg-hush` deletes letters outside ASCII from attributes, not from style sheets: drawings lost their paint.
+#[test]
+fn names_in_every_script_stay_connected() {
+    let out = clean(&format!(
+        "<svg {NS}><style>.größe{{fill:url(#渐变)}} #é{{fill:red}} text{{font-family:größe}}</style>\
+         <linearGradient id='渐变'/><linearGradient id='Градиент_1'/><linearGradient id='Узор_1'/><g id='é'/>\
+         <rect class='größe b' fill='url(#渐变)' style=\"fill:url('#Градиент_1')\"/>\
+         <use href='#Узор_1'/><use xlink:href='#é'/></svg>"
+    ));
+    well_formed(&out);
+    let (gradient, pattern) = ("_u413_u440_u430_u434_u438_u435_u43d_u442_1", "_u423_u437_u43e_u440_1");
+    for kept in [
+        ".gr_uf6_udfe{fill:url(#_u6e10_u53d8)} #_ue9{fill:red} text{font-family:größe}",
+        "id=\"_u6e10_u53d8\"",
+        "class=\"gr_uf6_udfe b\" fill=\"url(#_u6e10_u53d8)\"",
+        "id=\"_ue9\"",
+        "href=\"#_ue9\"",
+        &format!("id=\"{gradient}\""),
+        &format!("style=\"fill:url(#{gradient})\""),
+        &format!("id=\"{pattern}\""),
+        &format!("href=\"#{pattern}\""),
+    ] {
+        assert!(out.contains(kept), "{kept} in {out}");
+    }
+}
+
 #[test]
 fn a_root_element_with_a_prefix_is_accepted() {
     let svg = "<s:svg xmlns:s='http://www.w3.org/2000/svg' width='30' height='20'><s:script>evil()</s:script>\

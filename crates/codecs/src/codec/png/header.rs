@@ -3,8 +3,9 @@
 //! Source: PNG (third edition) §11; the order in which colour chunks count is that of §12.2
 //! (cICP, iCCP, sRGB, then gAMA and cHRM).
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
+use super::matrix;
 use super::still::{END, Parts};
 use crate::icc::{self, MAX_PROFILE};
 use crate::{Colour, Error, Format, Orientation, Probe, exif};
@@ -268,22 +269,27 @@ fn choose(
     match chunks.iccp.map(|iccp| inflate(iccp, work)).transpose()? {
         Some(Inflated::Profile(profile)) => icc::colour(&profile, samples, warnings, work),
         Some(Inflated::TooLarge) => Ok(icc::too_large(warnings)),
-        Some(Inflated::Damaged) | None => Ok(without_profile(chunks)),
+        Some(Inflated::Damaged) | None => without_profile(chunks, samples, warnings, work),
     }
 }
 
-fn without_profile(chunks: &ColourChunks<'_>) -> Colour {
-    if chunks.srgb {
-        return Colour::Srgb;
-    }
-    // The nearest code points. Writers of sRGB files give a gamma of 1/2.2.
-    let transfer = match chunks.gamma {
-        Some(99_000..=101_000) => 8,
-        Some(35_000..=36_500) => 5,
-        Some(38_000..=39_000) => 17,
-        _ => 13,
+/// The colour space by gAMA and cHRM. As in browsers, cHRM counts only together with gAMA.
+fn without_profile(
+    chunks: &ColourChunks<'_>,
+    samples: icc::Space,
+    warnings: &mut Vec<&'static str>,
+    work: &Work,
+) -> Result<Colour, Error> {
+    let Some(gamma) = chunks.gamma.filter(|gamma| !chunks.srgb && GAMMAS.contains(gamma)) else {
+        return Ok(Colour::Srgb);
     };
-    let primaries = chunks.primaries.map_or(1, |found| {
+    // Writers of sRGB files, and of files with other primaries and its curve, give a gamma of 1/2.2.
+    let transfer = match gamma {
+        45_000..=46_000 => Some(13),
+        99_000..=101_000 => Some(8),
+        _ => None,
+    };
+    let known = chunks.primaries.map_or(Some(1), |found| {
         const KNOWN: [(u8, [u32; 8]); 5] = [
             (1, [31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000]),
             (5, [31270, 32900, 64000, 33000, 29000, 60000, 15000, 6000]),
@@ -292,10 +298,24 @@ fn without_profile(chunks: &ColourChunks<'_>) -> Colour {
             (12, [31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000]),
         ];
         let close = |known: &[u32; 8]| found.iter().zip(known).all(|(a, b)| a.abs_diff(*b) < 300);
-        KNOWN.iter().find(|(_, known)| close(known)).map_or(1, |(code, _)| *code)
+        KNOWN.iter().find(|(_, known)| close(known)).map(|(code, _)| *code)
     });
-    cicp(primaries, transfer)
+    if let (Some(primaries), Some(transfer)) = (known, transfer) {
+        return Ok(cicp(primaries, transfer));
+    }
+    let given = chunks
+        .primaries
+        .map_or(matrix::SRGB, |all| std::array::from_fn(|i| [0, 1].map(|j| f64::from(all[2 * i + j]) / 1e5)));
+    let exponent = 1e5 / f64::from(gamma);
+    let profile = |primaries| matrix::profile(primaries, exponent, samples);
+    match profile(&given).or_else(|| profile(&matrix::SRGB)) {
+        Some(profile) => icc::colour(&profile, samples, warnings, work),
+        None => Ok(Colour::Srgb),
+    }
 }
+
+/// Values of gAMA, in 100,000ths, that are used; others describe no image.
+const GAMMAS: RangeInclusive<u32> = 10_000..=1_000_000;
 
 fn cicp(primaries: u8, transfer: u8) -> Colour {
     match (primaries, transfer) {

@@ -5,6 +5,7 @@ mod decode;
 mod encode;
 mod exact;
 mod header;
+mod matrix;
 mod still;
 
 use crate::{Codec, DecodeSpec, EncodeSpec, Error, Format, ImageSpec, Layout, Probe, RowSink, RowSource};

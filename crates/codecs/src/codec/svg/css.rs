@@ -3,6 +3,8 @@
 
 mod token;
 
+use std::borrow::Cow;
+
 use token::{Token, Tokens};
 
 /// At-rules that are kept. Others fetch (`@import`) or change the meaning of names (`@namespace`).
@@ -18,6 +20,29 @@ const IMAGES: [&str; 3] = ["data:image/png", "data:image/jpeg", "data:image/gif"
 /// The sheet, or the declarations of a `style` attribute, reduced to references within the document and embedded
 /// images.
 pub(super) fn clean(sheet: &str) -> String {
+    rewritten(sheet, true)
+}
+
+/// The name of an element or a class with letters outside ASCII spelled in ASCII: `svg-hush` would delete them, but
+/// not in style sheets.
+pub(super) fn ascii_name(name: &str) -> Cow<'_, str> {
+    if name.is_ascii() {
+        return name.into();
+    }
+    let mut out = String::with_capacity(2 * name.len());
+    for c in name.chars() {
+        if c.is_ascii() {
+            out.push(c);
+        } else {
+            out.push_str(&format!("_u{:x}", u32::from(c)));
+        }
+    }
+    out.into()
+}
+
+/// `names`: spell the names of elements and classes in ASCII.
+fn rewritten(sheet: &str, names: bool) -> String {
+    let spelled = |name: String| if names { ascii_name(&name).into_owned() } else { name };
     let mut out = String::with_capacity(sheet.len());
     let mut tokens = Tokens::new(sheet);
     while let Some(token) = tokens.next() {
@@ -32,9 +57,9 @@ pub(super) fn clean(sheet: &str) -> String {
                     out.push('}');
                 }
             }
-            Token::Url(target) => reference(target.as_deref(), &mut out),
+            Token::Url(target) => reference(target.map(spelled).as_deref(), &mut out),
             Token::Function(name) if name.eq_ignore_ascii_case("url") => {
-                reference(argument(&mut tokens).as_deref(), &mut out);
+                reference(argument(&mut tokens).map(spelled).as_deref(), &mut out);
             }
             Token::Function(name) if FETCHING.iter().any(|f| name.eq_ignore_ascii_case(f)) => {
                 argument(&mut tokens);
@@ -44,8 +69,10 @@ pub(super) fn clean(sheet: &str) -> String {
                 push_name(&name, &mut out);
                 out.push('(');
             }
+            Token::Name(name) if out.ends_with('.') => push_name(&spelled(name), &mut out),
             Token::Name(name) => push_name(&name, &mut out),
             Token::Hash(name) => {
+                let name = spelled(name);
                 let hash = format!("#{name}");
                 let plain = reads_as(&hash, &Token::Hash(name));
                 out.push_str(if plain { &hash } else { "#_" });
@@ -74,7 +101,7 @@ pub(super) fn is_external(value: &str) -> bool {
             part.starts_with(|c: char| c.is_ascii_alphabetic())
                 && part[..colon].chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
         });
-        scheme || part.contains("//") || part.contains('\\') || clean(&part) != part
+        scheme || part.contains("//") || part.contains('\\') || rewritten(&part, false) != part
     })
 }
 
@@ -235,6 +262,10 @@ mod tests {
             assert_eq!(clean(sheet), sheet);
         }
         assert_eq!(clean(".\\62 {}.c\\:d{}"), ".b{}._{}");
+        assert_eq!(
+            clean(".gr\u{f6}\u{df}e,#\u{e9}{fill:url(#\u{e9})}"),
+            ".gr_uf6_udfe,#_ue9{fill:url(#_ue9)}"
+        );
     }
 
     proptest! {

@@ -237,6 +237,8 @@ impl Rewriter<'_> {
             Some(_) => return Ok(()),
         };
         let value = without_marks(&attribute.value);
+        let named = matches!(local, "id" | "class") || (local == "href" && value.starts_with('#'));
+        let value = if named { css::ascii_name(&value).into_owned().into() } else { value };
         let animated = element == "set" || element.starts_with("animate");
         if animated && STEPS.contains(&local) {
             self.complexity.spend(value.len() as u64)?;
@@ -249,7 +251,12 @@ impl Rewriter<'_> {
         if styled {
             self.complexity.spend(value.len() as u64)?;
             // `svg-hush` later removes non-ASCII characters from code, which must not create other names.
-            let ascii: String = value.chars().filter(char::is_ascii).collect();
+            let ascii = if value.is_ascii() {
+                value
+            } else {
+                self.complexity.spend(value.len() as u64)?;
+                css::clean(&value).chars().filter(char::is_ascii).collect::<String>().into()
+            };
             self.escaped(&css::clean(&ascii))?;
         } else {
             self.escaped(&value)?;
