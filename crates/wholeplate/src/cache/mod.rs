@@ -1,6 +1,6 @@
 //! The result cache: sources and results, by what they mean, for as long as their origins allow.
 //!
-//! * `keys`: names and keys; `freshness`: lifetimes; `purge`: what a purge makes unusable
+//! * `keys`: names and keys; `freshness`: lifetimes; `purge`: what a purge makes unusable; `purge_file`: purges in the cache folder
 //! * `single_flight`: one computation for all who ask at once
 //! * `sources`: fetch, revalidate and keep sources; `results`: compute and keep results
 //! * `worker`: what a Worker says about caching; `report`: what the cache did for an answer
@@ -11,6 +11,7 @@ pub(crate) mod figures;
 pub(crate) mod freshness;
 pub(crate) mod keys;
 pub(crate) mod purge;
+mod purge_file;
 pub(crate) mod report;
 pub(crate) mod results;
 pub(crate) mod single_flight;

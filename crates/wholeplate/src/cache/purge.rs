@@ -9,11 +9,10 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
-use std::io::Write as _;
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -23,6 +22,7 @@ use url::{Host, Url};
 
 use super::freshness::micros;
 use super::keys::{SourceName, normal_host, normal_target};
+use super::purge_file::{PurgeFile, sealed, unsealed};
 
 /// Entries of one purge.
 pub(crate) const MAX_TARGETS: usize = 100;
@@ -36,7 +36,6 @@ const MAX_MARKERS: usize = 10_000;
 const MARKER_FOLDER: &str = "purges";
 const MARKER_FILE: &str = "purges.jsonl";
 const MAX_MARKER_BYTES: u64 = 1 << 20;
-const MAX_MARKER_FILE: u64 = 64 << 20;
 /// Markers that are read from the bucket in one round.
 const MARKERS_AT_ONCE: usize = 1000;
 
@@ -215,13 +214,13 @@ pub(crate) struct Stamp {
 /// One purge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Marker {
-    node: u64,
+    pub(super) node: u64,
     /// Microseconds since 1970.
-    time: u64,
-    targets: Vec<Target>,
+    pub(super) time: u64,
+    pub(super) targets: Vec<Target>,
     /// When this node learned of it, by this node's clock, if the purge was another's.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    learned: Option<u64>,
+    pub(super) learned: Option<u64>,
 }
 
 impl Marker {
@@ -387,7 +386,7 @@ pub(crate) struct Purges {
     /// The last time given out, so that this node's clock never goes back.
     clock: AtomicU64,
     markers: RwLock<Markers>,
-    file: Option<PathBuf>,
+    file: Option<Arc<PurgeFile>>,
     bucket: Option<Bucket>,
 }
 
@@ -413,31 +412,33 @@ impl Purges {
         let mut file = None;
         if let Some(folder) = folder {
             let path = folder.join("node");
-            match std::fs::read_to_string(&path)
-                .ok()
-                .and_then(|text| u64::from_str_radix(text.trim(), 16).ok())
-            {
+            let known = std::fs::read_to_string(&path).ok();
+            let known = known.and_then(|text| u64::from_str_radix(text.trim(), 16).ok());
+            match known {
                 Some(known) => node = known,
                 None => std::fs::write(&path, format!("{node:016x}\n"))
                     .map_err(|e| format!("cache-dir: {}: {e}", path.display()))?,
             }
-            let path = folder.join(MARKER_FILE);
-            let length = std::fs::metadata(&path).map_or(0, |meta| meta.len());
-            if length > MAX_MARKER_FILE {
-                // Too many to be told apart: everything that is older is purged.
-                markers.add(Marker { node, time: now, targets: vec![Target::Everything], learned: None });
-            } else {
-                let text = std::fs::read_to_string(&path).unwrap_or_default();
-                // A line that was cut by a crash belongs to a purge that was not confirmed.
-                for marker in text.lines().filter_map(|line| serde_json::from_str(line).ok()) {
-                    markers.add(marker);
-                }
+            let purges = PurgeFile::new(folder.join(MARKER_FILE));
+            let mut read = purges.read();
+            // A folder that was used before has one.
+            if read.missing && known.is_some() {
+                read.damage = Some("it was removed".to_owned());
             }
-            file = Some(path);
+            read.markers.into_iter().for_each(|marker| markers.add(marker));
+            // A purge that cannot be read may have named anything: rather a miss than a stale hit.
+            if let Some(problem) = read.damage {
+                tracing::warn!(
+                    "cache: {}: {problem}; all that is kept counts as purged",
+                    purges.path().display()
+                );
+                let time = now.max(markers.newest(node));
+                markers.add(Marker { node, time, targets: vec![Target::Everything], learned: None });
+            }
+            file = Some(Arc::new(purges));
         }
         markers.forget_old(now);
-        let own_time = |m: &Marker| m.learned.or((m.node == node).then_some(m.time));
-        let newest = markers.list.iter().filter_map(own_time).max().unwrap_or(0);
+        let newest = markers.newest(node);
         let purges = Self {
             node,
             clock: AtomicU64::new(newest.max(now)),
@@ -501,10 +502,10 @@ impl Purges {
     /// # Errors
     /// Where the purge could not be written.
     pub(crate) async fn publish(&self, marker: &Marker) -> Result<(), String> {
-        let line = serde_json::to_string(marker).map_err(|e| e.to_string())?;
+        let line = sealed(marker)?;
         if let Some(file) = self.file.clone() {
             let line = line.clone();
-            let written = tokio::task::spawn_blocking(move || append(&file, &line)).await;
+            let written = tokio::task::spawn_blocking(move || file.append(&line)).await;
             written
                 .map_err(|e| e.to_string())?
                 .map_err(|e| format!("the purge could not be written: {e}"))?;
@@ -541,7 +542,7 @@ impl Purges {
                 let bytes = bucket.read(&format!("{MARKER_FOLDER}/{name}"), MAX_MARKER_BYTES).await?;
                 let Some(bytes) = bytes else { continue };
                 // A marker that cannot be read names everything: rather a miss than a stale hit.
-                let marker = serde_json::from_slice(&bytes).unwrap_or_else(|_| Marker {
+                let marker = unsealed(&bytes).unwrap_or_else(|_| Marker {
                     node: 0,
                     time: name.get(..20).and_then(|t| t.parse().ok()).unwrap_or(now),
                     targets: vec![Target::Everything],
@@ -575,16 +576,11 @@ impl Purges {
         true
     }
 
-    /// Writes the file anew with the markers that still matter. A failure leaves the old file, which says more.
+    /// Writes the file anew with the markers that still matter.
     fn rewrite_file(&self) {
         let Some(file) = &self.file else { return };
-        let lines: Vec<String> =
-            self.read().list.iter().filter_map(|marker| serde_json::to_string(marker).ok()).collect();
-        let staged = file.with_extension("new");
-        let text = lines.iter().fold(String::new(), |text, line| text + line + "\n");
-        let written = std::fs::write(&staged, text).and_then(|()| std::fs::rename(&staged, file));
-        if let Err(e) = written {
-            tracing::warn!("cache: {}: {e}", file.display());
+        if let Err(e) = file.rewrite(|| self.read().list.clone()) {
+            tracing::warn!("cache: {}: {e}", file.path().display());
         }
     }
 }
@@ -598,13 +594,13 @@ fn random() -> u64 {
     u64::from_le_bytes(bytes)
 }
 
-fn append(file: &std::path::Path, line: &str) -> std::io::Result<()> {
-    let mut file = std::fs::File::options().create(true).append(true).open(file)?;
-    file.write_all(format!("{line}\n").as_bytes())?;
-    file.sync_data()
-}
-
 impl Markers {
+    /// The last time of a purge, by the clock of this node.
+    fn newest(&self, node: u64) -> u64 {
+        let own_time = |m: &Marker| m.learned.or((m.node == node).then_some(m.time));
+        self.list.iter().filter_map(own_time).max().unwrap_or(0)
+    }
+
     fn add(&mut self, marker: Marker) {
         let at = self.list.partition_point(|other| other.reach() <= marker.reach());
         self.index.add(&marker);
@@ -920,6 +916,48 @@ mod tests {
         let purges = open();
         assert!(!purges.allow(before, &subject, &[]));
         assert!(purges.allow(after, &subject, &[]));
+    }
+
+    // CAC-040, CAC-032: a list that cannot be read may have named anything.
+    #[tokio::test]
+    async fn damaged_purges_are_purges_of_everything() {
+        type Damage = fn(&std::path::Path);
+        let damage: [(&str, Damage); 5] = [
+            ("a bit that is no UTF-8", |file| {
+                let mut bytes = std::fs::read(file).unwrap();
+                bytes[5] ^= 0x80;
+                std::fs::write(file, bytes).unwrap();
+            }),
+            ("another name", |file| {
+                let text = std::fs::read_to_string(file).unwrap();
+                std::fs::write(file, text.replace("/x", "/y")).unwrap();
+            }),
+            ("no last line break", |file| {
+                let mut bytes = std::fs::read(file).unwrap();
+                *bytes.last_mut().unwrap() ^= 1;
+                std::fs::write(file, bytes).unwrap();
+            }),
+            ("removed", |file| std::fs::remove_file(file).unwrap()),
+            ("a folder", |file| {
+                std::fs::remove_file(file).unwrap();
+                std::fs::create_dir(file).unwrap();
+            }),
+        ];
+        for (name, damage) in damage {
+            let folder = tempfile::tempdir().unwrap();
+            let open = || Purges::open(Some(folder.path().to_owned()), None).unwrap();
+            let purges = open();
+            let (subject, before) = (of(relative("a", "/x")), purges.stamp());
+            let marker = purges.mark(Target::file("/x").unwrap());
+            purges.publish(&marker).await.unwrap();
+            drop(purges);
+            damage(&folder.path().join("purges.jsonl"));
+            for _ in 0..2 {
+                let purges = open();
+                assert!(!purges.allow(before, &subject, &[]), "{name}");
+                assert!(purges.allow(purges.stamp(), &subject, &[]), "{name}");
+            }
+        }
     }
 
     // Bounded: many purges become one of everything.

@@ -427,6 +427,35 @@ fn a_full_disk_costs_hits_not_responses() {
     drop(server);
 }
 
+// CAC-034, CAC-032: a purge that finds no room leaves nothing behind that would spoil the next one.
+#[test]
+fn a_purge_on_a_full_disk_is_refused_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(_mounted) = Mounted::new(folder.path(), "size=1m") else { return };
+    let server = start(folder.path(), &["--cache-disk", "8"]);
+    let (purges, filler) = (folder.path().join("purges.jsonl"), folder.path().join("filler"));
+    // The last line that is begun ends on a page that the disk does not have.
+    let purge = |n: usize| {
+        let body = format!(r#"{{"tags":["{n}-{}"]}}"#, "t".repeat(1000));
+        let mut stream = TcpStream::connect(server.admin()).unwrap();
+        let head = "POST /client/v4/zones/z/purge_cache HTTP/1.1\r\nhost: a\r\nconnection: close\r\n";
+        write!(stream, "{head}content-length: {}\r\n\r\n{body}", body.len()).unwrap();
+        Reply::read(&mut stream, false).status
+    };
+    assert_eq!(purge(0), 200);
+    let filled = std::fs::write(&filler, vec![1; 2 << 20]).unwrap_err();
+    assert_eq!(filled.kind(), std::io::ErrorKind::StorageFull);
+    let refused = (1..10).find(|n| purge(*n) == 500).expect("the disk was never full");
+    let lines = std::fs::read_to_string(&purges).unwrap();
+    assert!(lines.ends_with('\n') && lines.lines().count() == refused, "{lines}");
+    std::fs::remove_file(&filler).unwrap();
+    assert_eq!(purge(refused), 200);
+    let lines = std::fs::read_to_string(&purges).unwrap();
+    assert_eq!(lines.lines().count(), refused + 1, "{lines}");
+    assert!(lines.lines().all(|line| line.starts_with('{') && line.ends_with('}')), "{lines}");
+    drop(server);
+}
+
 /// How long the test below goes on; CACHE_TEST_FULL_DISK_SECONDS changes it.
 const FULL_DISK_SECONDS: u64 = 2;
 
