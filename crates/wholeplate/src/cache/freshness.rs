@@ -1,8 +1,8 @@
 //! How long a source may be used (RFC 9111 as a shared cache, RFC 5861), and what a Worker may say about it.
 //!
 //! `http-cache-semantics` decides what may be stored and computes lifetimes. Some of its answers are corrected here: it
-//! takes `proxy-revalidate` for a lifetime of 0, an age that overflows for none, does not know directives that are not
-//! written in lower case, ignores lines with bytes outside ASCII, and lets a client's `max-stale` loosen a shared cache,
+//! takes `proxy-revalidate` for a lifetime of 0, an age that overflows for none, does not know dates in the two older
+//! forms and directives that are not written in lower case, ignores lines with bytes outside ASCII, and lets a client's `max-stale` loosen a shared cache,
 //! which is why the client's headers are not shown to it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -127,7 +127,7 @@ impl Freshness {
         let stated = if directives.age_overflows() {
             MAX_DELTA.saturating_sub(initial_age)
         } else {
-            policy.time_to_live(now).as_secs().min(MAX_DELTA)
+            policy.time_to_live(now).as_secs().min(MAX_DELTA).saturating_sub(initial_age)
         };
         let insists = directives.must_revalidate || directives.no_cache;
         let lifetime = match (kept_error, insists) {
@@ -185,6 +185,14 @@ fn policy(status: StatusCode, response: &HeaderMap, sent: &HeaderMap, now: Syste
         headers.insert(header::CACHE_CONTROL, value);
     }
     headers.remove(header::SET_COOKIE);
+    // Ages are subtracted by ourselves, and the library knows one of the three forms of dates.
+    headers.remove(header::AGE);
+    for name in [header::DATE, header::EXPIRES] {
+        let date = headers.get(&name).and_then(|v| httpdate::parse_http_date(v.to_str().ok()?).ok());
+        if let Some(date) = date.and_then(|date| HeaderValue::from_str(&httpdate::fmt_http_date(date)).ok()) {
+            headers.insert(name, date);
+        }
+    }
     *answer.headers_mut() = headers;
     let options = CacheOptions {
         shared: true,
@@ -195,8 +203,10 @@ fn policy(status: StatusCode, response: &HeaderMap, sent: &HeaderMap, now: Syste
     CachePolicy::new_options(&request, &answer, now, options)
 }
 
-fn age_header(headers: &HeaderMap) -> u64 {
-    headers.get(header::AGE).and_then(|v| v.to_str().ok()).and_then(delta_seconds).unwrap_or(0)
+/// `Age` in seconds. Of several, the first counts (RFC 9111, section 5.1).
+pub(crate) fn age_header(headers: &HeaderMap) -> u64 {
+    let text = headers.get(header::AGE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    text.split(',').next().and_then(delta_seconds).unwrap_or(0)
 }
 
 /// Seconds, if it is a number; what overflows is the longest.
@@ -370,6 +380,31 @@ mod tests {
         assert_eq!(lifetime(&[("cache-control", "max-age=100, must-revalidate"), ("age", "70")]), Some(30));
         assert_eq!(lifetime(&[("cache-control", "max-age=100, must-revalidate"), ("age", "170")]), Some(0));
         assert_eq!(lifetime(&[("cache-control", "max-age=99999999999999999999")]), Some(1 << 31));
+    }
+
+    // CAC-010: an age that overflows is the longest, and of several the first counts (RFC 9111, sections 1.2.2 and 5.1).
+    #[test]
+    fn every_age_is_subtracted() {
+        let control = ("cache-control", "max-age=100, must-revalidate");
+        for (age, left) in
+            [("70", 30), ("70, 1", 30), ("18446744073709551615", 0), ("18446744073709551616", 0)]
+        {
+            assert_eq!(lifetime(&[control, ("age", age)]), Some(left), "{age}");
+        }
+        assert_eq!(lifetime(&[control, ("age", "70"), ("age", "1")]), Some(30));
+    }
+
+    // CAC-010: RFC 9110, section 5.6.7 has three forms of dates.
+    #[test]
+    fn expires_counts_in_each_form_of_a_date() {
+        let strict = ("cache-control", "must-revalidate");
+        for at in
+            ["Thu, 26 Nov 2026 10:01:00 GMT", "Thursday, 26-Nov-26 10:01:00 GMT", "Thu Nov 26 10:01:00 2026"]
+        {
+            assert_eq!(lifetime(&[("date", NOW), ("expires", at), strict]), Some(60), "{at}");
+            let later = ("expires", "Thu, 26 Nov 2026 10:03:00 GMT");
+            assert_eq!(lifetime(&[("date", at), later, strict]), Some(120), "{at}");
+        }
     }
 
     // CAC-010: no heuristic freshness from Last-Modified.

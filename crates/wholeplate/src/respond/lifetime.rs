@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::cache::freshness::age_header;
 use crate::choices::LEAST_LIFETIME;
 use crate::fields::{joined, value};
 use http::{HeaderMap, header};
@@ -48,7 +49,7 @@ impl Lifetime {
 pub(crate) fn restrict(headers: &mut HeaderMap, other: &HeaderMap, unless_said: Option<u64>) {
     let (own, mut limits) = (Ages::of(headers), Ages::of(other));
     // Each lifetime began when its own response was made; the result has one `Age`, that of `headers`.
-    let (own_age, other_age) = (age(headers), age(other));
+    let (own_age, other_age) = (age_header(headers), age_header(other));
     let unless_said = unless_said.map(|seconds| seconds.saturating_add(own_age));
     for limit in [&mut limits.max_age, &mut limits.shared].into_iter().flatten() {
         *limit = limit.saturating_sub(other_age).saturating_add(own_age);
@@ -74,10 +75,6 @@ pub(crate) fn restrict(headers: &mut HeaderMap, other: &HeaderMap, unless_said: 
         headers.remove(header::EXPIRES);
         headers.insert(header::CACHE_CONTROL, value(&directives.join(", ")));
     }
-}
-
-fn age(headers: &HeaderMap) -> u64 {
-    headers.get(header::AGE).and_then(|v| delta_seconds(v.to_str().ok()?)).unwrap_or(0)
 }
 
 /// The lifetimes that a response names, in seconds from when it was made.
