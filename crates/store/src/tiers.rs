@@ -222,6 +222,13 @@ impl Tiers {
         all
     }
 
+    /// Counts an error of the bucket with what is no entry.
+    pub fn count_bucket_error(&self) {
+        if let Some((bucket, _)) = &self.bucket {
+            TierStats::count(&bucket.stats().errors);
+        }
+    }
+
     #[must_use]
     pub fn dropped_writes(&self) -> u64 {
         self.dropped_writes.load(Ordering::Relaxed)

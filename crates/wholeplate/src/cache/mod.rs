@@ -163,7 +163,7 @@ impl Cache {
                     self.tiers.sweep_near();
                 }
                 Ok(false) => {}
-                Err(e) => self.tiers.warn_of_purges(&e),
+                Err(e) => self.tiers.purges_failed(&e),
             }
         }
     }

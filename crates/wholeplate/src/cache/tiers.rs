@@ -267,8 +267,9 @@ impl CacheTiers {
         });
     }
 
-    /// One warning a minute.
-    pub(crate) fn warn_of_purges(&self, error: &store::Error) {
+    /// Counts the error, with one warning a minute.
+    pub(crate) fn purges_failed(&self, error: &store::Error) {
+        self.tiers.count_bucket_error();
         let mut last = self.last_warning.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if last.is_none_or(|last| last.elapsed() >= WARNING_INTERVAL) {
             *last = Some(Instant::now());

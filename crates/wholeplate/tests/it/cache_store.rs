@@ -357,6 +357,18 @@ fn a_bucket_that_hangs_costs_hits_not_responses() {
     assert_eq!(warnings, 1, "{}", server.log());
 }
 
+// CAC-051: what a bucket refuses is counted, if it is only the list of purges.
+#[test]
+fn purges_that_cannot_be_read_are_counted() {
+    let origin = changing();
+    let server = node(free_port(), &origin, "300ms");
+    // Nobody asks for anything.
+    until("nothing is counted", || {
+        cache_figure(&server, "wholeplate_cache_errors_total{tier=\"store\"}") >= 2.0
+    });
+    assert_eq!(origin.asked().len(), 0);
+}
+
 // CAC-051
 #[test]
 fn without_the_bucket_responses_are_right() {
