@@ -51,11 +51,11 @@ impl CacheOverride {
 /// Until when an answer of a source may be used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Freshness {
-    /// When it was received or last confirmed, in microseconds since 1970.
-    pub(crate) received: u64,
-    /// `Age` when it was received, in seconds.
+    /// When the response was asked for that brought or last confirmed it, in microseconds since 1970.
+    pub(crate) asked: u64,
+    /// The `Age` of that response, in seconds.
     pub(crate) initial_age: u64,
-    /// Seconds from `received`.
+    /// Seconds from `asked`.
     pub(crate) lifetime: u64,
     pub(crate) stale_while_revalidate: u64,
     pub(crate) stale_if_error: u64,
@@ -80,7 +80,7 @@ pub(crate) struct NotStorable;
 impl Freshness {
     /// Of what is used once and not kept.
     pub(crate) fn none() -> Self {
-        Self { received: 0, initial_age: 0, lifetime: 0, stale_while_revalidate: 0, stale_if_error: 0 }
+        Self { asked: 0, initial_age: 0, lifetime: 0, stale_while_revalidate: 0, stale_if_error: 0 }
     }
 
     /// # Errors
@@ -94,7 +94,7 @@ impl Freshness {
     ) -> Result<Self, NotStorable> {
         let directives = Directives::of(response);
         let initial_age = age_header(response);
-        let received = micros(now);
+        let asked = micros(now);
         let vary_all = response.get_all(header::VARY).iter().any(|v| v.as_bytes().contains(&b'*'));
         if vary_all {
             return Err(NotStorable);
@@ -109,7 +109,7 @@ impl Freshness {
                 (true, _) => StaleWindows::of(&directives),
             };
             return Ok(Self {
-                received,
+                asked,
                 initial_age,
                 lifetime: lifetime.min(MAX_DELTA),
                 stale_while_revalidate: stale.while_revalidate,
@@ -138,7 +138,7 @@ impl Freshness {
         };
         let stale = if kept_error { StaleWindows::default() } else { StaleWindows::of(&directives) };
         Ok(Self {
-            received,
+            asked,
             initial_age,
             lifetime,
             stale_while_revalidate: stale.while_revalidate,
@@ -148,7 +148,7 @@ impl Freshness {
 
     fn seconds_since(&self, now: SystemTime) -> u64 {
         // A clock that was set back makes nothing fresher than it was.
-        Duration::from_micros(micros(now).saturating_sub(self.received)).as_secs()
+        Duration::from_micros(micros(now).saturating_sub(self.asked)).as_secs()
     }
 
     /// The `age` of the answer in seconds.

@@ -137,6 +137,28 @@ fn without_dot(host: &str) -> Cow<'_, str> {
     }
 }
 
+/// A target with its escapes in one spelling (RFC 3986, section 6.2.2): in capitals, and only of what needs them.
+fn same_escapes(target: &str) -> Cow<'_, str> {
+    if !target.contains('%') {
+        return target.into();
+    }
+    let mut pieces = target.split('%');
+    let mut same = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let digits = piece.get(..2).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match (byte, digits) {
+            (Some(byte), _) if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => {
+                same.push(char::from(byte));
+            }
+            (_, Some(digits)) => same.extend(["%", &digits.to_ascii_uppercase()]),
+            (_, None) => same.push('%'),
+        }
+        same.push_str(&piece[digits.map_or(0, str::len)..]);
+    }
+    same.into()
+}
+
 /// The body of a purge request: exactly one kind.
 #[derive(Debug, Deserialize)]
 struct PurgeBody {
@@ -317,21 +339,26 @@ impl PurgeIndex {
                 }
                 Target::Everything | Target::Path(_) => Default::default(),
             };
+            let path = match target {
+                Target::Url { target, .. } | Target::Path(target) => same_escapes(target),
+                Target::Prefix { path, .. } => same_escapes(path),
+                _ => Cow::default(),
+            };
             let name = match target {
                 Target::Everything => Name::Everything,
-                Target::Url { scheme, target, .. } => Name::Url(scheme, &host, target),
-                Target::Path(target) => Name::Path(target),
+                Target::Url { scheme, .. } => Name::Url(scheme, &host, &path),
+                Target::Path(_) => Name::Path(&path),
                 Target::Host(_) => Name::Host(&host),
                 Target::Tag(_) => Name::Tag(&tag),
-                Target::Prefix { path, .. } => {
+                Target::Prefix { .. } => {
                     let prefixes =
                         self.prefixes.entry(self.hasher.hash_one(Name::PrefixesOf(&host))).or_default();
-                    match prefixes.iter_mut().find(|(other, _)| other == path) {
+                    match prefixes.iter_mut().find(|(other, _)| *other == path) {
                         Some((_, moments)) => moments.add(marker.moment()),
                         None => {
                             let mut moments = Moments::default();
                             moments.add(marker.moment());
-                            prefixes.push((path.clone(), moments));
+                            prefixes.push((path.into_owned(), moments));
                         }
                     }
                     continue;
@@ -345,7 +372,7 @@ impl PurgeIndex {
     fn names(&self, subject: &Subject, asked: &[&SourceName], follows: impl Fn(&Moments) -> bool) -> bool {
         let is_named = |name: Name<'_>| self.names.get(&self.hasher.hash_one(name)).is_some_and(&follows);
         let is_source = |source: &SourceName| {
-            let (host, target) = (&*without_dot(&source.host), source.target.as_str());
+            let (host, target) = (&*without_dot(&source.host), &*same_escapes(&source.target));
             let by_url = match source.scheme.as_deref() {
                 Some(scheme) => is_named(Name::Url(scheme, host, target)),
                 // A URL names the relative source behind it, too.
@@ -659,7 +686,7 @@ mod tests {
     // CAC-042
     #[test]
     fn targets_name_sources() {
-        let cases: [(Result<Vec<Target>, String>, SourceName, bool); 24] = [
+        let cases: [(Result<Vec<Target>, String>, SourceName, bool); 30] = [
             (Target::file("https://shop.example/a.jpg"), absolute("https://shop.example/a.jpg"), true),
             (Target::file("https://SHOP.example:443/a.jpg"), absolute("https://shop.example/a.jpg"), true),
             (Target::file("https://shop.example/a.jpg"), absolute("http://shop.example/a.jpg"), false),
@@ -675,6 +702,12 @@ mod tests {
             (Target::file("/uploads/b.jpg"), relative("other.example", "/uploads/b.jpg"), true),
             (Target::file("/uploads/b.jpg"), absolute("https://shop.example/uploads/b.jpg"), false),
             (Target::file("/uploads/b%20c.jpg"), relative("a", "/uploads/b c.jpg"), true),
+            (Target::file("/a%7eb%c3%a9.jpg"), relative("a", "/a~b%C3%A9.jpg"), true),
+            (Target::file("/a~b\u{e9}.jpg"), relative("a", "/%61%7Eb%c3%a9.jpg"), true),
+            (Target::file("https://shop.example/%c3?%7E"), absolute("https://shop.example/%C3?~"), true),
+            (Target::file("/a%2fb%"), relative("a", "/a%2Fb%"), true),
+            (Target::file("/a%2fb"), relative("a", "/a/b"), false),
+            (Target::prefix("shop.example/%c3%a9/"), relative("shop.example", "/%C3%A9/x"), true),
             (Target::prefix("shop.example/uploads/"), absolute("https://shop.example/uploads/x"), true),
             (Target::prefix("shop.example/uploads/"), relative("shop.example", "/uploads/x"), true),
             (Target::prefix("shop.example/uploads/"), absolute("https://shop.example/upload"), false),

@@ -377,8 +377,9 @@ impl Sources {
             return Ok(outcome);
         }
         let stamp = self.tiers.purges.stamp();
-        let fetched = (query.fetch)(conditions.clone()).await;
+        // The source is as old as the request for it, at most (RFC 9111, section 4.2.3).
         let now = SystemTime::now();
+        let fetched = (query.fetch)(conditions.clone()).await;
         let fetched = match fetched {
             Err(failure) => {
                 self.keep_failure(&query, key, stamp, &failure, now);

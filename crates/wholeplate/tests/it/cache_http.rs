@@ -420,6 +420,20 @@ fn the_age_of_a_source_counts() {
     assert!(status(&hit) == "HIT" && (70..200).contains(&age), "{age}");
 }
 
+// CAC-010: the time that a response takes is part of its age (RFC 9111, section 4.2.3).
+#[test]
+fn a_source_ages_while_it_is_fetched() {
+    let (server, _origin) = with_origin(
+        |_| {
+            std::thread::sleep(Duration::from_secs(1));
+            answer(200, &[("cache-control", "max-age=1, must-revalidate")], &png(200))
+        },
+        &[],
+    );
+    assert_eq!(status(&server.image("width=32", "a.png")), "MISS");
+    assert_eq!(status(&server.image("width=32", "a.png")), "EXPIRED");
+}
+
 // CAC-011
 #[test]
 fn what_may_not_be_stored_is_not() {
