@@ -6,8 +6,10 @@ use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use super::keys;
-use super::purge::Marker;
 
 /// Longer files are not read.
 const MAX_LENGTH: u64 = 64 << 20;
@@ -15,13 +17,19 @@ const MAX_LENGTH: u64 = 64 << 20;
 const DIGEST: &str = ",\"check\":\"";
 
 /// What a file says.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Known {
-    pub(super) markers: Vec<Marker>,
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Known<M> {
+    pub(super) markers: Vec<M>,
     /// There is no file.
     pub(super) missing: bool,
     /// Why it may have said more, if it may.
     pub(super) damage: Option<String>,
+}
+
+impl<M> Default for Known<M> {
+    fn default() -> Self {
+        Self { markers: Vec::new(), missing: false, damage: None }
+    }
 }
 
 #[derive(Debug)]
@@ -32,7 +40,7 @@ pub(super) struct PurgeFile {
 }
 
 /// A marker as it is written, with its digest.
-pub(super) fn sealed(marker: &Marker) -> Result<String, String> {
+pub(super) fn sealed<M: Serialize>(marker: &M) -> Result<String, String> {
     let json = serde_json::to_string(marker).map_err(|e| e.to_string())?;
     let open = json.strip_suffix('}').unwrap_or(&json);
     Ok(format!("{open}{DIGEST}{}\"}}", digest(&json)))
@@ -42,7 +50,7 @@ pub(super) fn sealed(marker: &Marker) -> Result<String, String> {
 ///
 /// # Errors
 /// Whether it is only the beginning of one.
-pub(super) fn unsealed(line: &[u8]) -> Result<Marker, Broken> {
+pub(super) fn unsealed<M: DeserializeOwned>(line: &[u8]) -> Result<M, Broken> {
     let text = std::str::from_utf8(line).map_err(|e| Broken { cut: e.error_len().is_none() })?;
     let parsed = |json: &str| serde_json::from_str(json).map_err(|e| Broken { cut: e.is_eof() });
     let seal = text.strip_suffix("\"}").and_then(|rest| rest.rsplit_once(DIGEST));
@@ -71,7 +79,7 @@ impl PurgeFile {
         &self.path
     }
 
-    pub(super) fn read(&self) -> Known {
+    pub(super) fn read<M: DeserializeOwned>(&self) -> Known<M> {
         let bytes = match read(&self.path) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == ErrorKind::NotFound => return Known { missing: true, ..Known::default() },
@@ -118,9 +126,9 @@ impl PurgeFile {
     ///
     /// # Errors
     /// It could not be written.
-    pub(super) fn rewrite(&self, markers: impl FnOnce() -> Vec<Marker>) -> std::io::Result<()> {
+    pub(super) fn rewrite<M: Serialize>(&self, markers: impl FnOnce() -> Vec<M>) -> std::io::Result<()> {
         let _changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
-        let lines = markers().iter().map(sealed).collect::<Result<Vec<_>, _>>();
+        let lines = markers().iter().map(sealed::<M>).collect::<Result<Vec<_>, _>>();
         let text: String =
             lines.map_err(std::io::Error::other)?.iter().flat_map(|line| [line, "\n"]).collect();
         let staged = self.path.with_extension("new");
@@ -150,11 +158,18 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use serde::{Deserialize, Serialize};
+
     use super::{Known, PurgeFile, sealed};
-    use crate::cache::purge::{Marker, Target};
+
+    #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+    struct Marker {
+        time: u64,
+        target: String,
+    }
 
     fn marker(time: u64, target: &str) -> Marker {
-        Marker { node: 7, time, targets: vec![Target::Path(target.to_owned())], learned: None }
+        Marker { time, target: target.to_owned() }
     }
 
     fn file(bytes: &[u8]) -> (tempfile::TempDir, PurgeFile) {
@@ -164,7 +179,7 @@ mod tests {
         (folder, PurgeFile::new(path))
     }
 
-    fn read(bytes: &[u8]) -> Known {
+    fn read(bytes: &[u8]) -> Known<Marker> {
         let (_folder, file) = file(bytes);
         file.read()
     }
@@ -205,8 +220,8 @@ mod tests {
         );
         assert_eq!(read(b""), Known::default());
         let folder = tempfile::tempdir().unwrap();
-        assert!(PurgeFile::new(folder.path().join("none")).read().missing);
-        assert!(PurgeFile::new(folder.path().to_owned()).read().damage.is_some());
+        assert!(PurgeFile::new(folder.path().join("none")).read::<Marker>().missing);
+        assert!(PurgeFile::new(folder.path().to_owned()).read::<Marker>().damage.is_some());
     }
 
     // CAC-034: a purge that was confirmed does not end up behind half of one that was not.
@@ -216,7 +231,7 @@ mod tests {
         let (_folder, file) = file(&one.as_bytes()[..20]);
         file.append(&sealed(&marker(2, "/b")).unwrap()).unwrap();
         file.append(&sealed(&marker(3, "/c")).unwrap()).unwrap();
-        assert_eq!(file.read().markers, [marker(2, "/b"), marker(3, "/c")]);
+        assert_eq!(file.read::<Marker>().markers, [marker(2, "/b"), marker(3, "/c")]);
         file.rewrite(|| vec![marker(4, "/d")]).unwrap();
         file.append(&sealed(&marker(5, "/e")).unwrap()).unwrap();
         assert_eq!(

@@ -29,7 +29,7 @@ use crate::choices::LEAST_LIFETIME;
 use crate::error::ApiError;
 use crate::fields::{joined, value};
 use crate::request::VIA;
-use crate::respond::{self, restrict};
+use crate::respond::{name_target, restrict};
 
 /// The user agent of fetches for transformations. Fetches that are passed on keep theirs.
 const USER_AGENT: &str = concat!("wholeplate/", env!("CARGO_PKG_VERSION"));
@@ -152,13 +152,13 @@ impl Http {
             let status = response.status();
             if status == StatusCode::NOT_MODIFIED && is_conditional(&headers) {
                 let mut headers = detached(response.headers());
-                respond::name_target(&mut headers, None);
+                name_target(&mut headers, None);
                 return Ok(Fetched { body: None, headers });
             }
             if !status.is_redirection() || status == StatusCode::NOT_MODIFIED {
                 let mut headers = detached(response.headers());
                 redirects.iter().for_each(|redirect| restrict_by(&mut headers, redirect));
-                respond::name_target(&mut headers, Some(&url).filter(|_| !redirects.is_empty()));
+                name_target(&mut headers, Some(&url).filter(|_| !redirects.is_empty()));
                 check_status(status, &headers).map_err(|error| error.with(&headers))?;
                 let fetched = self.body(response, ask).await.map_err(|error| error.with(&headers))?;
                 return Ok(Fetched { headers, ..fetched });
