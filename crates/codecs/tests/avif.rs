@@ -98,12 +98,49 @@ fn the_probe_reads_size_colour_and_orientation() {
     assert!(probe("alpha.avif").alpha && !probe("420.avif").alpha);
 }
 
+/// Browsers crop to a clean aperture at the top left corner and ignore all others.
 #[test]
-fn a_clean_aperture_is_refused_not_ignored() {
-    assert!(matches!(
-        codec(AVIF).probe(&fixture("clap.avif"), &Work::unlimited()),
-        Err(Error::Unsupported(_))
-    ));
+fn a_clean_aperture_at_the_corner_crops_and_others_are_ignored() {
+    let file = fixture("clap.avif");
+    let at = file.windows(4).position(|w| w == b"clap").unwrap();
+    // The same file without the property: 61 × 47.
+    let mut whole = file.clone();
+    whole[at..at + 4].copy_from_slice(b"pasp");
+    let whole = decode(AVIF, &whole, RGB).unwrap();
+    assert_eq!((whole.width, whole.height), (61, 47));
+    let probe = |file: &[u8]| codec(AVIF).probe(file, &Work::unlimited()).unwrap();
+    let cropped = decode(AVIF, &file, RGB).unwrap();
+    let p = probe(&file);
+    assert_eq!((p.width, p.height, p.warnings.len()), (20, 20, 0));
+    assert_eq!((cropped.width, cropped.height), (20, 20));
+    for (cropped, whole) in rgba(&cropped).chunks(20 * 4).zip(rgba(&whole).chunks(61 * 4)) {
+        // The last column has no chroma to its right.
+        assert_eq!(cropped[..19 * 4], whole[..19 * 4]);
+    }
+    // Offset of the centre, width, denominators: not at the corner, in parts of pixels, empty, too large, undefined.
+    for (field, value) in [(4, -39), (6, 0), (1, 3), (0, 0), (0, 62), (0, -20), (3, 0), (5, 0), (7, -2)] {
+        let mut other = file.clone();
+        other[at + 4 + 4 * field..][..4].copy_from_slice(&i32::to_be_bytes(value));
+        let p = probe(&other);
+        assert_eq!((p.width, p.height), (61, 47), "{field} {value}");
+        assert_eq!(p.warnings, ["the AVIF clean aperture is not at the top left corner and was ignored"]);
+    }
+    // All of the image.
+    let mut all = file;
+    for (field, value) in [(0, 61), (2, 47), (4, 0), (6, 0)] {
+        all[at + 4 + 4 * field..][..4].copy_from_slice(&i32::to_be_bytes(value));
+    }
+    let p = probe(&all);
+    assert_eq!((p.width, p.height, p.warnings.len()), (61, 47, 0));
+    // Damaged headers cannot make a side overflow.
+    for field in 0..8 {
+        for value in [i32::MIN, i32::MAX, -1] {
+            let mut odd = all.clone();
+            odd[at + 4 + 4 * field..][..4].copy_from_slice(&i32::to_be_bytes(value));
+            let p = probe(&odd);
+            assert_eq!((p.width, p.height), (61, 47), "{field} {value}");
+        }
+    }
 }
 
 fn spec(quality: u8) -> EncodeSpec {

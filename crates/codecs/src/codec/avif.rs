@@ -59,6 +59,9 @@ impl Codec for AvifCodec {
             _ if is_srgb(cicp) => Colour::Srgb,
             _ => Colour::Cicp { primaries: cicp.primaries, transfer: cicp.transfer },
         };
+        if avif.ignored_aperture {
+            probe.warnings.push("the AVIF clean aperture is not at the top left corner and was ignored");
+        }
         probe.first_of_many = avif.sequence;
         probe.whole_bitmap = true;
         Ok(probe)

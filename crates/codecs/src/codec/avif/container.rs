@@ -19,6 +19,8 @@ pub(super) struct Avif {
     /// The file contains an image sequence beside the still image.
     pub(super) sequence: bool,
     pub(super) orientation: Orientation,
+    /// The file gives a clean aperture that is not used.
+    pub(super) ignored_aperture: bool,
     pub(super) icc: Option<Range<usize>>,
     /// Code points of the container; `None`: those of the AV1 sequence header count.
     pub(super) cicp: Option<Cicp>,
@@ -27,6 +29,7 @@ pub(super) struct Avif {
 /// A picture, alone or in tiles.
 #[derive(Debug)]
 pub(super) struct Image {
+    /// May be less than the tiles have, as in a grid that ends within them.
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) columns: u32,
@@ -55,13 +58,8 @@ impl Avif {
 fn assemble(meta: &Meta<'_>, bytes: &[u8]) -> Result<Avif, Error> {
     let primary = meta.primary()?;
     for (property, essential) in meta.properties_of(primary) {
-        match property {
-            // A clean aperture that is not essential may be ignored.
-            Property::Unknown([b'c', b'l', b'a', b'p']) => return Err(unsupported("a clean aperture")),
-            Property::Unknown(kind) if essential => {
-                return Err(unsupported(&format!("the essential property {}", kind.escape_ascii())));
-            }
-            _ => {}
+        if let (Property::Unknown(kind), true) = (property, essential) {
+            return Err(unsupported(&format!("the essential property {}", kind.escape_ascii())));
         }
     }
     let mut out = Avif {
@@ -70,10 +68,12 @@ fn assemble(meta: &Meta<'_>, bytes: &[u8]) -> Result<Avif, Error> {
         premultiplied: false,
         sequence: false,
         orientation: Orientation::Upright,
+        ignored_aperture: false,
         icc: None,
         cicp: None,
     };
     let (mut turns, mut mirror) = (0, None);
+    let mut aperture = None;
     for (property, _) in meta.properties_of(primary) {
         match property {
             Property::Cicp(c) => out.cicp = Some(*c),
@@ -83,6 +83,7 @@ fn assemble(meta: &Meta<'_>, bytes: &[u8]) -> Result<Avif, Error> {
                 turns = if mirror.is_some() { (turns + 4 - n) % 4 } else { (turns + n) % 4 };
             }
             Property::Mirror(axis) => mirror = Some(*axis),
+            Property::CleanAperture(part) => aperture = Some(*part),
             _ => {}
         }
     }
@@ -98,6 +99,17 @@ fn assemble(meta: &Meta<'_>, bytes: &[u8]) -> Result<Avif, Error> {
         }
         out.premultiplied = meta.referrer(*b"prem", item.id, |from| from.id == primary.id).is_some();
         out.alpha = Some(image);
+    }
+    // Browsers use a clean aperture at the top left corner, which removes padding, and ignore all others.
+    if let Some(aperture) = aperture {
+        match aperture.at_origin((out.colour.width, out.colour.height)) {
+            Some((width, height)) => {
+                for image in std::iter::once(&mut out.colour).chain(&mut out.alpha) {
+                    (image.width, image.height) = (width, height);
+                }
+            }
+            None => out.ignored_aperture = true,
+        }
     }
     Ok(out)
 }

@@ -55,11 +55,38 @@ pub(crate) enum Property {
     Rotate(u8),
     /// 0: top and bottom are swapped, 1: left and right.
     Mirror(u8),
+    CleanAperture(Aperture),
     /// The URN of the type of an auxiliary image.
     Auxiliary(Range<usize>),
     /// Known, and not relevant to decoding.
     Other,
     Unknown([u8; 4]),
+}
+
+/// A part of the image around its centre, as fractions: width and height, and the offset of its centre from that of
+/// the image (12.1.4 of ISO/IEC 14496-12).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Aperture {
+    size: [(i32, i32); 2],
+    offset: [(i32, i32); 2],
+}
+
+impl Aperture {
+    /// Width and height if it is a part in whole pixels that begins at the top left corner.
+    pub(crate) fn at_origin(self, (width, height): (u32, u32)) -> Option<(u32, u32)> {
+        let [width, height] = [(width, 0), (height, 1)].map(|(image, side)| {
+            let (image, (n, d), (offset, offset_d)) = (i64::from(image), self.size[side], self.offset[side]);
+            let (n, d, offset, offset_d) =
+                (i64::from(n), i64::from(d), i64::from(offset), i64::from(offset_d));
+            if n <= 0 || d <= 0 || offset_d <= 0 || n % d != 0 {
+                return None;
+            }
+            let size = n / d;
+            let starts_at_zero = (image - size) * offset_d + 2 * offset == 0;
+            if size <= image && starts_at_zero { u32::try_from(size).ok() } else { None }
+        });
+        width.zip(height)
+    }
 }
 
 /// References of one kind from one item to others. The list is read from the file when needed.
@@ -240,6 +267,14 @@ impl<'a> Meta<'a> {
                 },
                 b"irot" => Property::Rotate(r.u8()? & 3),
                 b"imir" => Property::Mirror(r.u8()? & 1),
+                b"clap" => {
+                    let mut fraction =
+                        || -> Result<_, Error> { Ok((r.u32()?.cast_signed(), r.u32()?.cast_signed())) };
+                    Property::CleanAperture(Aperture {
+                        size: [fraction()?, fraction()?],
+                        offset: [fraction()?, fraction()?],
+                    })
+                }
                 b"auxC" => {
                     r.version_and_flags()?;
                     Property::Auxiliary(r.at..body.end)
