@@ -307,6 +307,17 @@ fn other_encodings_and_compressed_files_are_read() {
         assert!(String::from_utf8(sanitise(unmarked, &work()).unwrap()).unwrap().contains("é𝄞"));
     }
 
+    // Padding of NUL bytes, and several members, also of no bytes.
+    let (start, end) = little.split_at(50);
+    for bytes in [[&packed[..], &[0; 700]].concat(), [gzip(start), gzip(b""), gzip(end), vec![0]].concat()] {
+        let out = String::from_utf8(sanitise(&bytes, &work()).unwrap()).unwrap();
+        assert!(out.contains("é𝄞"), "{out}");
+    }
+    assert!(matches!(
+        sanitise(&[&packed[..], b"\0 and more bytes"].concat(), &work()),
+        Err(Error::Malformed { .. })
+    ));
+
     // Truncated gzip, an odd UTF-16 length, too large when inflated, and gzip of another format.
     for n in [packed.len() - 1, packed.len() / 2] {
         assert!(sanitise(&packed[..n], &work()).is_err());

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::io::{ErrorKind, Read};
 
 use encoding_rs::{DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
+use flate2::bufread::GzDecoder;
 
 use super::buffer::{Buffer, Held};
 use super::{MAX_BYTES, damaged};
@@ -151,7 +152,7 @@ fn chunks(bytes: &[u8], work: &Work, sink: ChunkSink<'_>) -> Result<(), Error> {
         return Ok(());
     }
     let limit = MAX_BYTES.min(bytes.len().saturating_mul(MAX_RATIO));
-    let mut reader = flate2::read::MultiGzDecoder::new(bytes);
+    let mut reader = GzDecoder::new(bytes);
     let mut chunk = vec![0; CHUNK];
     let mut total = 0;
     loop {
@@ -159,7 +160,14 @@ fn chunks(bytes: &[u8], work: &Work, sink: ChunkSink<'_>) -> Result<(), Error> {
         let mut filled = 0;
         while filled < CHUNK {
             match reader.read(&mut chunk[filled..]) {
-                Ok(0) => break,
+                Ok(0) => {
+                    let rest = reader.into_inner();
+                    reader = GzDecoder::new(rest);
+                    // Another member may follow, or padding, which gzip and browsers ignore.
+                    if rest.iter().all(|&b| b == 0) {
+                        break;
+                    }
+                }
                 Ok(n) => filled += n,
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) if e.kind() == ErrorKind::UnexpectedEof => {
