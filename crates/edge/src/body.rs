@@ -7,31 +7,31 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::oneshot;
 
 use crate::BoxError;
 use crate::head::HeadMemory;
 use crate::idle::IdleTimeout;
-use crate::upload::Refusal;
+use crate::place::Place;
 
 /// The body of an origin's response. It fails if it ends before its length, or sends nothing for too long.
 #[derive(Debug)]
 pub struct Body {
     body: IdleTimeout<Incoming>,
-    _held: Option<(OwnedSemaphorePermit, HeadMemory)>,
-    _refusal: Option<Refusal>,
+    _held: Option<(Place, HeadMemory)>,
+    _over: oneshot::Sender<()>,
 }
 
 impl Body {
-    /// `held` and `refusal` are held until the body is dropped.
+    /// `held` and `over` are held until the body is dropped.
     pub(crate) fn new(
         body: Incoming,
         idle_timeout: Duration,
-        held: Option<(OwnedSemaphorePermit, HeadMemory)>,
-        refusal: Option<Refusal>,
+        held: Option<(Place, HeadMemory)>,
+        over: oneshot::Sender<()>,
     ) -> Self {
         let text = "the origin's response body sent nothing for too long";
-        Self { body: IdleTimeout::new(body, idle_timeout, text), _held: held, _refusal: refusal }
+        Self { body: IdleTimeout::new(body, idle_timeout, text), _held: held, _over: over }
     }
 }
 

@@ -15,19 +15,22 @@ use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::{CaptureConnection, HttpConnector, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls_platform_verifier::BuilderVerifierExt;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio::time::Instant;
 
 use crate::BoxError;
 use crate::body::Body;
+use crate::connection::{self, Handle};
 use crate::error::Error;
 use crate::fields::{self, Front};
 use crate::head::{HeadBudget, HeadMemory, MAX_FIELDS, MAX_HEAD, Metering, NoHeadMemory};
+use crate::place::{Place, Sending};
 use crate::tunnel::Upgrading;
-use crate::upload::{Refusal, Shared, Upload};
+use crate::upload::{Shared, Upload};
 
 /// How long a connection to the origin may wait for its next request; less than the idle timeout of common servers.
 const POOL_IDLE: Duration = Duration::from_secs(4);
@@ -48,6 +51,8 @@ pub struct Options {
     pub idle_timeout: Duration,
     /// Memory for heads of responses.
     pub heads: HeadBudget,
+    /// How long the rest of a request may be sent when its response is over.
+    pub upload_timeout: Duration,
     /// Request fields that are not passed on, because only a Workers runtime may set them.
     pub private: Vec<HeaderName>,
 }
@@ -61,12 +66,13 @@ impl Default for Options {
             head_timeout: Duration::from_secs(100),
             idle_timeout: Duration::from_secs(3600),
             heads: HeadBudget::unlimited(),
+            upload_timeout: Duration::from_secs(15),
             private: vec![HeaderName::from_static("cf-blob")],
         }
     }
 }
 
-type Connector = Metering<HttpsConnector<HttpConnector>>;
+type Connector = Metering<HttpsConnector<connection::Connector>>;
 
 /// The way to one origin. Cheap to clone.
 #[derive(Clone)]
@@ -120,7 +126,8 @@ impl Edge {
                 .http1_allow_obsolete_multiline_headers_in_responses(true)
                 .build(connector.clone())
         };
-        let (pooled, fresh) = (client(usize::MAX), client(0));
+        // No more connections wait for a request than there are requests at once.
+        let (pooled, fresh) = (client(options.places.available_permits()), client(0));
         Ok(Self { pooled, fresh, scheme, authority, base, options: Arc::new(options) })
     }
 
@@ -148,21 +155,21 @@ impl Edge {
         head.uri = self.target(&head.uri)?;
         head.version = Version::HTTP_11;
         let switch = fields::upgrade(&head.headers);
-        let permit = self.permit().await?;
+        let place = self.place().await?;
         let without_body = body.is_end_stream();
         if without_body {
             head.headers.remove(EXPECT);
         }
         // A request without a body changes nothing at the origin if its method says so, and can be sent once more.
         let again = (without_body && head.method.is_safe()).then(|| head.clone());
-        let (response, upload) = match (self.send(&self.pooled, Request::from_parts(head, body)).await, again)
-        {
+        let request = Request::from_parts(head, body);
+        let sent = match (self.send(&self.pooled, request, &place).await, again) {
             (Err(Failure::Closed(_)), Some(head)) => {
-                self.send(&self.fresh, Request::from_parts(head, Empty::new())).await?
+                self.send(&self.fresh, Request::from_parts(head, Empty::new()), &place).await?
             }
             (done, _) => done?,
         };
-        self.respond(response, switch, permit, upload.answered())
+        self.respond(sent, switch, place)
     }
 
     /// The URL at the origin for a request target.
@@ -182,10 +189,10 @@ impl Edge {
             .map_err(|error| Error::Target(error.to_string()))
     }
 
-    async fn permit(&self) -> Result<OwnedSemaphorePermit, Error> {
+    async fn place(&self) -> Result<Place, Error> {
         let permit = Arc::clone(&self.options.places).acquire_owned();
         let permit = tokio::time::timeout(self.options.connect_timeout, permit).await;
-        permit.ok().and_then(Result::ok).ok_or(Error::Busy)
+        permit.ok().and_then(Result::ok).map(Arc::new).ok_or(Error::Busy)
     }
 
     /// Sends a request. The time for the head of its response counts from the last progress of the request.
@@ -193,15 +200,19 @@ impl Edge {
         &self,
         client: &Client<Connector, Upload>,
         request: Request<B>,
-    ) -> Result<(Response<Incoming>, Shared), Failure>
+        place: &Place,
+    ) -> Result<Sent, Failure>
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
         let (head, body) = request.into_parts();
         let expects = head.headers.contains_key(EXPECT);
-        let (upload, shared) = Upload::new(body, expects);
+        let (sending, sent) = Sending::new(Arc::clone(place));
+        let (upload, shared) = Upload::new(body, expects, sending);
         let mut request = Request::from_parts(head, upload);
+        let connection = capture_connection(&mut request);
+        request.body_mut().connection = Some(connection.clone());
         if expects {
             let shared = shared.clone();
             hyper::ext::on_informational(&mut request, move |response| {
@@ -210,6 +221,7 @@ impl Edge {
                 }
             });
         }
+        let mut unanswered = Unanswered(Some(connection));
         let mut response = std::pin::pin!(client.request(request));
         loop {
             let due = shared.moved() + self.options.head_timeout;
@@ -217,7 +229,10 @@ impl Edge {
                 biased;
                 response = &mut response => {
                     return match response {
-                        Ok(response) => Ok((response, shared)),
+                        Ok(response) => {
+                            unanswered.0 = None;
+                            Ok(Sent { response, upload: shared, sending: sent })
+                        }
                         Err(error) => Err(Failure::of(&error, &shared)),
                     };
                 }
@@ -232,17 +247,18 @@ impl Edge {
 
     fn respond(
         &self,
-        mut response: Response<Incoming>,
+        sent: Sent,
         switch: Option<HeaderValue>,
-        permit: OwnedSemaphorePermit,
-        refusal: Option<Refusal>,
+        place: Place,
     ) -> Result<Response<Body>, Error> {
+        let Sent { mut response, upload, sending } = sent;
+        let over = self.bound(upload, sending, response.extensions_mut().remove());
         *response.version_mut() = Version::HTTP_11;
         let head = HeadMemory::of(&mut response);
         let timeout = self.options.idle_timeout;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             fields::remove_hop_by_hop(response.headers_mut());
-            return Ok(response.map(|body| Body::new(body, timeout, Some((permit, head)), refusal)));
+            return Ok(response.map(|body| Body::new(body, timeout, Some((place, head)), over)));
         }
         let Some(protocol) = switch.and_then(|_| fields::upgrade(response.headers())) else {
             return Err(Error::Unreachable(
@@ -253,8 +269,54 @@ impl Edge {
         let origin = hyper::upgrade::on(&mut response);
         fields::remove_hop_by_hop(response.headers_mut());
         fields::set_upgrade(response.headers_mut(), protocol);
-        response.extensions_mut().insert(Tunnel::new(Upgrading::new(origin, permit)));
-        Ok(response.map(|body| Body::new(body, timeout, None, refusal)))
+        response.extensions_mut().insert(Tunnel::new(Upgrading::new(origin, place)));
+        Ok(response.map(|body| Body::new(body, timeout, None, over)))
+    }
+
+    /// Bounds the sending of a request that the origin has answered. The response is over when the sender is dropped.
+    fn bound(
+        &self,
+        upload: Shared,
+        mut sending: oneshot::Receiver<()>,
+        connection: Option<Handle>,
+    ) -> oneshot::Sender<()> {
+        let (send, over) = oneshot::channel();
+        let limit = if upload.answered() { self.options.upload_timeout } else { Duration::ZERO };
+        if sending.try_recv() == Err(TryRecvError::Empty) {
+            tokio::spawn(async move {
+                tokio::select! {
+                    _ = &mut sending => return,
+                    _ = over => {}
+                }
+                if tokio::time::timeout(limit, sending).await.is_err() {
+                    const WHY: &str = "the response ended before its request";
+                    upload.cut(WHY);
+                    if let Some(connection) = connection {
+                        connection.cut(WHY);
+                    }
+                }
+            });
+        }
+        send
+    }
+}
+
+/// A request with the head of its response.
+struct Sent {
+    response: Response<Incoming>,
+    upload: Shared,
+    /// Ends when the request is sent.
+    sending: oneshot::Receiver<()>,
+}
+
+/// Ends the connection of a request that nobody waits for any more, which could otherwise wait for the origin to read.
+struct Unanswered(Option<CaptureConnection>);
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.as_ref().and_then(Handle::of) {
+            connection.cut("the request was given up");
+        }
     }
 }
 
@@ -277,7 +339,7 @@ fn connector(scheme: &Scheme, timeout: Duration, heads: HeadBudget) -> Result<Co
     };
     let tls = config.with_no_client_auth();
     let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
-    Ok(Metering::new(https.wrap_connector(http), timeout, heads))
+    Ok(Metering::new(https.wrap_connector(connection::Connector(http)), timeout, heads))
 }
 
 /// Whether a path has a segment `..`, escaped or not.

@@ -6,11 +6,13 @@
 //! its length is an error of its body, so that `delivery` reports the cut to the client.
 
 mod body;
+mod connection;
 mod error;
 mod fields;
 mod forward;
 mod head;
 mod idle;
+mod place;
 mod tunnel;
 mod upload;
 

@@ -7,7 +7,8 @@ use std::task::{Context, Poll, ready};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::OwnedSemaphorePermit;
+
+use crate::place::Place;
 
 enum State {
     Waiting(OnUpgrade),
@@ -17,12 +18,12 @@ enum State {
 /// The origin's side of a tunnel. It waits for hyper to give the connection up.
 pub(crate) struct Upgrading {
     origin: State,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Upgrading {
-    pub(crate) fn new(origin: OnUpgrade, permit: OwnedSemaphorePermit) -> Self {
-        Self { origin: State::Waiting(origin), _permit: permit }
+    pub(crate) fn new(origin: OnUpgrade, place: Place) -> Self {
+        Self { origin: State::Waiting(origin), _place: place }
     }
 
     fn open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Pin<&mut TokioIo<Upgraded>>>> {

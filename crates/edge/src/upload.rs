@@ -2,15 +2,18 @@
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
+use hyper_util::client::legacy::connect::CaptureConnection;
 use tokio::time::{Instant, Sleep};
 
 use crate::BoxError;
+use crate::connection::Handle;
+use crate::place::Sending;
 
 /// How long a request with `Expect` waits for `100 Continue`; origins need not know the field (RFC 9110, 10.1.1).
 const CONTINUE_WAIT: Duration = Duration::from_secs(1);
@@ -23,6 +26,9 @@ pub(crate) struct Upload {
     state: Shared,
     /// Runs while a continuation is awaited.
     wait: Option<Pin<Box<Sleep>>>,
+    sending: Option<Sending>,
+    /// The connection on which the request is sent.
+    pub(crate) connection: Option<CaptureConnection>,
 }
 
 /// What the request knows of its body. Cheap to clone.
@@ -34,8 +40,8 @@ struct State {
     body: Option<AnyBody>,
     /// Whether the body may be read.
     open: bool,
-    /// The response has ended; the connection is of no further use.
-    over: bool,
+    /// Why the body is not read on.
+    cut: Option<&'static str>,
     moved: Instant,
     failed: Option<String>,
     waker: Option<Waker>,
@@ -43,7 +49,7 @@ struct State {
 
 impl Upload {
     /// `waits`: not before [`Shared::open`].
-    pub(crate) fn new<B>(body: B, waits: bool) -> (Self, Shared)
+    pub(crate) fn new<B>(body: B, waits: bool, sending: Sending) -> (Self, Shared)
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
@@ -51,12 +57,12 @@ impl Upload {
         let shared = Shared(Arc::new(Mutex::new(State {
             body: Some(Box::pin(body.map_err(Into::into))),
             open: !waits,
-            over: false,
+            cut: None,
             moved: Instant::now(),
             failed: None,
             waker: None,
         })));
-        (Self { state: shared.clone(), wait: None }, shared)
+        (Self { state: shared.clone(), wait: None, sending: Some(sending), connection: None }, shared)
     }
 }
 
@@ -85,35 +91,33 @@ impl Shared {
     }
 
     /// The origin has answered. A body that was never read is dropped here, so that whoever serves the request knows that it
-    /// has not been read.
-    pub(crate) fn answered(&self) -> Option<Refusal> {
-        let body = {
-            let mut state = self.lock();
-            if state.open {
-                return None;
-            }
-            state.body.take()
-        };
-        drop(body);
-        Some(Refusal(self.clone()))
+    /// has not been read. `false`: there was one.
+    pub(crate) fn answered(&self) -> bool {
+        let mut state = self.lock();
+        if state.open {
+            return true;
+        }
+        let body = state.body.take();
+        drop(state);
+        body.is_none()
     }
-}
 
-/// Closes the connection to an origin that did not want the body, when the response is over.
-pub(crate) struct Refusal(Shared);
-
-impl std::fmt::Debug for Refusal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Refusal")
-    }
-}
-
-impl Drop for Refusal {
-    fn drop(&mut self) {
-        let mut state = self.0.lock();
-        state.over = true;
+    /// Ends the body with an error.
+    pub(crate) fn cut(&self, why: &'static str) {
+        let mut state = self.lock();
+        state.cut = Some(why);
         if let Some(waker) = state.waker.take() {
             waker.wake();
+        }
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        // The connection may still have to send the last of it.
+        let Some(sending) = self.sending.take() else { return };
+        if let Some(connection) = self.connection.as_ref().and_then(Handle::of) {
+            connection.keep(sending);
         }
     }
 }
@@ -128,8 +132,8 @@ impl HttpBody for Upload {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
         let mut state = this.state.lock();
-        if state.over {
-            return Poll::Ready(Some(Err("the origin did not want the request body".into())));
+        if let Some(why) = state.cut {
+            return Poll::Ready(Some(Err(why.into())));
         }
         let State { body: Some(body), open, .. } = &mut *state else {
             state.waker = Some(cx.waker().clone());
@@ -143,7 +147,10 @@ impl HttpBody for Upload {
             }
             *open = true;
         }
-        let frame = ready!(body.as_mut().poll_frame(cx));
+        let Poll::Ready(frame) = body.as_mut().poll_frame(cx) else {
+            state.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
         state.moved = Instant::now();
         if let Some(Err(error)) = &frame {
             state.failed = Some(error.to_string());

@@ -405,6 +405,135 @@ async fn requests_beyond_the_share_are_refused() {
     done(server).await;
 }
 
+/// A response that has its end, on a connection that stays open.
+const EARLY: &[u8] = b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\n\r\nno";
+
+/// A client whose request body has not ended, with the whole of the origin's response to it; and the origin's side.
+async fn answered_early(origin: &TcpListener, front: SocketAddr) -> (TcpStream, TcpStream) {
+    let mut client = TcpStream::connect(front).await.unwrap();
+    client
+        .write_all(b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        .await
+        .unwrap();
+    let (mut upstream, _) = origin.accept().await.unwrap();
+    head(&mut upstream).await;
+    upstream.write_all(EARLY).await.unwrap();
+    assert!(head(&mut client).await.starts_with("http/1.1 401 "));
+    let mut body = [0; 2];
+    client.read_exact(&mut body).await.unwrap();
+    assert_eq!(&body, b"no");
+    (client, upstream)
+}
+
+/// Asks until there is a place, and answers as the origin.
+async fn ask_until_there_is_a_place(origin: &TcpListener, front: SocketAddr) {
+    loop {
+        let mut client = TcpStream::connect(front).await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        tokio::select! {
+            response = head(&mut client) => assert!(response.starts_with("http/1.1 503 "), "{response}"),
+            accepted = origin.accept() => {
+                let (mut upstream, _) = accepted.unwrap();
+                head(&mut upstream).await;
+                upstream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").await.unwrap();
+                assert!(head(&mut client).await.starts_with("http/1.1 204 "));
+                return;
+            }
+        }
+    }
+}
+
+fn one_place(options: &mut Options) {
+    options.places = Arc::new(tokio::sync::Semaphore::new(1));
+    options.connect_timeout = Duration::from_millis(50);
+}
+
+// OPS-036: the connection to the origin is in use until the request has been sent.
+#[tokio::test]
+async fn a_request_that_is_answered_early_keeps_its_place_until_it_is_sent() {
+    let (origin, at) = listen().await;
+    let (server, front) = start(at, one_place);
+    let (mut client, mut upstream) = answered_early(&origin, front).await;
+    let mut second = TcpStream::connect(front).await.unwrap();
+    second.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+    tokio::select! {
+        response = head(&mut second) => assert!(response.starts_with("http/1.1 503 "), "{response}"),
+        _ = origin.accept() => panic!("there is a second connection to the origin"),
+    }
+    client.write_all(b"0\r\n\r\n").await.unwrap();
+    let mut body = [0; 13];
+    upstream.read_exact(&mut body).await.unwrap();
+    assert_eq!(&body, b"3\r\nabc\r\n0\r\n\r\n");
+    drop(upstream);
+    ask_until_there_is_a_place(&origin, front).await;
+    drop((client, second));
+    done(server).await;
+}
+
+// The client sends without end, and the response is over.
+#[tokio::test]
+async fn an_upload_is_cut_some_time_after_its_response() {
+    let (origin, at) = listen().await;
+    let (server, front) = start(at, |options| {
+        one_place(options);
+        options.upload_timeout = Duration::from_millis(50);
+    });
+    let (mut client, mut upstream) = answered_early(&origin, front).await;
+    let sending = tokio::spawn(async move {
+        while client.write_all(b"3\r\nabc\r\n").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    while matches!(upstream.read(&mut [0; 1024]).await, Ok(1..)) {}
+    sending.await.unwrap();
+    ask_until_there_is_a_place(&origin, front).await;
+    done(server).await;
+}
+
+// Nothing moves on the connection that has to end.
+#[tokio::test]
+async fn an_upload_that_the_origin_does_not_read_is_cut_too() {
+    let (origin, at) = listen().await;
+    let (server, front) = start(at, |options| {
+        one_place(options);
+        options.upload_timeout = Duration::from_millis(50);
+    });
+    let (mut client, mut upstream) = answered_early(&origin, front).await;
+    let sending = tokio::spawn(async move {
+        let piece = [b"10000\r\n", &vec![b'x'; 0x10000][..], b"\r\n"].concat();
+        while client.write_all(&piece).await.is_ok() {}
+    });
+    ask_until_there_is_a_place(&origin, front).await;
+    sending.await.unwrap();
+    while matches!(upstream.read(&mut [0; 65536]).await, Ok(1..)) {}
+    done(server).await;
+}
+
+#[tokio::test]
+async fn the_end_of_an_upload_on_http2_does_not_take_its_response_away() {
+    let (origin, at) = listen().await;
+    let (server, front) = start(at, |options| options.upload_timeout = Duration::from_millis(50));
+    let (mut send, connection) =
+        h2::client::handshake(TcpStream::connect(front).await.unwrap()).await.unwrap();
+    let driver = tokio::spawn(connection);
+    let (response, mut body) =
+        send.send_request(Request::post("http://x/").body(()).unwrap(), false).unwrap();
+    body.send_data(Bytes::from_static(b"abc"), false).unwrap();
+    let (mut upstream, _) = origin.accept().await.unwrap();
+    head(&mut upstream).await;
+    upstream.write_all(EARLY).await.unwrap();
+    let mut response = response.await.unwrap();
+    assert_eq!(response.status(), 401);
+    assert_eq!(response.body_mut().data().await.unwrap().unwrap(), "no");
+    assert!(response.body_mut().data().await.is_none());
+    let reason = std::future::poll_fn(|cx| body.poll_reset(cx)).await.unwrap();
+    assert_eq!(reason, h2::Reason::NO_ERROR);
+    while matches!(upstream.read(&mut [0; 1024]).await, Ok(1..)) {}
+    drop((send, response, body));
+    done(server).await;
+    let _ = driver.await;
+}
+
 /// Numbers that look random and follow from a seed.
 struct Random(u64);
 

@@ -6,7 +6,7 @@ use edge::Edge;
 use tokio::sync::Semaphore;
 
 use crate::admission::MemoryPool;
-use crate::config::Config;
+use crate::config::{Config, UPLOAD_LINGER_TIME};
 use crate::sources::Origin;
 
 /// Connections to the origin of edge mode, if the configuration passes requests on. `places` is shared by all requests that are passed on;
@@ -28,6 +28,7 @@ pub(crate) fn open(
     options.connect_timeout = config.connect_timeout.duration();
     options.head_timeout = config.origin_timeout.duration();
     options.heads = memory.for_heads();
+    options.upload_timeout = UPLOAD_LINGER_TIME;
     options.private.extend(config.cf_blob_header.clone());
     Edge::new(url.as_str(), options).map(Some).map_err(|problem| format!("origin: {problem}"))
 }

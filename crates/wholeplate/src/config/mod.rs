@@ -30,8 +30,8 @@ const MOST_UPLOAD_DRAINED: u64 = 512 << 20;
 const UPLOAD_DRAIN_TIME: Duration = Duration::from_secs(5);
 /// A client that pauses for so long may be waiting for its answer.
 const UPLOAD_DRAIN_IDLE: Duration = Duration::from_secs(1);
-/// How long an upload is read and thrown away after its answer, so that no reset overtakes the answer.
-const UPLOAD_LINGER_TIME: Duration = Duration::from_secs(15);
+/// How long an upload is read and thrown away after its answer, so that no reset overtakes the answer, or passed on.
+pub(crate) const UPLOAD_LINGER_TIME: Duration = Duration::from_secs(15);
 
 /// Formats that results can have.
 const OUTPUT_FORMATS: [codecs::Format; 6] = [

@@ -9,10 +9,11 @@ use bytes::Bytes;
 use http::uri::Authority;
 use http::{Method, header};
 use http_body::{Body, Frame, SizeHint};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::time::Sleep;
 
 use crate::app::App;
-use crate::config::Config;
+use crate::config::{Config, UPLOAD_LINGER_TIME};
 use crate::error::ApiError;
 use crate::fields::{joined, value};
 use crate::request::{RequestContext, VIA};
@@ -93,17 +94,60 @@ where
     let share = tokio::time::timeout(wait, Arc::clone(&app.passed_on).acquire_owned()).await;
     let share = share.map_err(|_| ApiError::Busy { expected: wait })?.map_err(ApiError::internal)?;
     let (method, headers) = (request.method, request.headers);
-    let response = app.fetcher.forward(&url, method, headers, body, &source_request).await?;
-    Ok(response.map(|body| ResponseBody::stream(Shared { body, _share: share })))
+    let share = Arc::new(share);
+    let (response, over) = oneshot::channel();
+    let body = Upload { body, over, deadline: None, _share: Arc::clone(&share) };
+    let answer = app.fetcher.forward(&url, method, headers, body, &source_request).await?;
+    Ok(answer.map(|body| ResponseBody::stream(Download { body, _over: response, _share: share })))
 }
 
-/// A body that holds its place among the requests that are passed on.
-struct Shared<B> {
+/// The body of a request on its way to an origin. It holds the place of the request, as it keeps the connection in use.
+struct Upload<B> {
     body: B,
-    _share: OwnedSemaphorePermit,
+    /// Ends with the response.
+    over: oneshot::Receiver<()>,
+    /// Set when the response is over.
+    deadline: Option<Pin<Box<Sleep>>>,
+    _share: Arc<OwnedSemaphorePermit>,
 }
 
-impl<B: Body + Unpin> Body for Shared<B> {
+impl<B: Body<Data = Bytes> + Unpin> Body for Upload<B>
+where
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if self.deadline.is_none() && Pin::new(&mut self.over).poll(cx).is_ready() {
+            self.deadline = Some(Box::pin(tokio::time::sleep(UPLOAD_LINGER_TIME)));
+        }
+        if self.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready()) {
+            return Poll::Ready(Some(Err("the response ended before its request".into())));
+        }
+        Pin::new(&mut self.body).poll_frame(cx).map_err(Into::into)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The body of a response, which holds the place of its request.
+struct Download<B> {
+    body: B,
+    _over: oneshot::Sender<()>,
+    _share: Arc<OwnedSemaphorePermit>,
+}
+
+impl<B: Body + Unpin> Body for Download<B> {
     type Data = B::Data;
     type Error = B::Error;
 

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::support::origin::{Act, Origin, answer};
-use crate::support::{Form, Reply, Server, flag};
+use crate::support::{Form, Reply, Server, flag, until};
 
 const FLAGS: [&str; 5] =
     ["--cf-blob-header", "CF-Blob", "--allow-origin", "127.0.0.1", "--allow-private-network"];
@@ -175,6 +175,26 @@ fn bodies_stream_both_ways() {
         reader.read_exact(&mut back).unwrap();
         assert_eq!(back, piece.as_bytes());
     }
+}
+
+// OPS-036: the connection to the origin is in use until the request has been sent.
+#[test]
+fn a_fetch_that_is_answered_early_keeps_its_place_until_it_is_sent() {
+    let (address, connection) = one_request();
+    let server = serving(&["--max-connections", "2", "--connect-timeout", "100ms"]);
+    let mut client = UnixStream::connect(&server.socket).unwrap();
+    let head =
+        format!("POST /a HTTP/1.1\r\nhost: {address}\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n");
+    client.write_all(head.as_bytes()).unwrap();
+    let mut origin = connection.recv().unwrap();
+    origin.get_mut().write_all(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\n\r\nno").unwrap();
+    let early = Reply::read(&mut client, false);
+    assert_eq!((early.status, early.text().as_str()), (401, "no"));
+    let other = Origin::start(teapot);
+    let host = format!("host: {}", other.address);
+    assert_eq!(server.unix(&["GET /b HTTP/1.1", &host]).error(), (503, 9522));
+    client.write_all(b"0\r\n\r\n").unwrap();
+    until("the place is free", || server.unix(&["GET /b HTTP/1.1", &host]).status == 418);
 }
 
 #[test]
