@@ -14,6 +14,8 @@ pub enum Error {
     Unreachable(String),
     /// The origin sent no response head in time.
     TimedOut,
+    /// The body of the response has a transfer coding other than `chunked`.
+    Coding,
     /// The body of the request could not be read to its end.
     Upload(String),
     /// `CONNECT`.
@@ -29,6 +31,7 @@ impl fmt::Display for Error {
             Self::Busy => f.write_str("all places for passed-on requests are in use"),
             Self::Unreachable(why) => write!(f, "the origin cannot be reached: {why}"),
             Self::TimedOut => f.write_str("the origin sent no response in time"),
+            Self::Coding => f.write_str("the response has a transfer coding other than chunked"),
             Self::Upload(why) => f.write_str(why),
             Self::Connect => f.write_str("CONNECT is not passed on"),
             Self::Target(why) => write!(f, "the request cannot be passed on: {why}"),

@@ -76,6 +76,16 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// Whether a message has a transfer coding other than `chunked`, or that more than once. Without its field the body would be
+/// taken for what the coding made of it.
+pub fn has_unknown_transfer_coding(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(TRANSFER_ENCODING).iter().map(HeaderValue::as_bytes);
+    let codings = values.flat_map(|value| value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    let mut codings = codings.filter(|coding| !coding.is_empty());
+    let known = codings.next().is_none_or(|coding| coding.eq_ignore_ascii_case(b"chunked"));
+    !known || codings.next().is_some()
+}
+
 /// Restores the fields of an upgrade after [`remove_hop_by_hop`].
 pub(crate) fn set_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -289,6 +299,27 @@ mod tests {
         assert!(headers["cdn-loop"].to_str().unwrap().starts_with("cloudflare; subreqs=1, wholeplate"));
         assert_eq!(headers["cookie"], "a=1; b=2");
         assert_eq!(headers["forwarded"].to_str().unwrap().split(", ").next(), Some("for=unknown;proto=http"));
+    }
+
+    #[test]
+    fn the_only_transfer_coding_is_chunked() {
+        for known in [&[][..], &["chunked"], &[" Chunked\t"], &["", ",chunked,"]] {
+            let fields: Vec<_> = known.iter().map(|value| ("transfer-encoding", *value)).collect();
+            assert!(!has_unknown_transfer_coding(&headers(&fields)), "{known:?}");
+        }
+        let unknown = [
+            &["gzip, chunked"][..],
+            &["gzip", "chunked"],
+            &["gzip"],
+            &["chunked, chunked"],
+            &["chunked;q=1"],
+            &["identity"],
+            &["\u{e9}"],
+        ];
+        for unknown in unknown {
+            let fields: Vec<_> = unknown.iter().map(|value| ("transfer-encoding", *value)).collect();
+            assert!(has_unknown_transfer_coding(&headers(&fields)), "{unknown:?}");
+        }
     }
 
     #[test]

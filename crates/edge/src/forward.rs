@@ -253,6 +253,9 @@ impl Edge {
     ) -> Result<Response<Body>, Error> {
         let Sent { mut response, upload, sending } = sent;
         let over = self.bound(upload, sending, response.extensions_mut().remove());
+        if !response.body().is_end_stream() && fields::has_unknown_transfer_coding(response.headers()) {
+            return Err(Error::Coding);
+        }
         *response.version_mut() = Version::HTTP_11;
         let head = HeadMemory::of(&mut response);
         let timeout = self.options.idle_timeout;

@@ -534,6 +534,23 @@ async fn the_end_of_an_upload_on_http2_does_not_take_its_response_away() {
     let _ = driver.await;
 }
 
+// Without its field the body would be taken for what the coding made of it.
+#[tokio::test]
+async fn a_response_with_another_transfer_coding_is_an_error() {
+    let (origin, at) = listen().await;
+    let (server, front) = start(at, |_| {});
+    for codings in [
+        "transfer-encoding: gzip, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        "transfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        "transfer-encoding: gzip\r\n\r\nabc",
+    ] {
+        let (mut client, mut upstream) = asked(&origin, front).await;
+        upstream.write_all(format!("HTTP/1.1 200 OK\r\n{codings}").as_bytes()).await.unwrap();
+        assert!(head(&mut client).await.starts_with("http/1.1 502 "), "{codings}");
+    }
+    done(server).await;
+}
+
 /// Numbers that look random and follow from a seed.
 struct Random(u64);
 

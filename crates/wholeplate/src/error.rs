@@ -169,6 +169,12 @@ api_errors! { |subject|
         means: "The body does not decode by its `Content-Encoding`.",
         remedy: "Look for a proxy that compresses responses, or serve images uncompressed.",
     ]
+    ResponseTransferCoding [
+        number: 9402, status: 502,
+        text: "the origin's response has a transfer coding other than chunked",
+        means: "The origin answered a request that was passed on with a `Transfer-Encoding` that nobody asked for.",
+        remedy: "Let the origin compress with `Content-Encoding`.",
+    ]
     TransformationLoop [
         number: 9403, status: 508,
         text: "the request comes from an image transformation already",
@@ -325,6 +331,12 @@ api_errors! { |subject|
         text: "tunnels are not passed on",
         means: "A Worker's request used CONNECT.",
         remedy: "Let the Worker connect without this service.",
+    ]
+    TransferCoding [
+        number: 9424, status: 501,
+        text: "the request has a transfer coding other than chunked",
+        means: "The `Transfer-Encoding` of the request has a coding that is not supported.",
+        remedy: "Send the body as it is, with its length or `Transfer-Encoding: chunked`.",
     ]
     UploadFailed { cause: String } [
         number: 9424, status: 408,

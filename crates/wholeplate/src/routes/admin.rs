@@ -25,6 +25,11 @@ pub(crate) async fn respond<B>(
 where
     B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
 {
+    // RFC 9112, 6.1
+    if edge::has_unknown_transfer_coding(request.headers()) {
+        let text = "The request has a transfer coding other than chunked.\n";
+        return respond::plain(StatusCode::NOT_IMPLEMENTED, "text/plain; charset=utf-8", text.into());
+    }
     match request.uri().path() {
         "/livez" | "/healthz" => {
             let (status, text) = match app.health.alive(main).await {

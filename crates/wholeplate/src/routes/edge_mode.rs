@@ -52,6 +52,7 @@ fn api_error(error: Error, wait: Duration) -> ApiError {
         Error::Loop => ApiError::PassedTooOften,
         Error::Busy => ApiError::Busy { expected: wait },
         Error::TimedOut => ApiError::OriginTimeout,
+        Error::Coding => ApiError::ResponseTransferCoding,
         Error::Upload(cause) => ApiError::UploadFailed { cause },
         Error::Connect => ApiError::TunnelRefused,
         Error::Target(cause) => ApiError::Authority { cause },

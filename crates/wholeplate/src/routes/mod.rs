@@ -31,9 +31,27 @@ where
     if edge::is_loop(&request.headers) {
         return refusal(app, request.path(), ApiError::PassedTooOften);
     }
+    // RFC 9112, 6.1
+    if edge::has_unknown_transfer_coding(&request.headers) {
+        let error = ApiError::TransferCoding;
+        return if is_binding_call(app, &request) {
+            binding::error(&error)
+        } else {
+            refusal(app, request.path(), error)
+        };
+    }
     let (route, mut response) = routed(app, request, body).await;
     response.extensions_mut().insert(Route(route));
     response
+}
+
+fn is_binding_path(request: &RequestContext) -> bool {
+    matches!(request.path(), "/info" | "/transform")
+}
+
+/// Whether the binding answers a request that is not a subrequest.
+fn is_binding_call(app: &App, request: &RequestContext) -> bool {
+    is_binding_path(request) && (request.listener == ListenerKind::Unix || app.config.binding_on_tcp)
 }
 
 /// The response to a request that no route takes. That for an image says what the cache did.
@@ -73,21 +91,19 @@ where
         let location = format!("{}{rest}", recipe::dialect::url::PREFIX);
         return (Route::URL.0, respond::redirect(&location));
     }
-    let call = matches!(request.path(), "/info" | "/transform");
-    let unix = request.listener == ListenerKind::Unix;
-    if call && (unix || app.config.binding_on_tcp) {
+    if is_binding_call(app, &request) {
         let route = if request.path() == "/info" { "/info" } else { Route::TRANSFORM.0 };
         return (route, binding::respond(app, &request, body).await);
     }
     if let Some(edge) = &app.edge {
         return ("pass-through", edge_mode::respond(app, edge, request, body).await);
     }
-    if call && request.method == Method::POST {
+    if is_binding_path(&request) && request.method == Method::POST {
         let text = "The binding is served on the Unix socket; --binding-on-tcp opens it here too.\n";
         return ("binding", respond::plain(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", text.into()));
     }
     let response = original::respond(app, &request).await;
-    if unix && response.status().is_client_error() {
+    if request.listener == ListenerKind::Unix && response.status().is_client_error() {
         // Clients of the socket read errors as those of the binding.
         let error = ApiError::BindingPathUnknown { path: request.path().to_owned() };
         return ("binding", binding::error(&error));

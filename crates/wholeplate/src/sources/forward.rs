@@ -61,6 +61,9 @@ impl Http {
             }
         };
         let (answer, head) = answer.map_err(|e| unreachable_source(&e))?;
+        if !answer.body().is_end_stream() && edge::has_unknown_transfer_coding(answer.headers()) {
+            return Err(ApiError::ResponseTransferCoding);
+        }
         let mut answer = answer.map(|body| {
             let body = ResponseBody::new(body, head);
             Download::new(body, patience, "the source's response body stalled")

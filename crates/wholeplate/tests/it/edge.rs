@@ -683,3 +683,40 @@ async fn images_and_pages_at_once_are_all_whole() {
         done.await.unwrap();
     }
 }
+
+// RFC 9112, 6.1: the body would be taken for what the coding made of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_with_another_transfer_coding_is_refused_on_every_route() {
+    let server = serving(start_site().await, &["--binding-on-tcp", "--admin", "127.0.0.1:0"]);
+    for codings in ["gzip, chunked", "gzip\r\ntransfer-encoding: chunked", "chunked, chunked"] {
+        let fields = format!("transfer-encoding: {codings}\r\n\r\n0\r\n");
+        for request in ["POST /echo", "POST /info", "POST /transform", "GET /cdn-cgi/image/width=9/photo.png"]
+        {
+            let refused = ask(&server, request, &fields).await;
+            assert!(refused.starts_with("HTTP/1.1 501 "), "{request} {codings} {refused}");
+            assert!(refused.contains("9424") && refused.contains("other than chunked"), "{refused}");
+        }
+        let mut admin = TcpStream::connect(server.admin()).await.unwrap();
+        let purge = format!("POST /purge_cache HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{fields}\r\n");
+        admin.write_all(purge.as_bytes()).await.unwrap();
+        assert!(rest(&mut admin).await.unwrap().starts_with("HTTP/1.1 501 "), "{codings}");
+    }
+    let echo = ask(&server, "POST /echo", "transfer-encoding: chunked\r\n\r\n0\r\n").await;
+    assert!(echo.starts_with("HTTP/1.1 200 "), "{echo}");
+}
+
+#[tokio::test]
+async fn a_response_with_another_transfer_coding_has_its_number() {
+    let (origin, at) = listen().await;
+    let server = serving(at, &[]);
+    let mut client = connect(&server).await;
+    client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+    let (mut upstream, _) = origin.accept().await.unwrap();
+    head(&mut upstream).await;
+    upstream
+        .write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
+        .await
+        .unwrap();
+    let answer = rest(&mut client).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 502 ") && answer.contains("ERROR 9402: "), "{answer}");
+}

@@ -197,6 +197,24 @@ fn a_fetch_that_is_answered_early_keeps_its_place_until_it_is_sent() {
     until("the place is free", || server.unix(&["GET /b HTTP/1.1", &host]).status == 418);
 }
 
+// RFC 9112, 6.1: the body would be taken for what the coding made of it.
+#[test]
+fn other_transfer_codings_are_refused() {
+    let (address, connection) = one_request();
+    let server = serving(&[]);
+    let host = format!("host: {address}");
+    let refused = server.unix(&["POST /a HTTP/1.1", &host, "transfer-encoding: gzip, chunked", "", "0"]);
+    assert_eq!(refused.error(), (501, 9424));
+    let answering = std::thread::spawn(move || {
+        let mut origin = connection.recv().unwrap();
+        let answer = b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+        origin.get_mut().write_all(answer).unwrap();
+        origin
+    });
+    assert_eq!(server.unix(&["GET /a HTTP/1.1", &host]).error(), (502, 9402));
+    drop(answering.join().unwrap());
+}
+
 #[test]
 fn a_slow_reader_holds_the_origin_back() {
     const LENGTH: usize = 64 << 20;
