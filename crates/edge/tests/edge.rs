@@ -534,6 +534,43 @@ async fn the_end_of_an_upload_on_http2_does_not_take_its_response_away() {
     let _ = driver.await;
 }
 
+#[tokio::test]
+async fn informational_responses_without_end_are_an_error() {
+    let (origin, at) = listen().await;
+    let (server, front) = start(at, |_| {});
+    for one in ["HTTP/1.1 100 C\r\n\r\n", "HTTP/1.1 103 E\r\nlink: </a.css>\r\n\r\n"] {
+        let (mut client, mut upstream) = asked(&origin, front).await;
+        let piece = one.repeat(1000);
+        while upstream.write_all(piece.as_bytes()).await.is_ok() {}
+        let mut all = String::new();
+        assert!(head(&mut client).await.starts_with("http/1.1 502 "));
+        client.shutdown().await.unwrap();
+        client.read_to_string(&mut all).await.unwrap();
+        assert!(all.contains("informational responses without end"), "{all}");
+    }
+    done(server).await;
+}
+
+// A long body may come in one read with the last of them.
+#[tokio::test]
+async fn informational_responses_have_room() {
+    let (origin, at) = listen().await;
+    let (server, front) = start(at, |_| {});
+    let (mut client, mut upstream) = asked(&origin, front).await;
+    let early = format!("HTTP/1.1 103 Early Hints\r\nlink: </{}>\r\n\r\n", "x".repeat(1000));
+    let body = vec![b'x'; 1 << 20];
+    let last = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+    let all = [early.repeat(100).as_bytes(), last.as_bytes(), &body].concat();
+    let read = async {
+        assert!(head(&mut client).await.starts_with("http/1.1 200 "));
+        client.read_exact(&mut vec![0; 1 << 20]).await.unwrap();
+    };
+    let (write, ()) = tokio::join!(upstream.write_all(&all), read);
+    write.unwrap();
+    drop((client, upstream));
+    done(server).await;
+}
+
 // Without its field the body would be taken for what the coding made of it.
 #[tokio::test]
 async fn a_response_with_another_transfer_coding_is_an_error() {

@@ -720,3 +720,17 @@ async fn a_response_with_another_transfer_coding_has_its_number() {
     let answer = rest(&mut client).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 502 ") && answer.contains("ERROR 9402: "), "{answer}");
 }
+
+#[tokio::test]
+async fn informational_responses_without_end_have_a_number() {
+    let (origin, at) = listen().await;
+    let server = serving(at, &[]);
+    let mut client = connect(&server).await;
+    client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+    let (mut upstream, _) = origin.accept().await.unwrap();
+    head(&mut upstream).await;
+    let piece = "HTTP/1.1 100 C\r\n\r\n".repeat(1000);
+    while upstream.write_all(piece.as_bytes()).await.is_ok() {}
+    let answer = rest(&mut client).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 502 ") && answer.contains("ERROR 9510: "), "{answer}");
+}
