@@ -214,7 +214,8 @@ fn decoder_bytes(head: &FrameHead, tables: u64) -> usize {
 
 /// The most bytes of libwebp's tables for one image of the file.
 fn table_bytes(bytes: &[u8], container: &Container, work: &Work) -> Result<u64, Error> {
-    let of = |head: &FrameHead| {
+    let mut tiles = lossless::Tiles::for_file(bytes.len());
+    let mut of = |head: &FrameHead| {
         // The size and the version, or the filter of the alpha plane, stand before the lossless data.
         let data = match &head.alpha_plane {
             _ if head.lossless => bytes.get(head.payload + 5..head.data.end),
@@ -223,7 +224,7 @@ fn table_bytes(bytes: &[u8], container: &Container, work: &Work) -> Result<u64, 
             }
             None => None,
         };
-        data.map_or(Ok(0), |data| lossless::table_bytes(data, head.width, head.height, work))
+        data.map_or(Ok(0), |data| lossless::table_bytes(data, (head.width, head.height), &mut tiles, work))
     };
     if container.animation.is_none() {
         return Ok(of(&container.first)?);

@@ -20,9 +20,6 @@ const MAX_GROUPS: u64 = 1 << 16;
 const SPARSE_GROUPS: u64 = 1000;
 /// The shortest group: five codes of one symbol, each 4 bits.
 const GROUP_BITS: u64 = 20;
-/// Pixels of the image of groups that are read from a file of no length; a file has one more for each byte.
-/// libwebp's encoder writes at most 2600.
-const FREE_TILES: u64 = 1 << 16;
 /// Bytes of the reader's own tables.
 const OWN_BYTES: usize = 128 << 10;
 
@@ -40,6 +37,16 @@ static NEAR: LazyLock<Vec<(i64, i64)>> = LazyLock::new(|| {
     near
 });
 
+/// How many pixels of images of groups are read: as many as the file has bytes, and some more. libwebp's encoder
+/// writes at most 2600 for an image.
+pub(super) struct Tiles(u64);
+
+impl Tiles {
+    pub(super) fn for_file(bytes: usize) -> Self {
+        Self((1 << 16) + bytes as u64)
+    }
+}
+
 /// The end of reading before the result is known.
 enum Stop {
     Damaged,
@@ -54,9 +61,14 @@ impl From<work::Error> for Stop {
 
 /// Bytes that libwebp's decoder holds for tables and for the images within the header. `data` begins after the
 /// size of the image.
-pub(super) fn table_bytes(data: &[u8], width: u32, height: u32, work: &Work) -> Result<u64, work::Error> {
+pub(super) fn table_bytes(
+    data: &[u8],
+    (width, height): (u32, u32),
+    tiles: &mut Tiles,
+    work: &Work,
+) -> Result<u64, work::Error> {
     let _own = work.take(OWN_BYTES)?;
-    let mut header = Header { bits: Bits { data, at: 0 }, images: 0, work };
+    let mut header = Header { bits: Bits { data, at: 0 }, images: 0, tiles, work };
     let tables = match header.tables(u64::from(width), u64::from(height)) {
         Ok(bytes) => bytes,
         Err(Stop::Damaged) => 0,
@@ -140,19 +152,22 @@ impl Code {
     }
 
     fn read(bits: &mut Bits<'_>, alphabet: usize) -> Result<Self, Stop> {
-        let mut lengths = vec![0_u8; alphabet];
         if bits.flag()? {
             let (two, wide) = (bits.flag()?, bits.flag()?);
             let first = bits.read(if wide { 8 } else { 1 })?;
             let second = if two { bits.read(8)? } else { first };
             // libwebp ignores a symbol that is not in the alphabet.
-            for symbol in [first, second] {
-                if let Some(length) = lengths.get_mut(symbol as usize) {
-                    *length = 1;
-                }
+            let mut symbols = vec![first.min(second) as u16, first.max(second) as u16];
+            symbols.dedup();
+            symbols.retain(|&symbol| usize::from(symbol) < alphabet);
+            if symbols.is_empty() {
+                return Err(Stop::Damaged);
             }
-            return Self::new(&lengths);
+            let mut counts = [0; 16];
+            counts[1] = symbols.len() as u32;
+            return Ok(Self { counts, symbols });
         }
+        let mut lengths = vec![0_u8; alphabet];
         let mut own = [0_u8; 19];
         let count = bits.read(4)? as usize + 4;
         for &symbol in &LENGTH_ORDER[..count] {
@@ -213,6 +228,7 @@ struct Header<'a> {
     bits: Bits<'a>,
     /// Bytes of the images before the pixels.
     images: u64,
+    tiles: &'a mut Tiles,
     work: &'a Work,
 }
 
@@ -272,21 +288,24 @@ impl Header<'_> {
     fn groups(&mut self, width: u64, height: u64) -> Result<u64, Stop> {
         let (columns, rows) = self.tiles(width, height)?;
         let tiles = columns * rows;
-        if tiles > self.bits.data.len() as u64 + FREE_TILES {
+        let Some(rest) = self.tiles.0.checked_sub(tiles) else {
             return Ok(MAX_GROUPS.min(self.bits.left() / GROUP_BITS + 1));
-        }
+        };
+        self.tiles.0 = rest;
         let _held = self.work.take(4 * tiles as usize)?;
         let mut pixels = Vec::with_capacity(tiles as usize);
         self.image(columns, rows, Some(&mut pixels))?;
-        let mut used = vec![false; MAX_GROUPS as usize];
+        let mut used = [0_u64; MAX_GROUPS as usize / 64];
         for pixel in pixels {
             // The red and green bytes.
-            used[(pixel >> 8 & 0xFFFF) as usize] = true;
+            let group = pixel >> 8 & 0xFFFF;
+            used[group as usize / 64] |= 1 << (group % 64);
         }
-        let mut groups = used.iter().rposition(|&used| used).map_or(1, |last| last as u64 + 1);
+        let last = used.iter().rposition(|&word| word != 0).unwrap_or(0);
+        let mut groups = last as u64 * 64 + u64::from(64 - used[last].leading_zeros());
         if groups > SPARSE_GROUPS || groups > width * height {
             self.images += 4 * groups;
-            groups = used.iter().filter(|&&used| used).count() as u64;
+            groups = used.iter().map(|word| u64::from(word.count_ones())).sum();
         }
         Ok(groups.min(self.bits.left() / GROUP_BITS + 1))
     }
@@ -379,7 +398,7 @@ fn distance_in_rows(distance: u64, width: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Bits, GREEN_ENTRIES, GROUP_BYTES, Header, NEAR, OTHER_ENTRIES};
+    use super::{Bits, GREEN_ENTRIES, GROUP_BYTES, Header, NEAR, OTHER_ENTRIES, Tiles, table_bytes};
     use work::{Budget, Work};
 
     /// Bits as text, in the order of reading; spaces are ignored.
@@ -394,7 +413,8 @@ mod tests {
     fn groups(header: &str, groups: usize, cache: usize) -> u64 {
         let text = [header, &"1000".repeat(5 * groups)].concat();
         let (data, work) = (bits(&text), Work::new(Budget::new(1 << 20)));
-        let mut header = Header { bits: Bits { data: &data, at: 0 }, images: 0, work: &work };
+        let bits = Bits { data: &data, at: 0 };
+        let mut header = Header { bits, images: 0, tiles: &mut Tiles::for_file(0), work: &work };
         header.tables(64, 64).unwrap_or(0) / (GROUP_BYTES + 4 * (OTHER_ENTRIES + GREEN_ENTRIES[cache]))
     }
 
@@ -425,6 +445,19 @@ mod tests {
         assert_eq!(groups("0 0 1", 0, 0), 0);
         // A transform twice, and a code that is not full, are refused as well.
         assert_eq!(groups("1 01 1 01 0 0 0", 20, 0), 0);
+    }
+
+    // An image of groups takes a few bytes of a frame, and 65,536 pixels to read: 16,384 times.
+    #[test]
+    fn the_images_of_all_frames_together_are_bounded_by_the_file() {
+        let header = ["0 0 1 000 0", &symbols(7, None), &"1000".repeat(4), &"1000".repeat(5 * 20)].concat();
+        let (data, work) = (bits(&header), Work::new(Budget::new(1 << 20)));
+        let mut tiles = Tiles::for_file(data.len());
+        let mut read = || table_bytes(&data, (1024, 1024), &mut tiles, &work).unwrap();
+        // Eight groups; then as many as the data could hold.
+        let group = GROUP_BYTES + 4 * (OTHER_ENTRIES + GREEN_ENTRIES[0]);
+        assert_eq!((read() / group, read() / group), (8 + 21, 22 + 21));
+        assert_eq!(work.budget.used(), 0);
     }
 
     #[test]
