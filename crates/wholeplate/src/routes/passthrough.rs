@@ -166,3 +166,39 @@ impl<B: Body + Unpin> Body for Download<B> {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http_body_util::{BodyExt, StreamBody};
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_upload_ends_some_time_after_its_response() {
+        let places = Arc::new(Semaphore::new(1));
+        let share = Arc::new(Arc::clone(&places).try_acquire_owned().unwrap());
+        let (response, over) = oneshot::channel();
+        // A client that sends a byte every second.
+        let bytes = futures_util::stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Some((Ok::<_, BoxError>(Frame::data(Bytes::from_static(b"x"))), ()))
+        });
+        let body = StreamBody::new(Box::pin(bytes));
+        let mut upload = Upload { body, over, deadline: None, _share: share };
+        for _ in 0..100 {
+            assert!(upload.frame().await.unwrap().is_ok());
+        }
+        drop(response);
+        let mut after = 0;
+        while upload.frame().await.unwrap().is_ok() {
+            after += 1;
+        }
+        assert!((14..=15).contains(&after), "{after} s");
+        assert_eq!(places.available_permits(), 0);
+        drop(upload);
+        assert_eq!(places.available_permits(), 1);
+    }
+}
