@@ -54,7 +54,7 @@ fn a_code_size_of_one_is_decoded() {
     assert_eq!(image.data(), [[0; 3], [255; 3], [0; 3], [255; 3]].as_flattened());
     // An end code instead of the last one.
     let at = bytes.len() - 5;
-    bytes[at] = 0b011_001_00;
+    bytes[at] = 0b0110_0100;
     bytes[at + 2] = 0;
     assert!(matches!(decode(GIF, &bytes, RGB), Err(Error::Malformed { .. })));
 }

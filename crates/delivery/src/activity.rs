@@ -156,7 +156,7 @@ impl Activity {
             if state.head_since.is_some() {
                 state.head.arrived(bytes.len());
             }
-        })
+        });
     }
 
     /// Bytes were written.

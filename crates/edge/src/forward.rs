@@ -383,7 +383,7 @@ fn without_memory(error: &(dyn StdError + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
         let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if wrapped.is_some_and(|error| error.is::<NoHeadMemory>()) {
+        if wrapped.is_some_and(<dyn StdError + Send + Sync>::is::<NoHeadMemory>) {
             return true;
         }
         cause = error.source();

@@ -241,7 +241,7 @@ async fn odd_files_do_not_hide_entries() {
     let of_entry = blob_file_of(&folder, 3);
     let spoil = || {
         let blobs = folder.path().join("blobs");
-        for group in [blobs.clone(), of_entry.parent().unwrap().to_owned()] {
+        for group in [blobs, of_entry.parent().unwrap().to_owned()] {
             symlink(&group, group.join("loop")).unwrap();
             symlink("self", group.join("self")).unwrap();
             symlink("/nowhere", group.join("dangling")).unwrap();

@@ -105,7 +105,8 @@ fn heads_of_requests_in_progress_share_a_memory() {
     // Connections are opened, and nothing is answered.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let origin = format!("http://{}", silent.local_addr().unwrap());
-    let server = Server::start_bare(&["--origin", &origin, "--memory", "64", "--no-cache"]);
+    let flags = ["--origin", &origin, "--memory", "64", "--no-cache", "--connect-timeout", "60s"];
+    let server = Server::start_bare(&flags);
     let long =
         format!("GET /cdn-cgi/image/width=10/a.png HTTP/1.1\r\nhost: x\r\na: {}\r\n\r\n", "a".repeat(50_000));
     let ask = || {
@@ -113,9 +114,19 @@ fn heads_of_requests_in_progress_share_a_memory() {
         stream.write_all(long.as_bytes()).unwrap();
         stream
     };
-    // 8 MiB, an eighth of the memory, have room for 160.
-    let waiting: Vec<_> = (0..200).map(|_| ask()).collect();
-    let reply = Reply::read(&mut ask(), false);
+    // 8 MiB, an eighth of the memory, have room for 160: some are refused, whichever come last.
+    let mut waiting: Vec<_> = (0..250).map(|_| ask()).collect();
+    let mut refused = None;
+    until("one is refused", || {
+        refused = waiting.iter().position(|stream| {
+            stream.set_nonblocking(true).unwrap();
+            stream.peek(&mut [0]).is_ok()
+        });
+        refused.is_some()
+    });
+    let mut refused = waiting.swap_remove(refused.unwrap());
+    refused.set_nonblocking(false).unwrap();
+    let reply = Reply::read(&mut refused, false);
     assert_eq!(reply.error(), (503, 9522));
     assert_eq!(reply.header("retry-after"), Some("1"));
     drop(waiting);

@@ -270,7 +270,7 @@ mod tests {
             assert_eq!(two_colours_back(&noise[2500..2500 + n], 1), noise[2500..2500 + n]);
         }
         // An end before the first index, and a code above the next one.
-        for bytes in [[0b11_10_u8], [0b101_00_10]] {
+        for bytes in [[0b1110_u8], [0b0101_0010]] {
             assert_eq!(TwoColours::new().fill(&mut &bytes[..], &mut [0; 9]), None);
         }
     }

@@ -254,9 +254,9 @@ impl Header<'_> {
                     let colours = u64::from(self.bits.read(8)?) + 1;
                     self.image(colours, 1, None)?;
                     width = match colours {
-                        ..=2 => width.div_ceil(8),
-                        ..=4 => width.div_ceil(4),
-                        ..=16 => width.div_ceil(2),
+                        0..=2 => width.div_ceil(8),
+                        3..=4 => width.div_ceil(4),
+                        5..=16 => width.div_ceil(2),
                         _ => width,
                     };
                 }
@@ -439,7 +439,7 @@ mod tests {
         assert_eq!(groups(&image(&symbols(7, None)), 20, 0), 8);
         // Above a thousand, only those that are used are kept: red, the high byte, is 0 or 255.
         let red = ["0 0 1 110 0", none, &symbols(0, Some(255)), none, none, none].concat();
-        assert_eq!(groups(&(red.clone() + "0111"), 70_000, 0), 2);
+        assert_eq!(groups(&(red + "0111"), 70_000, 0), 2);
         // What the file has no room for is never allocated, and a file that ends before is refused.
         assert_eq!(groups(&image(&symbols(200, None)), 20, 0), 21);
         assert_eq!(groups("0 0 1", 0, 0), 0);
