@@ -82,6 +82,8 @@ struct State {
     /// Bytes of the preface seen so far; `None` once it is known that there is none.
     preface: Option<usize>,
     http2: bool,
+    /// The connection has become a tunnel: no more heads come.
+    tunnel: bool,
     /// The HTTP/2 responses in progress. In no order; at most one for each allowed stream.
     streams: Vec<Stream>,
     /// Checks for acknowledgement since the last request ended.
@@ -121,6 +123,7 @@ impl Activity {
                 pace: Pace::default(),
                 preface: Some(0),
                 http2: false,
+                tunnel: false,
                 streams: Vec::new(),
                 checks: 0,
                 unacknowledged_since: None,
@@ -147,7 +150,7 @@ impl Activity {
                 state.preface = (same && seen + n < PREFACE.len()).then_some(seen + n);
                 state.http2 = same && seen + n == PREFACE.len();
             }
-            if !bytes.is_empty() && state.in_progress == 0 && !state.http2 {
+            if !bytes.is_empty() && state.in_progress == 0 && !state.http2 && !state.tunnel {
                 state.head_since.get_or_insert(now);
             }
             if state.http2 {
@@ -157,6 +160,11 @@ impl Activity {
                 state.head.arrived(bytes.len());
             }
         });
+    }
+
+    /// What follows is not HTTP.
+    pub(crate) fn tunnel_begins(&self) {
+        self.with(|state| state.tunnel = true);
     }
 
     /// Bytes were written.

@@ -35,7 +35,7 @@ use crate::transport::Transport;
 use crate::tunnel::PendingTunnel;
 
 /// Smallest read buffer that hyper accepts.
-const LEAST_HEADER_BYTES: usize = 8192;
+pub(crate) const LEAST_HEADER_BYTES: usize = 8192;
 /// Bytes of a request body that arrive on HTTP/2 before the service reads it, and of all bodies of a connection.
 pub const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 2 * STREAM_WINDOW;

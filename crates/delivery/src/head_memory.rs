@@ -14,11 +14,17 @@ const PIECE: usize = 8 << 10;
 
 /// The memory of all connections. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct HeadMemory(Arc<Semaphore>);
+pub(crate) struct HeadMemory {
+    free: Arc<Semaphore>,
+    /// Bytes of the largest head.
+    largest: usize,
+}
 
 impl HeadMemory {
-    pub(crate) fn new(bytes: usize) -> Self {
-        Self(Arc::new(Semaphore::new((bytes / PIECE).clamp(1, Semaphore::MAX_PERMITS))))
+    /// `largest`: bytes that a head can have. There is always room for one.
+    pub(crate) fn new(bytes: usize, largest: usize) -> Self {
+        let pieces = bytes.max(largest).div_ceil(PIECE).clamp(1, Semaphore::MAX_PERMITS);
+        Self { free: Arc::new(Semaphore::new(pieces)), largest }
     }
 }
 
@@ -51,7 +57,7 @@ impl Head {
         if more == 0 {
             return Poll::Ready(());
         }
-        let memory = &self.memory.0;
+        let memory = &self.memory.free;
         let waiting = self.waiting.get_or_insert_with(|| {
             Box::pin(Arc::clone(memory).acquire_many_owned(u32::try_from(more).unwrap_or(u32::MAX)))
         });
@@ -69,7 +75,8 @@ impl Head {
 
     /// `bytes` of it have arrived.
     pub(crate) fn arrived(&mut self, bytes: usize) {
-        self.bytes = self.bytes.saturating_add(bytes);
+        // What comes after a response may be the rest of a body, which is not kept.
+        self.bytes = self.bytes.saturating_add(bytes).min(self.memory.largest);
     }
 
     /// It has arrived in full: from here on it belongs to its request.
@@ -88,7 +95,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_head_waits_until_another_is_complete() {
-        let memory = HeadMemory::new(4 * PIECE);
+        let memory = HeadMemory::new(4 * PIECE, 5 * PIECE);
         let (mut first, mut second) = (Head::new(memory.clone()), Head::new(memory));
         let room = |head: &mut Head| poll_fn(|cx| head.poll_room(cx)).now_or_never().is_some();
         for head in [&mut first, &mut second] {
@@ -97,7 +104,7 @@ mod tests {
         }
         first.arrived(4 * PIECE);
         assert!(room(&mut first));
-        second.arrived(1);
+        second.arrived(PIECE + 1);
         assert!(!room(&mut second));
         first.complete();
         assert!(room(&mut second));

@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
-use crate::connection::Connection;
+use crate::connection::{Connection, LEAST_HEADER_BYTES};
 use crate::drain::{Drain, DrainReport};
 use crate::hang_up::{HangUp, HangUps};
 use crate::head_memory::HeadMemory;
@@ -185,8 +185,7 @@ impl Connections {
         let drain = Drain::new(u32::try_from(capacity).unwrap_or(u32::MAX));
         Self {
             inner: Arc::new(Inner {
-                // A head of any size has to find room once it is alone.
-                heads: HeadMemory::new(config.head_memory.max(config.max_header_bytes)),
+                heads: HeadMemory::new(config.head_memory, config.max_header_bytes.max(LEAST_HEADER_BYTES)),
                 config: Arc::new(config),
                 stats: Arc::new(Stats::default()),
                 drain,

@@ -74,6 +74,29 @@ async fn a_tunnel_carries_bytes_both_ways_and_half_closes() {
     assert_eq!((stats.tunnels_open(), stats.tunnels_total()), (0, 1));
 }
 
+// What tunnels carry was counted as request heads: when 32 MiB had come from clients, all tunnels stood still.
+#[tokio::test]
+async fn what_a_tunnel_carries_is_no_head() {
+    let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.tcp_address().unwrap();
+    let (send, mut origins) = unbounded_channel();
+    let mut config = Config::default();
+    config.head_memory = 1;
+    let _server = Server::start(config, vec![listener], move |r| upgrade(r, send.clone()));
+    let mut tunnels = Vec::new();
+    for _ in 0..4 {
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(UPGRADE).await.unwrap();
+        assert!(head(&mut client).await.starts_with("HTTP/1.1 101 "));
+        let mut origin = origins.recv().await.unwrap();
+        let (bytes, mut seen) = (vec![7; 1 << 20], vec![0; 1 << 20]);
+        let both = tokio::join!(client.write_all(&bytes), origin.read_exact(&mut seen));
+        both.0.unwrap();
+        both.1.unwrap();
+        tunnels.push((client, origin));
+    }
+}
+
 /// A stream whose reads fail.
 struct Broken;
 
