@@ -82,8 +82,8 @@ struct State {
     /// Bytes of the preface seen so far; `None` once it is known that there is none.
     preface: Option<usize>,
     http2: bool,
-    /// The connection has become a tunnel: no more heads come.
-    tunnel: bool,
+    /// HTTP is over: the connection is a tunnel, or is being closed.
+    heads_over: bool,
     /// The HTTP/2 responses in progress. In no order; at most one for each allowed stream.
     streams: Vec<Stream>,
     /// Checks for acknowledgement since the last request ended.
@@ -123,7 +123,7 @@ impl Activity {
                 pace: Pace::default(),
                 preface: Some(0),
                 http2: false,
-                tunnel: false,
+                heads_over: false,
                 streams: Vec::new(),
                 checks: 0,
                 unacknowledged_since: None,
@@ -150,7 +150,7 @@ impl Activity {
                 state.preface = (same && seen + n < PREFACE.len()).then_some(seen + n);
                 state.http2 = same && seen + n == PREFACE.len();
             }
-            if !bytes.is_empty() && state.in_progress == 0 && !state.http2 && !state.tunnel {
+            if !bytes.is_empty() && state.in_progress == 0 && !state.http2 && !state.heads_over {
                 state.head_since.get_or_insert(now);
             }
             if state.http2 {
@@ -162,9 +162,13 @@ impl Activity {
         });
     }
 
-    /// What follows is not HTTP.
-    pub(crate) fn tunnel_begins(&self) {
-        self.with(|state| state.tunnel = true);
+    /// No more heads come: what follows belongs to a tunnel, or is discarded.
+    pub(crate) fn heads_end(&self) {
+        self.with(|state| {
+            state.heads_over = true;
+            state.head_since = None;
+            state.head.complete();
+        });
     }
 
     /// Bytes were written.

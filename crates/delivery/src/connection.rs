@@ -116,6 +116,7 @@ impl Connection {
             let connection = pin!(http.serve_connection_with_upgrades(TokioIo::new(stream), service));
             deadlines.http(connection, auto::UpgradeableConnection::graceful_shutdown, peer).await;
         }
+        deadlines.activity.heads_end();
         // Streams of HTTP/2 get their verdicts here, before the connection counts as closed.
         tasks.end().await;
         let tunnel = shared.tunnel.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -75,7 +75,6 @@ impl Head {
 
     /// `bytes` of it have arrived.
     pub(crate) fn arrived(&mut self, bytes: usize) {
-        // What comes after a response may be the rest of a body, which is not kept.
         self.bytes = self.bytes.saturating_add(bytes).min(self.memory.largest);
     }
 

@@ -81,7 +81,6 @@ where
         (response.status(), tunnel, upgrade)
     {
         let tunnel = PendingTunnel::new(client, tunnel);
-        shared.activity.tunnel_begins();
         *shared.tunnel.lock().unwrap_or_else(PoisonError::into_inner) = Some(tunnel);
     }
     exchange.response_begins(&mut response, head_only);

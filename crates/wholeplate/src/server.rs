@@ -93,7 +93,7 @@ fn serve(
         }
         let mut settings = config.delivery()?;
         settings.id_header = Some(Arc::from(REQUEST_ID));
-        // Heads that arrive take as much as those of requests in progress may at most, and half of it is enough for them.
+        // Heads that are still arriving share half as much as requests in progress.
         settings.head_memory = app.requests.total() / 2;
         let tls = settings.tls.is_some();
         let mut lines = lines(&listeners.iter().map(|l| address(l, tls)).collect::<Vec<_>>());

@@ -83,6 +83,27 @@ async fn a_client_that_never_ends_is_answered() {
     writing.await.unwrap();
 }
 
+// The rest of a request counted as a head that arrives: with that memory in use, it was not read.
+#[tokio::test(start_paused = true)]
+async fn the_rest_of_a_request_is_no_head() {
+    let mut config = Config::default();
+    (config.head_memory, config.request_drain_bytes) = (1, 0);
+    let connections = Connections::new(config);
+    let connect = || {
+        let (client, server) = tokio::io::duplex(64 << 10);
+        let connections = connections.clone();
+        tokio::spawn(async move { connections.serve_stream(server, &NoProbe, refuse).await });
+        client
+    };
+    let (mut holds_memory, mut client) = (connect(), connect());
+    holds_memory.write_all(format!("GET / HTTP/1.1\r\na: {}", "a".repeat(60_000)).as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    client.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n").await.unwrap();
+    answered(&mut client).await;
+    let sent = tokio::time::timeout(Duration::from_secs(1), client.write_all(&[7; 1000].repeat(1000))).await;
+    sent.expect("the rest is read").unwrap();
+}
+
 // After the service has waited until its timeout, there is no second wait.
 #[tokio::test(start_paused = true)]
 async fn a_request_that_stalled_is_answered_at_once() {
