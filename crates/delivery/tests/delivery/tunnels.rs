@@ -90,9 +90,10 @@ async fn what_a_tunnel_carries_is_no_head() {
         assert!(head(&mut client).await.starts_with("HTTP/1.1 101 "));
         let mut origin = origins.recv().await.unwrap();
         let (bytes, mut seen) = (vec![7; 1 << 20], vec![0; 1 << 20]);
-        let both = tokio::join!(client.write_all(&bytes), origin.read_exact(&mut seen));
-        both.0.unwrap();
-        both.1.unwrap();
+        let both = async { tokio::join!(client.write_all(&bytes), origin.read_exact(&mut seen)) };
+        let (sent, got) = tokio::time::timeout(Duration::from_secs(60), both).await.expect("it stands still");
+        sent.unwrap();
+        got.unwrap();
         tunnels.push((client, origin));
     }
 }
