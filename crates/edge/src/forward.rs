@@ -16,7 +16,6 @@ use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{CaptureConnection, HttpConnector, capture_connection};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::sync::Semaphore;
 use tokio::sync::oneshot::{self, error::TryRecvError};
@@ -27,7 +26,7 @@ use crate::body::Body;
 use crate::connection::{self, Handle};
 use crate::error::Error;
 use crate::fields::{self, Front};
-use crate::head::{HeadBudget, HeadMemory, MAX_FIELDS, MAX_HEAD, Metering, NoHeadMemory};
+use crate::head::{HeadBudget, HeadMemory, Metering, NoHeadMemory, client_builder};
 use crate::place::{Place, Sending};
 use crate::tunnel::Upgrading;
 use crate::upload::{Shared, Upload};
@@ -113,18 +112,8 @@ impl Edge {
         let base = parts.path_and_query.as_ref().map_or("", PathAndQuery::path).trim_end_matches('/').into();
         let connector = connector(&scheme, options.connect_timeout, options.heads.clone())?;
         let client = |idle: usize| {
-            Client::builder(TokioExecutor::new())
-                .pool_idle_timeout(POOL_IDLE)
-                .pool_timer(TokioTimer::new())
-                .pool_max_idle_per_host(idle)
-                .http1_max_buf_size(MAX_HEAD)
-                .http1_max_headers(MAX_FIELDS)
-                // OPS-032: lines that do not concern framing are skipped. Spaces before a colon are removed, so that framing
-                // fields with them still count.
-                .http1_ignore_invalid_headers_in_responses(true)
-                .http1_allow_spaces_after_header_name_in_responses(true)
-                .http1_allow_obsolete_multiline_headers_in_responses(true)
-                .build(connector.clone())
+            let mut builder = client_builder();
+            builder.pool_idle_timeout(POOL_IDLE).pool_max_idle_per_host(idle).build(connector.clone())
         };
         // No more connections wait for a request than there are requests at once.
         let (pooled, fresh) = (client(options.places.available_permits()), client(0));

@@ -11,16 +11,17 @@ use std::time::Duration;
 use http::{Response, Uri};
 use hyper::rt;
 use hyper_util::client::legacy::connect::{Connected, Connection};
-use hyper_util::rt::TokioIo;
+use hyper_util::client::legacy::{Builder, Client};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tower_service::Service;
 
 use crate::BoxError;
 
-/// Bytes of the head of a response, for the client's `http1_max_buf_size` and `http2_max_header_list_size`.
+/// Bytes of the head of a response.
 pub const MAX_HEAD: usize = 64 << 10;
 /// Fields of a response; some frameworks send a `Link` for every file of a page.
-pub const MAX_FIELDS: usize = 512;
+const MAX_FIELDS: usize = 512;
 /// Bytes of a head that are not counted, as nearly all heads are shorter.
 const UNCOUNTED: usize = 8 << 10;
 /// Bytes that are let through without memory for them: what is read ahead of a body counts until its head is noticed.
@@ -29,6 +30,23 @@ const LET_THROUGH: usize = 32 << 10;
 const MAX_BEFORE_RESPONSE: usize = 8 * MAX_HEAD;
 /// A read buffer that grows has twice the length of its bytes.
 const BUFFER_FACTOR: usize = 2;
+
+/// What clients of origins have in common: the bounds of a head, and the faults of one that they overlook. HTTP/2 needs
+/// [`MAX_HEAD`] besides.
+#[must_use]
+pub fn client_builder() -> Builder {
+    let mut builder = Client::builder(TokioExecutor::new());
+    builder
+        .pool_timer(TokioTimer::new())
+        .http1_max_buf_size(MAX_HEAD)
+        .http1_max_headers(MAX_FIELDS)
+        // OPS-032: lines that do not concern framing are skipped. Spaces before a colon are removed, so that framing
+        // fields with them still count.
+        .http1_ignore_invalid_headers_in_responses(true)
+        .http1_allow_spaces_after_header_name_in_responses(true)
+        .http1_allow_obsolete_multiline_headers_in_responses(true);
+    builder
+}
 
 /// Memory that was taken; given back when it is dropped.
 pub type TakenMemory = Box<dyn Any + Send + Sync>;

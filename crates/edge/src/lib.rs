@@ -20,7 +20,7 @@ pub use body::Body;
 pub use error::Error;
 pub use fields::{Front, has_unknown_transfer_coding, is_loop, mark_passed_on, remove_hop_by_hop};
 pub use forward::{Edge, Options};
-pub use head::{HeadBudget, HeadMemory, MAX_FIELDS, MAX_HEAD, Metering, NoHeadMemory, TakenMemory};
+pub use head::{HeadBudget, HeadMemory, MAX_HEAD, Metering, NoHeadMemory, TakenMemory, client_builder};
 pub use idle::IdleTimeout;
 
 /// The cause of an error.

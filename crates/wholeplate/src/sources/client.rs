@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use edge::{HeadBudget, HeadMemory, MAX_FIELDS, MAX_HEAD, Metering};
+use edge::{HeadBudget, HeadMemory, MAX_HEAD, Metering, client_builder};
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, Error};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use rustls::ClientConfig;
 use rustls_platform_verifier::BuilderVerifierExt;
 
@@ -69,19 +69,12 @@ pub(super) fn client(tls: ClientConfig, resolver: Resolver, options: ClientOptio
         https.enable_all_versions().wrap_connector(http)
     };
     let ClientOptions { idle, connect_timeout, heads, .. } = options;
-    Client::builder(TokioExecutor::new())
+    let mut builder = client_builder();
+    builder
         .timer(TokioTimer::new())
-        .pool_timer(TokioTimer::new())
         .pool_idle_timeout(POOL_IDLE)
         .pool_max_idle_per_host(idle)
-        .http1_max_buf_size(MAX_HEAD)
-        .http1_max_headers(MAX_FIELDS)
         .http2_max_header_list_size(MAX_HEAD as u32)
-        // OPS-032: what does not concern framing is skipped. Spaces before a colon are removed, so that framing
-        // fields with them still count.
-        .http1_ignore_invalid_headers_in_responses(true)
-        .http1_allow_spaces_after_header_name_in_responses(true)
-        .http1_allow_obsolete_multiline_headers_in_responses(true)
         .build(Metering::new(https, connect_timeout, heads))
 }
 

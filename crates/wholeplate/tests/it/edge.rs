@@ -705,14 +705,20 @@ async fn a_request_with_another_transfer_coding_is_refused_on_every_route() {
     assert!(echo.starts_with("HTTP/1.1 200 "), "{echo}");
 }
 
-#[tokio::test]
-async fn a_response_with_another_transfer_coding_has_its_number() {
+/// A request for a page, as its origin has it.
+async fn asked_for_a_page() -> (Server, TcpStream, TcpStream) {
     let (origin, at) = listen().await;
     let server = serving(at, &[]);
     let mut client = connect(&server).await;
     client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
     let (mut upstream, _) = origin.accept().await.unwrap();
     head(&mut upstream).await;
+    (server, client, upstream)
+}
+
+#[tokio::test]
+async fn a_response_with_another_transfer_coding_has_its_number() {
+    let (_server, mut client, mut upstream) = asked_for_a_page().await;
     upstream
         .write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
         .await
@@ -723,12 +729,7 @@ async fn a_response_with_another_transfer_coding_has_its_number() {
 
 #[tokio::test]
 async fn informational_responses_without_end_have_a_number() {
-    let (origin, at) = listen().await;
-    let server = serving(at, &[]);
-    let mut client = connect(&server).await;
-    client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
-    let (mut upstream, _) = origin.accept().await.unwrap();
-    head(&mut upstream).await;
+    let (_server, mut client, mut upstream) = asked_for_a_page().await;
     let piece = "HTTP/1.1 100 C\r\n\r\n".repeat(1000);
     while upstream.write_all(piece.as_bytes()).await.is_ok() {}
     let answer = rest(&mut client).await.unwrap();
