@@ -1,5 +1,5 @@
-//! The LZW encoder of GIF, and a decoder for images of two colours with codes that GIF does not allow (T. Welch 1984; GIF89a, appendix F): codes of growing width, least significant bit first,
-//! in sub-blocks of up to 255 bytes.
+//! The LZW encoder of GIF (T. Welch 1984; GIF89a, appendix F): codes of growing width, least significant bit first, in
+//! sub-blocks of up to 255 bytes. And a decoder for images whose code size is 1, which GIF does not allow.
 
 use crate::Error;
 
